@@ -1,0 +1,29 @@
+"""Decoupled PPO: clip against the proximal policy, correct for the behaviour policy (Hilton et al. 2022, arXiv 2110.00641)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lagbench import Algorithm, Metrics, Rollout
+
+
+class DecoupledPPO(Algorithm):
+    """−w·min(rA, clip(r, 1 ± clip)·A) with r = π/π_T and w = π_T/β, no gradient through w (their equation 4)."""
+
+    class Config(Algorithm.Config):
+        """``clip``: how far r may go before a sample stops pushing."""
+
+        clip: float = 0.2
+
+    config: Config
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        """The corrected clipped surrogate and the auxiliary losses."""
+        new = self.policy.evaluate(batch)
+        weight = torch.exp(batch.proximal_log_prob - batch.behaviour_log_prob)
+        ratio = torch.exp(new.log_prob - batch.proximal_log_prob)
+        free = ratio * batch.advantage
+        clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip) * batch.advantage
+        loss = -batch.objective(weight * torch.minimum(free, clipped)) + self.auxiliary_loss(new, batch)
+        return loss, {"clipped_fraction": batch.mean((clipped < free).float())}

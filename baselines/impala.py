@@ -1,0 +1,40 @@
+"""IMPALA: V-trace actor-critic (Espeholt et al. 2018, arXiv 1802.01561)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lagbench import Algorithm, Metrics, Rollout
+
+
+class IMPALA(Algorithm):
+    """−sg(min(rho_bar, ρ)·A)·log π with A = q − V of V-trace at ρ = π/β, of the current policy and critic at every update.
+
+    Without a critic A is the advantage against the prompt's group.
+    """
+
+    minibatch: ClassVar[Literal["steps", "sequences"]] = "sequences"
+
+    class Config(Algorithm.Config):
+        """``rho_bar``, ``c_bar``: truncation of the importance weights (their section 4.1). One epoch of updates, no more."""
+
+        rho_bar: float = 1.0
+        c_bar: float = 1.0
+        standardize: Literal["full", "scale", "none"] = "scale"
+        updates: int | None = 8
+
+    config: Config
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        """The policy gradient at truncated weights, and the auxiliary losses on V-trace's targets."""
+        new = self.policy.evaluate(batch)
+        log_ratio = (new.log_prob - batch.behaviour_log_prob).detach()
+        if new.value is not None and new.next_value is not None:
+            batch = batch.replace(value=new.value.detach(), next_value=new.next_value.detach())
+        batch = self.estimate(batch, log_ratio, self.config.rho_bar, self.config.c_bar)
+        weight = torch.exp(log_ratio).clamp(max=self.config.rho_bar)
+        loss = -batch.objective(weight * batch.advantage * new.log_prob) + self.auxiliary_loss(new, batch)
+        return loss, {"truncated_fraction": batch.mean((log_ratio.exp() > self.config.rho_bar).float())}

@@ -1,0 +1,28 @@
+"""PPO: the clipped surrogate (Schulman et al. 2017, arXiv 1707.06347, equation 7)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lagbench import Algorithm, Metrics, Rollout
+
+
+class PPO(Algorithm):
+    """−min(ρA, clip(ρ, 1 ± clip)·A) with ρ = π/β and GAE of the proximal critic."""
+
+    class Config(Algorithm.Config):
+        """``clip``: how far ρ may go before a sample stops pushing."""
+
+        clip: float = 0.2
+
+    config: Config
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        """The clipped surrogate and the auxiliary losses."""
+        new = self.policy.evaluate(batch)
+        ratio = torch.exp(new.log_prob - batch.behaviour_log_prob)
+        free = ratio * batch.advantage
+        clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip) * batch.advantage
+        loss = -batch.objective(torch.minimum(free, clipped)) + self.auxiliary_loss(new, batch)
+        return loss, {"clipped_fraction": batch.mean((clipped < free).float())}

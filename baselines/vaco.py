@@ -1,0 +1,67 @@
+"""VACO: align the advantages, filter the samples (Honari et al. 2026, Align and Filter, arXiv 2603.01365)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lagbench import Algorithm, Metrics, Rollout
+
+
+class VACO(Algorithm):
+    """−ρA over the samples that the filter keeps, with the advantage A of V-trace at w = π_T/β.
+
+    *Align*, once a phase: A = q − V of V-trace, the phase's first critic and the proximal policy; the surrogate ρA then
+    counts w once. *Filter*, at each update: where mean|ρ − 1| over the minibatch (2·TV) exceeds ``delta``, a sample is kept
+    only if following its own gradient does not raise its own term of it: A·sign(ρ − 1) ≤ 0. A dropped sample has no
+    gradient and stays in the denominator.
+    """
+
+    class Config(Algorithm.Config):
+        """Hyperparameters.
+
+        ``delta`` bounds mean|ρ − 1|, that is TV ≤ delta/2. ``reference``: what the divergence is measured from, the
+        behaviour policy or the proximal one (then mean|ρ − w| and the sign of log π − log π_T). ``align`` and ``filter``
+        switch the halves off.
+        """
+
+        delta: float = 0.2
+        reference: Literal["behaviour", "proximal"] = "behaviour"
+        align: bool = True
+        filter: bool = True
+
+    config: Config
+
+    def prepare(self, rollout: Rollout) -> Rollout:
+        """V-trace at w = π_T/β with ``align``, else GAE."""
+        if not self.config.align:
+            return self.estimate(rollout)
+        return self.estimate(rollout, rollout.log_prob - rollout.behaviour_log_prob)
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        """The surrogate over the kept samples, and the auxiliary losses."""
+        new = self.policy.evaluate(batch)
+        log_ratio = new.log_prob - batch.behaviour_log_prob
+        kept, divergence = self.keep(batch, log_ratio.detach())
+        # Masked before exp: a dropped sample has no gradient even where its ratio overflows.
+        surrogate = kept * torch.exp(torch.where(kept, log_ratio, 0.0)) * batch.advantage
+        loss = -batch.objective(surrogate) + self.auxiliary_loss(new, batch)
+        return loss, {
+            "filtered_fraction": 1 - batch.mean(kept.float()),
+            "filter_active": (divergence > self.config.delta).float(),
+            "minibatch_divergence": divergence,
+        }
+
+    def keep(self, batch: Rollout, log_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        """Which samples to keep, bool of the batch's shape, and the minibatch's divergence, a scalar."""
+        log_reference = torch.zeros_like(log_ratio)
+        if self.config.reference == "proximal":
+            log_reference = batch.proximal_log_prob - batch.behaviour_log_prob
+        divergence = batch.mean((torch.exp(log_ratio) - torch.exp(log_reference)).abs())
+        falls = batch.advantage * torch.sign(log_ratio - log_reference) <= 0
+        inactive = divergence <= self.config.delta
+        if not self.config.filter:
+            inactive = torch.ones_like(inactive)
+        return falls | inactive, divergence

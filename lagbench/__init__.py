@@ -1,0 +1,66 @@
+"""lagbench: policy lag as a controlled variable.
+
+Public names resolve on first use, so that importing lagbench costs neither torch nor EnvPool nor pyarrow. Importing it also
+makes ``lagbench/…`` known to Gymnasium.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lagbench.tasks.registration import register as _register_with_gymnasium
+
+if TYPE_CHECKING:
+    from lagbench.algorithm import Algorithm as Algorithm
+    from lagbench.algorithm import Metrics as Metrics
+    from lagbench.errors import LagbenchError as LagbenchError
+    from lagbench.errors import UsageError as UsageError
+    from lagbench.phase import Phase as Phase
+    from lagbench.policies.base import Evaluation as Evaluation
+    from lagbench.policies.base import Policy as Policy
+    from lagbench.protocol import Protocol as Protocol
+    from lagbench.registry import register_task as register_task
+    from lagbench.rollout import Rollout as Rollout
+    from lagbench.spec import RunSpec as RunSpec
+    from lagbench.spec import resolve as resolve
+    from lagbench.training import PhaseResult as PhaseResult
+    from lagbench.training import train as train
+
+_PUBLIC = {
+    "Algorithm": "algorithm",
+    "Metrics": "algorithm",
+    "Evaluation": "policies.base",
+    "LagbenchError": "errors",
+    "Phase": "phase",
+    "PhaseResult": "training",
+    "Policy": "policies.base",
+    "Protocol": "protocol",
+    "Rollout": "rollout",
+    "RunSpec": "spec",
+    "UsageError": "errors",
+    "divergence": "",
+    "estimators": "",
+    "register_task": "registry",
+    "resolve": "spec",
+    "train": "training",
+}
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'lagbench' has no attribute {name!r}")
+    module = _PUBLIC[name]
+    if not module:
+        return importlib.import_module(f"lagbench.{name}")
+    value = getattr(importlib.import_module(f"lagbench.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})
+
+
+_register_with_gymnasium()

@@ -1,0 +1,1 @@
+"""Acting: policy versions in, rollouts and episodes out."""

@@ -1,0 +1,54 @@
+"""Reward scaling on control: the harness's, alike for every algorithm, no part of a policy version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lagbench.policies.normalizer import RunningMoments
+
+GAMMA = 0.99
+CLIP = 10.0
+
+
+class RewardScale:
+    """Divides rewards by the running standard deviation of the discounted return; constant within a rollout."""
+
+    def __init__(self, actors: int) -> None:
+        self._moments = RunningMoments()
+        self._return = np.zeros(actors)
+
+    @property
+    def factor(self) -> float:
+        """What raw rewards are multiplied by."""
+        return float(self._moments.inverse_std)
+
+    def __call__(self, reward: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw rewards → scaled and clipped to ±10, float32, same shape."""
+        return np.clip(reward * np.float32(self.factor), -CLIP, CLIP)
+
+    def update(self, reward: NDArray[np.float32], done: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
+        """Take in a phase [T, N] of raw rewards; returns start anew after a done."""
+        seen = np.empty(reward.shape)
+        for t in range(len(reward)):
+            self._return = np.where(valid[t], GAMMA * self._return + reward[t], 0.0)
+            seen[t] = self._return
+            self._return = np.where(done[t], 0.0, self._return)
+        self._moments.update(torch.from_numpy(seen[valid]))
+
+    def forget_returns(self) -> None:
+        """Start every actor's discounted return anew, keeping the statistics: the warm-up's episodes are not the run's."""
+        self._return[:] = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"moments": self._moments.state_dict(), "return": torch.from_numpy(self._return.copy())}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        self._moments.load_state_dict(state["moments"])
+        self._return = state["return"].numpy().copy()

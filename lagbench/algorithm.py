@@ -1,0 +1,157 @@
+"""What a submission writes: a loss, and whatever else of an update it does its own way."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, dataclass_transform
+
+import torch
+from torch import Tensor, nn
+
+from lagbench import estimators
+from lagbench.errors import AlgorithmError, DivergedError
+from lagbench.phase import HARNESS_METRICS, Phase
+from lagbench.policies.base import Evaluation, Policy
+from lagbench.rollout import Rollout
+
+Metrics = dict[str, Tensor]
+
+
+class Algorithm(nn.Module):
+    """An algorithm: one class for control and for language. Only ``loss`` must be written.
+
+    State that must survive a resume is a parameter, a buffer or a submodule. The harness sets ``optimizer`` and, before each
+    phase, ``progress``; it owns collection, lag, the cap on updates, minibatches, network, normalizer, reward scale,
+    records, evaluation and the budget.
+
+    Attributes:
+        minibatch: "steps", the smallest thing that the policy evaluates alone (a transition on control, a completion on
+            language), or "sequences", whole actors' rows in time order.
+        presets: defaults of ``Config`` by domain, such as ``{"language": {"learning_rate": 1e-5}}``.
+        config: the hyperparameters of this run.
+        policy: the learner.
+        optimizer: made by ``make_optimizer``.
+        progress: share of the budget used at the start of the phase, in [0, 1).
+    """
+
+    @dataclass_transform(frozen_default=True, kw_only_default=True)
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyperparameters. A subclass is made a frozen, keyword-only dataclass by being written.
+
+        Fields are bool, int, float, str or a Literal, or one of these or None. One set holds for all tasks, lags, updates and
+        seeds; ``Algorithm.presets`` may change defaults by domain.
+        """
+
+        learning_rate: float = 3e-4
+        anneal: bool = True
+        max_grad_norm: float = 0.5
+        gamma: float = 0.99
+        lam: float = 0.95
+        value_coef: float = 0.5
+        entropy_coef: float = 0.0
+        standardize: Literal["full", "scale", "none"] = "full"
+        prepare_every: Literal["phase", "epoch"] = "phase"
+        updates: int | None = None
+
+        def __init_subclass__(cls) -> None:
+            super().__init_subclass__()
+            dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+    minibatch: ClassVar[Literal["steps", "sequences"]] = "steps"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    config: Config
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    progress: float
+
+    def __init__(self, config: Config, policy: Policy) -> None:
+        super().__init__()
+        self.config = config
+        self.policy = policy
+        self.progress = 0.0
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        """The scalar to minimise on a minibatch, and scalars to log. Called once an update."""
+        raise AlgorithmError(f"{type(self).__name__} has no `loss`; write loss(self, batch) -> (scalar, metrics)")
+
+    def prepare(self, rollout: Rollout) -> Rollout:
+        """Set ``advantage`` and ``value_target`` on a phase (once, or once an epoch: ``Config.prepare_every``)."""
+        return self.estimate(rollout)
+
+    @torch.no_grad()
+    def estimate(
+        self, rollout: Rollout, log_ratio: Tensor | None = None, rho_bar: float = 1.0, c_bar: float = 1.0
+    ) -> Rollout:
+        """Advantages and value targets of whole sequences, from ``value`` and ``next_value``.
+
+        With a critic: V-trace where ``log_ratio`` (of the policy whose advantage is wanted to the behaviour policy, shape S)
+        is given, advantage q − V; GAE(λ) where not. Without a critic: the completion's outcome against its prompt group,
+        whatever ``log_ratio``; computed on the phase, where groups are whole, and kept on its minibatches. On a minibatch
+        the advantage comes out standardized as ``Config.standardize`` says, as the harness does it elsewhere.
+        """
+        if not self.policy.has_critic:
+            if rollout.has("advantage"):
+                return rollout
+            outcome = torch.where(rollout.valid, rollout.reward, 0.0).sum(0)
+            relative = estimators.group_relative(outcome, rollout.group)
+            return rollout.replace(advantage=relative.expand_as(rollout.reward))
+        args = (
+            rollout.reward,
+            rollout.value,
+            rollout.next_value,
+            rollout.terminated,
+            rollout.truncated,
+            self.config.gamma,
+            self.config.lam,
+        )
+        if log_ratio is None:
+            advantage = estimators.gae(*args)
+            value_target = advantage + rollout.value
+        else:
+            trace = estimators.vtrace(*args, log_ratio, rho_bar, c_bar)
+            advantage, value_target = trace.q - rollout.value, trace.value_target
+        if rollout.layout != "phase":
+            advantage = estimators.standardize(advantage, rollout.valid, mode=self.config.standardize)
+        return rollout.replace(advantage=advantage, value_target=value_target)
+
+    def auxiliary_loss(self, new: Evaluation, batch: Rollout) -> Tensor:
+        """value_coef·mean((V − target)²) − entropy_coef·entropy; the value term only with a critic."""
+        total = torch.zeros((), device=new.log_prob.device)
+        if new.value is not None:
+            total = total + self.config.value_coef * batch.mean((new.value - batch.value_target).square())
+        if self.config.entropy_coef:
+            total = total - self.config.entropy_coef * batch.objective(new.entropy)
+        return total
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Adam over the policy's parameters."""
+        return torch.optim.Adam(self.policy.parameters(), lr=self.config.learning_rate, eps=1e-5, fused=True)
+
+    def learning_rate(self) -> float:
+        """The learning rate of the coming phase: ``Config.learning_rate``, decayed linearly to 0 with ``anneal``."""
+        return self.config.learning_rate * ((1.0 - self.progress) if self.config.anneal else 1.0)
+
+    def step(self, loss: Tensor, metrics: Metrics) -> Metrics:
+        """One optimizer update; the metrics with ``loss`` and ``gradient_norm`` added. Raises DivergedError."""
+        if not math.isfinite(loss.item()):
+            raise DivergedError(-1, "the loss")
+        if taken := HARNESS_METRICS & metrics.keys():
+            raise AlgorithmError(f"the metric name {min(taken)!r} is the harness's; choose another")
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        self.optimizer.step()
+        return {**metrics, "loss": loss.detach(), "gradient_norm": norm}
+
+    def update(self, phase: Phase) -> None:
+        """A phase's updates: a loss and a step for each minibatch."""
+        for batch in phase.batches():
+            loss, metrics = self.loss(batch)
+            phase.record(self.step(loss, metrics))
+
+    def end_phase(self, metrics: Mapping[str, float]) -> None:  # noqa: B027 - a hook that most leave empty
+        """Called after a phase's last update with the harness's diagnostics (``tv``, ``kl``, …) over the whole rollout."""

@@ -1,0 +1,74 @@
+"""What the harness measures of every phase, alike for every algorithm."""
+
+from __future__ import annotations
+
+import torch
+
+from lagbench import divergence
+from lagbench.policies.base import Evaluation
+from lagbench.rollout import Rollout
+
+NAMES = (
+    "backward_lag_mean",
+    "backward_lag_max",
+    "tv",
+    "tv_backward",
+    "tv_forward",
+    "kl",
+    "ess",
+    "entropy",
+    "explained_variance",
+    "learning_rate",
+    "reward_scale",
+    "valid_fraction",
+    "logprob_mismatch_max",
+    "normalizer_drift",
+)
+
+
+@torch.no_grad()
+def diagnose(rollout: Rollout, final: Evaluation, version: int) -> dict[str, float]:
+    """Diagnostics of a phase over all its valid samples, after its last update.
+
+    Args:
+        rollout: the phase's rollout, with proximal log-probabilities and the values at the start of the phase.
+        final: the policy after the last update, on it.
+        version: the learner's version at the start of the phase.
+
+    ``tv``, ``kl``: of the policy after the updates to β. ``tv_backward``: of π_T to β. ``tv_forward``: of the policy after
+    the updates to π_T. ``ess``: of w = π_T/β. ``explained_variance``: of the value targets by the critic at the start of the
+    phase; NaN without a critic or where no value target was set.
+    """
+    valid = rollout.valid
+    log_ratio = final.log_prob - rollout.behaviour_log_prob
+    log_w = rollout.proximal_log_prob - rollout.behaviour_log_prob
+    lag = (version - rollout.behaviour_version)[valid].double()
+    explained = torch.tensor(float("nan"))
+    if rollout.has("value") and rollout.has("value_target"):
+        target, value = rollout.value_target[valid], rollout.value[valid]
+        explained = 1 - (target - value).var() / target.var()
+    row = {
+        "backward_lag_mean": lag.mean(),
+        "backward_lag_max": lag.max(),
+        "tv": divergence.tv(log_ratio, valid=valid),
+        "tv_backward": divergence.tv(log_w, valid=valid),
+        "tv_forward": divergence.tv(log_ratio, log_w, valid=valid),
+        "kl": divergence.kl(log_ratio, valid=valid),
+        "ess": divergence.ess(log_w, valid=valid),
+        "entropy": rollout.mean(final.entropy),
+        "explained_variance": explained,
+        "valid_fraction": valid.double().mean(),
+    }
+    return {name: float(x) for name, x in row.items()}
+
+
+@torch.no_grad()
+def drift(rollout: Rollout, before: Evaluation, after: Evaluation) -> float:
+    """``normalizer_drift``: TV between the policy before and after its normalizer took the phase in, on β's samples."""
+    return float(
+        divergence.tv(
+            after.log_prob - rollout.behaviour_log_prob,
+            before.log_prob - rollout.behaviour_log_prob,
+            valid=rollout.valid,
+        )
+    )

@@ -1,0 +1,64 @@
+"""What can go wrong, as one sentence that says what to do, with the exit code the command line gives it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LagbenchError(Exception):
+    """Something failed: exit code 1. The message is one sentence for the user, shown without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(LagbenchError):
+    """What was asked for cannot be done as asked: exit code 2."""
+
+    exit_code = 2
+
+
+class AlgorithmError(UsageError):
+    """An algorithm breaks its contract with the harness (DESIGN: what a submission writes)."""
+
+
+class UpdateLimitError(AlgorithmError):
+    """An algorithm asked for more optimizer updates in a phase than its protocol allows."""
+
+
+class MismatchError(LagbenchError):
+    """The learner does not reproduce the log-probabilities that its own version recorded."""
+
+
+class DivergedError(LagbenchError):
+    """A loss, gradient or weight stopped being finite: a valid, recorded end of a run, exit code 3.
+
+    ``update`` is the 0-based update of the phase at which it was seen.
+    """
+
+    exit_code = 3
+
+    def __init__(self, update: int, what: str) -> None:
+        super().__init__(f"{what} is not finite at update {update}")
+        self.update = update
+        self.what = what
+
+
+class RecordError(LagbenchError):
+    """A record cannot be written, or cannot be read for what it claims to be."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest in spelling to ``name``, or None where none is close."""
+    by_fold = {k.casefold(): k for k in known}
+    found = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.5)
+    return by_fold[found[0]] if found else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """An error that names the bad value, the nearest good one, and what there is."""
+    names = sorted(known)
+    close = nearest(name, names)
+    hint = f"; did you mean {close!r}?" if close else "."
+    listing = f" Known: {', '.join(names)}." if names else ""
+    return UsageError(f"unknown {kind} {name!r}{hint}{listing}")

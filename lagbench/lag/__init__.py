@@ -1,0 +1,1 @@
+"""Backward lag, simulated: which policy versions there are, and which actor holds which."""

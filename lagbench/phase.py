@@ -1,0 +1,116 @@
+"""A phase's updates as an algorithm sees them: prepared data, minibatches, a place to log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lagbench.errors import AlgorithmError
+from lagbench.estimators import standardize
+from lagbench.rollout import Rollout
+
+HARNESS_METRICS = frozenset({"loss", "gradient_norm"})
+
+
+class Phase:
+    """What ``Algorithm.update`` works with.
+
+    Args:
+        rollout: what was collected, with the learner's log-probabilities and values at the start of the phase.
+        prepare: sets the rollout's advantages; called once, or once an epoch after ``refresh``.
+        refresh: evaluates the learner again as it is now.
+        every: when to prepare.
+        minibatch: "steps" or "sequences".
+        minibatches: how many an epoch is cut into.
+        cap: updates allowed.
+        standardization: how advantages are standardized over each minibatch's valid rows.
+        reserved: metric names that an algorithm may not use.
+        rng: the stream of the permutations.
+    """
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        *,
+        prepare: Callable[[Rollout], Rollout],
+        refresh: Callable[[Rollout], Rollout],
+        every: Literal["phase", "epoch"],
+        minibatch: Literal["steps", "sequences"],
+        minibatches: int,
+        cap: int,
+        standardization: Literal["full", "scale", "none"],
+        reserved: frozenset[str],
+        rng: np.random.Generator,
+    ) -> None:
+        self._collected = rollout
+        self._prepare = prepare
+        self._refresh = refresh
+        self._every = every
+        self._minibatch = minibatch
+        self._minibatches = minibatches
+        self._standardization = standardization
+        self._reserved = reserved
+        self._rng = rng
+        self._metrics: list[Mapping[str, Tensor]] = []
+        self._prepared: Rollout | None = None
+        self.cap = cap
+
+    @property
+    def rollout(self) -> Rollout:
+        """The phase's rollout as ``prepare`` last left it."""
+        if self._prepared is None:
+            self._prepared = self._prepare(self._collected)
+        return self._prepared
+
+    def batches(self) -> Iterator[Rollout]:
+        """Minibatches, shuffled anew each epoch, until the cap; valid rows are cut into near-equal parts."""
+        given = 0
+        while given < self.cap:
+            if given and self._every == "epoch":
+                self._prepared = self._prepare(self._refresh(self._collected))
+            for batch in self._epoch():
+                yield batch
+                given += 1
+                if given == self.cap:
+                    return
+
+    def _epoch(self) -> Iterator[Rollout]:
+        source = self.rollout
+        if self._minibatch == "steps" and source.longest is None:
+            source = source.steps()
+            n = source.valid.shape[0]
+        else:
+            n = source.valid.shape[1]
+        if n < self._minibatches:
+            raise AlgorithmError(f"{n} samples cannot be cut into {self._minibatches} minibatches")
+        shuffled = source.take(torch.from_numpy(self._rng.permutation(n)))
+        small, larger = divmod(n, self._minibatches)
+        for batch in shuffled.split([small + (i < larger) for i in range(self._minibatches)]):
+            if not batch.has("advantage"):
+                yield batch
+                continue
+            yield batch.replace(
+                advantage=standardize(batch.advantage, batch.valid, mode=self._standardization)
+            )
+
+    def record(self, metrics: Mapping[str, Tensor]) -> None:
+        """Log detached scalar tensors of one update; the phase's means of them go into its record."""
+        if not self._metrics:
+            for name, x in metrics.items():
+                if name in self._reserved - HARNESS_METRICS:
+                    raise AlgorithmError(f"the metric name {name!r} is the harness's; choose another")
+                if not isinstance(x, Tensor) or x.numel() != 1 or x.requires_grad:
+                    raise AlgorithmError(f"the metric {name!r} must be a detached scalar tensor (x.detach())")
+        self._metrics.append(metrics)
+
+    def metrics(self) -> dict[str, float]:
+        """The mean over the phase's updates of everything recorded, converted here, once."""
+        if not self._metrics:
+            return {}
+        names = self._metrics[0].keys()
+        stacked = torch.stack([torch.stack([m[k].reshape(()).float() for k in names]) for m in self._metrics])
+        return dict(zip(names, stacked.mean(0).tolist(), strict=True))

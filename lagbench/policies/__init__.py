@@ -1,0 +1,1 @@
+"""What chooses actions: networks, the normalizer that belongs to them, and their versions."""

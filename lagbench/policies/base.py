@@ -1,0 +1,53 @@
+"""What every policy offers to algorithms and to the harness."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from lagbench.rollout import Rollout
+
+
+class Evaluation(NamedTuple):
+    """A policy's view of a batch, each of the batch's shape S; ``value`` and ``next_value`` are None without a critic.
+
+    ``next_value`` is there on sequences and phases only: a step alone has no successor.
+    """
+
+    log_prob: Tensor
+    entropy: Tensor
+    value: Tensor | None
+    next_value: Tensor | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """One policy version: what it takes to act as the policy did after ``number`` phases. Its tensors are its own."""
+
+    number: int
+    state: Mapping[str, Tensor]
+
+
+class Policy(nn.Module, ABC):
+    """A policy, with its normalizer and, if it has one, its critic."""
+
+    has_critic: ClassVar[bool]
+
+    @abstractmethod
+    def evaluate(self, batch: Rollout) -> Evaluation:
+        """Log-probabilities, entropies and values of a batch, differentiable in the weights."""
+
+    @abstractmethod
+    def acting_state(self) -> dict[str, Tensor]:
+        """Copies of the tensors that acting needs: weights and normalizer, no critic."""
+
+    def version(self, number: int) -> Version:
+        """This policy as it is now, as version ``number``."""
+        return Version(number, self.acting_state())
+
+    def observe(self, rollout: Rollout) -> None:  # noqa: B027 - a policy without a normalizer has nothing to take in
+        """Take a phase's valid observations into the normalizer."""

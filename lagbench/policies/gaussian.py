@@ -1,0 +1,122 @@
+"""The policy of control tasks: a diagonal Gaussian over unclipped actions, with a critic beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lagbench.policies.base import Evaluation, Policy, Version
+from lagbench.policies.normalizer import Normalizer, normalize
+from lagbench.rollout import Rollout
+
+HIDDEN = 64
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log-density [...] of actions [..., act] under N(mean, exp(log_std)²), summed over the action's dimensions."""
+    z = (action - mean) * torch.exp(-log_std)
+    return -(0.5 * z.square() + log_std + _HALF_LOG_2PI).sum(-1)
+
+
+def _mlp(sizes: Sequence[int], last_gain: float, generator: torch.Generator) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        last = i == len(sizes) - 2
+        # skip_init: Linear's own initialisation would draw from the global generator.
+        layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+        nn.init.orthogonal_(layer.weight, last_gain if last else math.sqrt(2), generator=generator)
+        nn.init.zeros_(layer.bias)
+        layers += [layer] if last else [layer, nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+class GaussianPolicy(Policy):
+    """Two tanh networks of 64×64, actor and critic, a log standard deviation that no state changes, and the normalizer.
+
+    Args:
+        observation_size: length of an observation.
+        action_size: length of an action.
+        generator: the stream of the initial weights (orthogonal; last layers ×0.01 for the actor, ×1 for the critic).
+    """
+
+    has_critic: ClassVar[bool] = True
+
+    def __init__(self, observation_size: int, action_size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(observation_size)
+        self.actor = _mlp((observation_size, HIDDEN, HIDDEN, action_size), 0.01, generator)
+        self.critic = _mlp((observation_size, HIDDEN, HIDDEN, 1), 1.0, generator)
+        self.log_std = nn.Parameter(torch.zeros(action_size))
+
+    def evaluate(self, batch: Rollout) -> Evaluation:
+        """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""
+        x = self.normalizer(batch.observation)
+        acted = x[: batch.action.shape[0]]
+        logp = log_prob(batch.action, self.actor(acted), self.log_std)
+        entropy = (self.log_std + _HALF_LOG_2PI + 0.5).sum().expand_as(logp)
+        value = self.critic(x).squeeze(-1)
+        if batch.layout == "steps":
+            return Evaluation(logp, entropy, value, None)
+        return Evaluation(logp, entropy, value[:-1], value[1:])
+
+    def acting_state(self) -> dict[str, Tensor]:
+        """See ``Policy.acting_state``."""
+        state = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
+        state["log_std"] = self.log_std.detach()
+        state["normalizer.mean"] = self.normalizer.mean
+        state["normalizer.variance"] = self.normalizer.variance
+        return {k: v.to("cpu", copy=True) for k, v in state.items()}
+
+    def observe(self, rollout: Rollout) -> None:
+        """See ``Policy.observe``."""
+        self.normalizer.update(rollout.observation[:-1][rollout.valid])
+
+
+class StackedActors:
+    """N actors, each with a version of its own, that act in one batched product a layer.
+
+    The cost of a step does not depend on how many different versions there are. Inputs reach the products from buffers
+    allocated once, so that a run's bits do not depend on where memory happens to lie.
+    """
+
+    def __init__(self, versions: Sequence[Version]) -> None:
+        distinct = {v.number: v.state for v in versions}
+        order = {number: i for i, number in enumerate(distinct)}
+        index = torch.tensor([order[v.number] for v in versions])
+
+        def stack(name: str) -> Tensor:
+            return torch.stack([s[name] for s in distinct.values()]).index_select(0, index)
+
+        self._layers = [
+            (stack(f"actor.{i}.weight").transpose(1, 2).contiguous(), stack(f"actor.{i}.bias").unsqueeze(1))
+            for i in _linear_indices(versions[0].state)
+        ]
+        self.log_std = stack("log_std")
+        self.std = self.log_std.exp()
+        self._mean = stack("normalizer.mean")
+        moments = Normalizer(*self._mean.shape)
+        moments.variance.copy_(stack("normalizer.variance"))
+        self._inverse_std = moments.inverse_std
+        self._raw = torch.empty_like(self._mean)
+        self._outputs = [torch.empty(len(versions), 1, w.shape[2]) for w, _ in self._layers]
+        self._input = torch.empty(len(versions), 1, self._mean.shape[1])
+
+    @torch.no_grad()
+    def mean(self, observation: Tensor) -> Tensor:
+        """Mean actions [N, act] for raw observations [N, obs]; the result is overwritten by the next call."""
+        self._raw.copy_(observation)
+        self._input[:, 0].copy_(normalize(self._raw, self._mean, self._inverse_std))
+        x = self._input
+        for i, ((weight, bias), out) in enumerate(zip(self._layers, self._outputs, strict=True)):
+            torch.baddbmm(bias, x, weight, out=out)
+            x = out if i == len(self._layers) - 1 else out.tanh_()
+        return x[:, 0]
+
+
+def _linear_indices(state: Mapping[str, Tensor]) -> list[int]:
+    return sorted(int(k.split(".")[1]) for k in state if k.startswith("actor.") and k.endswith(".weight"))

@@ -1,0 +1,55 @@
+"""Running moments, and the observation normalizer made of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-8
+CLIP = 10.0
+
+
+class RunningMoments(nn.Module):
+    """Mean and population variance of all rows seen so far, in float64, merged a batch at a time (Chan et al. 1979)."""
+
+    count: Tensor
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("variance", torch.ones(shape, dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, x: Tensor) -> None:
+        """Take in rows [n, *shape]."""
+        if not len(x):
+            return
+        n = float(len(x))
+        variance, mean = torch.var_mean(x.double(), dim=0, correction=0)
+        delta = mean - self.mean
+        total = self.count + n
+        merged = self.variance * self.count + variance * n + delta.square() * (self.count * n / total)
+        self.mean.add_(delta * (n / total))
+        self.variance.copy_(merged / total)
+        self.count.copy_(total)
+
+    @property
+    def inverse_std(self) -> Tensor:
+        """1 / sqrt(variance + 1e-8), float64."""
+        return torch.rsqrt(self.variance + EPSILON)
+
+
+class Normalizer(RunningMoments):
+    """Observations to zero mean and unit variance, clipped to ±10, in float32. Part of a policy version."""
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Raw float64 observations [..., obs] → float32 of the same shape."""
+        return normalize(observation, self.mean, self.inverse_std)
+
+
+def normalize(observation: Tensor, mean: Tensor, inverse_std: Tensor) -> Tensor:
+    """The one formula by which learner and actors normalize; the last two broadcast over ``observation``."""
+    return ((observation - mean) * inverse_std).clamp_(-CLIP, CLIP).float()

@@ -1,0 +1,118 @@
+"""Lag as a controlled variable: how old the data may be, and how many updates a phase makes on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from lagbench.errors import UsageError
+
+LagMode = Literal["uniform", "fixed"]
+ForwardMode = Literal["reuse", "split"]
+DEFAULT_EPOCHS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """All that decides how stale a phase's data is. Every field is part of every result.
+
+    A phase collects ``actors × phase_steps`` samples. In ``reuse`` mode it makes whole epochs over them, ``epoch_updates``
+    updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Build one with ``resolve``, which fills in
+    what is not given and refuses what cannot be.
+    """
+
+    lag: int
+    lag_mode: LagMode
+    updates: int
+    updates_fixed: bool
+    forward: ForwardMode
+    minibatch: int
+    actors: int
+    phase_steps: int
+
+    @property
+    def samples(self) -> int:
+        """Samples that a phase collects, invalid rows included."""
+        return self.actors * self.phase_steps
+
+    @property
+    def epoch_updates(self) -> int:
+        """Minibatches M that one pass over a phase's samples is cut into."""
+        return self.samples // self.minibatch
+
+    def update_cap(self, own: int | None) -> int:
+        """Optimizer updates allowed in a phase to an algorithm that declares ``own`` of them (``Config.updates``)."""
+        return self.updates if own is None or self.updates_fixed else min(own, self.updates)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary; ``Protocol(**it)`` is equal to this."""
+        return asdict(self)
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        lag: int = 0,
+        lag_mode: LagMode = "uniform",
+        updates: int | None = None,
+        updates_fixed: bool = False,
+        forward: ForwardMode = "reuse",
+        minibatch: int,
+        actors: int,
+        phase_steps: int | None,
+    ) -> Self:
+        """Fill in what is not given: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
+
+        Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
+        """
+        if lag < 0:
+            raise UsageError(f"lag must be 0 (synchronous) or more, not {lag}")
+        for name, value in (("minibatch", minibatch), ("actors", actors), ("updates", updates)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+        if forward == "split":
+            updates = 1 if updates is None else updates
+            if updates * minibatch % actors:
+                raise UsageError(
+                    f"split mode collects updates × minibatch = {updates * minibatch} samples a phase, which "
+                    f"{actors} actors cannot share evenly; choose a minibatch that {actors} divides"
+                )
+            steps = updates * minibatch // actors
+            if phase_steps not in (None, steps):
+                raise UsageError(f"in split mode the phase's steps follow from updates × minibatch: {steps} an actor")
+            updates_fixed = True
+        else:
+            if phase_steps is None or phase_steps < 1:
+                raise UsageError(f"phase steps must be at least 1, not {phase_steps}")
+            steps = phase_steps
+            m = _minibatches(actors * steps, minibatch)
+            updates = DEFAULT_EPOCHS * m if updates is None else updates
+            if updates % m:
+                below, above = updates // m * m, (updates // m + 1) * m
+                near = f"{below} or {above}" if below else str(above)
+                raise UsageError(
+                    f"{updates} updates cannot be made: in reuse mode a phase makes whole epochs of {m} minibatches "
+                    f"({actors * steps} samples / {minibatch}); the nearest are {near}"
+                )
+        return cls(
+            lag=lag,
+            lag_mode=lag_mode,
+            updates=updates,
+            updates_fixed=updates_fixed,
+            forward=forward,
+            minibatch=minibatch,
+            actors=actors,
+            phase_steps=steps,
+        )
+
+
+def _minibatches(samples: int, minibatch: int) -> int:
+    if samples % minibatch:
+        fitting = [b for b in range(1, samples + 1) if samples % b == 0]
+        below = max((b for b in fitting if b < minibatch), default=fitting[0])
+        above = min((b for b in fitting if b > minibatch), default=samples)
+        raise UsageError(
+            f"a phase's {samples} samples cannot be cut into minibatches of {minibatch}; the nearest that can are "
+            f"{below} and {above}"
+        )
+    return samples // minibatch

@@ -1,0 +1,1 @@
+"""What a run leaves behind: Arrow tables, readable with nothing of ours."""

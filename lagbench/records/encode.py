@@ -1,0 +1,137 @@
+"""A phase's rows as Arrow record batches, sharing memory with NumPy's arrays where Arrow allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lagbench.actors.base import Episode, Transitions
+from lagbench.errors import RecordError
+from lagbench.records.rows import EvaluationRecord, PhaseRecord
+
+
+def encode(record: PhaseRecord, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """One batch a table, None where the phase adds no row to it. Raises RecordError for rows that do not fit."""
+    build = {
+        "trajectories": lambda schema: _trajectories(record.transitions, schema),
+        "episodes": lambda schema: _episodes(record.episodes, schema),
+        "evaluations": lambda schema: _evaluations(record.evaluations, schema),
+        "phases": lambda schema: _phase(record, schema),
+    }
+    try:
+        return {table: build[table](schema) for table, schema in schemas.items()}
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise RecordError(f"the rows of phase {record.phase} do not fit their tables: {error!r}") from error
+
+
+def _trajectories(transitions: Transitions, schema: Any) -> Any:
+    columns = transitions.columns
+    unknown = columns.keys() ^ (set(schema.names) - {"final_observation"})
+    if unknown:
+        raise ValueError(f"columns {sorted(unknown)} are missing or unknown")
+    rows = len(columns["step"])
+    if not rows:
+        return None
+    arrays = [
+        _final_observation(transitions, rows, field.type)
+        if field.name == "final_observation"
+        else _column(columns[field.name], field.type)
+        for field in schema
+    ]
+    return _batch(arrays, schema)
+
+
+def _final_observation(transitions: Transitions, rows: int, kind: Any) -> Any:
+    ends, values = transitions.ends, transitions.final_observation
+    null = np.ones(rows, dtype=np.bool_)
+    null[ends] = False
+    lengths = np.zeros(rows, dtype=np.int32)
+    lengths[ends] = values.shape[1]
+    if len(values) != len(ends) or (np.diff(ends) <= 0).any():
+        raise ValueError("final_observation does not have one row for each of `ends`, in ascending order")
+    return pa.ListArray.from_arrays(_offsets(lengths), _flat(values, kind.value_type), type=kind, mask=pa.array(null))
+
+
+def _episodes(episodes: Sequence[Episode], schema: Any) -> Any:
+    if not episodes:
+        return None
+    attribute = {"return": "episode_return"}
+    return _batch(
+        [pa.array([getattr(e, attribute.get(f.name, f.name)) for e in episodes], f.type) for f in schema], schema
+    )
+
+
+def _evaluations(evaluations: Sequence[EvaluationRecord], schema: Any) -> Any:
+    rows = [(record, j, episode) for record in evaluations for j, episode in enumerate(record.episodes)]
+    if not rows:
+        return None
+    lengths = np.array([episode.length for _, _, episode in rows], dtype=np.int32)
+    plain = {
+        "evaluation": [r.index for r, _, _ in rows],
+        "fractions": [list(r.fractions) for r, _, _ in rows],
+        "version": [r.version for r, _, _ in rows],
+        "budget_used": [r.budget_used for r, _, _ in rows],
+        "mode": [r.mode for r, _, _ in rows],
+        "episode": [j for _, j, _ in rows],
+        "seed": [e.seed for _, _, e in rows],
+        "return": [e.episode_return for _, _, e in rows],
+        "length": lengths,
+        "terminated": [e.terminated for _, _, e in rows],
+        "truncated": [e.truncated for _, _, e in rows],
+    }
+    steps = {name: [getattr(e, name) for _, _, e in rows] for name in ("action", "reward", "observation")}
+    arrays = [
+        pa.array(plain[f.name], f.type) if f.name in plain else _lists(steps[f.name], lengths, f.type) for f in schema
+    ]
+    return _batch(arrays, schema)
+
+
+def _phase(record: PhaseRecord, schema: Any) -> Any:
+    plain: dict[str, Any] = {
+        "phase": record.phase,
+        "budget_used": record.budget_used,
+        "versions": record.versions.astype(np.int32),
+        "updates": record.updates,
+        "metrics": sorted(record.metrics.items()),
+    }
+    unknown = record.diagnostics.keys() - (set(schema.names) - plain.keys())
+    if unknown:
+        raise ValueError(f"diagnostics {sorted(unknown)} have no column")
+    # Null: not measured, as where the phase's updates diverged.
+    row = {**dict.fromkeys(schema.names), **record.diagnostics, **plain}
+    return _batch([pa.array([row[f.name]], f.type) for f in schema], schema)
+
+
+def _batch(arrays: list[Any], schema: Any) -> Any:
+    if len({len(a) for a in arrays}) != 1:
+        raise ValueError(f"columns differ in length: { {f.name: len(a) for f, a in zip(schema, arrays, strict=True)} }")
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _column(values: NDArray[Any], kind: Any) -> Any:
+    """An array [n], or [n, size] for a fixed-size list, as a column."""
+    if not pa.types.is_fixed_size_list(kind):
+        return _flat(values, kind)
+    if values.ndim != 2 or values.shape[1] != kind.list_size:
+        raise ValueError(f"an array {values.shape} is no column of lists of {kind.list_size}")
+    return pa.FixedSizeListArray.from_arrays(_flat(values, kind.value_type), type=kind)
+
+
+def _flat(values: NDArray[Any], kind: Any) -> Any:
+    # Not astype's default: a value that its column cannot hold is a mistake.
+    return pa.array(np.ascontiguousarray(values.astype(kind.to_pandas_dtype(), "C", "same_kind", copy=False)).ravel())
+
+
+def _lists(parts: Sequence[NDArray[Any]], lengths: NDArray[np.int32], kind: Any) -> Any:
+    """One list a row, of ``parts[i]``."""
+    if any(len(p) != n for p, n in zip(parts, lengths, strict=True)):
+        raise ValueError("an episode's columns differ in length")
+    return pa.ListArray.from_arrays(_offsets(lengths), _column(np.concatenate(parts), kind.value_type), type=kind)
+
+
+def _offsets(lengths: NDArray[np.int32]) -> Any:
+    return pa.array(np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(lengths, dtype=np.int32)]))

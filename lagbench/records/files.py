@@ -1,0 +1,105 @@
+"""Files written whole or not at all, and errors of the file system as one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from lagbench.errors import RecordError
+
+SPEC_FILE = "spec.json"
+RESULT_FILE = "result.json"
+POLICY_FILE = "policy.safetensors"
+TABLE_FILE = "data.arrow"
+LOCK_FILE = ".lock"
+TEMPORARY = ".tmp"
+_HINTS = {
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some of your quota",
+    errno.EROFS: "make that file system writable",
+    errno.EACCES: "allow writing there",
+    errno.EEXIST: "move that out of the way",
+    errno.ENOTDIR: "move what is no directory out of the way",
+}
+
+
+@contextlib.contextmanager
+def replacing(file: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that takes the place of ``file`` at the end, on disk, or leaves it as it was."""
+    temporary = file.with_name(file.name + TEMPORARY)
+    try:
+        with temporary.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(file.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory reach the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(file: Path, data: Any) -> Any:
+    """Write JSON, whole or not at all, and return it; numbers that are not finite, which JSON lacks, become null."""
+    finite = _finite(data)
+    text = json.dumps(finite, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(file) as out:
+        out.write(text.encode() + b"\n")
+    return finite
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {k: _finite(v) for k, v in data.items()}
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return [_finite(v) for v in data]
+    return data
+
+
+@contextlib.contextmanager
+def explained(what: Path, then: str) -> Iterator[None]:
+    """OSError while writing ``what``, or the file that the error names, as a RecordError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0, "mend that")
+        raise RecordError(
+            f"cannot write {error.filename or what} ({error.strerror or error}); {hint}, then {then}"
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(file: Path, run: Path) -> Iterator[None]:
+    """Hold the lock of a run. The operating system lets go of it when the process ends, however it ends.
+
+    Raises RecordError where another process has it.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecordError(
+                f"another process is writing the run {run}; wait for it or stop it, or give another directory"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

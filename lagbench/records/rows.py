@@ -1,0 +1,49 @@
+"""What one phase adds to a run's records, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench.actors.base import Episode, PlayedEpisode, Transitions
+
+Mode = Literal["mode", "stochastic"]
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One evaluation: the policy's ``version``, the fractions of the budget that it stands for, and its episodes.
+
+    ``mode`` says how actions were chosen: the policy's mode (mean action, greedy) or a sample.
+    """
+
+    index: int
+    fractions: tuple[float, ...]
+    version: int
+    budget_used: int
+    mode: Mode
+    episodes: Sequence[PlayedEpisode]
+
+    @property
+    def mean_return(self) -> float:
+        """The mean of the episodes' returns."""
+        return float(np.mean([e.episode_return for e in self.episodes]))
+
+
+@dataclass(frozen=True)
+class PhaseRecord:
+    """All rows of a phase. ``diagnostics`` are the harness's, the same for every algorithm; ``metrics`` its own."""
+
+    phase: int
+    budget_used: int
+    versions: NDArray[np.int64]
+    updates: int
+    diagnostics: Mapping[str, float]
+    metrics: Mapping[str, float]
+    transitions: Transitions
+    episodes: Sequence[Episode]
+    evaluations: Sequence[EvaluationRecord]

@@ -1,0 +1,123 @@
+"""The tables of a run: their columns, the same for every run of a domain, with the sizes of the task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lagbench.errors import RecordError
+from lagbench.spec import RunSpec
+
+FORMAT_VERSION = 1
+TABLES = ("trajectories", "episodes", "evaluations", "phases")
+"""In the order in which a commit writes them: a phase counts once its row of ``phases`` is there."""
+
+Columns = dict[str, list[tuple[str, Any]]]
+
+
+def schemas(spec: RunSpec, *, observation_size: int, action_size: int, diagnostics: Sequence[str]) -> dict[str, Any]:
+    """Table → pyarrow schema of the tables that a run of ``spec`` writes.
+
+    ``diagnostics`` names the columns of ``phases`` that the harness measures. Without trajectories where the
+    specification records episodes only.
+    """
+    columns = _DOMAINS[spec.domain.name](observation_size, action_size)
+    columns["phases"] += [(name, pa.float64()) for name in diagnostics]
+    columns["phases"].append(("metrics", pa.map_(pa.string(), pa.float64())))
+    about = {
+        "format_version": str(FORMAT_VERSION),
+        "task": spec.task,
+        "protocol": json.dumps(spec.protocol.to_json(), sort_keys=True),
+    }
+    return {
+        table: pa.schema(columns[table], metadata={**about, "table": table})
+        for table in TABLES
+        if table != "trajectories" or spec.record == "trajectories"
+    }
+
+
+def _control(observation_size: int, action_size: int) -> Columns:
+    observation = pa.list_(pa.float64(), observation_size)
+    action = pa.list_(pa.float32(), action_size)
+    return {
+        "trajectories": [
+            ("episode_id", pa.int64()),
+            ("step", pa.int32()),
+            ("actor", pa.int32()),
+            ("phase", pa.int32()),
+            ("observation", observation),
+            ("action", action),
+            ("reward", pa.float32()),
+            ("terminated", pa.bool_()),
+            ("truncated", pa.bool_()),
+            ("behaviour_version", pa.int32()),
+            ("learner_version", pa.int32()),
+            ("behaviour_log_prob", pa.float32()),
+            # Of variable size, for a fixed-size list stores its full size for every null.
+            ("final_observation", pa.list_(pa.float64())),
+        ],
+        "episodes": [
+            ("episode_id", pa.int64()),
+            ("actor", pa.int32()),
+            ("seed", pa.int64()),
+            ("reset", pa.int32()),
+            ("phase", pa.int32()),
+            ("return", pa.float64()),
+            ("length", pa.int32()),
+            ("terminated", pa.bool_()),
+            ("truncated", pa.bool_()),
+        ],
+        "evaluations": [
+            ("evaluation", pa.int32()),
+            ("fractions", pa.list_(pa.float64())),
+            ("version", pa.int32()),
+            ("budget_used", pa.int64()),
+            ("mode", pa.string()),
+            ("episode", pa.int32()),
+            ("seed", pa.int64()),
+            ("return", pa.float64()),
+            ("length", pa.int32()),
+            ("terminated", pa.bool_()),
+            ("truncated", pa.bool_()),
+            ("action", pa.list_(action)),
+            ("reward", pa.list_(pa.float32())),
+            ("observation", pa.list_(observation)),
+        ],
+        "phases": [
+            ("phase", pa.int32()),
+            ("budget_used", pa.int64()),
+            ("versions", pa.list_(pa.int32())),
+            ("updates", pa.int32()),
+        ],
+    }
+
+
+_DOMAINS: Mapping[str, Callable[[int, int], Columns]] = {"control": _control}
+
+
+def type_name(kind: Any) -> str:
+    """A column's type as docs/records.md and the content hash write it, whatever pyarrow calls a list's inside."""
+    if pa.types.is_map(kind):
+        return f"map<{type_name(kind.key_type)}, {type_name(kind.item_type)}>"
+    if pa.types.is_fixed_size_list(kind):
+        return f"fixed_size_list<{type_name(kind.value_type)}>[{kind.list_size}]"
+    if pa.types.is_list(kind):
+        return f"list<{type_name(kind.value_type)}>"
+    return {"double": "float64", "float": "float32"}.get(str(kind), str(kind))
+
+
+def check_table(schema: Any, table: str, file: Path) -> None:
+    """Raise RecordError unless ``schema``, found in ``file``, is that table's and of a format that we read."""
+    metadata = {k.decode(): v.decode(errors="replace") for k, v in (schema.metadata or {}).items()}
+    version = metadata.get("format_version", "")
+    if metadata.get("table") != table or not version.isdecimal():
+        raise RecordError(f"{file} is not the table {table!r} of a lagbench run; restore it from a copy of the run")
+    if int(version) > FORMAT_VERSION:
+        raise RecordError(
+            f"{file} has format {version}; this lagbench reads up to {FORMAT_VERSION}: install a newer one "
+            "(pip install -U lagbench)"
+        )

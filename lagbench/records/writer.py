@@ -1,0 +1,300 @@
+"""The writer of a run directory: what it has committed stays readable, whatever becomes of the process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+import safetensors.torch
+from torch import Tensor
+
+from lagbench.errors import RecordError, UsageError
+from lagbench.records import environment, streams
+from lagbench.records.content_hash import TableHash
+from lagbench.records.encode import encode
+from lagbench.records.files import (
+    LOCK_FILE,
+    POLICY_FILE,
+    RESULT_FILE,
+    SPEC_FILE,
+    TABLE_FILE,
+    TEMPORARY,
+    explained,
+    locked,
+    replacing,
+    write_json,
+)
+from lagbench.records.rows import PhaseRecord
+from lagbench.records.schema import FORMAT_VERSION, TABLES, schemas
+from lagbench.spec import RunSpec
+
+Status = Literal["completed", "diverged", "failed"]
+
+# Rows and bytes of a batch of a finished table: large enough to read fast, small enough to bound the memory.
+_BATCH_ROWS = 1 << 16
+_BATCH_BYTES = 1 << 25
+
+
+class RunWriter:
+    """Writes one run. Made by ``create`` or ``reopen``; a context manager that closes what is open at the end.
+
+    Each ``commit`` appends one batch to every table, ``phases`` last: a phase counts once all of them are there.
+    """
+
+    def __init__(self, path: Path, spec: RunSpec, tables: Mapping[str, Any], resources: contextlib.ExitStack) -> None:
+        self.path = path
+        self._spec = spec
+        self._schemas = tables
+        self._resources = resources
+        self._streams: dict[str, streams.Stream] = {}
+        self._committed = 0
+        self._open = True
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        spec: RunSpec,
+        *,
+        observation_size: int,
+        action_size: int,
+        diagnostics: Sequence[str],
+        threads: int = 0,
+    ) -> Self:
+        """Begin a run in a directory that holds none, made where it is missing.
+
+        Args:
+            path: the run's directory.
+            spec: the run.
+            observation_size: length of an observation.
+            action_size: length of an action.
+            diagnostics: the names of the diagnostics that every phase may have.
+            threads: EnvPool's threads, for environment.json.
+
+        Raises:
+            UsageError: the directory holds a run.
+            RecordError: another process is writing one in it, or it cannot be written.
+        """
+        tables = schemas(spec, observation_size=observation_size, action_size=action_size, diagnostics=diagnostics)
+        _refuse_a_run(path)
+        with explained(path, "try again"), contextlib.ExitStack() as resources:
+            path.mkdir(parents=True, exist_ok=True)
+            resources.enter_context(locked(path / LOCK_FILE, path))
+            _refuse_a_run(path)
+            write_json(path / SPEC_FILE, spec.to_json())
+            writer = cls(path, spec, tables, resources)
+            writer._begin(0, dict.fromkeys(tables, 0), threads)
+            writer._resources = resources.pop_all()
+        return writer
+
+    @classmethod
+    def reopen(
+        cls,
+        path: Path,
+        spec: RunSpec,
+        *,
+        committed: Mapping[str, int],
+        observation_size: int,
+        action_size: int,
+        diagnostics: Sequence[str],
+        threads: int = 0,
+    ) -> Self:
+        """Go on with a run that was not finished, keeping exactly its ``committed`` batches, in a new shard.
+
+        ``committed`` is what ``committed()`` said when the checkpoint was made; empty to begin again from nothing. The
+        other arguments are those of ``create``.
+
+        Raises:
+            UsageError: the run is finished, or its spec.json is not ``spec``.
+            RecordError: committed batches are missing, another process is writing the run, or it cannot be written.
+        """
+        tables = schemas(spec, observation_size=observation_size, action_size=action_size, diagnostics=diagnostics)
+        if not (path / SPEC_FILE).is_file():
+            raise RecordError(f"{path} is not a run directory: it has no {SPEC_FILE}")
+        counts = {table: committed.get(table, 0) for table in tables}
+        if len(set(counts.values())) != 1 or committed.keys() - tables.keys():
+            raise RecordError(f"the checkpoint of {path} does not fit its tables: it counts {dict(committed)}")
+        with explained(path, f"go on with: lagbench resume {path}"), contextlib.ExitStack() as resources:
+            if (path / RESULT_FILE).exists():
+                _remove_shards(path, tables)
+                raise UsageError(f"{path} is finished: there is nothing to resume; see: lagbench show {path}")
+            resources.enter_context(locked(path / LOCK_FILE, path))
+            _check_spec(path / SPEC_FILE, spec)
+            # Nothing is touched before every table is known to hold what was committed.
+            cuts = {table: streams.plan(path / table, count) for table, count in counts.items()}
+            numbers = {table: streams.carry_out(cut) for table, cut in cuts.items()}
+            for directory in (path, *(path / table for table in tables)):
+                for file in (*directory.glob("*" + TEMPORARY), directory / TABLE_FILE):
+                    file.unlink(missing_ok=True)
+            writer = cls(path, spec, tables, resources)
+            writer._begin(counts["phases"], numbers, threads)
+            writer._resources = resources.pop_all()
+        return writer
+
+    def _begin(self, committed: int, numbers: Mapping[str, int], threads: int) -> None:
+        for table, schema in self._schemas.items():
+            directory = self.path / table
+            directory.mkdir(exist_ok=True)
+            if numbers[table]:
+                _check_columns(directory / streams.shard_name(0), schema)
+            stream = streams.Stream(directory / streams.shard_name(numbers[table]), schema)
+            self._resources.callback(stream.abandon)
+            self._streams[table] = stream
+        environment.append_entry(self.path, self._spec, threads=threads, phase=committed)
+        self._committed = committed
+
+    def commit(self, record: PhaseRecord) -> None:
+        """Append a phase's rows to every table and hand them to the operating system: killing this process loses none.
+
+        Raises RecordError where that cannot be done; nothing of the phase is kept then, and no further one is accepted.
+        """
+        self._check_open()
+        batches = encode(record, self._schemas)
+        before = {table: stream.end for table, stream in self._streams.items()}
+        try:
+            for table, stream in self._streams.items():
+                with explained(stream.file, f"go on with: lagbench resume {self.path}"):
+                    stream.append(batches[table])
+        except BaseException:
+            for table, stream in self._streams.items():
+                with contextlib.suppress(OSError):
+                    stream.cut(before[table])
+            self.close()
+            raise
+        self._committed += 1
+
+    def committed(self) -> dict[str, int]:
+        """Batches committed to each table, over all shards: what a checkpoint keeps for ``reopen``."""
+        return dict.fromkeys(self._schemas, self._committed)
+
+    def finish(self, status: Status, summary: Mapping[str, Any], policy_state: Mapping[str, Tensor]) -> dict[str, Any]:
+        """End the run: the policy, one Arrow file a table, and last of all result.json, whose content is returned.
+
+        Until result.json stands, the run can be reopened; the shards go after it. Raises RecordError.
+        """
+        self._check_open()
+        with self, explained(self.path, f"go on with: lagbench resume {self.path}"):
+            for stream in self._streams.values():
+                stream.close()
+            tensors = {k: v.detach().cpu().contiguous().clone() for k, v in policy_state.items()}
+            with replacing(self.path / POLICY_FILE) as out:
+                out.write(safetensors.torch.save(tensors))
+            merged = {t: _merge(self.path / t, schema, self._committed) for t, schema in self._schemas.items()}
+            result: dict[str, Any] = write_json(
+                self.path / RESULT_FILE,
+                {
+                    "format_version": FORMAT_VERSION,
+                    "status": status,
+                    "content_hash": {table: digest for table, (digest, _) in merged.items()},
+                    "rows": {table: rows for table, (_, rows) in merged.items()},
+                    "summary": summary,
+                },
+            )
+            _remove_shards(self.path, self._schemas)
+            (self.path / LOCK_FILE).unlink(missing_ok=True)
+        return result
+
+    def close(self) -> None:
+        """End the streams and let go of the lock, without finishing the run. Harmless a second time."""
+        if self._open:
+            self._open = False
+            with self._resources:
+                for stream in self._streams.values():
+                    with contextlib.suppress(OSError):
+                        stream.close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise RecordError(f"the writer of {self.path} is closed; go on with: lagbench resume {self.path}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _refuse_a_run(path: Path) -> None:
+    for name in (SPEC_FILE, RESULT_FILE, *TABLES):
+        if (path / name).exists():
+            raise UsageError(f"{path} holds a run already ({name}); give another directory with --out")
+
+
+def _check_spec(file: Path, spec: RunSpec) -> None:
+    try:
+        there = _leaves(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise RecordError(f"{file} is not JSON ({error}); restore it from a copy of the run") from error
+    # Through JSON and back: a spec may hold tuples, a file holds lists.
+    ours = _leaves(json.loads(json.dumps(spec.to_json())))
+    changed = [
+        f"{name} is {there.get(name, 'missing')}, was {ours.get(name, 'missing')}"
+        for name in sorted(there.keys() | ours.keys())
+        if there.get(name) != ours.get(name)
+    ]
+    if changed:
+        raise UsageError(
+            f"{file} is not the specification that this run began with ({'; '.join(changed)}); change it back, or "
+            "start a new run"
+        )
+
+
+def _leaves(data: Any, name: str = "") -> dict[str, str]:
+    """Dotted name → JSON of everything in a document that holds nothing further."""
+    if not isinstance(data, dict) or not data:
+        return {name: json.dumps(data)}
+    return {k: v for key, inner in data.items() for k, v in _leaves(inner, f"{name}.{key}" if name else key).items()}
+
+
+def _check_columns(shard: Path, schema: Any) -> None:
+    with pa.OSFile(str(shard)) as source:
+        found = pa.ipc.open_stream(source).schema
+    if not found.equals(schema, check_metadata=True):
+        raise RecordError(
+            f"{shard} has other columns than this lagbench writes; resume the run with the lagbench that began it "
+            f"(see {environment.FILE})"
+        )
+
+
+def _merge(directory: Path, schema: Any, committed: int) -> tuple[str, int]:
+    """Write a table's shards into one Arrow file; its content hash and number of rows."""
+    streams.plan(directory, committed)  # or some would be missing from the file, and nobody would know
+    total = TableHash(schema)
+    rows = 0
+    with replacing(directory / TABLE_FILE) as out, pa.ipc.new_file(out, schema) as writer:
+        for group in _grouped(streams.read(directory, committed)):
+            for batch in pa.Table.from_batches(group).combine_chunks().to_batches():
+                writer.write_batch(batch)
+                total.update(batch)
+                rows += batch.num_rows
+    return total.hexdigest(), rows
+
+
+def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
+    """Batches that have rows, in groups of bounded size."""
+    group: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        group.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield group
+            group, rows, size = [], 0, 0
+    if group:
+        yield group
+
+
+def _remove_shards(path: Path, tables: Mapping[str, Any]) -> None:
+    for table in tables:
+        for file in streams.shards(path / table):
+            file.unlink(missing_ok=True)

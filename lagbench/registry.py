@@ -1,0 +1,139 @@
+"""Names → ``"module:attribute"`` strings. Imports nothing of what it names until it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, Mapping
+
+from lagbench.errors import UsageError, unknown
+
+ALGORITHM_GROUP = "lagbench.algorithms"
+COMMAND_GROUP = "lagbench.commands"
+
+_MUJOCO = (
+    "Ant",
+    "HalfCheetah",
+    "Hopper",
+    "Humanoid",
+    "HumanoidStandup",
+    "InvertedDoublePendulum",
+    "InvertedPendulum",
+    "Pusher",
+    "Reacher",
+    "Swimmer",
+    "Walker2d",
+)
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """Where a task comes from: its id, its domain's name and the ``"module:attribute"`` that makes its TaskSpec."""
+
+    task_id: str
+    domain: str
+    entry: str
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+_tasks: dict[str, TaskEntry] = {}
+
+
+def register_task(
+    task_id: str,
+    *,
+    domain: str = "control",
+    entry: str = "lagbench.tasks.mujoco:task",
+    **options: Any,
+) -> None:
+    """Make a task known by its id; the default is any continuous-control id of EnvPool's.
+
+    ``entry`` names a function called as ``f(task_id, **options)`` that returns a ``TaskSpec``; ``options`` are the defaults
+    of what ``--task-set`` may change. Raises UsageError where the id is taken by something else.
+    """
+    new = TaskEntry(task_id, domain, entry, MappingProxyType(dict(options)))
+    if _tasks.setdefault(task_id, new) != new:
+        raise UsageError(f"task {task_id!r} is registered already, with other settings; choose another id")
+
+
+for _name in _MUJOCO:
+    for _version in ("v5", "v4"):
+        register_task(f"{_name}-{_version}")
+
+
+def task_ids() -> list[str]:
+    """The ids of all registered tasks, sorted."""
+    return sorted(_tasks)
+
+
+def task_entry(task_id: str) -> TaskEntry:
+    """The entry of a registered task. Raises UsageError, with the nearest id, where there is none."""
+    bare = task_id.removeprefix("lagbench/")
+    if bare not in _tasks:
+        raise unknown("task", task_id, _tasks)
+    return _tasks[bare]
+
+
+def algorithms() -> dict[str, str]:
+    """Every installed algorithm: name → ``"module:Class"``, from the entry-point group ``lagbench.algorithms``."""
+    return {e.name: e.value for e in sorted(entry_points(group=ALGORITHM_GROUP), key=lambda e: e.name)}
+
+
+def commands() -> dict[str, str]:
+    """Further commands of the command line: name → ``"module:attribute"``, from ``lagbench.commands``."""
+    return {e.name: e.value for e in sorted(entry_points(group=COMMAND_GROUP), key=lambda e: e.name)}
+
+
+def load(target: str) -> Any:
+    """The object that a ``"module:attribute"`` string names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def load_algorithm(name: str) -> tuple[Any, Path]:
+    """The class of an algorithm and the file of its source.
+
+    ``name`` is that of an installed algorithm or ``path/to/file.py:Class``. Raises UsageError where there is none.
+    """
+    if ".py" in name:
+        path_text, _, attribute = name.partition(":")
+        return _load_from_file(Path(path_text), attribute)
+    known = algorithms()
+    if name not in known:
+        raise unknown("algorithm", name, known)
+    cls = load(known[name])
+    return cls, Path(str(sys.modules[cls.__module__].__file__))
+
+
+def _load_from_file(path: Path, attribute: str) -> tuple[Any, Path]:
+    if not path.is_file():
+        raise UsageError(f"there is no file {str(path)!r}; give an algorithm of your own as path/to/file.py:Class")
+    module = _import_file(path)
+    classes = [k for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+    if not attribute:
+        example = classes[0] if classes else "Class"
+        raise UsageError(f"{str(path)!r} needs the name of its class: {path}:{example}")
+    if attribute not in vars(module):
+        raise unknown(f"class in {path}", attribute, classes)
+    return getattr(module, attribute), path
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"lagbench_user_{path.resolve().stem}_{abs(hash(path.resolve())):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,196 @@
+"""What one phase collected, as frozen time-major tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from lagbench.errors import AlgorithmError
+
+Layout = Literal["phase", "sequences", "steps"]
+
+_SET_BY = {
+    "proximal_log_prob": "the harness sets it before `prepare`",
+    "log_prob": "the harness sets it before `prepare`",
+    "value": "the harness sets it before `prepare`, for a policy that has a critic",
+    "next_value": "the harness sets it before `prepare`, for a policy that has a critic",
+    "advantage": "`prepare` sets it",
+    "value_target": "`prepare` sets it, for a policy that has a critic",
+    "group": "only language has prompt groups",
+}
+_COLLECTED = (
+    "observation",
+    "action",
+    "reward",
+    "terminated",
+    "truncated",
+    "valid",
+    "behaviour_version",
+    "behaviour_log_prob",
+)
+FIELDS = (*_COLLECTED, *_SET_BY)
+
+
+class Rollout:
+    """A phase's samples, or a minibatch of them. Immutable: ``replace`` makes a new one.
+
+    Shapes: S is [T, N] for a phase, [T, n] for sequences of it, [B] for steps (valid rows only).
+
+    Attributes:
+        observation: control, raw: S + [obs], with one row more in time ([T+1, …]) for a phase and for sequences, so that row
+            t+1 is always the true successor of row t. Language: prompt tokens [P, n], left-padded with -1.
+        action: control S + [act], float32 and unclipped; language S, token ids.
+        reward: S, scaled by the harness.
+        terminated: S, bool. Wins where both flags are set.
+        truncated: S, bool.
+        valid: S, bool; false on a row that is no transition (an auto-reset, padding).
+        behaviour_version: S, the policy version that chose the action.
+        behaviour_log_prob: S, log β(action | observation), recorded at the time of acting.
+        group: language: [n], the prompt group of each completion.
+        proximal_log_prob: S, of the learner at the start of the phase's updates (π_T).
+        log_prob: S, of the learner as it was when `prepare` was called.
+        value: S, the critic then, at this row's observation.
+        next_value: S, the critic then, at the true next observation.
+        advantage: S, set by `prepare`.
+        value_target: S, set by `prepare`.
+        extra: whatever else `prepare` adds, each S.
+        layout: "phase", "sequences" or "steps".
+        longest: language: the longest completion allowed, in tokens; None on control.
+    """
+
+    observation: Tensor
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    valid: Tensor
+    behaviour_version: Tensor
+    behaviour_log_prob: Tensor
+    group: Tensor
+    proximal_log_prob: Tensor
+    log_prob: Tensor
+    value: Tensor
+    next_value: Tensor
+    advantage: Tensor
+    value_target: Tensor
+    extra: Mapping[str, Tensor]
+    layout: Layout
+    longest: int | None
+
+    def __init__(
+        self,
+        *,
+        layout: Layout = "phase",
+        longest: int | None = None,
+        extra: Mapping[str, Tensor] | None = None,
+        **fields: Tensor,
+    ) -> None:
+        for name in fields:
+            if name not in FIELDS:
+                raise AlgorithmError(f"a rollout has no field {name!r}; put it in extra={{{name!r}: …}}")
+        missing = [name for name in _COLLECTED if name not in fields]
+        if missing:
+            raise ValueError(f"a rollout needs {', '.join(missing)}")
+        self.__dict__.update(fields, layout=layout, longest=longest, extra=MappingProxyType(dict(extra or {})))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AlgorithmError(f"a rollout is frozen; use rollout.replace({name}=…)")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _SET_BY:
+            raise AlgorithmError(f"rollout.{name} is not set: {_SET_BY[name]}")
+        raise AttributeError(f"a rollout has no field {name!r}")
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.valid.shape))
+        return f"<Rollout {self.layout} [{shape}] with {', '.join(k for k in FIELDS if k in self.__dict__)}>"
+
+    def has(self, name: str) -> bool:
+        """Whether a field is set."""
+        return name in self.__dict__
+
+    def replace(self, *, extra: Mapping[str, Tensor] | None = None, **fields: Tensor) -> Self:
+        """A rollout with these fields set; ``extra`` is merged. Each field must have the shape of ``valid``."""
+        for name, x in {**fields, **(extra or {})}.items():
+            if name not in ("observation", "action", "group") and x.shape != self.valid.shape:
+                raise AlgorithmError(f"rollout.{name} must have shape {list(self.valid.shape)}, not {list(x.shape)}")
+        return type(self)(
+            layout=self.layout,
+            longest=self.longest,
+            extra={**self.extra, **(extra or {})},
+            **{**self._tensors(), **fields},
+        )
+
+    def mean(self, x: Tensor) -> Tensor:
+        """The mean of ``x`` (shape S) over valid samples: for metrics and for TV."""
+        if self.layout == "steps":
+            return x.mean()
+        return self._valid_sum(x) / self.valid.sum()
+
+    def objective(self, x: Tensor) -> Tensor:
+        """The reduction for losses: ``mean`` on control; on language the sum over valid tokens ÷ (completions × longest).
+
+        A sample that an algorithm drops (sets to 0) stays in the denominator.
+        """
+        if self.longest is None:
+            return self.mean(x)
+        return self._valid_sum(x) / (self.valid.shape[1] * self.longest)
+
+    def _valid_sum(self, x: Tensor) -> Tensor:
+        return torch.where(self.valid, x, torch.zeros((), dtype=x.dtype, device=x.device)).sum()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {k: self.__dict__[k] for k in FIELDS if k in self.__dict__}
+
+    def to(self, device: str) -> Self:
+        """The same rollout on another device."""
+        return type(self)(
+            layout=self.layout,
+            longest=self.longest,
+            extra={k: x.to(device) for k, x in self.extra.items()},
+            **{k: x.to(device) for k, x in self._tensors().items()},
+        )
+
+    def steps(self) -> Self:
+        """The valid rows of a control phase, flattened to [B]."""
+        keep = self.valid.reshape(-1).nonzero().squeeze(1)
+        t, _ = self.valid.shape
+        flat = {
+            k: x[:t].reshape(-1, *x.shape[2:]).index_select(0, keep) for k, x in self._tensors().items()
+        }
+        extra = {k: x.reshape(-1).index_select(0, keep) for k, x in self.extra.items()}
+        return type(self)(layout="steps", longest=self.longest, extra=extra, **flat)
+
+    def take(self, index: Tensor) -> Self:
+        """The samples at ``index``: rows of a "steps" rollout, else whole columns (actors, completions)."""
+        axis = 0 if self.layout == "steps" else 1
+
+        def pick(name: str, x: Tensor) -> Tensor:
+            return x.index_select(0 if name == "group" else axis, index)
+
+        return type(self)(
+            layout="steps" if self.layout == "steps" else "sequences",
+            longest=self.longest,
+            extra={k: pick(k, x) for k, x in self.extra.items()},
+            **{k: pick(k, x) for k, x in self._tensors().items()},
+        )
+
+    def split(self, sizes: list[int]) -> list[Self]:
+        """Consecutive pieces of these sizes along the sample axis, as views."""
+        axis = 0 if self.layout == "steps" else 1
+        layout: Layout = "steps" if self.layout == "steps" else "sequences"
+        fields = {k: x.split(sizes, 0 if k == "group" else axis) for k, x in self._tensors().items()}
+        extra = {k: x.split(sizes, axis) for k, x in self.extra.items()}
+        return [
+            type(self)(
+                layout=layout,
+                longest=self.longest,
+                extra={k: x[i] for k, x in extra.items()},
+                **{k: x[i] for k, x in fields.items()},
+            )
+            for i in range(len(sizes))
+        ]

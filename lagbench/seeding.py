@@ -1,0 +1,49 @@
+"""Every random stream of a run, derived from its seed.
+
+A stream is named by what it is for and, where it recurs, by the phase or the evaluation it belongs to, so that each can be
+drawn again on its own: nothing has to be saved to resume a run, and anybody can recompute a draw from ``spec.json``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class Stream(IntEnum):
+    """What a random stream is for. The numbers are part of the record format: never renumber."""
+
+    WEIGHTS = 0
+    ENVIRONMENT = 1
+    STALENESS = 2
+    ACTION = 3
+    MINIBATCH = 4
+    WARMUP_ENVIRONMENT = 5
+    WARMUP_ACTION = 6
+    EVALUATION = 7
+    EVALUATION_ACTION = 8
+
+
+def sequence(seed: int, stream: Stream, *key: int) -> np.random.SeedSequence:
+    """The SeedSequence of one stream of the run with this seed."""
+    return np.random.SeedSequence(seed, spawn_key=(int(stream), *key))
+
+
+def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
+    """A NumPy generator on one stream."""
+    return np.random.Generator(np.random.PCG64(sequence(seed, stream, *key)))
+
+
+def torch_generator(seed: int, stream: Stream, *key: int) -> torch.Generator:
+    """A torch CPU generator on one stream."""
+    word = int(sequence(seed, stream, *key).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(word % 2**63)
+
+
+def environment_seeds(seed: int, stream: Stream, n: int, *key: int) -> NDArray[np.int32]:
+    """Seeds [n] for n environments, each a non-negative int32 (the range that EnvPool takes)."""
+    words = sequence(seed, stream, *key).generate_state(n, np.uint32)
+    return (words >> 1).astype(np.int32)

@@ -1,0 +1,60 @@
+"""What a sink is, and what happens to one that fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from lagbench.records.reader import Run
+from lagbench.spec import RunSpec
+from lagbench.training import PhaseResult
+
+
+class Sink(Protocol):
+    """Follows a run; sees each phase after its records are committed."""
+
+    def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
+        """Before the first phase, or the first after a resume."""
+
+    def write(self, result: PhaseResult) -> None:
+        """After each phase."""
+
+    def finish(self, run: Run) -> None:
+        """After the last one."""
+
+    def close(self) -> None:
+        """At the end, however it came."""
+
+
+class Sinks:
+    """Several sinks as one. A sink that raises is reported on stderr and dropped; the run goes on."""
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self._sinks = list(sinks)
+
+    def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
+        """See ``Sink.start``."""
+        self._each(lambda s: s.start(spec, path, phases_done))
+
+    def write(self, result: PhaseResult) -> None:
+        """See ``Sink.write``."""
+        self._each(lambda s: s.write(result))
+
+    def finish(self, run: Run) -> None:
+        """See ``Sink.finish``."""
+        self._each(lambda s: s.finish(run))
+
+    def close(self) -> None:
+        """See ``Sink.close``."""
+        self._each(lambda s: s.close())
+
+    def _each(self, call: Callable[[Sink], None]) -> None:
+        for sink in list(self._sinks):
+            try:
+                call(sink)
+            except Exception as error:
+                self._sinks.remove(sink)
+                name = type(sink).__name__
+                print(f"warning: {name} failed and was dropped: {type(error).__name__}: {error}", file=sys.stderr)

@@ -1,0 +1,18 @@
+"""The scalars of a phase, under the names that every log gives them."""
+
+from __future__ import annotations
+
+from lagbench.training import PhaseResult
+
+
+def scalars(result: PhaseResult) -> dict[str, float]:
+    """Everything measured in a phase as one flat mapping: ``diagnostics/…``, ``metrics/…``, ``evaluation/…``, ``seconds/…``."""
+    record = result.record
+    row = {f"diagnostics/{k}": v for k, v in record.diagnostics.items()}
+    row |= {f"metrics/{k}": v for k, v in record.metrics.items()}
+    row |= {f"evaluation/{e.mode}": e.mean_return for e in record.evaluations}
+    row |= {f"seconds/{k}": v for k, v in result.seconds.items()}
+    if record.episodes:
+        row["episodes/return"] = sum(e.episode_return for e in record.episodes) / len(record.episodes)
+        row["episodes/length"] = sum(e.length for e in record.episodes) / len(record.episodes)
+    return {**row, "updates": float(record.updates)}

@@ -1,0 +1,235 @@
+"""RunSpec: everything that decides a run's rows, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+from lagbench import domain as domains
+from lagbench import registry
+from lagbench.config import make_config
+from lagbench.domain import Domain
+from lagbench.errors import UsageError, unknown
+from lagbench.protocol import ForwardMode, LagMode, Protocol
+from lagbench.tasks.spec import load_task
+
+FORMAT_VERSION = 1
+Recording = Literal["trajectories", "episodes"]
+
+
+@dataclass(frozen=True)
+class AlgorithmSource:
+    """An algorithm by name (or ``path/to/file.py:Class``) and the SHA-256 of its source file."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """``episodes`` an evaluation, at the fractions 0, 1/intervals, …, 1 of the budget."""
+
+    episodes: int
+    intervals: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """A run, before it is run. Equal specs give equal rows on the same kind of machine. To and from JSON without loss."""
+
+    task: str
+    task_options: Mapping[str, Any]
+    algorithm: AlgorithmSource
+    config: Mapping[str, Any]
+    protocol: Protocol
+    budget: int
+    evaluation: EvaluationPlan
+    seed: int
+    suite: str | None
+    record: Recording
+    device: str
+    torch_threads: int
+
+    @property
+    def domain(self) -> Domain:
+        """Control or language."""
+        return domains.get(registry.task_entry(self.task).domain)
+
+    @property
+    def phases(self) -> int:
+        """Whole phases that the budget pays for."""
+        return self.budget // self.protocol.samples
+
+    def evaluation_phases(self) -> dict[int, list[float]]:
+        """Completed phases → the fractions of the budget that they are the first to reach."""
+        due: dict[int, list[float]] = {}
+        for i in range(self.evaluation.intervals + 1):
+            # Integer ceiling: a fraction is reached by the first phase that has used that share of the budget's phases.
+            at = -(-i * self.phases // self.evaluation.intervals)
+            due.setdefault(at, []).append(i / self.evaluation.intervals)
+        return due
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {
+            "format_version": FORMAT_VERSION,
+            **plain,
+            "task_options": dict(self.task_options),
+            "algorithm": dataclasses.asdict(self.algorithm),
+            "config": dict(self.config),
+            "protocol": self.protocol.to_json(),
+            "evaluation": dataclasses.asdict(self.evaluation),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_json``. Raises UsageError for what is no spec, or one of a newer format."""
+        if not isinstance(data, Mapping) or "format_version" not in data:
+            raise UsageError("this is not a run specification: it has no format_version")
+        if data["format_version"] != FORMAT_VERSION:
+            raise UsageError(
+                f"the specification has format {data['format_version']!r}; this lagbench reads {FORMAT_VERSION}: "
+                "install a newer one (pip install -U lagbench)"
+            )
+        known = {f.name for f in dataclasses.fields(cls)}
+        rest = {k: v for k, v in data.items() if k != "format_version"}
+        for name in rest:
+            if name not in known:
+                raise unknown("field in the specification", name, known)
+        try:
+            return cls(
+                **{
+                    **rest,
+                    "task_options": MappingProxyType(dict(rest["task_options"])),
+                    "algorithm": AlgorithmSource(**rest["algorithm"]),
+                    "config": MappingProxyType(dict(rest["config"])),
+                    "protocol": Protocol(**rest["protocol"]),
+                    "evaluation": EvaluationPlan(**rest["evaluation"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"the specification is not complete: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """A spec from a JSON file. Raises UsageError."""
+        try:
+            return cls.from_json(json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise UsageError(f"there is no file {str(path)!r}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{str(path)!r} is not JSON: {error}") from error
+
+    def load_algorithm(self) -> type[Any]:
+        """The algorithm's class. Raises UsageError where its source is not the one that the spec names."""
+        cls, path = registry.load_algorithm(self.algorithm.name)
+        found = source_sha256(path)
+        if found != self.algorithm.sha256:
+            raise UsageError(
+                f"the source of {self.algorithm.name} has changed since this run was specified (SHA-256 "
+                f"{self.algorithm.sha256[:12]}…, now {found[:12]}…); start a new run, or restore {path}"
+            )
+        return cls
+
+
+def source_sha256(path: Path) -> str:
+    """The SHA-256 of a source file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def resolve(
+    *,
+    algo: str = "ppo",
+    task: str = "Hopper-v5",
+    lag: int = 0,
+    lag_mode: LagMode = "uniform",
+    updates: int | None = None,
+    updates_fixed: bool = False,
+    forward: ForwardMode | None = None,
+    minibatch: int | None = None,
+    actors: int | None = None,
+    phase_steps: int | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    config: Mapping[str, Any] | None = None,
+    task_options: Mapping[str, Any] | None = None,
+    eval_episodes: int = 10,
+    eval_intervals: int = 10,
+    suite: str | None = None,
+    record: Recording = "trajectories",
+    device: str = "cpu",
+    torch_threads: int = 1,
+) -> RunSpec:
+    """A RunSpec from what the user gives and defaults for the rest: the one way the CLI, Python and sweeps make them.
+
+    Raises UsageError in one sentence for anything that cannot be run.
+    """
+    task_spec = load_task(task, dict(task_options or {}))
+    domain = task_spec.domain
+    cls, path = registry.load_algorithm(algo)
+    _check_class(cls, algo)
+    forward = forward or domain.forward
+    protocol = Protocol.resolve(
+        lag=lag,
+        lag_mode=lag_mode,
+        updates=updates,
+        updates_fixed=updates_fixed,
+        forward=forward,
+        minibatch=minibatch or domain.minibatch,
+        actors=actors or domain.actors,
+        phase_steps=(phase_steps or domain.phase_steps) if forward == "reuse" else phase_steps,
+    )
+    if record not in ("trajectories", "episodes"):
+        raise unknown("recording", record, ("trajectories", "episodes"))
+    if seed < 0 or eval_episodes < 1 or eval_intervals < 1 or torch_threads < 1:
+        raise UsageError("the seed must be 0 or more; evaluation episodes and threads at least 1")
+    spec = RunSpec(
+        task=task_spec.task_id,
+        task_options=MappingProxyType(dict(task_spec.options)),
+        algorithm=AlgorithmSource(algo, source_sha256(path)),
+        config=MappingProxyType(
+            dataclasses.asdict(make_config(cls.Config, cls.presets.get(domain.name, {}), config or {}))
+        ),
+        protocol=protocol,
+        budget=domain.budget if budget is None else budget,
+        evaluation=EvaluationPlan(eval_episodes, eval_intervals),
+        seed=seed,
+        suite=suite,
+        record=record,
+        device=_checked_device(device),
+        torch_threads=torch_threads,
+    )
+    if spec.phases < 1:
+        raise UsageError(
+            f"a budget of {spec.budget} {domain.budget_unit} is less than one phase, which takes {protocol.samples} "
+            f"({protocol.actors} actors × {protocol.phase_steps} steps); give at least --budget {protocol.samples}"
+        )
+    return spec
+
+
+def _check_class(cls: Any, name: str) -> None:
+    from lagbench.algorithm import Algorithm
+
+    if not (isinstance(cls, type) and issubclass(cls, Algorithm)):
+        raise UsageError(f"{name} is not an algorithm: its class must derive from lagbench.Algorithm")
+    if cls.loss is Algorithm.loss:
+        raise UsageError(f"{name} has no `loss`; write loss(self, batch) -> (scalar, metrics)")
+
+
+def _checked_device(device: str) -> str:
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise unknown("device", device, ("cpu", "cuda", "mps")) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: no CUDA device can be used here; use --device cpu")
+    return device

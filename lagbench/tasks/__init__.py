@@ -1,0 +1,1 @@
+"""Tasks: what is stepped or answered, behind one description for both domains."""

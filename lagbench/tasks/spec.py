@@ -1,0 +1,66 @@
+"""What a task is in either domain, and how an id becomes one. Imports no simulator and no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lagbench import registry
+from lagbench.domain import Domain
+from lagbench.errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task as resolved data: its id, its domain and the options that differ from its defaults.
+
+    Each domain's own class adds the spaces and how to make environments. Two specs made from the same id and options
+    are equal and simulate alike.
+    """
+
+    task_id: str
+    domain: Domain
+    options: Mapping[str, Any]
+
+    @property
+    def record_sizes(self) -> Mapping[str, int]:
+        """What the sizes of its records' columns depend on; each domain has its own names for them."""
+        return {}
+
+
+def load_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpec:
+    """The task of that id, with ``options`` over the defaults it was registered with.
+
+    ``task_id`` may carry the ``lagbench/`` of its Gymnasium id. Raises UsageError, with the nearest known name, for an
+    unknown task or option, and for an option value of the wrong type.
+    """
+    entry = registry.task_entry(task_id)
+    task = registry.load(entry.entry)(entry.task_id, **{**entry.options, **(options or {})})
+    assert isinstance(task, TaskSpec)
+    return task
+
+
+def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` in the types of ``defaults``, name by name, as a new dict.
+
+    A whole number stands for a float, no other type for another. Raises UsageError for a name that is not in
+    ``defaults``, with the nearest one that is, and for a value of the wrong type.
+    """
+    checked = {}
+    for name, value in options.items():
+        if name not in defaults:
+            raise unknown("task option", name, defaults)
+        wanted = type(defaults[name])
+        if wanted is float and type(value) is int:
+            value = float(value)
+        if type(value) is not wanted:
+            raise UsageError(
+                f"task option {name!r} of {task_id} takes {_NOUNS.get(wanted, wanted.__name__)}, not {value!r}; "
+                f"its default is {defaults[name]!r}"
+            )
+        checked[name] = value
+    return checked
+
+
+_NOUNS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -1,0 +1,238 @@
+"""The house holds together: imports run one way, names resolve, the wheel is whole and works away from the checkout."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import importlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SETUPTOOLS = PROJECT["tool"]["setuptools"]
+DIRECTORIES = {name: SETUPTOOLS["package-dir"].get(name, name.replace(".", "/")) for name in SETUPTOOLS["packages"]}
+PLUGINS = ("baselines", "leaderboard")
+PLUGIN_PACKAGES = tuple(f"lagbench.{name}" for name in PLUGINS)
+
+# Each module imports only from the layers before its own and, without circles, from its own.
+LAYERS = (
+    "errors registry domain config seeding protocol rollout estimators divergence",
+    "tasks policies",
+    "phase algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
+    "spec",
+    "lag actors",
+    "records",
+    "diagnostics evaluation checkpoint",
+    "training",
+    "sinks scoring suites sweep check runner",
+    "cli",
+    "__init__",  # the public names, for others: nothing inside takes the way round
+    "__main__",
+)
+LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
+
+
+def modules(directory: str, package: str) -> dict[str, Path]:
+    """Dotted name → file of every module in a directory, the package's __init__ by the package's own name."""
+    found = {}
+    for file in sorted((ROOT / directory).rglob("*.py")):
+        parts = file.relative_to(ROOT / directory).with_suffix("").parts
+        found[".".join((package, *parts)).removesuffix(".__init__")] = file
+    return found
+
+
+LAGBENCH = modules("lagbench", "lagbench")
+
+
+def imports(name: str, file: Path) -> Iterator[tuple[str, str | None]]:
+    """(module, name imported from it or None) of every import in a file: lazy and type-checking ones count too."""
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = ".".join(package.split(".")[: 1 - node.level or None]) if node.level else ""
+            source = ".".join(filter(None, (above, node.module)))
+            yield from ((source, alias.name) for alias in node.names)
+
+
+def edges(name: str, file: Path) -> set[str]:
+    """The modules of lagbench that a module imports."""
+    found = set()
+    for source, attribute in imports(name, file):
+        if source.partition(".")[0] == "lagbench":
+            submodule = f"{source}.{attribute}"
+            found.add(submodule if submodule in LAGBENCH or attribute in PLUGINS else source)
+    return found
+
+
+def layer(name: str) -> int:
+    """The layer of a module of lagbench, which is that of its subpackage."""
+    key = "__init__" if name == "lagbench" else name.split(".")[1]
+    assert key in LAYER, f"place {key!r} in LAYERS of tests/test_packaging.py, after all that it imports"
+    return LAYER[key]
+
+
+@pytest.mark.parametrize("name", LAGBENCH)
+def test_imports_run_one_way(name: str) -> None:
+    own = layer(name)
+    for target in edges(name, LAGBENCH[name]):
+        assert not target.startswith(PLUGIN_PACKAGES), f"{name} imports {target}; lagbench must not know its plugins"
+        assert layer(target) <= own, f"{name} imports {target}, from a later layer"
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    try:
+        graphlib.TopologicalSorter({name: edges(name, file) - {name} for name, file in LAGBENCH.items()}).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"imports run in a circle: {' ← '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [item for plugin in PLUGINS for item in modules(plugin, f"lagbench.{plugin}").items()]
+)
+def test_plugins_import_only_public_names(name: str, file: Path) -> None:
+    public = set(importlib.import_module("lagbench").__all__)
+    plugin = ".".join(name.split(".")[:2])
+    for source, attribute in imports(name, file):
+        root = source.partition(".")[0]
+        if root != "lagbench":
+            # A baseline is what anybody could write with torch alone; the leaderboard may use what lagbench installs.
+            allowed = plugin != "lagbench.baselines" or root == "torch" or root in sys.stdlib_module_names
+            assert allowed, f"{name} imports {source}; a baseline takes torch and the standard library"
+        elif plugin == "lagbench.leaderboard" and f"{source}.{attribute}".startswith(plugin):
+            continue
+        else:
+            assert (source, attribute in public) == ("lagbench", True), (
+                f"{name} imports {attribute or source} from {source}; write `from lagbench import …` of a public name"
+            )
+
+
+def test_public_names_resolve() -> None:
+    lagbench = importlib.import_module("lagbench")
+    assert len(set(lagbench.__all__)) == len(lagbench.__all__)
+    assert set(lagbench.__all__) <= set(dir(lagbench))
+    for name in lagbench.__all__:
+        assert getattr(lagbench, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        lagbench.no_such_name  # noqa: B018
+
+
+def test_every_package_is_listed() -> None:
+    there = {str(f.parent.relative_to(ROOT)) for name in ("lagbench", *PLUGINS) for f in (ROOT / name).rglob("*.py")}
+    assert sorted(DIRECTORIES.values()) == sorted(there), "complete [tool.setuptools] packages in pyproject.toml"
+    for directory in there:
+        assert (ROOT / directory / "__init__.py").is_file()
+
+
+def test_entry_points_resolve() -> None:
+    """And what is installed is what pyproject.toml says: after a change there, install again."""
+    declared = {"console_scripts": PROJECT["project"]["scripts"], **PROJECT["project"]["entry-points"]}
+    for group, names in declared.items():
+        found = importlib.metadata.entry_points(group=group)
+        for name, target in names.items():
+            assert found[name].value == target
+            assert found[name].load() is not None
+
+
+COMPLETION = {"_LAGBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "lagbench run --algo v", "COMP_CWORD": "3"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        *[
+            pytest.param(line, {}, id=line)
+            for line in ("--help", "run --help", "list --help", "list tasks", "list algorithms", "list suites")
+        ],
+        pytest.param("", COMPLETION, id="completion"),
+    ],
+)
+def test_light_commands_import_nothing_heavy(arguments: str, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [Path(sysconfig.get_path("scripts"), "lagbench"), *arguments.split()],
+        env=os.environ | environment | {"PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+    )
+    profile = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if line not in profile)
+    assert done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in profile}
+    assert "lagbench.registry" in imported
+    heavy = imported & {"torch", "envpool", "pyarrow"}
+    assert not heavy
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of what goes into it: setuptools leaves its build/ beside the sources."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in {directory.split("/")[0] for directory in DIRECTORIES.values()}:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pip("wheel", "--no-build-isolation", "--wheel-dir", str(out), str(source))
+    (file,) = out.iterdir()
+    return file
+
+
+def pip(*arguments: str) -> None:
+    """Run this environment's pip on what is there already."""
+    command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--no-deps", "--no-index"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_wheel_holds_all_modules_and_data(wheel: Path) -> None:
+    wanted = {
+        f"{name.replace('.', '/')}/{file.name}"
+        for name, directory in DIRECTORIES.items()
+        for file in (ROOT / directory).iterdir()
+        if file.suffix in {".py", ".toml", ".typed"}
+    }
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert wanted <= held
+    assert {name.split("/")[0] for name in held} == {"lagbench"}
+
+
+@pytest.mark.slow
+def test_wheel_works_beside_decoys(wheel: Path, tmp_path: Path) -> None:
+    """In an environment of its own, in a directory whose baselines/ and leaderboard/ must never be taken for ours."""
+    environment, directory = tmp_path / "environment", tmp_path / "empty"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python, script = environment / "bin/python", environment / "bin/lagbench"
+    pip("--python", str(python), "install", str(wheel))
+    # The dependencies are this environment's. A path file brings no path files of its own along, so that the checkout,
+    # installed here as editable, stays out.
+    purelib = environment / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    (purelib / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for name in PLUGINS:
+        (directory / name).mkdir(parents=True)
+        (directory / name / "__init__.py").write_text("raise RuntimeError('a decoy was imported')\n")
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run(python, "-c", "import lagbench; print(lagbench.__file__)").startswith(str(purelib))
+    assert "Usage" in run(python, "-m", "lagbench", "--help")
+    listed = run(script, "list", "algorithms", "--json")
+    assert json.loads(listed)
+    assert all(name in listed for name in PROJECT["project"]["entry-points"]["lagbench.algorithms"])
+    run(script, "check", "ppo")
+    run(python, "-m", "lagbench", "check", "ppo")
