@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from lagbench.policies.base import Evaluation as Evaluation
     from lagbench.policies.base import Policy as Policy
     from lagbench.protocol import Protocol as Protocol
+    from lagbench.records.reader import Run as Run
+    from lagbench.records.reader import open_run as open  # noqa: A004 - as in lagbench.open(path)
     from lagbench.registry import register_task as register_task
     from lagbench.rollout import Rollout as Rollout
+    from lagbench.runner import run as run
     from lagbench.spec import RunSpec as RunSpec
     from lagbench.spec import resolve as resolve
     from lagbench.training import PhaseResult as PhaseResult
@@ -41,8 +44,11 @@ _PUBLIC = {
     "UsageError": "errors",
     "divergence": "",
     "estimators": "",
+    "Run": "records.reader",
+    "open": "records.reader",
     "register_task": "registry",
     "resolve": "spec",
+    "run": "runner",
     "train": "training",
 }
 __all__ = sorted(_PUBLIC)  # noqa: PLE0605
@@ -54,7 +60,7 @@ def __getattr__(name: str) -> Any:
     module = _PUBLIC[name]
     if not module:
         return importlib.import_module(f"lagbench.{name}")
-    value = getattr(importlib.import_module(f"lagbench.{module}"), name)
+    value = getattr(importlib.import_module(f"lagbench.{module}"), {"open": "open_run"}.get(name, name))
     globals()[name] = value
     return value
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
+
+import numpy as np
 
 from lagbench.actors.base import Actors
 from lagbench.policies.base import Version
+from lagbench.records.reader import Run
 from lagbench.records.rows import EvaluationRecord
 from lagbench.seeding import Stream, environment_seeds
 from lagbench.spec import RunSpec
@@ -39,3 +43,21 @@ def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[Evalua
         )
 
     return [play(False), play(True)] if last else [play(False)]
+
+
+def summarize(run: Run) -> dict[str, Any]:
+    """The final evaluation by mode (mean, standard deviation over episodes, episodes) and the area under the curve.
+
+    The area is the trapezoid over the fractions of the budget; both are of raw returns. A run that did not reach the end of
+    its budget has neither: what stands in for them is a matter of scoring.
+    """
+    final: dict[str, Any] = {}
+    rows = run.evaluations.to_table(columns=["fractions", "mode", "return"]).to_pylist()
+    for mode in ("mode", "stochastic"):
+        returns = [r["return"] for r in rows if r["mode"] == mode and 1.0 in r["fractions"]]
+        if returns:
+            final[mode] = {"mean": float(np.mean(returns)), "std": float(np.std(returns)), "episodes": len(returns)}
+    if not final:
+        return {}
+    fractions, means = zip(*[(f, m) for f, m, _ in run.curve()], strict=True)
+    return {"final": final, "area_under_curve": float(np.trapezoid(means, fractions))}

@@ -13,6 +13,7 @@ from typing import Any
 
 from lagbench import checkpoint, diagnostics
 from lagbench.errors import AlgorithmError, LagbenchError, MismatchError, UsageError
+from lagbench.evaluation import summarize
 from lagbench.records.reader import Run, open_run
 from lagbench.records.writer import RunWriter
 from lagbench.sinks.base import Sink, Sinks
@@ -117,7 +118,7 @@ def _finish(writer: RunWriter, spec: RunSpec, state: Mapping[str, Any]) -> None:
     summary = {
         "phases": state["phases"],
         "budget_used": state["phases"] * spec.protocol.samples,
-        **open_run(writer.path).evaluation_summary(),
+        **summarize(open_run(writer.path)),
         **({"diverged": diverged} if diverged else {}),
     }
     writer.finish("diverged" if diverged else "completed", summary, policy)

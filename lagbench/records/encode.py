@@ -19,7 +19,7 @@ def encode(record: PhaseRecord, schemas: Mapping[str, Any]) -> dict[str, Any]:
     build = {
         "trajectories": lambda schema: _trajectories(record.transitions, schema),
         "episodes": lambda schema: _episodes(record.episodes, schema),
-        "evaluations": lambda schema: _evaluations(record.evaluations, schema),
+        "evaluations": lambda schema: _evaluations(record.evaluations, schema, "trajectories" in schemas),
         "phases": lambda schema: _phase(record, schema),
     }
     try:
@@ -65,7 +65,7 @@ def _episodes(episodes: Sequence[Episode], schema: Any) -> Any:
     )
 
 
-def _evaluations(evaluations: Sequence[EvaluationRecord], schema: Any) -> Any:
+def _evaluations(evaluations: Sequence[EvaluationRecord], schema: Any, observations: bool) -> Any:
     rows = [(record, j, episode) for record in evaluations for j, episode in enumerate(record.episodes)]
     if not rows:
         return None
@@ -83,10 +83,14 @@ def _evaluations(evaluations: Sequence[EvaluationRecord], schema: Any) -> Any:
         "terminated": [e.terminated for _, _, e in rows],
         "truncated": [e.truncated for _, _, e in rows],
     }
-    steps = {name: [getattr(e, name) for _, _, e in rows] for name in ("action", "reward", "observation")}
-    arrays = [
-        pa.array(plain[f.name], f.type) if f.name in plain else _lists(steps[f.name], lengths, f.type) for f in schema
-    ]
+    arrays = []
+    for field in schema:
+        if field.name in plain:
+            arrays.append(pa.array(plain[field.name], field.type))
+        elif field.name == "observation" and not observations:
+            arrays.append(pa.nulls(len(rows), field.type))
+        else:
+            arrays.append(_lists([getattr(e, field.name) for _, _, e in rows], lengths, field.type))
     return _batch(arrays, schema)
 
 

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
@@ -78,9 +79,12 @@ class Run:
         if self.result is None:
             raise RecordError(f"{self.path} has no policy yet: it is not finished; see: lagbench resume {self.path}")
         # The sizes from the records: to look at a policy takes no simulator.
-        sizes = (self.evaluations.schema.field(name).type.value_type.list_size for name in ("observation", "action"))
+        schema = self.evaluations.schema
+        observation_size, action_size = (
+            schema.field(name).type.value_type.list_size for name in ("observation", "action")
+        )
         # The initial weights are overwritten, so that any generator does.
-        policy = GaussianPolicy(*sizes, torch.Generator())
+        policy = GaussianPolicy(observation_size, action_size, torch.Generator())
         try:
             policy.load_state_dict(safetensors.torch.load_file(file))
         except (OSError, RuntimeError, safetensors.SafetensorError) as error:
@@ -100,7 +104,7 @@ class Run:
             returns.setdefault(row["evaluation"], []).append(row["return"])
             about[row["evaluation"]] = (row["fractions"], row["budget_used"])
         return [
-            (fraction, sum(returns[index]) / len(returns[index]), used)
+            (fraction, float(np.mean(returns[index])), used)
             for index, (fractions, used) in sorted(about.items())
             for fraction in fractions
         ]

@@ -29,7 +29,11 @@ class Stream:
         self._empty = pa.RecordBatch.from_pylist([], schema=schema).serialize()
         self._out = file.open("xb", buffering=0)
         self.end = 0
-        self._write(schema.serialize())
+        try:
+            self._write(schema.serialize())
+        except BaseException:
+            self._out.close()
+            raise
 
     def append(self, batch: Any) -> None:
         """Write a batch, or one without rows for None. Raises OSError; ``cut`` then undoes what was written of it."""
@@ -110,18 +114,14 @@ def whole_batches(directory: Path) -> int:
     return sum(max(len(ends(file)) - 1, 0) for file in shards(directory))
 
 
-def read(directory: Path, count: int | None = None) -> Iterator[Any]:
-    """A table's first ``count`` batches, over all its shards, one at a time; all that are whole without ``count``.
+def read(directory: Path, count: int) -> Iterator[Any]:
+    """A table's first ``count`` batches, over all its shards, one at a time.
 
-    Raises RecordError where they cannot be read.
+    Raises RecordError where there are fewer or they cannot be read.
     """
-    for file in shards(directory):
-        whole = max(len(ends(file)) - 1, 0)
-        take = whole if count is None else min(whole, count)
-        if take:
-            yield from _read_shard(file, take)
-        if count is not None:
-            count -= take
+    for cut in plan(directory, count):
+        if cut.batches:
+            yield from _read_shard(cut.file, cut.batches)
 
 
 def _read_shard(file: Path, count: int) -> Iterator[Any]:
@@ -143,7 +143,7 @@ class Cut:
 
 
 def plan(directory: Path, committed: int) -> list[Cut]:
-    """How to cut a table's shards down to its first ``committed`` batches. Raises RecordError where some are missing."""
+    """How to cut a table's shards to its first ``committed`` batches. Raises RecordError where some are missing."""
     left = committed
     cuts = []
     for file in shards(directory):
@@ -153,8 +153,8 @@ def plan(directory: Path, committed: int) -> list[Cut]:
         left -= kept
     if left:
         raise RecordError(
-            f"{directory} holds {committed - left} of the {committed} phases that the run's checkpoint counts; restore "
-            "it from a copy of the run"
+            f"{directory} holds only {committed - left} of the {committed} phases that were committed; restore it "
+            "from a copy of the run"
         )
     return cuts
 

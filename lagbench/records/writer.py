@@ -265,7 +265,6 @@ def _check_columns(shard: Path, schema: Any) -> None:
 
 def _merge(directory: Path, schema: Any, committed: int) -> tuple[str, int]:
     """Write a table's shards into one Arrow file; its content hash and number of rows."""
-    streams.plan(directory, committed)  # or some would be missing from the file, and nobody would know
     total = TableHash(schema)
     rows = 0
     with replacing(directory / TABLE_FILE) as out, pa.ipc.new_file(out, schema) as writer:
@@ -296,5 +295,6 @@ def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
 
 def _remove_shards(path: Path, tables: Mapping[str, Any]) -> None:
     for table in tables:
-        for file in streams.shards(path / table):
+        # Last first: what is left has no gap at any moment.
+        for file in reversed(streams.shards(path / table)):
             file.unlink(missing_ok=True)

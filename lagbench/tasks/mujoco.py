@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import envpool
 import numpy as np
@@ -133,7 +133,8 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
     EnvPool never sets both flags: an episode that ends by itself on the very step of the time limit is truncated.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
+    # Not a ClassVar: the base class declares it so.
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
 
     def __init__(
         self, task: ControlTask, num_envs: int, *, seeds: Sequence[int] | None = None, threads: int = 0
