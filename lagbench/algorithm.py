@@ -91,7 +91,8 @@ class Algorithm(nn.Module):
         With a critic: V-trace where ``log_ratio`` (of the policy whose advantage is wanted to the behaviour policy, shape S)
         is given, advantage q − V; GAE(λ) where not. Without a critic: the completion's outcome against its prompt group,
         whatever ``log_ratio``; computed on the phase, where groups are whole, and kept on its minibatches. On a minibatch
-        the advantage comes out standardized as ``Config.standardize`` says, as the harness does it elsewhere.
+        the advantage comes out standardized as ``Config.standardize`` says, as the harness does it elsewhere. Raises
+        AlgorithmError for single steps: their successors are not there.
         """
         if not self.policy.has_critic:
             if rollout.has("advantage"):
@@ -99,6 +100,11 @@ class Algorithm(nn.Module):
             outcome = torch.where(rollout.valid, rollout.reward, 0.0).sum(0)
             relative = estimators.group_relative(outcome, rollout.group)
             return rollout.replace(advantage=relative.expand_as(rollout.reward))
+        if rollout.layout == "steps":
+            raise AlgorithmError(
+                "`estimate` needs rows in time order: call it in `prepare`, or have minibatches of them with the class "
+                "attribute minibatch = \"sequences\""
+            )
         args = (
             rollout.reward,
             rollout.value,
@@ -136,7 +142,14 @@ class Algorithm(nn.Module):
         return self.config.learning_rate * ((1.0 - self.progress) if self.config.anneal else 1.0)
 
     def step(self, loss: Tensor, metrics: Metrics) -> Metrics:
-        """One optimizer update; the metrics with ``loss`` and ``gradient_norm`` added. Raises DivergedError."""
+        """One optimizer update; the metrics with ``loss`` and ``gradient_norm`` added.
+
+        Raises DivergedError where loss or gradient is not finite, AlgorithmError for a loss that nothing can be learnt from.
+        """
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise AlgorithmError("`loss` must return one number: reduce it with batch.objective(…)")
+        if not loss.requires_grad:
+            raise AlgorithmError("the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there")
         if not math.isfinite(loss.item()):
             raise DivergedError(-1, "the loss")
         if taken := HARNESS_METRICS & metrics.keys():
@@ -144,14 +157,23 @@ class Algorithm(nn.Module):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        # The norm alone may overflow; its clip is then a step of 0, and no end of the run.
+        if not math.isfinite(norm.item()) and not self._finite_gradients():
+            raise DivergedError(-1, "the gradient")
         self.optimizer.step()
         return {**metrics, "loss": loss.detach(), "gradient_norm": norm}
+
+    def _finite_gradients(self) -> bool:
+        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+        return all(bool(torch.isfinite(g).all()) for g in gradients)
 
     def update(self, phase: Phase) -> None:
         """A phase's updates: a loss and a step for each minibatch."""
         for batch in phase.batches():
-            loss, metrics = self.loss(batch)
-            phase.record(self.step(loss, metrics))
+            result = self.loss(batch)
+            if not (isinstance(result, tuple) and len(result) == 2):
+                raise AlgorithmError("`loss` must return (scalar, metrics); metrics may be an empty dictionary")
+            phase.record(self.step(*result))
 
     def end_phase(self, metrics: Mapping[str, float]) -> None:  # noqa: B027 - a hook that most leave empty
         """Called after a phase's last update with the harness's diagnostics (``tv``, ``kl``, …) over the whole rollout."""

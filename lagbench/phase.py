@@ -57,25 +57,32 @@ class Phase:
         self._rng = rng
         self._metrics: list[Mapping[str, Tensor]] = []
         self._prepared: Rollout | None = None
-        self.cap = cap
+        self._cap = cap
 
     @property
     def rollout(self) -> Rollout:
         """The phase's rollout as ``prepare`` last left it."""
         if self._prepared is None:
-            self._prepared = self._prepare(self._collected)
+            self._prepared = self._made(self._collected)
         return self._prepared
+
+    @torch.no_grad()
+    def _made(self, rollout: Rollout) -> Rollout:
+        prepared = self._prepare(rollout)
+        if not isinstance(prepared, Rollout):
+            raise AlgorithmError("`prepare` must return the rollout: return rollout.replace(advantage=…, value_target=…)")
+        return prepared
 
     def batches(self) -> Iterator[Rollout]:
         """Minibatches, shuffled anew each epoch, until the cap; valid rows are cut into near-equal parts."""
         given = 0
-        while given < self.cap:
+        while given < self._cap:
             if given and self._every == "epoch":
-                self._prepared = self._prepare(self._refresh(self._collected))
+                self._prepared = self._made(self._refresh(self._collected))
             for batch in self._epoch():
                 yield batch
                 given += 1
-                if given == self.cap:
+                if given == self._cap:
                     return
 
     def _epoch(self) -> Iterator[Rollout]:
@@ -86,8 +93,12 @@ class Phase:
         else:
             n = source.valid.shape[1]
         if n < self._minibatches:
-            raise AlgorithmError(f"{n} samples cannot be cut into {self._minibatches} minibatches")
-        shuffled = source.take(torch.from_numpy(self._rng.permutation(n)))
+            what = "valid rows" if source.layout == "steps" else "sequences"
+            raise AlgorithmError(
+                f"{n} {what} cannot be cut into {self._minibatches} minibatches; collect more samples a phase, or make "
+                "minibatches larger"
+            )
+        shuffled = source.take(torch.from_numpy(self._rng.permutation(n)).to(source.valid.device))
         small, larger = divmod(n, self._minibatches)
         for batch in shuffled.split([small + (i < larger) for i in range(self._minibatches)]):
             if not batch.has("advantage"):
@@ -105,6 +116,9 @@ class Phase:
                     raise AlgorithmError(f"the metric name {name!r} is the harness's; choose another")
                 if not isinstance(x, Tensor) or x.numel() != 1 or x.requires_grad:
                     raise AlgorithmError(f"the metric {name!r} must be a detached scalar tensor (x.detach())")
+        elif metrics.keys() != self._metrics[0].keys():
+            odd = min(metrics.keys() ^ self._metrics[0].keys())
+            raise AlgorithmError(f"the metric {odd!r} is not there at every update; log the same names each time")
         self._metrics.append(metrics)
 
     def metrics(self) -> dict[str, float]:

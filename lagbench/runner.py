@@ -113,7 +113,7 @@ def _go_on(
 
 def _finish(writer: RunWriter, spec: RunSpec, state: Mapping[str, Any]) -> None:
     prefix = "policy."
-    policy = {k.removeprefix(prefix): v for k, v in state["algorithm"].items() if k.startswith(prefix)}
+    policy = {k.removeprefix(prefix): v for k, v in state["learner"]["algorithm"].items() if k.startswith(prefix)}
     diverged = state["diverged"]
     summary = {
         "phases": state["phases"],

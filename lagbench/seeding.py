@@ -25,6 +25,7 @@ class Stream(IntEnum):
     WARMUP_ACTION = 6
     EVALUATION = 7
     EVALUATION_ACTION = 8
+    ALGORITHM = 9
 
 
 def sequence(seed: int, stream: Stream, *key: int) -> np.random.SeedSequence:

@@ -1,0 +1,193 @@
+"""The learner: an algorithm at work on a policy, held to its protocol. Training and ``lagbench check`` both drive it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lagbench import diagnostics
+from lagbench.algorithm import Algorithm
+from lagbench.errors import AlgorithmError, DivergedError, MismatchError, UpdateLimitError
+from lagbench.phase import HARNESS_METRICS, Phase
+from lagbench.policies.base import Evaluation, Policy
+from lagbench.protocol import Protocol
+from lagbench.rollout import Rollout
+from lagbench.seeding import Stream, generator, sequence
+
+MISMATCH_LIMIT = 1e-4
+_RESERVED = frozenset(diagnostics.NAMES) | HARNESS_METRICS
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a run stopped being finite: the phase, the 0-based update in it, and what."""
+
+    phase: int
+    update: int
+    what: str
+
+
+class Learner:
+    """One algorithm, its policy and its optimizer: a phase is ``begin``, ``update``, ``end_phase``.
+
+    What an algorithm draws from torch's global generator, in its constructor and in its updates, comes from the run's seed
+    and leaves the global state as it was: nothing has to be saved for a resume to draw the same.
+
+    Args:
+        algorithm: the class.
+        config: values of its ``Config``, all of them.
+        policy: on its device; updated in place.
+        protocol: the updates allowed, and how a phase is cut into minibatches.
+        seed: of the run.
+        exact_log_prob: as ``Domain.exact_log_prob``.
+
+    Attributes:
+        algorithm: the instance.
+        policy: the one given.
+        updates: optimizer updates made since ``begin``.
+
+    Raises:
+        AlgorithmError: the algorithm breaks its contract already.
+    """
+
+    def __init__(
+        self,
+        algorithm: type[Algorithm],
+        config: Mapping[str, Any],
+        policy: Policy,
+        protocol: Protocol,
+        seed: int,
+        *,
+        exact_log_prob: bool,
+    ) -> None:
+        self.policy = policy
+        self.updates = 0
+        self._protocol = protocol
+        self._seed = seed
+        self._exact = exact_log_prob
+        self._device = next(policy.parameters()).device
+        with self._drawing():
+            self.algorithm = algorithm(algorithm.Config(**config), policy).to(self._device)
+            self.algorithm.optimizer = self.algorithm.make_optimizer()
+        own = self.algorithm.config.updates
+        if own is not None and own < 1:
+            raise AlgorithmError(f"Config.updates must be at least 1, or None for as many as the protocol allows, not {own}")
+        self.cap = protocol.update_cap(own)
+        self.algorithm.optimizer.register_step_pre_hook(self._count)
+
+    def _count(self, *_: object) -> None:
+        if self.updates >= self.cap:
+            raise UpdateLimitError(
+                f"the protocol allows {self.cap} optimizer updates a phase and one more was asked for; take minibatches "
+                "from phase.batches(), which stops in time"
+            )
+        self.updates += 1
+
+    @contextmanager
+    def _drawing(self, *key: int) -> Iterator[None]:
+        cuda = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(int(sequence(self._seed, Stream.ALGORITHM, *key).generate_state(1)[0]))
+            yield
+
+    def begin(self, rollout: Rollout, version: int, progress: float) -> tuple[Rollout, float]:
+        """Start the phase of policy version ``version`` at this share of the budget.
+
+        Returns:
+            The rollout with the learner's log-probabilities and values as it is now, and the largest mismatch between a
+            log-probability that its own version recorded and the one it gives now.
+
+        Raises:
+            MismatchError: the learner should reproduce what its own version recorded (``exact_log_prob``), and does not.
+        """
+        self.updates = 0
+        self.algorithm.progress = progress
+        for group in self.algorithm.optimizer.param_groups:
+            group["lr"] = self.algorithm.learning_rate()
+        return self._with_proximal(rollout, version)
+
+    def update(self, rollout: Rollout, version: int) -> tuple[Phase, Divergence | None]:
+        """Let the algorithm make its updates on the rollout that ``begin`` returned.
+
+        Returns:
+            The phase, with what was logged, and where something stopped being finite, if it did.
+
+        Raises:
+            AlgorithmError: the algorithm breaks its contract.
+        """
+        algorithm = self.algorithm
+        phase = Phase(
+            rollout,
+            prepare=algorithm.prepare,
+            refresh=lambda r: _with_evaluation(r, self.evaluate(r)),
+            every=algorithm.config.prepare_every,
+            minibatch=algorithm.minibatch,
+            minibatches=self._protocol.epoch_updates,
+            cap=self.cap,
+            standardization=algorithm.config.standardize,
+            reserved=_RESERVED,
+            rng=generator(self._seed, Stream.MINIBATCH, version),
+        )
+        try:
+            with self._drawing(version):
+                algorithm.update(phase)
+        except DivergedError as error:
+            return phase, Divergence(version, self.updates, error.what)
+        for name, weight in self.policy.named_parameters():
+            if not torch.isfinite(weight).all():
+                return phase, Divergence(version, max(self.updates - 1, 0), f"the weight {name}")
+        return phase, None
+
+    def end_phase(self, rollout: Rollout, metrics: Mapping[str, float]) -> None:
+        """Tell the algorithm how the phase went, then let the policy's normalizer take in its observations."""
+        self.algorithm.end_phase(metrics)
+        self.policy.observe(rollout)
+
+    @torch.no_grad()
+    def evaluate(self, rollout: Rollout) -> Evaluation:
+        """The policy as it is now on a rollout, without gradients."""
+        return self.policy.evaluate(rollout)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's, of its first group."""
+        return float(self.algorithm.optimizer.param_groups[0]["lr"])
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: tensors and numbers, live until the next update."""
+        return {"algorithm": self.algorithm.state_dict(), "optimizer": self.algorithm.optimizer.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From a checkpoint."""
+        self.algorithm.load_state_dict(state["algorithm"])
+        self.algorithm.optimizer.load_state_dict(state["optimizer"])
+
+    def _with_proximal(self, rollout: Rollout, version: int) -> tuple[Rollout, float]:
+        new = self.evaluate(rollout)
+        own = rollout.valid & (rollout.behaviour_version == version)
+        difference = (new.log_prob - rollout.behaviour_log_prob).abs()[own]
+        mismatch = float(difference.max()) if difference.numel() else 0.0
+        proximal = new.log_prob
+        if self._exact:
+            if not mismatch <= MISMATCH_LIMIT:
+                raise MismatchError(
+                    f"phase {version}: the learner gives actions of its own version a log-probability that differs by "
+                    f"{mismatch:.2g} from the recorded one (at most {MISMATCH_LIMIT} is rounding); the records are not to "
+                    "be trusted"
+                )
+            # Stacked and flat products differ in the last bits: equality would be luck, and w must be exactly 1 here.
+            proximal = torch.where(own, rollout.behaviour_log_prob, new.log_prob)
+        rollout = _with_evaluation(rollout, new)
+        return rollout.replace(proximal_log_prob=proximal, log_prob=proximal), mismatch
+
+
+def _with_evaluation(rollout: Rollout, new: Evaluation) -> Rollout:
+    fields: dict[str, Tensor] = {"log_prob": new.log_prob}
+    if new.value is not None and new.next_value is not None:
+        fields |= {"value": new.value, "next_value": new.next_value}
+    return rollout.replace(**fields)
