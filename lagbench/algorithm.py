@@ -29,7 +29,8 @@ class Algorithm(nn.Module):
     Attributes:
         minibatch: "steps", the smallest thing that the policy evaluates alone (a transition on control, a completion on
             language), or "sequences", whole actors' rows in time order.
-        presets: defaults of ``Config`` by domain, such as ``{"language": {"learning_rate": 1e-5}}``.
+        presets: defaults of ``Config`` by domain, such as ``{"language": {"standardize": "none", "learning_rate": 1e-5}}``;
+            an algorithm's own replace these.
         config: the hyperparameters of this run.
         policy: the learner.
         optimizer: made by ``make_optimizer``.
@@ -61,7 +62,8 @@ class Algorithm(nn.Module):
             dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "steps"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    # A group's rewards are centred already, and one scale for all groups would weigh a minibatch by what else is in it.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"language": {"standardize": "none"}}
 
     config: Config
     policy: Policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -11,14 +12,15 @@ from typing import Any, Literal, Union, get_args, get_origin
 from lagbench.errors import AlgorithmError, UsageError, unknown
 
 _SCALARS = (bool, int, float, str)
-_SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}
+_EXPONENTS = {"k": 3, "m": 6, "b": 9, "g": 9}
 
 
 def parse_number(text: str) -> float:
     """A number as people write it: ``1M``, ``1e6``, ``1_000_000``, ``0.5``. Raises ValueError."""
     body = text.strip().lower()
-    if body and body[-1] in _SUFFIXES:
-        return float(body[:-1]) * _SUFFIXES[body[-1]]
+    if body and body[-1] in _EXPONENTS:
+        # Read as one number, not multiplied: 1.001 × 1000 is not 1001 in binary.
+        return float(f"{body[:-1].rstrip()}e{_EXPONENTS[body[-1]]}")
     return float(body)
 
 
@@ -28,7 +30,7 @@ def parse_integer(text: str) -> int:
         return int(text)
     except ValueError:
         value = parse_number(text)
-        if value != int(value):
+        if value % 1:  # infinity and NaN included
             raise ValueError(f"{text!r} is not a whole number") from None
         return int(value)
 
@@ -44,12 +46,18 @@ def make_config(cls: type[Any], preset: Mapping[str, Any], overrides: Mapping[st
         if name not in kinds:
             raise unknown("hyperparameter", name, kinds)
     values = {name: coerce(name, kinds[name], x) for name, x in {**preset, **overrides}.items()}
+    for f in dataclasses.fields(cls):
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in values:
+            raise AlgorithmError(f"Config.{f.name} has no default; give it one")
     return cls(**values)
 
 
 def field_types(cls: type[Any]) -> dict[str, Any]:
     """The fields of a Config class and their types. Raises AlgorithmError for a type that is not supported."""
-    hints = typing.get_type_hints(cls)
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError as error:
+        raise AlgorithmError(f"Config has a field of a type that cannot be found: {error}") from error
     kinds = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
     for name, kind in kinds.items():
         if not all(option in _SCALARS or get_origin(option) is Literal for option in _options(kind)):
@@ -67,7 +75,7 @@ def coerce(name: str, kind: Any, value: Any) -> Any:
     for option in _options(kind):
         try:
             return _read(option, value)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             continue
     for option in _options(kind):
         if get_origin(option) is Literal:
@@ -90,14 +98,17 @@ def _read(option: Any, value: Any) -> Any:
     if option is int:
         return parse_integer(value) if isinstance(value, str) else _whole(value)
     if option is float:
-        return parse_number(value) if isinstance(value, str) else float(value)
+        number = parse_number(value) if isinstance(value, str) else float(value)
+        if math.isnan(number):  # equal to nothing, itself included: no specification could be compared
+            raise ValueError
+        return number
     if not isinstance(value, str):
         raise TypeError
     return value
 
 
 def _whole(value: Any) -> int:
-    if value != int(value):
+    if value % 1:  # infinity and NaN included
         raise ValueError
     return int(value)
 

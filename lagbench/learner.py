@@ -111,17 +111,10 @@ class Learner:
             group["lr"] = self.algorithm.learning_rate()
         return self._with_proximal(rollout, version)
 
-    def update(self, rollout: Rollout, version: int) -> tuple[Phase, Divergence | None]:
-        """Let the algorithm make its updates on the rollout that ``begin`` returned.
-
-        Returns:
-            The phase, with what was logged, and where something stopped being finite, if it did.
-
-        Raises:
-            AlgorithmError: the algorithm breaks its contract.
-        """
+    def phase(self, rollout: Rollout, version: int) -> Phase:
+        """What the algorithm's ``update`` is given to work on the rollout that ``begin`` returned."""
         algorithm = self.algorithm
-        phase = Phase(
+        return Phase(
             rollout,
             prepare=algorithm.prepare,
             refresh=lambda r: _with_evaluation(r, self.evaluate(r)),
@@ -133,9 +126,20 @@ class Learner:
             reserved=_RESERVED,
             rng=generator(self._seed, Stream.MINIBATCH, version),
         )
+
+    def update(self, rollout: Rollout, version: int) -> tuple[Phase, Divergence | None]:
+        """Let the algorithm make its updates on the rollout that ``begin`` returned.
+
+        Returns:
+            The phase, with what was logged, and where something stopped being finite, if it did.
+
+        Raises:
+            AlgorithmError: the algorithm breaks its contract.
+        """
+        phase = self.phase(rollout, version)
         try:
             with self._drawing(version):
-                algorithm.update(phase)
+                self.algorithm.update(phase)
         except DivergedError as error:
             return phase, Divergence(version, self.updates, error.what)
         for name, weight in self.policy.named_parameters():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from lagbench.errors import UsageError
+from lagbench.errors import UsageError, unknown
 
 LagMode = Literal["uniform", "fixed"]
 ForwardMode = Literal["reuse", "split"]
@@ -65,6 +65,10 @@ class Protocol:
 
         Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
         """
+        if lag_mode not in get_args(LagMode):
+            raise unknown("lag mode", lag_mode, get_args(LagMode))
+        if forward not in get_args(ForwardMode):
+            raise unknown("forward mode", forward, get_args(ForwardMode))
         if lag < 0:
             raise UsageError(f"lag must be 0 (synchronous) or more, not {lag}")
         for name, value in (("minibatch", minibatch), ("actors", actors), ("updates", updates)):
@@ -89,10 +93,10 @@ class Protocol:
             updates = DEFAULT_EPOCHS * m if updates is None else updates
             if updates % m:
                 below, above = updates // m * m, (updates // m + 1) * m
-                near = f"{below} or {above}" if below else str(above)
+                near = f"are {below} or {above}" if below else f"is {above}"
                 raise UsageError(
                     f"{updates} updates cannot be made: in reuse mode a phase makes whole epochs of {m} minibatches "
-                    f"({actors * steps} samples / {minibatch}); the nearest are {near}"
+                    f"({actors * steps} samples / {minibatch}); the nearest {near}"
                 )
         return cls(
             lag=lag,
@@ -109,10 +113,9 @@ class Protocol:
 def _minibatches(samples: int, minibatch: int) -> int:
     if samples % minibatch:
         fitting = [b for b in range(1, samples + 1) if samples % b == 0]
-        below = max((b for b in fitting if b < minibatch), default=fitting[0])
-        above = min((b for b in fitting if b > minibatch), default=samples)
+        near = [b for b in fitting if b < minibatch][-1:] + [b for b in fitting if b > minibatch][:1]
         raise UsageError(
-            f"a phase's {samples} samples cannot be cut into minibatches of {minibatch}; the nearest that can are "
-            f"{below} and {above}"
+            f"a phase's {samples} samples cannot be cut into minibatches of {minibatch}; the nearest that can "
+            f"{'are' if len(near) > 1 else 'is'} {' and '.join(map(str, near))}"
         )
     return samples // minibatch

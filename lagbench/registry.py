@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -124,15 +125,19 @@ def _load_from_file(path: Path, attribute: str) -> tuple[Any, Path]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"lagbench_user_{path.resolve().stem}_{abs(hash(path.resolve())):x}"
+    source = path.read_bytes()
+    # By path and content: a file that was changed while Python runs is another module.
+    key = hashlib.sha256(bytes(path.resolve()) + source).hexdigest()
+    name = f"lagbench_user_{path.stem}_{key[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Not the loader, whose bytecode cache takes a file changed within a second for the old one.
+        exec(compile(source, path, "exec"), vars(module))
     except Exception as error:
         del sys.modules[name]
         raise UsageError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error

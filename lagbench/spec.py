@@ -104,18 +104,33 @@ class RunSpec:
             if name not in known:
                 raise unknown("field in the specification", name, known)
         try:
-            return cls(
+            spec = cls(
                 **{
                     **rest,
                     "task_options": MappingProxyType(dict(rest["task_options"])),
                     "algorithm": AlgorithmSource(**rest["algorithm"]),
                     "config": MappingProxyType(dict(rest["config"])),
-                    "protocol": Protocol(**rest["protocol"]),
+                    # Built first, so that nothing is filled in; then held to what can be run.
+                    "protocol": Protocol.resolve(**Protocol(**rest["protocol"]).to_json()),
                     "evaluation": EvaluationPlan(**rest["evaluation"]),
                 }
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"the specification is not complete: {error}") from error
+        for name in ("budget", "seed", "torch_threads"):
+            if type(number := getattr(spec, name)) is not int:
+                raise UsageError(f"the specification's {name} must be a whole number, not {number!r}")
+        spec._check_budget()
+        return spec
+
+    def _check_budget(self) -> None:
+        if self.phases < 1:
+            protocol = self.protocol
+            raise UsageError(
+                f"a budget of {self.budget} {self.domain.budget_unit} is less than one phase, which takes "
+                f"{protocol.samples} ({protocol.actors} actors × {protocol.phase_steps} steps); give at least --budget "
+                f"{protocol.samples}"
+            )
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -128,7 +143,7 @@ class RunSpec:
             raise UsageError(f"{str(path)!r} is not JSON: {error}") from error
 
     def load_algorithm(self) -> type[Any]:
-        """The algorithm's class. Raises UsageError where its source is not the one that the spec names."""
+        """The algorithm's class. Raises UsageError where its source or its Config is not the one that the spec names."""
         cls, path = registry.load_algorithm(self.algorithm.name)
         found = source_sha256(path)
         if found != self.algorithm.sha256:
@@ -136,6 +151,7 @@ class RunSpec:
                 f"the source of {self.algorithm.name} has changed since this run was specified (SHA-256 "
                 f"{self.algorithm.sha256[:12]}…, now {found[:12]}…); start a new run, or restore {path}"
             )
+        make_config(cls.Config, {}, self.config)
         return cls
 
 
@@ -182,9 +198,9 @@ def resolve(
         updates=updates,
         updates_fixed=updates_fixed,
         forward=forward,
-        minibatch=minibatch or domain.minibatch,
-        actors=actors or domain.actors,
-        phase_steps=(phase_steps or domain.phase_steps) if forward == "reuse" else phase_steps,
+        minibatch=domain.minibatch if minibatch is None else minibatch,
+        actors=domain.actors if actors is None else actors,
+        phase_steps=domain.phase_steps if phase_steps is None and forward == "reuse" else phase_steps,
     )
     if record not in ("trajectories", "episodes"):
         raise unknown("recording", record, ("trajectories", "episodes"))
@@ -206,11 +222,7 @@ def resolve(
         device=_checked_device(device),
         torch_threads=torch_threads,
     )
-    if spec.phases < 1:
-        raise UsageError(
-            f"a budget of {spec.budget} {domain.budget_unit} is less than one phase, which takes {protocol.samples} "
-            f"({protocol.actors} actors × {protocol.phase_steps} steps); give at least --budget {protocol.samples}"
-        )
+    spec._check_budget()
     return spec
 
 
@@ -219,6 +231,8 @@ def _check_class(cls: Any, name: str) -> None:
 
     if not (isinstance(cls, type) and issubclass(cls, Algorithm)):
         raise UsageError(f"{name} is not an algorithm: its class must derive from lagbench.Algorithm")
+    if not issubclass(cls.Config, Algorithm.Config):
+        raise UsageError(f"{name} cannot be configured: its Config must derive from Algorithm.Config")
     if cls.loss is Algorithm.loss:
         raise UsageError(f"{name} has no `loss`; write loss(self, batch) -> (scalar, metrics)")
 

@@ -98,7 +98,7 @@ def _phase(record: PhaseRecord, schema: Any) -> Any:
     plain: dict[str, Any] = {
         "phase": record.phase,
         "budget_used": record.budget_used,
-        "versions": record.versions.astype(np.int32),
+        "versions": record.versions.tolist(),
         "updates": record.updates,
         "metrics": sorted(record.metrics.items()),
     }
@@ -126,8 +126,13 @@ def _column(values: NDArray[Any], kind: Any) -> Any:
 
 
 def _flat(values: NDArray[Any], kind: Any) -> Any:
-    # Not astype's default: a value that its column cannot hold is a mistake.
-    return pa.array(np.ascontiguousarray(values.astype(kind.to_pandas_dtype(), "C", "same_kind", copy=False)).ravel())
+    array = pa.array(np.ascontiguousarray(values).ravel())
+    if array.type == kind:
+        return array
+    if not np.can_cast(values.dtype, kind.to_pandas_dtype(), "same_kind"):
+        raise TypeError(f"numbers of type {values.dtype} in a column of {kind}")
+    # Unlike NumPy's, Arrow's cast refuses a number that its column cannot hold.
+    return array.cast(kind)
 
 
 def _lists(parts: Sequence[NDArray[Any]], lengths: NDArray[np.int32], kind: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -49,6 +50,7 @@ def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _installed(package: str) -> str | None:
     try:
         return version(package)

@@ -74,10 +74,12 @@ class Run:
         return self._table("phases")
 
     def policy(self) -> GaussianPolicy:
-        """The policy after the last phase. Raises RecordError where the run is not finished or the file is damaged."""
+        """The policy after the last phase. Raises RecordError where there is none or the file is damaged."""
         file = self.path / POLICY_FILE
         if self.result is None:
             raise RecordError(f"{self.path} has no policy yet: it is not finished; see: lagbench resume {self.path}")
+        if self.status == "failed" and not file.exists():
+            raise RecordError(f"{self.path} has no policy: the run failed; see: lagbench show {self.path}")
         # The sizes from the records: to look at a policy takes no simulator.
         schema = self.evaluations.schema
         observation_size, action_size = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -86,9 +87,17 @@ class RunWriter:
             path.mkdir(parents=True, exist_ok=True)
             resources.enter_context(locked(path / LOCK_FILE, path))
             _refuse_a_run(path)
-            write_json(path / SPEC_FILE, spec.to_json())
             writer = cls(path, spec, tables, resources)
-            writer._begin(0, dict.fromkeys(tables, 0), threads)
+            try:
+                write_json(path / SPEC_FILE, spec.to_json())
+                writer._begin(0, dict.fromkeys(tables, 0), threads)
+            except BaseException:
+                # What was begun would have the next try refused.
+                for table in tables:
+                    shutil.rmtree(path / table, ignore_errors=True)
+                for name in (environment.FILE, SPEC_FILE):
+                    (path / name).unlink(missing_ok=True)
+                raise
             writer._resources = resources.pop_all()
         return writer
 
@@ -120,10 +129,9 @@ class RunWriter:
         if len(set(counts.values())) != 1 or committed.keys() - tables.keys():
             raise RecordError(f"the checkpoint of {path} does not fit its tables: it counts {dict(committed)}")
         with explained(path, f"go on with: lagbench resume {path}"), contextlib.ExitStack() as resources:
-            if (path / RESULT_FILE).exists():
-                _remove_shards(path, tables)
-                raise UsageError(f"{path} is finished: there is nothing to resume; see: lagbench show {path}")
+            _refuse_a_finished_run(path, tables)
             resources.enter_context(locked(path / LOCK_FILE, path))
+            _refuse_a_finished_run(path, tables)
             _check_spec(path / SPEC_FILE, spec)
             # Nothing is touched before every table is known to hold what was committed.
             cuts = {table: streams.plan(path / table, count) for table, count in counts.items()}
@@ -151,7 +159,8 @@ class RunWriter:
     def commit(self, record: PhaseRecord) -> None:
         """Append a phase's rows to every table and hand them to the operating system: killing this process loses none.
 
-        Raises RecordError where that cannot be done; nothing of the phase is kept then, and no further one is accepted.
+        Raises RecordError where that cannot be done, and nothing of the phase is kept then. After rows that do not fit
+        the writer goes on; after a write that failed it is closed.
         """
         self._check_open()
         batches = encode(record, self._schemas)
@@ -175,15 +184,17 @@ class RunWriter:
     def finish(self, status: Status, summary: Mapping[str, Any], policy_state: Mapping[str, Tensor]) -> dict[str, Any]:
         """End the run: the policy, one Arrow file a table, and last of all result.json, whose content is returned.
 
-        Until result.json stands, the run can be reopened; the shards go after it. Raises RecordError.
+        Without a policy where ``policy_state`` is empty. Until result.json stands, the run can be reopened; the shards
+        go after it. Raises RecordError.
         """
         self._check_open()
         with self, explained(self.path, f"go on with: lagbench resume {self.path}"):
             for stream in self._streams.values():
                 stream.close()
-            tensors = {k: v.detach().cpu().contiguous().clone() for k, v in policy_state.items()}
-            with replacing(self.path / POLICY_FILE) as out:
-                out.write(safetensors.torch.save(tensors))
+            if policy_state:
+                tensors = {k: v.detach().cpu().contiguous().clone() for k, v in policy_state.items()}
+                with replacing(self.path / POLICY_FILE) as out:
+                    out.write(safetensors.torch.save(tensors))
             merged = {t: _merge(self.path / t, schema, self._committed) for t, schema in self._schemas.items()}
             result: dict[str, Any] = write_json(
                 self.path / RESULT_FILE,
@@ -225,6 +236,13 @@ def _refuse_a_run(path: Path) -> None:
     for name in (SPEC_FILE, RESULT_FILE, *TABLES):
         if (path / name).exists():
             raise UsageError(f"{path} holds a run already ({name}); give another directory with --out")
+
+
+def _refuse_a_finished_run(path: Path, tables: Iterable[str]) -> None:
+    if (path / RESULT_FILE).exists():
+        # Left where the process was killed just after it wrote the result.
+        _remove_shards(path, tables)
+        raise UsageError(f"{path} is finished: there is nothing to resume; see: lagbench show {path}")
 
 
 def _check_spec(file: Path, spec: RunSpec) -> None:
@@ -293,7 +311,7 @@ def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
         yield group
 
 
-def _remove_shards(path: Path, tables: Mapping[str, Any]) -> None:
+def _remove_shards(path: Path, tables: Iterable[str]) -> None:
     for table in tables:
         # Last first: what is left has no gap at any moment.
         for file in reversed(streams.shards(path / table)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lagbench import registry
+from lagbench.config import coerce
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 
@@ -44,7 +45,7 @@ def load_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpe
 def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` in the types of ``defaults``, name by name, as a new dict.
 
-    A whole number stands for a float, no other type for another. Raises UsageError for a name that is not in
+    A whole number stands for a float, and text is read, as the command line gives it; no other type stands for another. Raises UsageError for a name that is not in
     ``defaults``, with the nearest one that is, and for a value of the wrong type.
     """
     checked = {}
@@ -52,6 +53,8 @@ def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[st
         if name not in defaults:
             raise unknown("task option", name, defaults)
         wanted = type(defaults[name])
+        if isinstance(value, str) and wanted in (bool, int, float):
+            value = coerce(f"task option {name!r}", wanted, value)
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:

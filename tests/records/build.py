@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from lagbench import diagnostics
 from lagbench.actors.base import Episode, PlayedEpisode, Transitions
 from lagbench.policies.gaussian import GaussianPolicy
 from lagbench.protocol import Protocol
@@ -20,8 +22,7 @@ from lagbench.spec import AlgorithmSource, EvaluationPlan, Recording, RunSpec
 
 OBSERVATION, ACTION, ACTORS, STEPS = 3, 2, 4, 8
 PHASES = 6
-DIAGNOSTICS = ("tv", "explained_variance")
-SIZES: dict[str, Any] = {"observation_size": OBSERVATION, "action_size": ACTION, "diagnostics": DIAGNOSTICS}
+SIZES: dict[str, Any] = {"observation_size": OBSERVATION, "action_size": ACTION, "diagnostics": diagnostics.NAMES}
 TABLES = ("trajectories", "episodes", "evaluations", "phases")
 
 
@@ -48,7 +49,7 @@ def make_record(phase: int, rows: int | None = None) -> PhaseRecord:
     rng = np.random.default_rng(phase)
     n = (0 if phase == 2 else ACTORS * STEPS - phase) if rows is None else rows
     ends = np.flatnonzero(rng.random(n) < (0 if phase == 3 else 0.2))
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "episode_id": rng.integers(0, 2**40, n),
         "step": np.arange(n, dtype=np.int32),
         "actor": rng.integers(0, ACTORS, n).astype(np.int32),
@@ -81,7 +82,7 @@ def make_record(phase: int, rows: int | None = None) -> PhaseRecord:
         budget_used=(phase + 1) * ACTORS * STEPS,
         versions=rng.integers(0, phase + 1, ACTORS),
         updates=40,
-        diagnostics={"tv": float(rng.random()), "explained_variance": float("nan")},
+        diagnostics={**{name: float(rng.random()) for name in diagnostics.NAMES}, "explained_variance": float("nan")},
         metrics={"loss": float(rng.standard_normal()), "kept": 1.0} if phase % 2 else {},
         transitions=Transitions(columns, ends, rng.standard_normal((len(ends), OBSERVATION))),
         episodes=episodes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import resource
 import shutil
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
+from lagbench.actors.base import Transitions
 from lagbench.errors import RecordError, UsageError
 from lagbench.records import streams
 from lagbench.records.reader import open_run
@@ -24,10 +27,6 @@ from lagbench.records.rows import PhaseRecord
 from lagbench.records.writer import RunWriter
 from lagbench.spec import RunSpec
 from tests.records.build import (
-    ACTION,
-    ACTORS,
-    DIAGNOSTICS,
-    OBSERVATION,
     PHASES,
     SIZES,
     TABLES,
@@ -66,53 +65,48 @@ def rows_of(name: str, record: PhaseRecord) -> int:
 
 def expected(name: str, phases: int) -> list[dict[str, Any]]:
     """The rows of a table, from what was handed to the writer."""
-    rows: list[dict[str, Any]] = []
-    for record in map(make_record, range(phases)):
-        if name == "trajectories":
-            columns = record.transitions.columns
-            final = dict(zip(record.transitions.ends, record.transitions.final_observation.tolist(), strict=True))
-            rows += [
-                {**{k: v[i].tolist() for k, v in columns.items()}, "final_observation": final.get(i)}
-                for i in range(len(columns["step"]))
-            ]
-        elif name == "episodes":
-            for e in record.episodes:
-                row = dict(vars(e))
-                rows.append({**row, "return": row.pop("episode_return")})
-                del rows[-1]["episode_return"]
-        elif name == "evaluations":
-            for evaluation in record.evaluations:
-                for j, e in enumerate(evaluation.episodes):
-                    rows.append(
-                        {
-                            "evaluation": evaluation.index,
-                            "fractions": list(evaluation.fractions),
-                            "version": evaluation.version,
-                            "budget_used": evaluation.budget_used,
-                            "mode": evaluation.mode,
-                            "episode": j,
-                            "seed": e.seed,
-                            "return": e.episode_return,
-                            "length": e.length,
-                            "terminated": e.terminated,
-                            "truncated": e.truncated,
-                            "action": e.action.tolist(),
-                            "reward": e.reward.tolist(),
-                            "observation": e.observation.tolist(),
-                        }
-                    )
-        else:
-            rows.append(
-                {
-                    "phase": record.phase,
-                    "budget_used": record.budget_used,
-                    "versions": record.versions.tolist(),
-                    "updates": record.updates,
-                    **record.diagnostics,
-                    "metrics": sorted(record.metrics.items()),
-                }
-            )
-    return rows
+    rows = {"trajectories": transitions, "episodes": episodes, "evaluations": played, "phases": one_phase}[name]
+    return [row for phase in range(phases) for row in rows(make_record(phase))]
+
+
+def transitions(record: PhaseRecord) -> Iterator[dict[str, Any]]:
+    columns, ends = record.transitions.columns, record.transitions.ends
+    final = dict(zip(ends.tolist(), record.transitions.final_observation.tolist(), strict=True))
+    for i in range(len(columns["step"])):
+        yield {**{name: column[i].tolist() for name, column in columns.items()}, "final_observation": final.get(i)}
+
+
+def episodes(record: PhaseRecord) -> Iterator[dict[str, Any]]:
+    for e in record.episodes:
+        yield {**vars(e), "return": e.episode_return}
+
+
+def played(record: PhaseRecord) -> Iterator[dict[str, Any]]:
+    for evaluation in record.evaluations:
+        for j, e in enumerate(evaluation.episodes):
+            yield {
+                **vars(evaluation),
+                "evaluation": evaluation.index,
+                "fractions": list(evaluation.fractions),
+                "episode": j,
+                "seed": e.seed,
+                "return": e.episode_return,
+                "length": e.length,
+                "terminated": e.terminated,
+                "truncated": e.truncated,
+                "action": e.action.tolist(),
+                "reward": e.reward.tolist(),
+                "observation": e.observation.tolist(),
+            }
+
+
+def one_phase(record: PhaseRecord) -> Iterator[dict[str, Any]]:
+    yield {
+        **vars(record),
+        **record.diagnostics,
+        "versions": record.versions.tolist(),
+        "metrics": sorted(record.metrics.items()),
+    }
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -129,42 +123,43 @@ def test_values_come_back_exactly(tmp_path: Path, finished: bool) -> None:
         ], name
 
 
-def test_a_commit_copies_nothing_it_need_not(tmp_path: Path) -> None:
-    """Rows that are views with strides, of another width that fits: recorded by value."""
+def test_the_layout_of_arrays_does_not_matter(tmp_path: Path) -> None:
+    """Columns in Fortran order, and wider than theirs: the values count."""
     record = make_record(0)
     columns = dict(record.transitions.columns)
-    wide = np.asfortranarray(columns["observation"])
-    columns["observation"] = wide
+    columns["observation"] = np.asfortranarray(columns["observation"])
     columns["step"] = columns["step"].astype(np.int64)
-    strided = type(record.transitions)(columns, record.transitions.ends, record.transitions.final_observation)
-    changed = PhaseRecord(**{**vars(record), "transitions": strided})
+    changed = dataclasses.replace(record, transitions=dataclasses.replace(record.transitions, columns=columns))
     first = finish(write(tmp_path / "a", make_spec(), [record]))
     assert finish(write(tmp_path / "b", make_spec(), [changed]))["content_hash"] == first["content_hash"]
 
 
 def test_rows_that_do_not_fit_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     record = make_record(0)
-    transitions = record.transitions
-    kind = type(transitions)
-    short = {**transitions.columns, "reward": transitions.columns["reward"][:-1]}
-    bad = [
-        {"transitions": kind(short, transitions.ends, transitions.final_observation)},
-        {"transitions": kind({**transitions.columns, "extra": short["reward"]}, *list(vars(transitions).values())[1:])},
-        {"transitions": kind(transitions.columns, transitions.ends[1:], transitions.final_observation)},
-        {"transitions": kind({**transitions.columns, "step": short["observation"]}, *list(vars(transitions).values())[1:])},
+    columns, ends, final = vars(record.transitions).values()
+    short = columns["reward"][:-1]
+    bad: list[dict[str, Any]] = [
+        {"transitions": Transitions({**columns, "reward": short}, ends, final)},
+        {"transitions": Transitions({**columns, "extra": columns["reward"]}, ends, final)},
+        {"transitions": Transitions({**columns, "step": columns["observation"]}, ends, final)},
+        {"transitions": Transitions({**columns, "action": columns["observation"]}, ends, final)},
+        {"transitions": Transitions({**columns, "step": columns["episode_id"] + 2**40}, ends, final)},
+        {"transitions": Transitions({**columns, "terminated": columns["reward"]}, ends, final)},
+        {"transitions": Transitions(columns, ends[1:], final)},
+        {"transitions": Transitions(columns, ends[::-1], final)},
         {"diagnostics": {"unheard_of": 1.0}},
     ]
     with write(tmp_path / "run", make_spec(), [record]) as writer:
         for changes in bad:
             with pytest.raises(RecordError, match="rows of phase 0 do not fit"):
-                writer.commit(PhaseRecord(**{**vars(record), **changes}))
+                writer.commit(dataclasses.replace(record, **changes))
         writer.commit(make_record(1))
         assert set(writer.committed().values()) == {2}
     assert table(tmp_path / "run", "phases")["phase"].to_pylist() == [0, 1]
 
 
 def test_diagnostics_not_measured_are_null(tmp_path: Path) -> None:
-    write(tmp_path / "run", make_spec(), [PhaseRecord(**{**vars(make_record(0)), "diagnostics": {"tv": 0.5}})]).close()
+    write(tmp_path / "run", make_spec(), [dataclasses.replace(make_record(0), diagnostics={"tv": 0.5})]).close()
     (row,) = table(tmp_path / "run", "phases").to_pylist()
     assert (row["tv"], row["explained_variance"]) == (0.5, None)
 
@@ -210,10 +205,11 @@ def test_a_torn_batch_takes_no_committed_row_with_it(tmp_path: Path, torn: str) 
     writer.commit(make_record(4))
     reference = {t: expected(t, 4) for t in TABLES}
     end = (whole / torn / "00000.arrows").stat().st_size
-    for size in sorted({*range(before[torn], before[torn] + 9), *range(before[torn], end, 97), end - 1}):
+    for size in sorted(
+        {*range(before[torn], before[torn] + 9, 3), *range(before[torn], end, (end - before[torn]) // 8), end - 1}
+    ):
         path = tmp_path / f"torn{size}"
         shutil.copytree(whole, path)
-        (path / ".lock").unlink()
         with (path / torn / "00000.arrows").open("r+b") as file:
             file.truncate(size)
         assert plain_rows(path / torn) == len(reference[torn])
@@ -285,10 +281,13 @@ def test_reopen_refuses_what_it_cannot_go_on_with(tmp_path: Path) -> None:
     # None of them harmed a row.
     (path / "phases" / "00001.arrows").rename(path / "phases" / "00000.arrows")
     assert {t: table(path, t).num_rows for t in TABLES} == {t: len(expected(t, 3)) for t in TABLES}
-    reopened = RunWriter.reopen(path, spec, committed=three, **SIZES)
-    finish(reopened)
+    shard = (path / "phases" / "00000.arrows").read_bytes()
+    finish(RunWriter.reopen(path, spec, committed=three, **SIZES))
+    (path / "phases" / "00000.arrows").write_bytes(shard)  # as after a kill just before it would have gone
+    assert open_run(path).phases.count_rows() == 3
     with pytest.raises(UsageError, match="is finished"):
         reopen()
+    assert not (path / "phases" / "00000.arrows").exists()
 
 
 def test_a_directory_with_a_run_is_refused(tmp_path: Path) -> None:
@@ -318,11 +317,17 @@ time.sleep(60)
 """
 
 
+def test_a_run_that_could_not_begin_is_no_run(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with file_size_limit(1500), pytest.raises(RecordError, match=r"cannot write .*, then try again"):
+        RunWriter.create(path, make_spec(), **SIZES)
+    assert {f.name for f in path.iterdir()} == {".lock"}
+    RunWriter.create(path, make_spec(), **SIZES).close()
+
+
 def test_one_process_writes_and_its_kill_loses_nothing(tmp_path: Path) -> None:
     path, spec = tmp_path / "run", make_spec()
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, path], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as child:
+    with subprocess.Popen([sys.executable, "-c", CHILD, path], cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "written\n"
         with pytest.raises(RecordError, match="another process is writing the run"):
@@ -399,6 +404,14 @@ def test_finishing_is_all_or_nothing(tmp_path: Path, step: str, monkeypatch: pyt
     assert finish(RunWriter.reopen(path, spec, committed=writer.committed(), **SIZES)) == alone
 
 
+def test_a_table_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    writer = write(tmp_path / "run", make_spec(), map(make_record, range(PHASES)))
+    with file_size_limit(8000), pytest.raises(RecordError, match=r"cannot write .*File too large"):
+        writer.finish("completed", {}, {"x": torch.ones(1)})
+    assert not list(tmp_path.glob("**/data.arrow*"))
+    assert table(tmp_path / "run", "trajectories").num_rows == len(expected("trajectories", PHASES))
+
+
 def test_a_finished_run_is_whole(tmp_path: Path) -> None:
     spec, path = make_spec(), tmp_path / "run"
     result = write_finished(path, spec)
@@ -444,7 +457,7 @@ def test_environment_says_what_holds(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow(tmp_path: Path) -> None:
-    record = make_record(0, rows=2000)
+    record = make_record(0, rows=500)
     tracemalloc.start()
     try:
         with write(tmp_path / "run", make_spec(), [record] * 50) as writer:
@@ -455,5 +468,3 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
             assert tracemalloc.get_traced_memory()[0] - held < 10_000
     finally:
         tracemalloc.stop()
-
-

@@ -1,0 +1,364 @@
+"""How fast lagbench is, as ratios of speeds: both sides in one process, in turns, block by block.
+
+    python benchmarks/throughput.py [--quick] [--only bare] [--task Hopper-v5] [--json]
+
+A block is one phase of collecting, or of training. docs/speed.md says what each ratio means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import envpool
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lagbench import checkpoint, diagnostics
+from lagbench.actors.base import Collection
+from lagbench.actors.control import ControlActors
+from lagbench.lag.policy_buffer import PolicyBuffer
+from lagbench.lag.staleness import draw
+from lagbench.policies.base import Version
+from lagbench.records.rows import PhaseRecord
+from lagbench.records.writer import RunWriter
+from lagbench.seeding import Stream, environment_seeds
+from lagbench.spec import RunSpec, resolve
+from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.spec import load_task
+from lagbench.training import train
+
+TASKS = ("Hopper-v5", "HalfCheetah-v5")
+PACKAGES = ("envpool", "torch", "numpy", "pyarrow", "gymnasium", "mujoco", "stable-baselines3")
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured, and on what shape of phase. The targets are for the default shape."""
+
+    actors: int = 64
+    steps: int = 32
+    minibatch: int = 256
+    blocks: int = 80
+    training_blocks: int = 16
+    warm_up: int = 4
+
+
+QUICK = Plan(blocks=16, training_blocks=4, warm_up=2)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One ratio on one task: its median and quartiles over blocks. Speeds are actor steps a second, medians too."""
+
+    name: str
+    task: str
+    what: str
+    target: float | None
+    ratio: float
+    quartiles: tuple[float, float]
+    speed: float
+    other_speed: float
+    blocks: int
+
+    @property
+    def verdict(self) -> str:
+        """Whether the median reaches the target, for a ratio that has one."""
+        return "" if self.target is None else "met" if self.ratio >= self.target else "missed"
+
+
+class Duel:
+    """Two sides that do the same work in turns, and the seconds that each took for it, block by block.
+
+    Iterating gives the number of each block; its first ``warm_up`` blocks count for neither side.
+    """
+
+    def __init__(self, blocks: int, warm_up: int) -> None:
+        self._blocks = blocks
+        self._warm_up = warm_up
+        self._seconds: tuple[list[float], list[float]] = ([], [])
+
+    def __iter__(self) -> Iterator[int]:
+        yield from range(self._warm_up + self._blocks)
+
+    @contextmanager
+    def side(self, number: int) -> Iterator[None]:
+        """Time what is done within for side 0 or 1."""
+        start = time.perf_counter()
+        yield
+        self._seconds[number].append(time.perf_counter() - start)
+
+    def result(self, name: str, task: str, what: str, target: float | None, plan: Plan) -> Result:
+        """The speed of side 0 ÷ that of side 1."""
+        ours, others = (np.array(s[self._warm_up :]) for s in self._seconds)
+        low, middle, high = np.quantile(others / ours, (0.25, 0.5, 0.75))
+        samples = plan.actors * plan.steps
+        return Result(
+            name=name,
+            task=task,
+            what=what,
+            target=target,
+            ratio=float(middle),
+            quartiles=(float(low), float(high)),
+            speed=samples / statistics.median(ours),
+            other_speed=samples / statistics.median(others),
+            blocks=self._blocks,
+        )
+
+
+class Collector:
+    """Actors that collect, phase after phase, with versions from a buffer of policies that all differ."""
+
+    def __init__(self, spec: RunSpec, writer: RunWriter | None = None) -> None:
+        self._spec = spec
+        self._writer = writer
+        self._actors = ControlActors(spec, CORES)
+        self._policy = self._actors.make_policy()
+        self._change = torch.Generator().manual_seed(0)
+        self._buffer = PolicyBuffer(spec.protocol.lag)
+        self._phase = spec.protocol.lag
+        for number in range(self._phase + 1):
+            self._buffer.push(self._next_version(number))
+
+    def _next_version(self, number: int) -> Version:
+        """About as far from the one before as training takes it in a phase."""
+        with torch.no_grad():
+            for weight in self._policy.parameters():
+                weight += 0.01 * torch.randn(weight.shape, generator=self._change)
+        return self._policy.version(number)
+
+    def collect(self) -> Collection:
+        """Collect a phase, and record it where there is a writer."""
+        versions = draw(self._spec.protocol, self._spec.seed, self._phase)
+        collection = self._actors.collect([self._buffer[int(k)] for k in versions], self._phase)
+        self._actors.end_phase()
+        if self._writer is not None:
+            self._writer.commit(
+                PhaseRecord(
+                    phase=self._phase,
+                    budget_used=self._phase * self._spec.protocol.samples,
+                    versions=versions,
+                    updates=0,
+                    diagnostics=dict.fromkeys(diagnostics.NAMES, 0.0),
+                    metrics={},
+                    transitions=collection.transitions,
+                    episodes=collection.episodes,
+                    evaluations=[],
+                )
+            )
+        return collection
+
+    def advance(self) -> None:
+        """On to the next phase: the learner's part, for which no side is timed."""
+        self._phase += 1
+        self._buffer.push(self._next_version(self._phase))
+
+
+def against_bare(task: str, plan: Plan) -> Result:
+    """Collecting at lag 8 and recording, against EnvPool stepping the same actions from the same seeds."""
+    spec = _spec(task, plan, lag=8)
+    control = load_task(task, {})
+    assert isinstance(control, ControlTask)
+    seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, plan.actors).tolist()
+    pool = envpool.make_gymnasium(control.envpool_id, num_envs=plan.actors, num_threads=CORES, seed=seeds)
+    pool.reset()
+    duel = Duel(plan.blocks, plan.warm_up)
+    with _writing(spec) as writer:
+        collector = Collector(spec, writer)
+        for _ in duel:
+            with duel.side(0):
+                rollout = collector.collect().rollout
+            actions = _as_stepped(rollout.action.numpy(), control)
+            with duel.side(1):
+                for action in actions:
+                    observation = pool.step(action)[0]
+            if not np.array_equal(observation, rollout.observation[-1].numpy()):
+                raise AssertionError(f"the two sides simulated different things on {task}")
+            collector.advance()
+    return duel.result("bare", task, "collect at lag 8 and record ÷ bare EnvPool", 0.90, plan)
+
+
+def against_lag_0(task: str, plan: Plan) -> Result:
+    """Collecting at lag 64, where nearly every actor holds a version of its own, against lag 0, where all share one."""
+    duel = _both_collect(Collector(_spec(task, plan, lag=64)), Collector(_spec(task, plan, lag=0)), plan)
+    return duel.result("lag", task, "collect at lag 64 ÷ at lag 0", 0.95, plan)
+
+
+def against_unrecorded(task: str, plan: Plan) -> Result:
+    """Collecting with and without a writer: the same phases on both sides, bit for bit."""
+    spec = _spec(task, plan, lag=8)
+    with _writing(spec) as writer:
+        duel = _both_collect(Collector(spec, writer), Collector(spec), plan)
+    return duel.result("recording", task, "collect and record ÷ collect", 0.95, plan)
+
+
+def against_sb3(task: str, plan: Plan) -> Result:
+    """Training PPO with records and checkpoints against stable-baselines3's PPO with its own normalizer."""
+    duel = _both_train(task, plan, normalize=True)
+    return duel.result("training", task, "train ÷ SB3 with VecNormalize", 2.5, plan)
+
+
+def against_plain_sb3(task: str, plan: Plan) -> Result:
+    """As ``against_sb3``, but stable-baselines3 normalizes nothing: less work than ours, and no target."""
+    duel = _both_train(task, plan, normalize=False)
+    return duel.result("training-plain", task, "train ÷ SB3 without VecNormalize", None, plan)
+
+
+MEASUREMENTS: Mapping[str, Callable[[str, Plan], Result]] = {
+    "bare": against_bare,
+    "lag": against_lag_0,
+    "recording": against_unrecorded,
+    "training": against_sb3,
+    "training-plain": against_plain_sb3,
+}
+
+
+def _both_collect(ours: Collector, other: Collector, plan: Plan) -> Duel:
+    duel = Duel(plan.blocks, plan.warm_up)
+    sides = [(0, ours), (1, other)]
+    for _ in duel:
+        for number, collector in sides:
+            with duel.side(number):
+                collector.collect()
+            collector.advance()
+        sides.reverse()
+    return duel
+
+
+def _both_train(task: str, plan: Plan, *, normalize: bool) -> Duel:
+    duel = Duel(plan.training_blocks, plan.warm_up)
+    # A phase more than is run: the first evaluation falls into the warm-up, the last is never reached.
+    phases = plan.warm_up + plan.training_blocks + 1
+    spec = _spec(task, plan, lag=0, budget=phases * plan.actors * plan.steps)
+    results = train(spec, threads=CORES)
+    model = _sb3_ppo(task, plan, normalize)
+    with _writing(spec) as writer:
+        for _ in duel:
+            with duel.side(0):
+                result = next(results)
+                writer.commit(result.record)
+                checkpoint.save(writer.path / "checkpoint", result.state(), writer.committed())
+            with duel.side(1):
+                model.learn(plan.actors * plan.steps, log_interval=None, reset_num_timesteps=False)
+    model.get_env().close()
+    return duel
+
+
+def _sb3_ppo(task: str, plan: Plan, normalize: bool) -> Any:
+    """What its documentation would have one write; its networks are two of 64×64 tanh units by default, as ours."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+    env: Any = make_vec_env(task, n_envs=plan.actors, seed=0, vec_env_cls=DummyVecEnv)
+    if normalize:
+        env = VecNormalize(env)
+    return PPO(
+        "MlpPolicy",
+        env,
+        n_steps=plan.steps,
+        batch_size=plan.minibatch,
+        n_epochs=10,
+        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
+        device="cpu",
+        seed=0,
+    )
+
+
+def _spec(task: str, plan: Plan, *, lag: int, budget: int | None = None) -> RunSpec:
+    return resolve(
+        algo="ppo",
+        task=task,
+        lag=lag,
+        actors=plan.actors,
+        phase_steps=plan.steps,
+        minibatch=plan.minibatch,
+        budget=budget,
+        eval_episodes=1,
+        eval_intervals=1,
+    )
+
+
+@contextmanager
+def _writing(spec: RunSpec) -> Iterator[RunWriter]:
+    """A writer into a directory that goes afterwards."""
+    sizes = load_task(spec.task, spec.task_options).record_sizes
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        RunWriter.create(Path(directory), spec, **sizes, diagnostics=diagnostics.NAMES, threads=CORES) as writer,
+    ):
+        yield writer
+
+
+def _as_stepped(action: NDArray[np.float32], task: ControlTask) -> list[NDArray[np.float64]]:
+    """Recorded actions [T, N, A] as EnvPool got them, one array [N, A] a step."""
+    clipped = np.clip(action, task.action_space.low, task.action_space.high)
+    return list(np.ascontiguousarray(clipped, dtype=np.float64))
+
+
+def measure(names: Sequence[str], tasks: Sequence[str], plan: Plan) -> Iterator[Result]:
+    """The results, each as soon as it is there."""
+    # Both sides compute on one thread: EnvPool's threads have the cores.
+    torch.set_num_threads(1)
+    for name in names:
+        for task in tasks:
+            yield MEASUREMENTS[name](task, plan)
+
+
+def context() -> dict[str, Any]:
+    """What the numbers depend on."""
+    return {
+        "cores": CORES,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+_ROW = "{:<44} {:<15} {:>6} {:>7} {:>15}  {:<7} {:>9} {:>9}"
+
+
+def _row(r: Result) -> str:
+    quartiles = "{:.3f} … {:.3f}".format(*r.quartiles)
+    target = "" if r.target is None else f"{r.target:.2f}"
+    return _ROW.format(
+        r.what, r.task, target, f"{r.ratio:.3f}", quartiles, r.verdict, f"{r.speed:,.0f}", f"{r.other_speed:,.0f}"
+    ).rstrip()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Ratios of speeds: lagbench against what it is built on and beside.")
+    parser.add_argument("--quick", action="store_true", help="fewer blocks: minutes become half a minute")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--task", action="append", metavar="ID", help=f"instead of {' and '.join(TASKS)}")
+    parser.add_argument("--json", action="store_true", help="one document on stdout, nothing else")
+    options = parser.parse_args(arguments)
+    plan = QUICK if options.quick else Plan()
+    results = measure(options.only or list(MEASUREMENTS), options.task or TASKS, plan)
+    if options.json:
+        found = [{**asdict(r), "verdict": r.verdict} for r in results]
+        print(json.dumps({"context": context(), "plan": asdict(plan), "results": found}, indent=2))
+        return
+    print(", ".join(f"{name} {value}" for name, value in context().items()))
+    print(f"{plan.actors} actors × {plan.steps} steps a phase; EnvPool threads: {CORES}; torch threads: 1; speeds in steps/s\n")
+    print(_ROW.format("ratio", "task", "target", "median", "quartiles", "", "ours", "other"))
+    for result in results:
+        print(_row(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,425 @@
+"""Whether an algorithm keeps its contract with the harness: to algorithms what Gymnasium's check_env is to environments.
+
+Every check drives the same ``Learner`` as training does, on synthetic rollouts of both domains, in seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import io
+import json
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lagbench import diagnostics, registry
+from lagbench import domain as domains
+from lagbench.algorithm import Algorithm
+from lagbench.config import coerce, field_types, make_config
+from lagbench.errors import AlgorithmError, LagbenchError, UpdateLimitError
+from lagbench.learner import Learner
+from lagbench.rollout import Rollout
+from lagbench.synthetic import LAG, WORLDS, World, with_junk
+
+Outcome = Literal["ok", "failed", "skipped"]
+
+_FIRST = 8  # the first phase: late enough for versions LAG behind
+_UPDATES = 4  # one epoch
+_CAPS = (1, 5, 80)
+_LOG_RATIO = 20.0
+_MINIBATCHES = ("steps", "sequences")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: its name, the domain it was made in (None: neither), and on failure a sentence that says what to do."""
+
+    name: str
+    domain: str | None
+    outcome: Outcome
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``check`` found, in the order of checking."""
+
+    algorithm: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was made and passed."""
+        return all(c.outcome == "ok" for c in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        return {
+            "algorithm": self.algorithm,
+            "passed": self.passed,
+            "checks": [dataclasses.asdict(c) for c in self.checks],
+        }
+
+
+def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None = None) -> Report:
+    """Check an algorithm in both domains.
+
+    Args:
+        algorithm: its class, its name, or ``path/to/file.py:Class``.
+        config: hyperparameters to check it with, over its defaults and presets.
+
+    Returns:
+        The report. A check that cannot be made, because one that it builds on failed, is skipped.
+
+    Raises:
+        UsageError: there is no such algorithm, or no such hyperparameter.
+    """
+    cls: Any = registry.load_algorithm(algorithm)[0] if isinstance(algorithm, str) else algorithm
+    name = algorithm if isinstance(algorithm, str) else getattr(cls, "__name__", repr(cls))
+    made: list[Check] = []
+
+    def make(what: str, domain: str | None, function: Callable[[], None], *, needs: Iterable[str] = ()) -> None:
+        failed = {c.name for c in made if c.outcome != "ok" and c.domain in (None, domain)}
+        if failed.intersection(needs):
+            made.append(Check(what, domain, "skipped"))
+        else:
+            message = _attempt(function, cls)
+            made.append(Check(what, domain, "failed" if message else "ok", message))
+
+    make("class", None, lambda: _check_class(cls))
+    make("config", None, lambda: _check_config(cls), needs=["class"])
+    make("presets", None, lambda: _check_presets(cls), needs=["class", "config"])
+    if all(c.outcome == "ok" for c in made):
+        make_config(cls.Config, {}, config or {})  # what the caller got wrong is no failure of the algorithm
+    with torch.random.fork_rng(devices=[]):
+        for domain, world in WORLDS.items():
+            bench = _Bench(cls, world(), config or {})
+            basis = ["class", "config", "presets"]
+            for what, function in (("loss", bench.loss), ("gradient", bench.gradient), ("metrics", bench.metrics)):
+                make(what, domain, function, needs=basis)
+                basis = [*basis, what]
+            make("updates", domain, bench.updates, needs=basis)
+            basis = [*basis, "updates"]
+            make("invalid-rows", domain, bench.invalid_rows, needs=basis)
+            make("lag", domain, bench.lag, needs=basis)
+            make("seed", domain, bench.seed, needs=basis)
+            make("state", domain, bench.state, needs=[*basis, "seed"])
+    return Report(name, tuple(made))
+
+
+class _Failed(Exception):
+    """A check failed; the message says what to do."""
+
+
+def _attempt(function: Callable[[], None], cls: Any) -> str:
+    """The message of what failed, or the empty string."""
+    try:
+        function()
+    except (_Failed, LagbenchError) as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}{_place(error, cls)}"
+    return ""
+
+
+def _place(error: Exception, cls: Any) -> str:
+    """Where in the algorithm's own source an error came from."""
+    try:
+        source = inspect.getsourcefile(cls)
+    except TypeError:
+        return ""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == source]
+    return f" ({source}, line {lines[-1]})" if lines else ""
+
+
+def _check_class(cls: Any) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, Algorithm)):
+        raise _Failed("it does not derive from lagbench.Algorithm; write class Mine(Algorithm)")
+    if cls.loss is Algorithm.loss:
+        raise _Failed(f"it has no `loss`; write loss(self, batch) -> (scalar, metrics) in {cls.__name__}")
+    if cls.minibatch not in _MINIBATCHES:
+        raise _Failed(f'minibatch is {cls.minibatch!r}; use "steps" or "sequences"')
+
+
+def _check_config(cls: type[Algorithm]) -> None:
+    config = cls.Config
+    if not issubclass(config, Algorithm.Config):
+        raise _Failed("Config does not derive from Algorithm.Config; write class Config(Algorithm.Config)")
+    kinds = field_types(config)
+    for name in _untyped(config):
+        raise _Failed(f"Config.{name} has no type and would be no hyperparameter; write {name}: float = … or the like")
+    for field in dataclasses.fields(config):
+        if field.default is dataclasses.MISSING:
+            raise _Failed(f"Config.{field.name} has no default; give it one that holds for every task")
+        if coerce(f"the default of Config.{field.name}", kinds[field.name], field.default) != field.default:
+            raise _Failed(f"the default of Config.{field.name} is not of its type; write one that is")
+    made = config()
+    if make_config(config, {}, json.loads(json.dumps(dataclasses.asdict(made)))) != made:
+        raise _Failed("Config is not the same after a way through JSON; give every field a plain, finite default")
+
+
+def _untyped(config: type[Any]) -> list[str]:
+    """Attributes of a Config that were meant as fields, but have no annotation."""
+    own = config.__mro__[: config.__mro__.index(Algorithm.Config)]
+    return [
+        name
+        for part in own
+        for name, value in vars(part).items()
+        if not name.startswith("_")
+        and name not in inspect.get_annotations(part)
+        and isinstance(value, (bool, int, float, str, tuple, list, dict, type(None)))
+    ]
+
+
+def _check_presets(cls: type[Algorithm]) -> None:
+    for domain, preset in cls.presets.items():
+        domains.get(domain)
+        make_config(cls.Config, preset, {})
+
+
+class _Bench:
+    """The checks of one domain; each starts with a learner of its own, and raises where it fails."""
+
+    def __init__(self, cls: type[Algorithm], world: World, overrides: Mapping[str, Any]) -> None:
+        self.cls = cls
+        self.world = world
+        self.overrides = overrides
+
+    def learner(self, cap: int = _UPDATES, **config: Any) -> Learner:
+        """A fresh learner, the same each time."""
+        torch.manual_seed(0)
+        preset = self.cls.presets.get(self.world.domain.name, {})
+        values = dataclasses.asdict(make_config(self.cls.Config, preset, {**self.overrides, **config}))
+        exact = self.world.domain.exact_log_prob
+        return Learner(
+            self.cls, values, self.world.policy(), self.world.protocol(cap), seed=0, exact_log_prob=exact
+        )
+
+    def collected(self, learner: Learner) -> Rollout:
+        """The first phase's rollout, as collected."""
+        return self.world.collect(learner.policy, _FIRST)
+
+    def run(self, learner: Learner, phases: range) -> list[dict[str, float]]:
+        """Train through these phases; the metrics of each."""
+        logged = []
+        for version in phases:
+            collected = self.world.collect(learner.policy, version)
+            rollout, mismatch = learner.begin(collected, version, (version - _FIRST) / 10)
+            work, diverged = learner.update(rollout, version)
+            if diverged:
+                raise _Failed(f"{diverged.what} is not finite at update {diverged.update} of ordinary data")
+            values = diagnostics.diagnose(work.rollout, learner.evaluate(rollout), version)
+            values |= {"learning_rate": learner.learning_rate, "reward_scale": 1.0, "logprob_mismatch_max": mismatch}
+            learner.end_phase(rollout, values)
+            logged.append(work.metrics())
+        return logged
+
+    def losses(self, learner: Learner, collected: Rollout) -> list[Tensor]:
+        """The loss of each minibatch of an epoch, with the policy as it is."""
+        rollout, _ = learner.begin(collected, _FIRST, 0.0)
+        torch.manual_seed(0)
+        return [self._loss_of(learner, batch) for batch in learner.phase(rollout, _FIRST).batches()]
+
+    @staticmethod
+    def _loss_of(learner: Learner, batch: Rollout) -> Tensor:
+        result = learner.algorithm.loss(batch)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
+            raise _Failed("`loss` must return (scalar, metrics); metrics may be an empty dictionary")
+        loss = result[0]
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise _Failed("`loss` must return one number: reduce it with batch.objective(…)")
+        return loss
+
+    def loss(self) -> None:
+        """The loss is one finite number."""
+        learner = self.learner()
+        for loss in self.losses(learner, self.collected(learner)):
+            if not torch.isfinite(loss).all():
+                raise _Failed(f"the loss is {loss.item()} on ordinary data; look for a division or logarithm of 0")
+
+    def gradient(self) -> None:
+        """It has a finite gradient, which reaches all that acts."""
+        learner = self.learner()
+        gradients = _gradients(learner, self.losses(learner, self.collected(learner)))
+        acting = learner.policy.acting_state()
+        for name, gradient in gradients.items():
+            if not torch.isfinite(gradient).all():
+                raise _Failed(f"the gradient of {name} is not finite, though the loss is; mask before exp, log or sqrt")
+        untouched = [
+            name
+            for name, gradient in gradients.items()
+            if any(name == k or name.endswith(f".{k}") for k in acting) and not gradient.any()
+        ]
+        if untouched:
+            raise _Failed(
+                f"no gradient reaches {', '.join(untouched)}; make the loss from the log_prob of "
+                "self.policy.evaluate(batch)"
+            )
+
+    def metrics(self) -> None:
+        """Metrics are detached scalars under names of their own, the same at every update."""
+        learner = self.learner()
+        rollout, _ = learner.begin(self.collected(learner), _FIRST, 0.0)
+        phase = learner.phase(rollout, _FIRST)
+        try:
+            for batch in phase.batches():
+                phase.record(learner.algorithm.step(*learner.algorithm.loss(batch)))
+        except UpdateLimitError:
+            return  # another check's
+        phase.metrics()
+
+    def updates(self) -> None:
+        """At least one optimizer update a phase, at most U, and nothing else changes the policy."""
+        for cap, config in [
+            *((cap, {}) for cap in _CAPS),
+            (_CAPS[1], {"prepare_every": "epoch"}),
+            (_CAPS[2], {"updates": 3}),
+        ]:
+            learner = self.learner(cap, **config)
+            watch = _Watch(learner)
+            self.run(learner, range(_FIRST, _FIRST + 1))
+            if watch.outside():
+                raise _Failed(
+                    "the policy's weights change outside self.optimizer.step(), where updates are counted; let one "
+                    "optimizer make every change"
+                )
+            if not learner.updates:
+                raise _Failed(f"no update was made though {learner.cap} were allowed; call self.step for each minibatch")
+            if not watch.changed():
+                raise _Failed(
+                    "updates leave the policy as it was; give its parameters to the optimizer, at a learning_rate above 0"
+                )
+
+    def invalid_rows(self) -> None:
+        """What stands in rows that are not valid changes neither loss nor gradient nor weights."""
+        seen = []
+        for change in (lambda r: r, with_junk):
+            learner = self.learner()
+            losses = self.losses(learner, change(self.collected(learner)))
+            seen.append({"the loss": torch.stack([x.detach() for x in losses]), **_gradients(learner, losses)})
+            learner = self.learner()
+            rollout, mismatch = learner.begin(change(self.collected(learner)), _FIRST, 0.0)
+            learner.update(rollout, _FIRST)
+            seen[-1] |= {f"the weight {k}": v for k, v in learner.policy.state_dict().items()}
+        clean, junk = seen
+        for name, x in clean.items():
+            if not torch.allclose(x, junk[name], rtol=1e-4, atol=1e-6):
+                what = name if name.startswith("the ") else f"the gradient of {name}"
+                raise _Failed(
+                    f"{what} depends on what rows that are not valid hold; reduce with batch.objective(…) and "
+                    "batch.mean(…), which leave them out, or select by batch.valid"
+                )
+
+    def lag(self) -> None:
+        """Loss, gradient and weights stay finite where policies are far apart."""
+        learner = self.learner()
+        collected = self.collected(learner)
+        sign = 2.0 * torch.randint(0, 2, collected.valid.shape, generator=torch.Generator().manual_seed(0)) - 1
+        far = learner.evaluate(collected).log_prob + _LOG_RATIO * sign
+        old = torch.full_like(collected.behaviour_version, _FIRST - LAG)
+        collected = collected.replace(
+            behaviour_log_prob=torch.where(collected.valid, far, 0.0), behaviour_version=old
+        )
+        rollout, _ = learner.begin(collected, _FIRST, 0.0)
+        _, diverged = learner.update(rollout, _FIRST)
+        if diverged:
+            raise _Failed(
+                f"{diverged.what} is not finite at update {diverged.update} where log π − log β is ±{_LOG_RATIO:g}; clamp "
+                "log-ratios before exp, and mask before it instead of multiplying by 0 after"
+            )
+
+    def seed(self) -> None:
+        """Two runs of one seed are the same."""
+        runs = []
+        for _ in range(2):
+            learner = self.learner()
+            runs.append((self.run(learner, range(_FIRST, _FIRST + 2)), learner.algorithm.state_dict()))
+        if difference := _difference(*runs):
+            raise _Failed(
+                f"two runs of one seed differ in {difference}; draw random numbers with torch alone, whose generator the "
+                "harness seeds"
+            )
+
+    def state(self) -> None:
+        """A run restored from its saved state goes on as the one that was not interrupted."""
+        learner = self.learner()
+        self.run(learner, range(_FIRST, _FIRST + 3))
+        buffer = io.BytesIO()
+        torch.save(learner.state(), buffer)
+        buffer.seek(0)
+        try:
+            state = torch.load(buffer, weights_only=True)
+        except Exception as error:
+            raise _Failed(f"state_dict() holds more than tensors and numbers, which a checkpoint refuses: {error}") from None
+        rest = range(_FIRST + 3, _FIRST + 5)
+        restored = self.learner()
+        restored.restore(state)
+        after = (self.run(restored, rest), restored.algorithm.state_dict())
+        if difference := _difference((self.run(learner, rest), learner.algorithm.state_dict()), after):
+            raise _Failed(
+                f"a resumed run differs from one that was not interrupted in {difference}; keep what must survive in a "
+                "parameter, a buffer (self.register_buffer) or a submodule, not in a Python attribute"
+            )
+
+
+class _Watch:
+    """Sees whether the policy's parameters change elsewhere than in the optimizer's steps."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._parameters = list(learner.policy.parameters())
+        self._first = self._copy()
+        self._last = self._first
+        self._moved = False
+        learner.algorithm.optimizer.register_step_pre_hook(self._before)
+        learner.algorithm.optimizer.register_step_post_hook(self._after)
+
+    def _copy(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self._parameters]
+
+    def _same(self, then: list[Tensor]) -> bool:
+        return all(torch.equal(p, q) for p, q in zip(self._parameters, then, strict=True))
+
+    def _before(self, *_: object) -> None:
+        self._moved |= not self._same(self._last)
+
+    def _after(self, *_: object) -> None:
+        self._last = self._copy()
+
+    def outside(self) -> bool:
+        return self._moved or not self._same(self._last)
+
+    def changed(self) -> bool:
+        return not self._same(self._first)
+
+
+def _gradients(learner: Learner, losses: list[Tensor]) -> dict[str, Tensor]:
+    """The gradient of each of the policy's parameters, summed in size over the minibatches, 0 where there is none."""
+    parameters = dict(learner.policy.named_parameters())
+    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    for loss in losses:
+        if not loss.requires_grad:
+            raise AlgorithmError("the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there")
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, retain_graph=True)
+        for name, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                total[name] += gradient.abs()
+    return total
+
+
+def _difference(
+    one: tuple[list[dict[str, float]], dict[str, Any]], two: tuple[list[dict[str, float]], dict[str, Any]]
+) -> str:
+    """What differs first between two runs' metrics and states, or the empty string; equal means to the last bit."""
+    for a, b in zip(one[0], two[0], strict=True):
+        for name in a:
+            if name not in b or not (a[name] == b[name] or a[name] != a[name] and b[name] != b[name]):
+                return f"the metric {name!r}"
+    for name, x in one[1].items():
+        if isinstance(x, Tensor) and not torch.equal(x, two[1][name]):
+            return name
+    return ""

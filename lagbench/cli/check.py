@@ -1,0 +1,40 @@
+"""``lagbench check``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lagbench.cli.options import json_option, quiet_option, set_option
+
+_LABELS = {"ok": "ok", "failed": "FAIL", "skipped": "skip"}
+_COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
+
+
+@click.command()
+@click.argument("algo")
+@set_option
+@json_option
+@quiet_option
+@click.pass_context
+def command(ctx: click.Context, algo: str, config: tuple[tuple[str, str], ...], as_json: bool, quiet: bool) -> None:
+    """Check an algorithm, NAME or path/to/file.py:Class, against the harness's contract.
+
+    Both domains, on synthetic rollouts, in seconds. Exit code 0 where every check passes, else 1. With -q only what fails.
+    """
+    from lagbench.check import check
+
+    report = check(algo, config=dict(config))
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        for c in report.checks:
+            if quiet and c.outcome != "failed":
+                continue
+            label = click.style(f"{_LABELS[c.outcome]:<4}", fg=_COLOURS[c.outcome])
+            click.echo(f"{label}  {c.domain or '':<8}  {c.name}{': ' + c.message if c.message else ''}")
+        if not quiet:
+            passed = sum(c.outcome == "ok" for c in report.checks)
+            click.echo(f"{report.algorithm}: {passed} of {len(report.checks)} checks passed")
+    ctx.exit(0 if report.passed else 1)

@@ -1,0 +1,248 @@
+"""Rollouts of both domains without a simulator or a language model, with every kind of row that a real one can have.
+
+They are seeded: the same policy gives the same rollout of the same phase.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lagbench import domain as domains
+from lagbench.domain import Domain
+from lagbench.policies.base import Policy
+from lagbench.policies.causal_lm import PADDING, CausalLMPolicy
+from lagbench.policies.gaussian import GaussianPolicy, log_prob
+from lagbench.protocol import Protocol
+from lagbench.rollout import Rollout
+
+LAG = 4
+_DRIFT = 0.05  # what a version differs by from the next, in units of a weight
+_AnyPolicy = TypeVar("_AnyPolicy", bound=Policy)
+
+
+class World(ABC):
+    """A synthetic domain: its policy, and rollouts by versions of it up to LAG behind."""
+
+    domain: Domain
+
+    def __init__(self) -> None:
+        self._copies: dict[int, Policy] = {}
+
+    @abstractmethod
+    def protocol(self, updates: int) -> Protocol:
+        """A protocol of this world's sizes: epochs of four minibatches, ``updates`` in all."""
+
+    @abstractmethod
+    def policy(self) -> Policy:
+        """The initial policy, the same each time."""
+
+    @abstractmethod
+    def collect(self, policy: Policy, phase: int) -> Rollout:
+        """A phase's rollout by versions phase−LAG … phase, where version ``phase`` is ``policy`` as it is."""
+
+    def older(self, policy: _AnyPolicy, staleness: int, phase: int) -> _AnyPolicy:
+        """What stands for the version ``staleness`` behind: the policy with every weight moved at random."""
+        if staleness not in self._copies:
+            self._copies[staleness] = copy.deepcopy(policy)
+        older = self._copies[staleness]
+        assert isinstance(older, type(policy))
+        older.load_state_dict(policy.state_dict())
+        rng = torch.Generator().manual_seed(1000 + phase - staleness)
+        for weight in older.parameters():
+            weight.add_(staleness * _DRIFT * torch.randn(weight.shape, generator=rng))
+        return older
+
+
+class ControlWorld(World):
+    """32 rows of 16 actors: terminations, truncations, both at once, reset rows, also the first and at the end."""
+
+    domain = domains.CONTROL
+    length, actors, observation_size, action_size = 32, 16, 5, 2
+
+    def protocol(self, updates: int) -> Protocol:
+        """See ``World.protocol``."""
+        return _protocol(updates, self.actors, self.length)
+
+    def policy(self) -> GaussianPolicy:
+        """See ``World.policy``."""
+        rng = torch.Generator().manual_seed(0)
+        policy = GaussianPolicy(self.observation_size, self.action_size, rng)
+        policy.normalizer.update(self._observations(64, rng))
+        return policy
+
+    def _observations(self, rows: int, rng: torch.Generator) -> Tensor:
+        return 2 * torch.randn(rows, self.observation_size, dtype=torch.float64, generator=rng) + 1
+
+    @torch.no_grad()
+    def collect(self, policy: Policy, phase: int) -> Rollout:
+        """See ``World.collect``; actor i is i mod (LAG + 1) versions behind."""
+        assert isinstance(policy, GaussianPolicy)
+        length, n = self.length, self.actors
+        rng = torch.Generator().manual_seed(phase)
+        observation = self._observations((length + 1) * n, rng).view(length + 1, n, -1)
+        action = torch.randn(length, n, self.action_size, generator=rng)
+        staleness = torch.arange(n) % (LAG + 1)
+        chosen = torch.empty(length, n)
+        for s in range(LAG + 1):
+            held = staleness == s
+            beta = self.older(policy, s, phase)
+            mean = beta.actor(beta.normalizer(observation[:-1, held]))
+            action[:, held] = mean + beta.log_std.exp() * action[:, held]
+            chosen[:, held] = log_prob(action[:, held], mean, beta.log_std)
+        terminated, truncated, valid = self._ends(rng)
+        return Rollout(
+            observation=observation,
+            action=torch.where(valid.unsqueeze(-1), action, 0.0),
+            reward=(torch.randn(length, n, generator=rng) - action.square().sum(-1)).clamp(-10, 10),
+            terminated=terminated,
+            truncated=truncated,
+            valid=valid,
+            behaviour_version=(phase - staleness).expand(length, n),
+            behaviour_log_prob=torch.where(valid, chosen, 0.0),
+        )
+
+    def _ends(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        terminated, truncated = torch.rand(2, self.length, self.actors, generator=rng) < 0.05
+        terminated[3, 0] = truncated[3, 0] = True
+        terminated[-1, 1] = truncated[-1, 2] = True
+        valid = torch.ones_like(terminated)
+        valid[0, 3:6] = False  # their episodes ended with the last phase
+        for t in range(self.length):
+            if t:
+                valid[t] = ~(terminated | truncated)[t - 1]
+            terminated[t] &= valid[t]
+            truncated[t] &= valid[t]
+        return terminated, truncated, valid
+
+
+class LanguageWorld(World):
+    """4 prompts of different lengths, 8 completions each; some end, some are cut; one version a group; rewards 0 and 1."""
+
+    domain = domains.LANGUAGE
+    vocabulary, prompt_length, longest, groups, completions = 16, 6, 12, 4, 8
+    end = 0
+
+    def protocol(self, updates: int) -> Protocol:
+        """See ``World.protocol``."""
+        return _protocol(updates, self.groups, self.completions)
+
+    def policy(self) -> CausalLMPolicy:
+        """See ``World.policy``."""
+        return CausalLMPolicy(TinyCausalLM(self.vocabulary, self.prompt_length + self.longest))
+
+    @torch.no_grad()
+    def collect(self, policy: Policy, phase: int) -> Rollout:
+        """See ``World.collect``; group g is g versions behind."""
+        assert isinstance(policy, CausalLMPolicy)
+        rng = torch.Generator().manual_seed(phase)
+        group = torch.arange(self.groups).repeat_interleave(self.completions)
+        prompt = torch.randint(1, self.vocabulary, (self.prompt_length, self.groups), generator=rng)
+        shortfall = torch.randint(0, self.prompt_length - 1, (self.groups,), generator=rng)
+        prompt[torch.arange(self.prompt_length).unsqueeze(1) < shortfall] = PADDING
+        prompt = prompt[:, group]
+        action, chosen, valid = (
+            torch.cat(parts, dim=1)
+            for parts in zip(
+                *(self._complete(self.older(policy, g, phase), prompt[:, group == g], rng) for g in range(self.groups)),
+                strict=True,
+            )
+        )
+        last = valid & ~torch.cat([valid[1:], torch.zeros_like(valid[:1])])
+        ended = action == self.end
+        solved = (action * valid).sum(0) % 2 == 0
+        return Rollout(
+            observation=prompt,
+            action=action,
+            reward=(last & solved).float(),
+            terminated=last & ended,
+            truncated=last & ~ended,
+            valid=valid,
+            behaviour_version=(phase - group).expand(valid.shape),
+            behaviour_log_prob=chosen,
+            group=group,
+            longest=self.longest,
+        )
+
+    def _complete(self, policy: CausalLMPolicy, prompt: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        tokens, alive = prompt.T, torch.ones(prompt.shape[1], dtype=torch.bool)
+        mask = tokens != PADDING
+        tokens = tokens.masked_fill(~mask, 0)
+        rows = []
+        for _ in range(self.longest):
+            log_p = policy.logits(tokens, mask)[:, -1].float().div(policy.temperature).log_softmax(-1)
+            token = torch.multinomial(log_p.exp(), 1, generator=rng).squeeze(1).where(alive, torch.tensor(self.end))
+            rows.append((token, log_p.gather(1, token.unsqueeze(1)).squeeze(1).where(alive, torch.tensor(0.0)), alive))
+            tokens = torch.cat([tokens, token.unsqueeze(1)], dim=1)
+            mask = torch.cat([mask, alive.unsqueeze(1)], dim=1)
+            alive = alive & (token != self.end)
+        action, chosen, valid = (torch.stack(column) for column in zip(*rows, strict=True))
+        return action, chosen, valid
+
+
+class TinyCausalLM(nn.Module):
+    """One block of attention over token and position embeddings: the smallest model for which padding is a question."""
+
+    def __init__(self, vocabulary: int, longest: int, width: int = 16) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.token = nn.Embedding(vocabulary, width)
+            self.position = nn.Embedding(longest, width)
+            self.attention = nn.Linear(width, 3 * width)
+            self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
+        """Logits [n, length, vocabulary]."""
+        x = self.token(input_ids) + self.position(position_ids)
+        query, key, value = self.attention(x).chunk(3, dim=-1)
+        length = input_ids.shape[1]
+        # A masked token sees itself: a softmax over nothing is NaN.
+        seen = (attention_mask.bool().unsqueeze(1) | torch.eye(length, dtype=torch.bool)).tril()
+        x = x + nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        logits: Tensor = self.head(x.tanh())
+        return logits
+
+
+WORLDS: dict[str, type[World]] = {world.domain.name: world for world in (ControlWorld, LanguageWorld)}
+
+
+def with_junk(rollout: Rollout, seed: int = 0) -> Rollout:
+    """The rollout with other finite numbers wherever it is not valid, in everything that was recorded of a row.
+
+    Observations stay: the one of a reset row is the true successor of the row before it.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    valid, shape = rollout.valid, rollout.valid.shape
+
+    def put(x: Tensor, junk: Tensor) -> Tensor:
+        return torch.where(valid.view(*shape, *[1] * (x.ndim - 2)), x, junk.to(x.dtype))
+
+    action = rollout.action
+    discrete = not action.is_floating_point()
+    other = torch.randint(0, int(action.max()) + 1, action.shape, generator=rng) if discrete else None
+    return rollout.replace(
+        action=put(action, 3 * torch.randn(action.shape, generator=rng) if other is None else other),
+        reward=put(rollout.reward, 100 * torch.randn(shape, generator=rng)),
+        terminated=put(rollout.terminated, torch.rand(shape, generator=rng) < 0.5),
+        truncated=put(rollout.truncated, torch.rand(shape, generator=rng) < 0.5),
+        behaviour_version=put(rollout.behaviour_version, torch.randint(0, LAG, shape, generator=rng)),
+        behaviour_log_prob=put(rollout.behaviour_log_prob, 5 * torch.randn(shape, generator=rng)),
+    )
+
+
+def _protocol(updates: int, actors: int, phase_steps: int) -> Protocol:
+    return Protocol(
+        lag=LAG,
+        lag_mode="uniform",
+        updates=updates,
+        updates_fixed=False,
+        forward="reuse",
+        minibatch=actors * phase_steps // 4,
+        actors=actors,
+        phase_steps=phase_steps,
+    )

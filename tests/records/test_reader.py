@@ -1,0 +1,209 @@
+"""Runs, opened from disk: finished and not, damaged and not runs at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import xml.etree.ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset
+import pytest
+import torch
+
+from lagbench.errors import RecordError
+from lagbench.records.reader import find_run, open_run
+from lagbench.spec import AlgorithmSource
+from tests.records.build import PHASES, TABLES, make_policy, make_record, make_spec, write, write_finished
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("finished") / "run"
+    write_finished(path, make_spec())
+    return path
+
+
+def test_a_finished_run(finished: Path) -> None:
+    run = open_run(str(finished))
+    assert (run.status, run.summary, run.spec) == ("completed", {}, make_spec())
+    result = json.loads((finished / "result.json").read_text())
+    assert run.result == result
+    for name in TABLES:
+        dataset = getattr(run, name)
+        assert isinstance(dataset, pyarrow.dataset.Dataset)
+        assert dataset.count_rows() == result["rows"][name]
+
+
+def test_an_unfinished_run(tmp_path: Path) -> None:
+    write(tmp_path / "run", make_spec(), map(make_record, range(3))).close()
+    run = open_run(tmp_path / "run")
+    assert (run.status, run.summary, run.result) == ("unfinished", {}, None)
+    assert isinstance(run.phases, pyarrow.dataset.Dataset)
+    assert run.phases.to_table()["phase"].to_pylist() == [0, 1, 2]
+    assert [used for *_, used in run.curve()] == [0, 96]
+    with pytest.raises(RecordError, match="has no policy yet"):
+        run.policy()
+
+
+def test_a_phase_that_is_not_in_every_table_is_in_none(tmp_path: Path) -> None:
+    """As after a kill between the batches of one commit."""
+    path = tmp_path / "run"
+    writer = write(path, make_spec(), map(make_record, range(2)))
+    size = (path / "phases" / "00000.arrows").stat().st_size
+    writer.commit(make_record(4))
+    writer.close()
+    with (path / "phases" / "00000.arrows").open("r+b") as file:
+        file.truncate(size)
+    run = open_run(path)
+    assert set(run.trajectories.to_table()["phase"].to_pylist()) == {0, 1}
+    assert set(run.episodes.to_table()["phase"].to_pylist()) == {0, 1}
+
+
+def test_a_run_without_a_phase(tmp_path: Path) -> None:
+    write(tmp_path / "run", make_spec(), []).close()
+    run = open_run(tmp_path / "run")
+    assert (run.phases.count_rows(), run.curve()) == (0, [])
+    assert "<svg" not in run._repr_html_()
+    for file in tmp_path.glob("run/*/*.arrows"):
+        file.unlink()
+    with pytest.raises(RecordError, match="holds no rows yet"):
+        open_run(tmp_path / "run").episodes  # noqa: B018
+
+
+def test_the_policy_comes_back(finished: Path) -> None:
+    loaded, original = open_run(finished).policy().state_dict(), make_policy().state_dict()
+    assert loaded.keys() == original.keys()
+    assert all(torch.equal(loaded[name], original[name]) for name in original)
+
+
+def test_a_failed_run_has_no_policy(tmp_path: Path) -> None:
+    writer = write(tmp_path / "run", make_spec(), [make_record(0)])
+    writer.finish("failed", {"reason": "x"}, {})
+    run = open_run(tmp_path / "run")
+    assert (run.status, run.summary) == ("failed", {"reason": "x"})
+    with pytest.raises(RecordError, match="has no policy: the run failed"):
+        run.policy()
+
+
+def test_the_curve(finished: Path) -> None:
+    records = [e for phase in range(PHASES) for e in make_record(phase).evaluations if e.mode == "mode"]
+    assert open_run(finished).curve() == [(e.fractions[0], e.mean_return, e.budget_used) for e in records]
+    assert [fraction for fraction, *_ in open_run(finished).curve()] == [0.0, 0.5, 1.0]
+
+
+def test_an_evaluation_for_several_fractions(tmp_path: Path) -> None:
+    record = make_record(0)
+    (evaluation,) = record.evaluations
+    both = dataclasses.replace(evaluation, fractions=(0.0, 0.1))
+    write(tmp_path / "run", make_spec(), [dataclasses.replace(record, evaluations=[both])]).close()
+    assert open_run(tmp_path / "run").curve() == [(f, both.mean_return, 0) for f in (0.0, 0.1)]
+
+
+def test_in_a_notebook(tmp_path: Path) -> None:
+    spec = make_spec(algorithm=AlgorithmSource("<b>&mine.py:Mine", "0" * 64))
+    write_finished(tmp_path / "run", spec)
+    text = open_run(tmp_path / "run")._repr_html_()
+    tree = xml.etree.ElementTree.fromstring(f"<div>{text}</div>")
+    cells = {row[0].text: row[1].text for row in tree.iter("tr")}
+    assert cells["algorithm"] == "<b>&mine.py:Mine"
+    assert (cells["task"], cells["status"], cells["lag"]) == ("Hopper-v5", "completed", "2 (uniform)")
+    assert cells["last evaluation"] is not None
+    assert cells["last evaluation"].endswith("at 100% of the budget")
+    svg = tree.find("{http://www.w3.org/2000/svg}svg")
+    assert svg is not None
+    assert len(svg.findall("{*}circle")) == 3
+    # Nothing is fetched from elsewhere.
+    assert "href" not in text
+    assert "src" not in text
+    assert "url(" not in text
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="there is no directory"):
+        open_run(tmp_path / "nothing")
+    with pytest.raises(RecordError, match=r"it has no spec\.json"):
+        open_run(tmp_path)
+
+
+def edit_json(name: str, key: str, value: object) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        data = json.loads((path / name).read_text())
+        (path / name).write_text(json.dumps({**data, key: value}))
+
+    return edit
+
+
+def replace_bytes(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        data = (path / name).read_bytes()
+        assert old in data
+        (path / name).write_bytes(data.replace(old, new))
+
+    return edit
+
+
+def read_all(path: Path) -> None:
+    run = open_run(path)
+    run.phases.to_table()
+    run.policy()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            edit_json("spec.json", "format_version", 2),
+            r"spec\.json cannot be read: .* format 2.*pip install -U lagbench",
+        ),
+        (edit_json("spec.json", "lag", 2), r"spec\.json cannot be read: .*lag"),
+        (edit_json("result.json", "format_version", 2), r"result\.json has format 2.*pip install -U lagbench"),
+        (replace_bytes("result.json", b'"rows"', b'"sows"'), r"result\.json cannot be read"),
+        (lambda p: (p / "spec.json").write_text("{"), r"spec\.json.*is not JSON"),
+        (lambda p: (p / "result.json").write_text("[]"), r"result\.json cannot be read"),
+        (lambda p: (p / "result.json").write_bytes(b"\xff"), r"result\.json cannot be read"),
+        (lambda p: (p / "phases/data.arrow").unlink(), r"phases/data\.arrow is missing"),
+        (lambda p: (p / "phases/data.arrow").write_bytes(b""), r"phases/data\.arrow cannot be read"),
+        (lambda p: (p / "phases/data.arrow").write_bytes(b"ARROW1" * 9), r"phases/data\.arrow cannot be read"),
+        (lambda p: (p / "episodes/data.arrow").rename(p / "phases/data.arrow"), r"is not the table 'phases'"),
+        (edit_json("result.json", "rows", {"phases": 7}), r"phases/data\.arrow has 6 rows where result\.json counts 7"),
+        (lambda p: (p / "policy.safetensors").write_bytes(b"x" * 20), r"policy\.safetensors cannot be read"),
+        (lambda p: (p / "policy.safetensors").unlink(), r"policy\.safetensors cannot be read"),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+    path = tmp_path / "run"
+    write_finished(path, make_spec())
+    damage(path)
+    with pytest.raises(RecordError, match=message) as caught:
+        read_all(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_newer_format(finished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    write_finished(path, make_spec())
+    table = open_run(path).phases.to_table()
+    newer = table.replace_schema_metadata({**table.schema.metadata, b"format_version": b"2"})
+    with pa.ipc.new_file(str(path / "phases" / "data.arrow"), newer.schema) as writer:
+        writer.write_table(newer)
+    with pytest.raises(RecordError, match=r"phases/data\.arrow has format 2; this lagbench reads up to 1"):
+        open_run(path).phases  # noqa: B018
+
+
+def test_runs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["Hopper-v5/vaco/lag8-u80-seed0-1", "Hopper-v5/vaco/lag8-u80-seed0-2", "Hopper-v5/ppo/lag8-u80-seed0-1"]
+    for name in names:
+        write(Path("runs") / name, make_spec(), []).close()
+    for text in (f"runs/{names[0]}", names[0], str(tmp_path / "runs" / names[0])):
+        assert find_run(text).resolve() == (tmp_path / "runs" / names[0]).resolve()
+    assert find_run("lag8-u80-seed0-2") == Path("runs") / names[1]
+    with pytest.raises(RecordError, match=r"may be any of .*ppo.*vaco.*give the whole path"):
+        find_run("lag8-u80-seed0-1")
+    with pytest.raises(RecordError, match="did you mean 'lag8-u80-seed0-2'"):
+        find_run("lag8-u80-seed02")
+    with pytest.raises(RecordError, match="give the directory of a run"):
+        find_run("zzz")

@@ -1,0 +1,229 @@
+"""Hyperparameters as a user gives them, as their declared type, through JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from decimal import Decimal
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lagbench.algorithm import Algorithm
+from lagbench.config import coerce, field_types, make_config, parse_integer, parse_number
+from lagbench.errors import AlgorithmError, UsageError
+
+
+class Config(Algorithm.Config):
+    clip: float = 0.2
+    depth: int = 2
+    name: str = "a"
+    fast: bool = False
+    kind: Literal["one", "two"] = "one"
+    order: Literal[1, 2] | None = None
+    bound: float | None = None
+    title: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1M", 1e6),
+        ("1m", 1e6),
+        ("300k", 3e5),
+        ("2.5 k", 2500.0),
+        ("1G", 1e9),
+        ("1b", 1e9),
+        ("1e6", 1e6),
+        ("1_000_000", 1e6),
+        (" 0.5 ", 0.5),
+        ("-3e-4", -3e-4),
+        ("inf", float("inf")),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(text: str, number: float) -> None:
+    assert parse_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "k", "one", "1x", "1,000", "1kk", "0x10", "--1"])
+def test_what_is_no_number(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - float's own words
+        parse_number(text)
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_integer(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1M", 10**6), ("1e6", 10**6), ("1_000", 1000), ("1.001k", 1001), ("-5", -5), ("12345678901234567890", 12345678901234567890)]
+)
+def test_whole_numbers(text: str, number: int) -> None:
+    assert parse_integer(text) == number
+    assert type(parse_integer(text)) is int
+
+
+@pytest.mark.parametrize("text", ["0.5", "1.0005k", "inf", "-inf", "nan", "1e400"])
+def test_what_is_not_whole(text: str) -> None:
+    with pytest.raises(ValueError, match="not a whole number"):
+        parse_integer(text)
+
+
+@given(st.integers(0, 10**7), st.sampled_from("kMG"))
+def test_a_suffix_costs_no_digit(thousandths: int, suffix: str) -> None:
+    # Multiplied in binary, 1.001 × 1000 is not 1001.
+    factor = {"k": 10**3, "M": 10**6, "G": 10**9}[suffix]
+    assert parse_integer(f"{Decimal(thousandths) / 1000}{suffix}") == thousandths * factor // 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "given_", "value"),
+    [
+        ("clip", "0.3", 0.3),
+        ("clip", "1k", 1000.0),
+        ("clip", 1, 1.0),
+        ("clip", "inf", float("inf")),
+        ("depth", "3", 3),
+        ("depth", "1e3", 1000),
+        ("depth", 3.0, 3),
+        ("name", "none", "none"),
+        ("name", "3", "3"),
+        ("fast", "true", True),
+        ("fast", "No", False),
+        ("fast", "1", True),
+        ("fast", 0, False),
+        ("kind", "two", "two"),
+        ("order", "2", 2),
+        ("order", 1, 1),
+        ("order", "none", None),
+        ("bound", "None", None),
+        ("bound", None, None),
+        ("bound", "0.5", 0.5),
+        ("title", "none", None),
+        ("title", "x", "x"),
+        ("updates", "none", None),
+        ("updates", "8", 8),
+        ("standardize", "none", "none"),  # a choice of that name is no None
+    ],
+)
+def test_values_become_the_declared_type(name: str, given_: Any, value: Any) -> None:
+    result = getattr(make_config(Config, {}, {name: given_}), name)
+    assert result == value
+    assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given_", "sentence"),
+    [
+        ("clip", "big", "clip must be float, not 'big'"),
+        ("clip", True, "clip must be float, not True"),
+        ("clip", None, "clip must be float, not None"),
+        ("clip", "none", "clip must be float, not 'none'"),
+        ("clip", "nan", "clip must be float, not 'nan'"),
+        ("clip", float("nan"), "clip must be float, not nan"),
+        ("clip", [1.0], "clip must be float, not [1.0]"),
+        ("clip", 10**400, "clip must be float, not 1000"),
+        ("depth", "0.5", "depth must be int, not '0.5'"),
+        ("depth", 0.5, "depth must be int, not 0.5"),
+        ("depth", float("inf"), "depth must be int, not inf"),
+        ("depth", "inf", "depth must be int, not 'inf'"),
+        ("depth", True, "depth must be int, not True"),
+        ("name", 3, "name must be str, not 3"),
+        ("fast", "maybe", "fast must be bool, not 'maybe'"),
+        ("fast", 2, "fast must be bool, not 2"),
+        ("kind", "tow", "unknown kind value 'tow'; did you mean 'two'? Known: one, two."),
+        ("order", "3", "unknown order value '3'. Known: 1, 2."),
+        ("bound", "x", "bound must be float | None, not 'x'"),
+        ("clp", "0.1", "unknown hyperparameter 'clp'; did you mean 'clip'? Known: anneal, bound, clip, "),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(name: str, given_: Any, sentence: str) -> None:
+    for preset, overrides in (({}, {name: given_}), ({name: given_}, {})):
+        with pytest.raises(UsageError) as caught:
+            make_config(Config, preset, overrides)
+        assert sentence in str(caught.value)
+
+
+def test_the_users_value_goes_before_the_presets_and_that_before_the_default() -> None:
+    c = make_config(Config, {"clip": 0.5, "depth": 7}, {"clip": "0.1"})
+    assert (c.clip, c.depth, c.name) == (0.1, 7, "a")
+
+
+def test_a_config_is_frozen_keyword_only_and_inherits_the_harness_fields() -> None:
+    c: Any = Config(clip=0.1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        c.clip = 0.2
+    with pytest.raises(TypeError):
+        Config(0.1)  # type: ignore[misc]
+    assert c.gamma == 0.99
+    assert set(field_types(Config)) > set(field_types(Algorithm.Config))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "described"),
+    [
+        ("list[float]", "list"),
+        ("dict[str, float]", "dict"),
+        ("tuple[int, int]", "tuple"),
+        ("bytes", "bytes"),
+        ("Any", "Any"),
+        ("float | list[int]", "float | list[int]"),
+    ],
+)
+def test_a_type_that_json_cannot_carry_is_the_algorithms_fault(annotation: str, described: str) -> None:
+    class Bad(Algorithm.Config):
+        odd: Any = None
+
+    Bad.__annotations__["odd"] = annotation
+    with pytest.raises(AlgorithmError) as caught:
+        make_config(Bad, {}, {})
+    assert str(caught.value) == (
+        f"Config.odd has type {described}; use bool, int, float, str, a Literal, or one of them | None"
+    )
+
+
+def test_a_type_that_cannot_be_found_is_the_algorithms_fault() -> None:
+    class Bad(Algorithm.Config):
+        odd: Elsewhere = None  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(AlgorithmError, match="a type that cannot be found: name 'Elsewhere' is not defined"):
+        make_config(Bad, {}, {})
+
+
+def test_a_field_without_a_default_is_the_algorithms_fault() -> None:
+    class Bad(Algorithm.Config):
+        odd: float
+
+    with pytest.raises(AlgorithmError, match=r"Config\.odd has no default; give it one"):
+        make_config(Bad, {}, {})
+    assert make_config(Bad, {}, {"odd": "1"}).odd == 1.0
+
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "clip": st.floats(allow_nan=False),
+    "depth": st.integers(),
+    "name": st.text(),
+    "fast": st.booleans(),
+    "kind": st.sampled_from(["one", "two"]),
+    "order": st.sampled_from([1, 2, None]),
+    "bound": st.none() | st.floats(allow_nan=False),
+    # The text "none" is None where None may be.
+    "title": st.none() | st.text().filter(lambda t: t.lower() != "none"),
+}
+
+
+@given(st.fixed_dictionaries({}, optional=VALUES))
+def test_a_config_goes_through_json_without_loss(values: dict[str, Any]) -> None:
+    config = make_config(Config, {}, values)
+    plain = dataclasses.asdict(config)
+    assert {k: plain[k] for k in values} == values
+    assert make_config(Config, {}, json.loads(json.dumps(plain))) == config
+
+
+@given(st.fixed_dictionaries({}, optional=VALUES))
+def test_a_value_as_text_is_the_value(values: dict[str, Any]) -> None:
+    kinds = field_types(Config)
+    for name, value in values.items():
+        if isinstance(value, str):
+            continue
+        assert coerce(name, kinds[name], str(value)) == value

@@ -1,0 +1,325 @@
+"""A run as data: what is filled in, what is refused, and that it goes through JSON without loss."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lagbench import registry
+from lagbench.errors import LagbenchError, UsageError
+from lagbench.spec import EvaluationPlan, RunSpec, resolve, source_sha256
+
+SMALL: dict[str, Any] = {"actors": 8, "phase_steps": 16, "minibatch": 32, "budget": 1024}
+MINE = """
+from lagbench import Algorithm
+
+class Mine(Algorithm):
+    presets = {"control": {"learning_rate": 1e-2}, "language": {"learning_rate": 1e-6}}
+
+    class Config(Algorithm.Config):
+        strength: float = 1.0
+
+    def loss(self, batch):
+        return -batch.objective(self.policy.evaluate(batch).log_prob * batch.advantage), {}
+
+class Lossless(Algorithm):
+    pass
+
+class Odd(Algorithm):
+    class Config(Algorithm.Config):
+        weights: list[float] = ()
+
+    loss = Mine.loss
+
+class Unconfigured(Algorithm):
+    class Config:
+        strength = 1.0
+
+    loss = Mine.loss
+
+class Stranger:
+    pass
+
+def function():
+    pass
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    return file
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        resolve(**options)
+    assert caught.value.exit_code == 2
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_the_defaults_are_those_of_the_command_line() -> None:
+    spec = resolve()
+    p = spec.protocol
+    assert (spec.task, spec.algorithm.name, spec.budget, spec.seed) == ("Hopper-v5", "ppo", 1_000_000, 0)
+    assert (p.lag, p.lag_mode, p.forward, p.actors, p.phase_steps, p.minibatch) == (0, "uniform", "reuse", 64, 32, 256)
+    assert p.updates == 10 * p.epoch_updates
+    assert p.samples <= 2048
+    assert spec.evaluation == EvaluationPlan(episodes=10, intervals=10)
+    assert (spec.suite, spec.record, spec.device, spec.torch_threads) == (None, "trajectories", "cpu", 1)
+    assert spec.phases == 1_000_000 // p.samples
+    assert spec.domain.name == "control"
+
+
+def test_the_algorithm_is_named_with_the_hash_of_its_source() -> None:
+    spec = resolve(algo="vaco", **SMALL)
+    _, path = registry.load_algorithm("vaco")
+    assert spec.algorithm.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() == source_sha256(path)
+    assert spec.load_algorithm().__name__ == "VACO"
+
+
+def test_the_config_is_resolved_whole_presets_and_all(mine: Path) -> None:
+    spec = resolve(algo=f"{mine}:Mine", **SMALL, config={"strength": "2"})
+    assert spec.config["strength"] == 2.0
+    assert spec.config["learning_rate"] == 1e-2
+    assert spec.config["gamma"] == 0.99
+    assert spec.config["updates"] is None
+    assert resolve(algo=f"{mine}:Mine", **SMALL, config={"learning_rate": 0.5}).config["learning_rate"] == 0.5
+
+
+def test_source_that_has_changed_is_not_run(mine: Path) -> None:
+    spec = resolve(algo=f"{mine}:Mine", **SMALL)
+    assert spec.load_algorithm().__name__ == "Mine"
+    mine.write_text(MINE + "\n# another\n")
+    with pytest.raises(UsageError) as caught:
+        spec.load_algorithm()
+    assert f"the source of {mine}:Mine has changed since this run was specified" in str(caught.value)
+    assert spec.algorithm.sha256[:12] in str(caught.value)
+    assert "start a new run, or restore" in str(caught.value)
+    mine.write_text(MINE)
+    assert spec.load_algorithm().Config().strength == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"task": "Hoper-v5"}, "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, Ant-v5, "),
+        ({"algo": "vacco"}, "unknown algorithm 'vacco'; did you mean 'vaco'? Known: "),
+        ({"config": {"learnin_rate": 1}}, "unknown hyperparameter 'learnin_rate'; did you mean 'learning_rate'? Known: "),
+        ({"config": {"learning_rate": "fast"}}, "learning_rate must be float, not 'fast'"),
+        ({"config": {"standardize": "ful"}}, "unknown standardize value 'ful'; did you mean 'full'? Known: "),
+        ({"task_options": {"max_episode_step": 3}}, "unknown task option 'max_episode_step'; did you mean 'max_episode_steps'?"),
+        ({"lag": -1}, "lag must be 0 (synchronous) or more, not -1"),
+        ({"lag_mode": "fixt"}, "unknown lag mode 'fixt'; did you mean 'fixed'? Known: fixed, uniform."),
+        ({"forward": "splitt"}, "unknown forward mode 'splitt'; did you mean 'split'? Known: reuse, split."),
+        ({"updates": 6}, "6 updates cannot be made: in reuse mode a phase makes whole epochs of 4 minibatches "),
+        ({"updates": 6}, "the nearest are 4 or 8"),
+        ({"minibatch": 48}, "a phase's 128 samples cannot be cut into minibatches of 48; the nearest that can are 32 and 64"),
+        ({"forward": "split", "minibatch": 30, "updates": 1, "phase_steps": None}, "which 8 actors cannot share evenly"),
+        ({"forward": "split", "minibatch": 32, "updates": 2}, "in split mode the phase's steps follow from"),
+        # 0 is a number like another, and no way to ask for the default.
+        ({"actors": 0}, "actors must be at least 1, not 0"),
+        ({"minibatch": 0}, "minibatch must be at least 1, not 0"),
+        ({"phase_steps": 0}, "phase steps must be at least 1, not 0"),
+        ({"updates": 0}, "updates must be at least 1, not 0"),
+        ({"budget": 127}, "a budget of 127 actor steps is less than one phase, which takes 128 (8 actors × 16 steps); give at least --budget 128"),
+        ({"budget": 0}, "give at least --budget 128"),
+        ({"budget": -5}, "give at least --budget 128"),
+        ({"record": "trajectory"}, "unknown recording 'trajectory'; did you mean 'trajectories'? Known: episodes, trajectories."),
+        ({"seed": -1}, "the seed must be 0 or more"),
+        ({"eval_episodes": 0}, "evaluation episodes and threads at least 1"),
+        ({"torch_threads": 0}, "evaluation episodes and threads at least 1"),
+        ({"device": "gpu"}, "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda, mps."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused_in_a_sentence(options: dict[str, Any], sentence: str) -> None:
+    assert sentence in refusal(**{**SMALL, **options})
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("Mime", "unknown class in {0} 'Mime'; did you mean 'Mine'? Known: Lossless, Mine, "),
+        ("Lossless", "{0}:Lossless has no `loss`; write loss(self, batch) -> (scalar, metrics)"),
+        ("Stranger", "{0}:Stranger is not an algorithm: its class must derive from lagbench.Algorithm"),
+        ("function", "{0}:function is not an algorithm: its class must derive from lagbench.Algorithm"),
+        ("Odd", "Config.weights has type list; use bool, int, float, str, a Literal, or one of them | None"),
+        ("Unconfigured", "{0}:Unconfigured cannot be configured: its Config must derive from Algorithm.Config"),
+    ],
+)
+def test_a_class_that_is_no_algorithm_is_refused_in_a_sentence(mine: Path, name: str, sentence: str) -> None:
+    assert sentence.format(mine) in refusal(algo=f"{mine}:{name}", **SMALL)
+
+
+def test_a_task_of_discrete_actions_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+    registry.register_task("CartPole-v1")
+    sentence = refusal(task="CartPole-v1", **SMALL)
+    assert sentence == (
+        "CartPole-v1 cannot be a control task: its actions are Discrete, and control takes vectors of real numbers"
+    )
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()")
+def test_a_cuda_device_that_is_not_there() -> None:
+    assert refusal(device="cuda", **SMALL) == "--device cuda: no CUDA device can be used here; use --device cpu"
+
+
+SPECS = st.fixed_dictionaries(
+    {},
+    optional={
+        "algo": st.sampled_from(["ppo", "vaco", "impala"]),
+        "task": st.sampled_from(["Hopper-v5", "lagbench/HalfCheetah-v4"]),
+        "lag": st.integers(0, 64),
+        "lag_mode": st.sampled_from(["uniform", "fixed"]),
+        "updates": st.sampled_from([4, 8, 40]),
+        "updates_fixed": st.booleans(),
+        "budget": st.integers(128, 10**9),
+        "seed": st.integers(0, 2**70),
+        "suite": st.none() | st.text(),
+        "record": st.sampled_from(["trajectories", "episodes"]),
+        "eval_episodes": st.integers(1, 100),
+        "eval_intervals": st.integers(1, 100),
+        "torch_threads": st.integers(1, 8),
+        "config": st.fixed_dictionaries(
+            {},
+            optional={
+                "learning_rate": st.floats(allow_nan=False),
+                "updates": st.none() | st.integers(1, 100),
+                "anneal": st.booleans(),
+                "standardize": st.sampled_from(["full", "scale", "none"]),
+            },
+        ),
+        "task_options": st.fixed_dictionaries({}, optional={"max_episode_steps": st.integers(1, 10**6)}),
+    },
+)
+
+
+@given(SPECS)
+def test_a_spec_goes_through_json_without_loss(options: dict[str, Any]) -> None:
+    spec = resolve(**{**SMALL, **options})
+    text = json.dumps(spec.to_json())
+    again = RunSpec.from_json(json.loads(text))
+    assert again == spec
+    assert json.dumps(again.to_json()) == text
+    assert again.domain is spec.domain
+    assert again.load_algorithm() is spec.load_algorithm()
+
+
+@given(st.integers(128, 10**7), st.integers(1, 50))
+def test_every_fraction_is_evaluated_once_at_the_first_phase_that_reaches_it(budget: int, intervals: int) -> None:
+    spec = resolve(**{**SMALL, "budget": budget}, eval_intervals=intervals)
+    due = spec.evaluation_phases()
+    assert 0 in due[0]
+    assert 1.0 in due[spec.phases]
+    assert list(due) == sorted(due)
+    assert [f for fractions in due.values() for f in fractions] == [i / intervals for i in range(intervals + 1)]
+    for phase, fractions in due.items():
+        for f in fractions:
+            assert phase >= f * spec.phases - 1e-6
+            assert phase == 0 or phase - 1 < f * spec.phases + 1e-6
+    assert len(due) == min(spec.phases, intervals) + 1
+
+
+def test_a_small_budget_lets_one_evaluation_stand_for_several_fractions() -> None:
+    spec = resolve(**{**SMALL, "budget": 3 * 128 + 127}, eval_intervals=10)
+    assert spec.phases == 3
+    assert spec.evaluation_phases() == {0: [0.0], 1: [0.1, 0.2, 0.3], 2: [0.4, 0.5, 0.6], 3: [0.7, 0.8, 0.9, 1.0]}
+    assert resolve(**{**SMALL, "budget": 128}, eval_intervals=2).evaluation_phases() == {0: [0.0], 1: [0.5, 1.0]}
+
+
+def test_a_spec_is_frozen() -> None:
+    spec: Any = resolve(**SMALL)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.seed = 1
+    with pytest.raises(TypeError):
+        spec.config["gamma"] = 0.5
+    with pytest.raises(TypeError):
+        spec.task_options["max_episode_steps"] = 3
+
+
+def test_a_spec_is_loaded_from_its_file(tmp_path: Path) -> None:
+    spec = resolve(**SMALL, lag=3, config={"clip": math.inf})
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(spec.to_json()))
+    assert RunSpec.load(file) == spec
+
+
+def edited(**changes: Any) -> Any:
+    data = resolve(**SMALL).to_json()
+    for name, value in changes.items():
+        if isinstance(value, dict):
+            data[name] = {**data[name], **value}
+        else:
+            data[name] = value
+    return json.loads(json.dumps(data))
+
+
+def without(name: str, inner: str | None = None) -> Any:
+    data = edited()
+    del (data[name] if inner else data)[inner or name]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ([], "this is not a run specification: it has no format_version"),
+        ({"task": "Hopper-v5"}, "this is not a run specification: it has no format_version"),
+        (edited(format_version=99), "the specification has format 99; this lagbench reads 1: install a newer one"),
+        (edited(sed=1), "unknown field in the specification 'sed'; did you mean 'seed'? Known: algorithm, budget, "),
+        (without("seed"), "the specification is not complete"),
+        (without("config"), "the specification is not complete: 'config'"),
+        (without("protocol", "lag"), "the specification is not complete"),
+        (without("protocol", "phase_steps"), "the specification is not complete"),
+        (without("algorithm", "sha256"), "the specification is not complete"),
+        (edited(protocol=[]), "the specification is not complete"),
+        # What resolve refuses is refused from a file, too.
+        (edited(protocol={"lag": -1}), "lag must be 0 (synchronous) or more, not -1"),
+        (edited(protocol={"updates": 6}), "6 updates cannot be made"),
+        (edited(protocol={"minibatch": 48}), "cannot be cut into minibatches of 48"),
+        (edited(protocol={"lag_mode": "fixt"}), "unknown lag mode 'fixt'; did you mean 'fixed'?"),
+        (edited(protocol={"lag": "3"}), "the specification is not complete"),
+        (edited(budget=127), "a budget of 127 actor steps is less than one phase"),
+        (edited(budget="1M"), "the specification's budget must be a whole number, not '1M'"),
+        (edited(seed=0.5), "the specification's seed must be a whole number, not 0.5"),
+    ],
+)
+def test_what_is_no_spec_is_refused_in_a_sentence(tmp_path: Path, data: Any, sentence: str) -> None:
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(UsageError) as caught:
+        RunSpec.load(file)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"clp": 0.1}, "unknown hyperparameter 'clp'; did you mean 'clip'?"),
+        ({"clip": "wide"}, "clip must be float, not 'wide'"),
+    ],
+)
+def test_a_specs_hyperparameters_are_checked_where_the_algorithm_is_loaded(config: Any, sentence: str) -> None:
+    spec = RunSpec.from_json(edited(config=config))
+    with pytest.raises(UsageError) as caught:
+        spec.load_algorithm()
+    assert sentence in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no file"):
+        RunSpec.load(tmp_path / "spec.json")
+    for content in (b"{", b"\xff\xfe\x00", b""):
+        (tmp_path / "spec.json").write_bytes(content)
+        with pytest.raises(LagbenchError, match=r"spec\.json' is not JSON"):
+            RunSpec.load(tmp_path / "spec.json")
