@@ -1,4 +1,4 @@
-"""Decoupled PPO: clip against the proximal policy, correct for the behaviour policy (Hilton et al. 2022, arXiv 2110.00641)."""
+"""Decoupled PPO: clip around the proximal policy, weighted for the behaviour policy (Hilton et al. 2022)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GePPO: generalized PPO with off-policy samples (Queeney et al. 2021, arXiv 2111.00072), without its adaptive learning rate."""
+"""GePPO: PPO on off-policy samples (Queeney et al. 2021, arXiv 2111.00072), without its adaptive learning rate."""
 
 from __future__ import annotations
 

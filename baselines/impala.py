@@ -11,15 +11,20 @@ from lagbench import Algorithm, Metrics, Rollout
 
 
 class IMPALA(Algorithm):
-    """−sg(min(rho_bar, ρ)·A)·log π with A = q − V of V-trace at ρ = π/β, of the current policy and critic at every update.
+    """−sg(min(rho_bar, ρ)·A)·log π with A = q − V of V-trace at ρ = π/β.
 
-    Without a critic A is the advantage against the prompt's group.
+    Ratios and values are those of the current policy and critic, at every update. Without a critic A is the advantage
+    against the prompt's group.
     """
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "sequences"
 
     class Config(Algorithm.Config):
-        """``rho_bar``, ``c_bar``: truncation of the importance weights (their section 4.1). One epoch of updates, no more."""
+        """Hyperparameters.
+
+        ``rho_bar``, ``c_bar``: truncation of the importance weights (section 4.1). Eight updates a phase are one epoch
+        at the default sizes.
+        """
 
         rho_bar: float = 1.0
         c_bar: float = 1.0
@@ -27,6 +32,11 @@ class IMPALA(Algorithm):
         updates: int | None = 8
 
     config: Config
+
+    def prepare(self, rollout: Rollout) -> Rollout:
+        """V-trace at the start of the phase: what the critic is measured against; updates estimate anew."""
+        log_ratio = rollout.log_prob - rollout.behaviour_log_prob
+        return self.estimate(rollout, log_ratio, self.config.rho_bar, self.config.c_bar)
 
     def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
         """The policy gradient at truncated weights, and the auxiliary losses on V-trace's targets."""

@@ -14,9 +14,9 @@ class VACO(Algorithm):
     """−ρA over the samples that the filter keeps, with the advantage A of V-trace at w = π_T/β.
 
     *Align*, once a phase: A = q − V of V-trace, the phase's first critic and the proximal policy; the surrogate ρA then
-    counts w once. *Filter*, at each update: where mean|ρ − 1| over the minibatch (2·TV) exceeds ``delta``, a sample is kept
-    only if following its own gradient does not raise its own term of it: A·sign(ρ − 1) ≤ 0. A dropped sample has no
-    gradient and stays in the denominator.
+    counts w once. *Filter*, at each update: where mean|ρ − 1| over the minibatch (2·TV) exceeds ``delta``, a sample is
+    kept only if following its own gradient does not raise its own term of it: A·sign(ρ − 1) ≤ 0. A dropped sample has
+    no gradient and stays in the denominator.
     """
 
     # The ratio of a token is nearer to 1 than that of an action: the authors' language-model code has 0.005 to 0.015.
@@ -26,8 +26,8 @@ class VACO(Algorithm):
         """Hyperparameters.
 
         ``delta`` bounds mean|ρ − 1|, that is TV ≤ delta/2. ``reference``: what the divergence is measured from, the
-        behaviour policy or the proximal one (then mean|ρ − w| and the sign of log π − log π_T). ``align`` and ``filter``
-        switch the halves off.
+        behaviour policy or the proximal one (then mean|ρ − w| and the sign of log π − log π_T). ``align`` and
+        ``filter`` switch the halves off.
         """
 
         delta: float = 0.2

@@ -144,7 +144,6 @@ class Collector:
         """Collect a phase, and record it where there is a writer."""
         versions = draw(self._spec.protocol, self._spec.seed, self._phase)
         collection = self._actors.collect([self._buffer[int(k)] for k in versions], self._phase)
-        self._actors.end_phase()
         if self._writer is not None:
             self._writer.commit(
                 PhaseRecord(
@@ -354,7 +353,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps({"context": context(), "plan": asdict(plan), "results": found}, indent=2))
         return
     print(", ".join(f"{name} {value}" for name, value in context().items()))
-    print(f"{plan.actors} actors × {plan.steps} steps a phase; EnvPool threads: {CORES}; torch threads: 1; speeds in steps/s\n")
+    print(
+        f"{plan.actors} actors × {plan.steps} steps a phase; EnvPool threads: {CORES}; torch threads: 1; speeds in steps/s\n"
+    )
     print(_ROW.format("ratio", "task", "target", "median", "quartiles", "", "ours", "other"))
     for result in results:
         print(_row(result), flush=True)

@@ -1,7 +1,7 @@
 """lagbench: policy lag as a controlled variable.
 
-Public names resolve on first use, so that importing lagbench costs neither torch nor EnvPool nor pyarrow. Importing it also
-makes ``lagbench/…`` known to Gymnasium.
+Public names resolve on first use, so that importing lagbench costs neither torch nor EnvPool nor pyarrow. Importing it
+also makes ``lagbench/…`` known to Gymnasium.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lagbench.policies.base import Policy as Policy
     from lagbench.protocol import Protocol as Protocol
     from lagbench.records.reader import Run as Run
-    from lagbench.records.reader import open_run as open  # noqa: A004 - as in lagbench.open(path)
+    from lagbench.records.reader import open_run as open  # noqa: F401
     from lagbench.registry import register_task as register_task
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
@@ -51,7 +51,7 @@ _PUBLIC = {
     "run": "runner",
     "train": "training",
 }
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

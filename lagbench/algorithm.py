@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lagbench import estimators
-from lagbench.errors import AlgorithmError, DivergedError
+from lagbench.errors import AlgorithmError, DivergedError, UsageError
 from lagbench.phase import HARNESS_METRICS, Phase
 from lagbench.policies.base import Evaluation, Policy
 from lagbench.rollout import Rollout
@@ -22,15 +22,15 @@ Metrics = dict[str, Tensor]
 class Algorithm(nn.Module):
     """An algorithm: one class for control and for language. Only ``loss`` must be written.
 
-    State that must survive a resume is a parameter, a buffer or a submodule. The harness sets ``optimizer`` and, before each
-    phase, ``progress``; it owns collection, lag, the cap on updates, minibatches, network, normalizer, reward scale,
-    records, evaluation and the budget.
+    State that must survive a resume is a parameter, a buffer or a submodule. The harness sets ``optimizer`` and, before
+    each phase, ``progress``; it owns collection, lag, the cap on updates, minibatches, network, normalizer, reward
+    scale, records, evaluation and the budget.
 
     Attributes:
         minibatch: "steps", the smallest thing that the policy evaluates alone (a transition on control, a completion on
             language), or "sequences", whole actors' rows in time order.
-        presets: defaults of ``Config`` by domain, such as ``{"language": {"standardize": "none", "learning_rate": 1e-5}}``;
-            an algorithm's own replace these.
+        presets: defaults of ``Config`` by domain, such as ``{"language": {"learning_rate": 1e-5}}``. An
+            algorithm's own replace these.
         config: the hyperparameters of this run.
         policy: the learner.
         optimizer: made by ``make_optimizer``.
@@ -42,8 +42,8 @@ class Algorithm(nn.Module):
     class Config:
         """Hyperparameters. A subclass is made a frozen, keyword-only dataclass by being written.
 
-        Fields are bool, int, float, str or a Literal, or one of these or None. One set holds for all tasks, lags, updates and
-        seeds; ``Algorithm.presets`` may change defaults by domain.
+        Fields are bool, int, float, str or a Literal, or one of these or None. One set holds for all tasks, lags,
+        updates and seeds; ``Algorithm.presets`` may change defaults by domain.
         """
 
         learning_rate: float = 3e-4
@@ -56,6 +56,11 @@ class Algorithm(nn.Module):
         standardize: Literal["full", "scale", "none"] = "full"
         prepare_every: Literal["phase", "epoch"] = "phase"
         updates: int | None = None
+
+        def __post_init__(self) -> None:
+            for name in ("gamma", "lam"):
+                if not 0 <= getattr(self, name) <= 1:
+                    raise UsageError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
 
         def __init_subclass__(cls) -> None:
             super().__init_subclass__()
@@ -90,11 +95,11 @@ class Algorithm(nn.Module):
     ) -> Rollout:
         """Advantages and value targets of whole sequences, from ``value`` and ``next_value``.
 
-        With a critic: V-trace where ``log_ratio`` (of the policy whose advantage is wanted to the behaviour policy, shape S)
-        is given, advantage q − V; GAE(λ) where not. Without a critic: the completion's outcome against its prompt group,
-        whatever ``log_ratio``; computed on the phase, where groups are whole, and kept on its minibatches. On a minibatch
-        the advantage comes out standardized as ``Config.standardize`` says, as the harness does it elsewhere. Raises
-        AlgorithmError for single steps: their successors are not there.
+        With a critic: V-trace where ``log_ratio`` (of the policy whose advantage is wanted to the behaviour policy,
+        shape S) is given, advantage q − V; GAE(λ) where not. Without a critic: the completion's outcome against its
+        prompt group, whatever ``log_ratio``; computed on the phase, where groups are whole, and kept on its
+        minibatches. On a minibatch the advantage comes out standardized as ``Config.standardize`` says, as the harness
+        does it elsewhere. Raises AlgorithmError for single steps: their successors are not there.
         """
         if not self.policy.has_critic:
             if rollout.has("advantage"):
@@ -105,7 +110,7 @@ class Algorithm(nn.Module):
         if rollout.layout == "steps":
             raise AlgorithmError(
                 "`estimate` needs rows in time order: call it in `prepare`, or have minibatches of them with the class "
-                "attribute minibatch = \"sequences\""
+                'attribute minibatch = "sequences"'
             )
         args = (
             rollout.reward,
@@ -146,22 +151,24 @@ class Algorithm(nn.Module):
     def step(self, loss: Tensor, metrics: Metrics) -> Metrics:
         """One optimizer update; the metrics with ``loss`` and ``gradient_norm`` added.
 
-        Raises DivergedError where loss or gradient is not finite, AlgorithmError for a loss that nothing can be learnt from.
+        Raises DivergedError where loss or gradient is not finite, AlgorithmError for a loss that has no gradient.
         """
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise AlgorithmError("`loss` must return one number: reduce it with batch.objective(…)")
         if not loss.requires_grad:
-            raise AlgorithmError("the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there")
+            raise AlgorithmError(
+                "the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there"
+            )
         if not math.isfinite(loss.item()):
-            raise DivergedError(-1, "the loss")
+            raise DivergedError("the loss")
         if taken := HARNESS_METRICS & metrics.keys():
             raise AlgorithmError(f"the metric name {min(taken)!r} is the harness's; choose another")
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
         # The norm alone may overflow; its clip is then a step of 0, and no end of the run.
         if not math.isfinite(norm.item()) and not self._finite_gradients():
-            raise DivergedError(-1, "the gradient")
+            raise DivergedError("the gradient")
         self.optimizer.step()
         return {**metrics, "loss": loss.detach(), "gradient_norm": norm}
 
@@ -177,5 +184,5 @@ class Algorithm(nn.Module):
                 raise AlgorithmError("`loss` must return (scalar, metrics); metrics may be an empty dictionary")
             phase.record(self.step(*result))
 
-    def end_phase(self, metrics: Mapping[str, float]) -> None:  # noqa: B027 - a hook that most leave empty
-        """Called after a phase's last update with the harness's diagnostics (``tv``, ``kl``, …) over the whole rollout."""
+    def end_phase(self, metrics: Mapping[str, float]) -> None:
+        """Called after a phase's last update with the harness's diagnostics (``tv``, ``kl``, …) of the rollout."""

@@ -1,4 +1,4 @@
-"""Whether an algorithm keeps its contract with the harness: to algorithms what Gymnasium's check_env is to environments.
+"""Whether an algorithm keeps its contract: to algorithms what Gymnasium's check_env is to environments.
 
 Every check drives the same ``Learner`` as training does, on synthetic rollouts of both domains, in seconds.
 """
@@ -37,7 +37,7 @@ _MINIBATCHES = ("steps", "sequences")
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, the domain it was made in (None: neither), and on failure a sentence that says what to do."""
+    """A check: its name, the domain it was made in (None: neither), and on failure a sentence that says what to do."""
 
     name: str
     domain: str | None
@@ -105,9 +105,9 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
                 basis = [*basis, what]
             make("updates", domain, bench.updates, needs=basis)
             basis = [*basis, "updates"]
-            make("invalid-rows", domain, bench.invalid_rows, needs=basis)
             make("lag", domain, bench.lag, needs=basis)
             make("seed", domain, bench.seed, needs=basis)
+            make("invalid-rows", domain, bench.invalid_rows, needs=[*basis, "seed"])
             make("state", domain, bench.state, needs=[*basis, "seed"])
     return Report(name, tuple(made))
 
@@ -189,6 +189,8 @@ class _Bench:
         self.cls = cls
         self.world = world
         self.overrides = overrides
+        # What the policy of every fresh learner collects.
+        self.collected = world.collect(world.policy(), _FIRST)
 
     def learner(self, cap: int = _UPDATES, **config: Any) -> Learner:
         """A fresh learner, the same each time."""
@@ -196,26 +198,21 @@ class _Bench:
         preset = self.cls.presets.get(self.world.domain.name, {})
         values = dataclasses.asdict(make_config(self.cls.Config, preset, {**self.overrides, **config}))
         exact = self.world.domain.exact_log_prob
-        return Learner(
-            self.cls, values, self.world.policy(), self.world.protocol(cap), seed=0, exact_log_prob=exact
-        )
-
-    def collected(self, learner: Learner) -> Rollout:
-        """The first phase's rollout, as collected."""
-        return self.world.collect(learner.policy, _FIRST)
+        return Learner(self.cls, values, self.world.policy(), self.world.protocol(cap), seed=0, exact_log_prob=exact)
 
     def run(self, learner: Learner, phases: range) -> list[dict[str, float]]:
         """Train through these phases; the metrics of each."""
         logged = []
         for version in phases:
-            collected = self.world.collect(learner.policy, version)
+            fresh = version == _FIRST
+            collected = self.collected if fresh else self.world.collect(learner.policy, version)
             rollout, mismatch = learner.begin(collected, version, (version - _FIRST) / 10)
             work, diverged = learner.update(rollout, version)
             if diverged:
                 raise _Failed(f"{diverged.what} is not finite at update {diverged.update} of ordinary data")
             values = diagnostics.diagnose(work.rollout, learner.evaluate(rollout), version)
             values |= {"learning_rate": learner.learning_rate, "reward_scale": 1.0, "logprob_mismatch_max": mismatch}
-            learner.end_phase(rollout, values)
+            learner.end_phase(rollout, version, values)
             logged.append(work.metrics())
         return logged
 
@@ -238,14 +235,14 @@ class _Bench:
     def loss(self) -> None:
         """The loss is one finite number."""
         learner = self.learner()
-        for loss in self.losses(learner, self.collected(learner)):
+        for loss in self.losses(learner, self.collected):
             if not torch.isfinite(loss).all():
                 raise _Failed(f"the loss is {loss.item()} on ordinary data; look for a division or logarithm of 0")
 
     def gradient(self) -> None:
         """It has a finite gradient, which reaches all that acts."""
         learner = self.learner()
-        gradients = _gradients(learner, self.losses(learner, self.collected(learner)))
+        gradients = _gradients(learner, self.losses(learner, self.collected))
         acting = learner.policy.acting_state()
         for name, gradient in gradients.items():
             if not torch.isfinite(gradient).all():
@@ -264,7 +261,7 @@ class _Bench:
     def metrics(self) -> None:
         """Metrics are detached scalars under names of their own, the same at every update."""
         learner = self.learner()
-        rollout, _ = learner.begin(self.collected(learner), _FIRST, 0.0)
+        rollout, _ = learner.begin(self.collected, _FIRST, 0.0)
         phase = learner.phase(rollout, _FIRST)
         try:
             for batch in phase.batches():
@@ -275,11 +272,8 @@ class _Bench:
 
     def updates(self) -> None:
         """At least one optimizer update a phase, at most U, and nothing else changes the policy."""
-        for cap, config in [
-            *((cap, {}) for cap in _CAPS),
-            (_CAPS[1], {"prepare_every": "epoch"}),
-            (_CAPS[2], {"updates": 3}),
-        ]:
+        plain: list[tuple[int, dict[str, Any]]] = [(cap, {}) for cap in _CAPS]
+        for cap, config in [*plain, (_CAPS[1], {"prepare_every": "epoch"}), (_CAPS[2], {"updates": 3})]:
             learner = self.learner(cap, **config)
             watch = _Watch(learner)
             self.run(learner, range(_FIRST, _FIRST + 1))
@@ -289,10 +283,13 @@ class _Bench:
                     "optimizer make every change"
                 )
             if not learner.updates:
-                raise _Failed(f"no update was made though {learner.cap} were allowed; call self.step for each minibatch")
+                raise _Failed(
+                    f"no update was made though {learner.cap} were allowed; call self.step for each minibatch"
+                )
             if not watch.changed():
                 raise _Failed(
-                    "updates leave the policy as it was; give its parameters to the optimizer, at a learning_rate above 0"
+                    "updates leave the policy as it was; give its parameters to the optimizer, at a learning_rate "
+                    "above 0"
                 )
 
     def invalid_rows(self) -> None:
@@ -300,10 +297,10 @@ class _Bench:
         seen = []
         for change in (lambda r: r, with_junk):
             learner = self.learner()
-            losses = self.losses(learner, change(self.collected(learner)))
+            losses = self.losses(learner, change(self.collected))
             seen.append({"the loss": torch.stack([x.detach() for x in losses]), **_gradients(learner, losses)})
             learner = self.learner()
-            rollout, mismatch = learner.begin(change(self.collected(learner)), _FIRST, 0.0)
+            rollout, _ = learner.begin(change(self.collected), _FIRST, 0.0)
             learner.update(rollout, _FIRST)
             seen[-1] |= {f"the weight {k}": v for k, v in learner.policy.state_dict().items()}
         clean, junk = seen
@@ -318,19 +315,17 @@ class _Bench:
     def lag(self) -> None:
         """Loss, gradient and weights stay finite where policies are far apart."""
         learner = self.learner()
-        collected = self.collected(learner)
+        collected = self.collected
         sign = 2.0 * torch.randint(0, 2, collected.valid.shape, generator=torch.Generator().manual_seed(0)) - 1
         far = learner.evaluate(collected).log_prob + _LOG_RATIO * sign
         old = torch.full_like(collected.behaviour_version, _FIRST - LAG)
-        collected = collected.replace(
-            behaviour_log_prob=torch.where(collected.valid, far, 0.0), behaviour_version=old
-        )
+        collected = collected.replace(behaviour_log_prob=torch.where(collected.valid, far, 0.0), behaviour_version=old)
         rollout, _ = learner.begin(collected, _FIRST, 0.0)
         _, diverged = learner.update(rollout, _FIRST)
         if diverged:
             raise _Failed(
-                f"{diverged.what} is not finite at update {diverged.update} where log π − log β is ±{_LOG_RATIO:g}; clamp "
-                "log-ratios before exp, and mask before it instead of multiplying by 0 after"
+                f"{diverged.what} is not finite at update {diverged.update} where log π − log β is ±{_LOG_RATIO:g}; "
+                "clamp log-ratios before exp, and mask before it instead of multiplying by 0 after"
             )
 
     def seed(self) -> None:
@@ -341,8 +336,8 @@ class _Bench:
             runs.append((self.run(learner, range(_FIRST, _FIRST + 2)), learner.algorithm.state_dict()))
         if difference := _difference(*runs):
             raise _Failed(
-                f"two runs of one seed differ in {difference}; draw random numbers with torch alone, whose generator the "
-                "harness seeds"
+                f"two runs of one seed differ in {difference}; draw random numbers with torch alone, whose generator "
+                "the harness seeds"
             )
 
     def state(self) -> None:
@@ -355,7 +350,9 @@ class _Bench:
         try:
             state = torch.load(buffer, weights_only=True)
         except Exception as error:
-            raise _Failed(f"state_dict() holds more than tensors and numbers, which a checkpoint refuses: {error}") from None
+            raise _Failed(
+                f"state_dict() holds more than tensors and numbers, which a checkpoint refuses: {error}"
+            ) from None
         rest = range(_FIRST + 3, _FIRST + 5)
         restored = self.learner()
         restored.restore(state)
@@ -403,7 +400,9 @@ def _gradients(learner: Learner, losses: list[Tensor]) -> dict[str, Tensor]:
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
     for loss in losses:
         if not loss.requires_grad:
-            raise AlgorithmError("the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there")
+            raise AlgorithmError(
+                "the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there"
+            )
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, retain_graph=True)
         for name, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
@@ -417,7 +416,7 @@ def _difference(
     """What differs first between two runs' metrics and states, or the empty string; equal means to the last bit."""
     for a, b in zip(one[0], two[0], strict=True):
         for name in a:
-            if name not in b or not (a[name] == b[name] or a[name] != a[name] and b[name] != b[name]):
+            if name not in b or not (a[name] == b[name] or (a[name] != a[name] and b[name] != b[name])):
                 return f"the metric {name!r}"
     for name, x in one[1].items():
         if isinstance(x, Tensor) and not torch.equal(x, two[1][name]):

@@ -38,8 +38,8 @@ def parse_integer(text: str) -> int:
 def make_config(cls: type[Any], preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Any:
     """An instance of an algorithm's ``Config``: its defaults, changed by a preset, changed by the user.
 
-    Strings are read as the field's type. Raises UsageError for an unknown name or a value of another type, AlgorithmError
-    for a field whose type cannot go through JSON.
+    Strings are read as the field's type. Raises UsageError for an unknown name or a value of another type,
+    AlgorithmError for a field whose type cannot go through JSON.
     """
     kinds = field_types(cls)
     for name in (*preset, *overrides):

@@ -35,9 +35,9 @@ def diagnose(rollout: Rollout, final: Evaluation, version: int) -> dict[str, flo
         final: the policy after the last update, on it.
         version: the learner's version at the start of the phase.
 
-    ``tv``, ``kl``: of the policy after the updates to β. ``tv_backward``: of π_T to β. ``tv_forward``: of the policy after
-    the updates to π_T. ``ess``: of w = π_T/β. ``explained_variance``: of the value targets by the critic at the start of the
-    phase; NaN without a critic or where no value target was set.
+    ``tv``, ``kl``: of the policy after the updates to β. ``tv_backward``: of π_T to β. ``tv_forward``: of the policy
+    after the updates to π_T. ``ess``: of w = π_T/β. ``explained_variance``: of the value targets by the critic at the
+    start of the phase; NaN without a critic or where no value target was set.
     """
     valid = rollout.valid
     log_ratio = final.log_prob - rollout.behaviour_log_prob

@@ -12,15 +12,14 @@ from lagbench.protocol import ForwardMode
 class Domain:
     """What differs between control and language, as data.
 
-    ``actors_class`` is a ``"module:attribute"`` string, loaded when a run needs it. ``sample`` names what a
-    minibatch counts, ``budget_unit`` what ``--budget`` counts. With ``exact_log_prob`` the learner recomputes the log-probability
-    of what its own version chose to within rounding, and the recorded one is taken in its place, so that w is exactly 1
-    there; without it the mismatch between sampler and learner is data. The rest are the defaults of a run.
+    ``actors_class`` is a ``"module:attribute"`` string, loaded when a run needs it; ``budget_unit`` names what
+    ``--budget`` counts. With ``exact_log_prob`` the learner recomputes the log-probability of what its own version
+    chose to within rounding, and the recorded one is taken in its place, so that w is exactly 1 there; without it the
+    mismatch between sampler and learner is data. The rest are the defaults of a run.
     """
 
     name: str
     budget_unit: str
-    sample: str
     actors_class: str
     exact_log_prob: bool
     forward: ForwardMode
@@ -33,7 +32,6 @@ class Domain:
 CONTROL = Domain(
     name="control",
     budget_unit="actor steps",
-    sample="transition",
     actors_class="lagbench.actors.control:ControlActors",
     exact_log_prob=True,
     forward="reuse",
@@ -45,7 +43,6 @@ CONTROL = Domain(
 LANGUAGE = Domain(
     name="language",
     budget_unit="completions",
-    sample="completion",
     actors_class="lagbench.actors.language:LanguageActors",
     exact_log_prob=False,
     forward="split",

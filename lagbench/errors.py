@@ -31,16 +31,12 @@ class MismatchError(LagbenchError):
 
 
 class DivergedError(LagbenchError):
-    """A loss, gradient or weight stopped being finite: a valid, recorded end of a run, exit code 3.
-
-    ``update`` is the 0-based update of the phase at which it was seen.
-    """
+    """A loss, gradient or weight stopped being finite (``what``): a valid, recorded end of a run, exit code 3."""
 
     exit_code = 3
 
-    def __init__(self, update: int, what: str) -> None:
-        super().__init__(f"{what} is not finite at update {update}")
-        self.update = update
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not finite")
         self.what = what
 
 

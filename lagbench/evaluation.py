@@ -22,7 +22,7 @@ def seeds(spec: RunSpec, index: int) -> list[int]:
 
 
 def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[EvaluationRecord]:
-    """The evaluations that fall due when ``version`` is reached: none, the policy's mode, and at the end a sample beside it.
+    """The evaluations that fall due when ``version`` is reached: none, or the policy's mode, at the end a sample too.
 
     Fractions of the budget that fall into one phase share one evaluation. ``version.number`` phases are done.
     """
@@ -48,8 +48,8 @@ def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[Evalua
 def summarize(run: Run) -> dict[str, Any]:
     """The final evaluation by mode (mean, standard deviation over episodes, episodes) and the area under the curve.
 
-    The area is the trapezoid over the fractions of the budget; both are of raw returns. A run that did not reach the end of
-    its budget has neither: what stands in for them is a matter of scoring.
+    The area is the trapezoid over the fractions of the budget; both are of raw returns. A run that did not reach the
+    end of its budget has neither: what stands in for them is a matter of scoring.
     """
     final: dict[str, Any] = {}
     rows = run.evaluations.to_table(columns=["fractions", "mode", "return"]).to_pylist()

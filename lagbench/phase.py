@@ -66,11 +66,18 @@ class Phase:
             self._prepared = self._made(self._collected)
         return self._prepared
 
+    @property
+    def latest(self) -> Rollout:
+        """The phase's rollout as ``prepare`` last left it, or as it was collected where nothing was prepared."""
+        return self._prepared or self._collected
+
     @torch.no_grad()
     def _made(self, rollout: Rollout) -> Rollout:
         prepared = self._prepare(rollout)
         if not isinstance(prepared, Rollout):
-            raise AlgorithmError("`prepare` must return the rollout: return rollout.replace(advantage=…, value_target=…)")
+            raise AlgorithmError(
+                "`prepare` must return the rollout: return rollout.replace(advantage=…, value_target=…)"
+            )
         return prepared
 
     def batches(self) -> Iterator[Rollout]:
@@ -104,15 +111,13 @@ class Phase:
             if not batch.has("advantage"):
                 yield batch
                 continue
-            yield batch.replace(
-                advantage=standardize(batch.advantage, batch.valid, mode=self._standardization)
-            )
+            yield batch.replace(advantage=standardize(batch.advantage, batch.valid, mode=self._standardization))
 
     def record(self, metrics: Mapping[str, Tensor]) -> None:
         """Log detached scalar tensors of one update; the phase's means of them go into its record."""
         if not self._metrics:
             for name, x in metrics.items():
-                if name in self._reserved - HARNESS_METRICS:
+                if name in self._reserved:
                     raise AlgorithmError(f"the metric name {name!r} is the harness's; choose another")
                 if not isinstance(x, Tensor) or x.numel() != 1 or x.requires_grad:
                     raise AlgorithmError(f"the metric {name!r} must be a detached scalar tensor (x.detach())")

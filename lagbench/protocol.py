@@ -16,9 +16,9 @@ DEFAULT_EPOCHS = 10
 class Protocol:
     """All that decides how stale a phase's data is. Every field is part of every result.
 
-    A phase collects ``actors × phase_steps`` samples. In ``reuse`` mode it makes whole epochs over them, ``epoch_updates``
-    updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Build one with ``resolve``, which fills in
-    what is not given and refuses what cannot be.
+    A phase collects ``actors × phase_steps`` samples. In ``reuse`` mode it makes whole epochs over them,
+    ``epoch_updates`` updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Build one with
+    ``resolve``, which fills in what is not given and refuses what cannot be.
     """
 
     lag: int
@@ -87,7 +87,7 @@ class Protocol:
             updates_fixed = True
         else:
             if phase_steps is None or phase_steps < 1:
-                raise UsageError(f"phase steps must be at least 1, not {phase_steps}")
+                raise UsageError(f"phase steps must be at least 2, not {phase_steps}")
             steps = phase_steps
             m = _minibatches(actors * steps, minibatch)
             updates = DEFAULT_EPOCHS * m if updates is None else updates
@@ -98,6 +98,9 @@ class Protocol:
                     f"{updates} updates cannot be made: in reuse mode a phase makes whole epochs of {m} minibatches "
                     f"({actors * steps} samples / {minibatch}); the nearest {near}"
                 )
+        if steps < 2:
+            # All actors may end an episode at once, and a phase of resets alone has nothing to learn from.
+            raise UsageError("an actor must take at least 2 steps a phase, not 1; collect more, or use fewer actors")
         return cls(
             lag=lag,
             lag_mode=lag_mode,

@@ -54,8 +54,8 @@ def register_task(
 ) -> None:
     """Make a task known by its id; the default is any continuous-control id of EnvPool's.
 
-    ``entry`` names a function called as ``f(task_id, **options)`` that returns a ``TaskSpec``; ``options`` are the defaults
-    of what ``--task-set`` may change. Raises UsageError where the id is taken by something else.
+    ``entry`` names a function called as ``f(task_id, **options)`` that returns a ``TaskSpec``; ``options`` are the
+    defaults of what ``--task-set`` may change. Raises UsageError where the id is taken by something else.
     """
     new = TaskEntry(task_id, domain, entry, MappingProxyType(dict(options)))
     if _tasks.setdefault(task_id, new) != new:
@@ -137,7 +137,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         # Not the loader, whose bytecode cache takes a file changed within a second for the old one.
-        exec(compile(source, path, "exec"), vars(module))
+        exec(compile(source, path, "exec", dont_inherit=True), vars(module))
     except Exception as error:
         del sys.modules[name]
         raise UsageError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error

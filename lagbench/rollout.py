@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -41,8 +41,8 @@ class Rollout:
     Shapes: S is [T, N] for a phase, [T, n] for sequences of it, [B] for steps (valid rows only).
 
     Attributes:
-        observation: control, raw: S + [obs], with one row more in time ([T+1, …]) for a phase and for sequences, so that row
-            t+1 is always the true successor of row t. Language: prompt tokens [P, n], left-padded with -1.
+        observation: control, raw: S + [obs], with one row more in time ([T+1, …]) for a phase and for sequences, so
+            that row t+1 is always the true successor of row t. Language: prompt tokens [P, n], left-padded with -1.
         action: control S + [act], float32 and unclipped; language S, token ids.
         reward: S, scaled by the harness.
         terminated: S, bool. Wins where both flags are set.
@@ -118,6 +118,8 @@ class Rollout:
         for name, x in {**fields, **(extra or {})}.items():
             if name not in ("observation", "action", "group") and x.shape != self.valid.shape:
                 raise AlgorithmError(f"rollout.{name} must have shape {list(self.valid.shape)}, not {list(x.shape)}")
+        for name in set(extra or ()).intersection(FIELDS):
+            raise AlgorithmError(f"extra cannot hold {name!r}, which is a field of its own; choose another name")
         return type(self)(
             layout=self.layout,
             longest=self.longest,
@@ -132,7 +134,7 @@ class Rollout:
         return self._valid_sum(x) / self.valid.sum()
 
     def objective(self, x: Tensor) -> Tensor:
-        """The reduction for losses: ``mean`` on control; on language the sum over valid tokens ÷ (completions × longest).
+        """The reduction for losses: ``mean`` on control; on language sum over valid tokens ÷ (completions × longest).
 
         A sample that an algorithm drops (sets to 0) stays in the denominator.
         """
@@ -146,51 +148,38 @@ class Rollout:
     def _tensors(self) -> dict[str, Tensor]:
         return {k: self.__dict__[k] for k in FIELDS if k in self.__dict__}
 
+    def _map(self, change: Callable[[str, Tensor], Tensor], layout: Layout) -> Self:
+        return type(self)(
+            layout=layout,
+            longest=self.longest,
+            extra={k: change(k, x) for k, x in self.extra.items()},
+            **{k: change(k, x) for k, x in self._tensors().items()},
+        )
+
     def to(self, device: str) -> Self:
         """The same rollout on another device."""
-        return type(self)(
-            layout=self.layout,
-            longest=self.longest,
-            extra={k: x.to(device) for k, x in self.extra.items()},
-            **{k: x.to(device) for k, x in self._tensors().items()},
-        )
+        return self._map(lambda _, x: x.to(device), self.layout)
 
     def steps(self) -> Self:
         """The valid rows of a control phase, flattened to [B]."""
         keep = self.valid.reshape(-1).nonzero().squeeze(1)
         t, _ = self.valid.shape
-        flat = {
-            k: x[:t].reshape(-1, *x.shape[2:]).index_select(0, keep) for k, x in self._tensors().items()
-        }
-        extra = {k: x.reshape(-1).index_select(0, keep) for k, x in self.extra.items()}
-        return type(self)(layout="steps", longest=self.longest, extra=extra, **flat)
+        return self._map(lambda _, x: x[:t].reshape(-1, *x.shape[2:]).index_select(0, keep), "steps")
 
     def take(self, index: Tensor) -> Self:
         """The samples at ``index``: rows of a "steps" rollout, else whole columns (actors, completions)."""
-        axis = 0 if self.layout == "steps" else 1
-
-        def pick(name: str, x: Tensor) -> Tensor:
-            return x.index_select(0 if name == "group" else axis, index)
-
-        return type(self)(
-            layout="steps" if self.layout == "steps" else "sequences",
-            longest=self.longest,
-            extra={k: pick(k, x) for k, x in self.extra.items()},
-            **{k: pick(k, x) for k, x in self._tensors().items()},
-        )
+        return self._map(lambda name, x: x.index_select(self._axis(name), index), self._part)
 
     def split(self, sizes: list[int]) -> list[Self]:
         """Consecutive pieces of these sizes along the sample axis, as views."""
-        axis = 0 if self.layout == "steps" else 1
-        layout: Layout = "steps" if self.layout == "steps" else "sequences"
-        fields = {k: x.split(sizes, 0 if k == "group" else axis) for k, x in self._tensors().items()}
-        extra = {k: x.split(sizes, axis) for k, x in self.extra.items()}
-        return [
-            type(self)(
-                layout=layout,
-                longest=self.longest,
-                extra={k: x[i] for k, x in extra.items()},
-                **{k: x[i] for k, x in fields.items()},
-            )
-            for i in range(len(sizes))
-        ]
+        return [self._narrow(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+
+    def _narrow(self, start: int, size: int) -> Self:
+        return self._map(lambda name, x: x.narrow(self._axis(name), start, size), self._part)
+
+    def _axis(self, name: str) -> int:
+        return 0 if self.layout == "steps" or name == "group" else 1
+
+    @property
+    def _part(self) -> Layout:
+        return "steps" if self.layout == "steps" else "sequences"

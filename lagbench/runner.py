@@ -2,68 +2,98 @@
 
 from __future__ import annotations
 
-import shutil
+import shlex
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lagbench import checkpoint, diagnostics
-from lagbench.errors import AlgorithmError, LagbenchError, MismatchError, UsageError
+import torch
+
+from lagbench import diagnostics, registry
+from lagbench.checkpoint import Checkpoint
+from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.evaluation import summarize
-from lagbench.records.reader import Run, open_run
+from lagbench.records.reader import RUNS, Run, open_run
 from lagbench.records.writer import RunWriter
 from lagbench.sinks.base import Sink, Sinks
-from lagbench.spec import RunSpec, resolve
+from lagbench.spec import RunSpec, check_device, resolve
 from lagbench.tasks.spec import load_task
 from lagbench.training import train
 
 CHECKPOINT = "checkpoint"
+_OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
 class Interrupted(LagbenchError):
-    """A signal ended the run between two phases: everything is committed, and it can be resumed."""
+    """A signal ended the run; it can be resumed after its last committed phase."""
 
-    def __init__(self, path: Path, number: int) -> None:
-        super().__init__(f"interrupted; go on with: lagbench resume {path}")
+    def __init__(self, path: Path, number: int, phases: int, of: int) -> None:
+        super().__init__(f"interrupted after {phases} of {of} phases; go on with: {resume_command(path)}")
         self.path = path
         self.exit_code = 128 + number
 
 
-def directory_for(spec: RunSpec, root: Path = Path("runs")) -> Path:
-    """A directory that holds no run yet: ``root/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>``."""
+def resume_command(path: Path) -> str:
+    """What to type to go on with a run."""
+    return f"lagbench resume {shlex.quote(str(path))}"
+
+
+def new_directory(spec: RunSpec, root: Path = RUNS) -> Path:
+    """Make an empty directory for a run: ``root/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>``, n the first that is free.
+
+    Made here, so that runs that start together get one each. Raises RecordError where it cannot be.
+    """
     algorithm = spec.algorithm.name.rpartition(":")[2]
     protocol = spec.protocol
     stem = f"lag{protocol.lag}-u{protocol.updates}-seed{spec.seed}"
     n = 0
-    while (path := root / spec.task / algorithm / f"{stem}-{n}").exists():
-        n += 1
-    return path
+    while True:
+        path = root / spec.task / algorithm / f"{stem}-{n}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            n += 1
+        except OSError as error:
+            raise RecordError(
+                f"cannot make {path} ({error.strerror or error}); run in another directory, or name one with --out"
+            ) from error
+        else:
+            return path
 
 
 def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
     """Run a spec into a directory that holds no run. Returns the finished run.
 
-    Raises UsageError where the directory holds a run, RecordError where records cannot be written, AlgorithmError or
-    LagbenchError where the run failed (recorded as ``failed``), and Interrupted after SIGINT or SIGTERM.
+    Raises UsageError where the spec cannot be run here or the directory holds a run, RecordError where records cannot
+    be written, and Interrupted after SIGINT or SIGTERM. Any other LagbenchError, and any exception of the algorithm's
+    own, is recorded as ``failed`` and raised.
     """
+    _check(spec)
     with RunWriter.create(path, spec, **_sizes(spec), threads=threads) as writer:
-        return _go_on(spec, path, writer, None, threads, Sinks(sinks))
+        return _go_on(spec, writer, None, threads, Sinks(sinks))
 
 
 def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
-    """Go on with a run that was cut off, after its last committed phase, as if it never had been. Raises as ``execute``."""
+    """Go on with a run that was cut off, after its last committed phase, as if it never had been.
+
+    Raises as ``execute``.
+    """
     run = open_run(path)
+    spec, checkpoint = run.spec, Checkpoint(path / CHECKPOINT)
     if run.result is not None:
-        raise UsageError(f"{path} is finished ({run.status}); see it with: lagbench show {path}")
-    spec = run.spec
-    loaded = checkpoint.load(path / CHECKPOINT)
+        checkpoint.remove()  # left by a kill at the very end, as the shards that `reopen` removes before it refuses
+        loaded = None
+    else:
+        _check(spec)
+        loaded = checkpoint.load()
     state, committed = loaded if loaded is not None else (None, {})
     with RunWriter.reopen(path, spec, committed=committed, **_sizes(spec), threads=threads) as writer:
-        return _go_on(spec, path, writer, state, threads, Sinks(sinks))
+        return _go_on(spec, writer, state, threads, Sinks(sinks), checkpoint)
 
 
 def run(
@@ -78,7 +108,13 @@ def run(
     if spec is not None and options:
         raise UsageError("give a spec or options, not both")
     spec = spec or resolve(**options)
-    return execute(spec, Path(out) if out is not None else directory_for(spec), threads=threads, sinks=sinks)
+    return execute(spec, Path(out) if out is not None else new_directory(spec), threads=threads, sinks=sinks)
+
+
+def _check(spec: RunSpec) -> None:
+    """Raise UsageError, before anything is written, where a spec from elsewhere cannot be run here."""
+    spec.load_algorithm()
+    check_device(spec.device)
 
 
 def _sizes(spec: RunSpec) -> dict[str, Any]:
@@ -86,49 +122,94 @@ def _sizes(spec: RunSpec) -> dict[str, Any]:
 
 
 def _go_on(
-    spec: RunSpec, path: Path, writer: RunWriter, state: Mapping[str, Any] | None, threads: int, sinks: Sinks
+    spec: RunSpec,
+    writer: RunWriter,
+    state: Mapping[str, Any] | None,
+    threads: int,
+    sinks: Sinks,
+    checkpoint: Checkpoint | None = None,
 ) -> Run:
-    try:
-        with _stop_on_signal() as stopped:
-            sinks.start(spec, path, 0 if state is None else int(state["phases"]))
+    path = writer.path
+    checkpoint = checkpoint or Checkpoint(path / CHECKPOINT)
+    done = 0 if state is None else int(state["phases"])
+    with _signals_wait(sinks.stopping) as received:
+        try:
+            sinks.start(spec, path, done)
             for result in train(spec, threads=threads, state=state):
                 state = result.state()
                 writer.commit(result.record)
-                checkpoint.save(path / CHECKPOINT, state, writer.committed())
+                checkpoint.save(state, writer.committed())
+                done += 1
                 sinks.write(result)
-                if (number := stopped()) and not result.last:
-                    raise Interrupted(path, number)
-        assert state is not None
-        _finish(writer, spec, state)
-    except (AlgorithmError, MismatchError) as error:
-        writer.finish("failed", {"reason": str(error)}, {})
-        raise
-    finally:
-        sinks.close()
-    shutil.rmtree(path / CHECKPOINT)
+                if (number := received()) and not result.last:
+                    raise Interrupted(path, number, done, spec.phases)
+            assert state is not None
+            _finish(writer, spec, state)
+        except KeyboardInterrupt:
+            raise Interrupted(path, received() or signal.SIGINT, done, spec.phases) from None
+        except (Interrupted, RecordError, *_OUT_OF_MEMORY):
+            raise
+        except Exception as error:
+            place = _place(error, spec)
+            if isinstance(error, LagbenchError) or place:
+                reason = f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
+                _fail(writer, spec, checkpoint, reason, done)
+                error.add_note(f"in phase {done}{f', at {place}' if place else ''}; {path} is recorded as failed")
+            raise
+        finally:
+            sinks.close()
+    checkpoint.remove()
     finished = open_run(path)
     sinks.finish(finished)
     return finished
 
 
 def _finish(writer: RunWriter, spec: RunSpec, state: Mapping[str, Any]) -> None:
-    prefix = "policy."
-    policy = {k.removeprefix(prefix): v for k, v in state["learner"]["algorithm"].items() if k.startswith(prefix)}
-    diverged = state["diverged"]
+    recorded, diverged = open_run(writer.path), state["diverged"]
     summary = {
         "phases": state["phases"],
         "budget_used": state["phases"] * spec.protocol.samples,
-        **summarize(open_run(writer.path)),
-        **({"diverged": diverged} if diverged else {}),
+        **summarize(recorded),
+        **({"diverged": {**diverged, "last_logged": _last_logged(recorded)}} if diverged else {}),
     }
-    writer.finish("diverged" if diverged else "completed", summary, policy)
+    writer.finish("diverged" if diverged else "completed", summary, _policy(state))
+
+
+def _fail(writer: RunWriter, spec: RunSpec, checkpoint: Checkpoint, reason: str, done: int) -> None:
+    # From the disk: the policy that failed is somewhere within a phase.
+    loaded = checkpoint.load()
+    summary = {"phases": done, "budget_used": done * spec.protocol.samples, "reason": reason}
+    writer.finish("failed", summary, _policy(loaded[0]) if loaded else {})
+    checkpoint.remove()
+
+
+def _policy(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    prefix = "policy."
+    return {k.removeprefix(prefix): v for k, v in state["learner"]["algorithm"].items() if k.startswith(prefix)}
+
+
+def _last_logged(recorded: Run) -> dict[str, Any]:
+    """The metrics of the last phase that logged any: in the one that diverged, the means over the updates before."""
+    rows = recorded.phases.to_table(columns=["phase", "metrics"]).to_pylist()
+    logged = [row for row in rows if row["metrics"]]
+    return {"phase": logged[-1]["phase"], "metrics": dict(logged[-1]["metrics"])} if logged else {}
+
+
+def _place(error: BaseException, spec: RunSpec) -> str | None:
+    """The line of the algorithm's file through which an exception came, None where it came from elsewhere."""
+    _, source = registry.load_algorithm(spec.algorithm.name)
+    lines = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == source.resolve()
+    ]
+    return f"{source}:{lines[-1]}" if lines else None
 
 
 @contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], int]]:
-    """Turn SIGINT and SIGTERM into a number to ask for between phases; a second one is raised at once.
+def _signals_wait(stopping: Callable[[], None]) -> Iterator[Callable[[], int]]:
+    """Turn SIGINT and SIGTERM into a number to ask for between phases; a second one is KeyboardInterrupt at once.
 
-    Python takes signals in the main thread only; elsewhere the host's handling stays.
+    ``stopping`` is called at the first. Python takes signals in the main thread only; elsewhere the host's handling
+    stays.
     """
     received = 0
 
@@ -137,6 +218,7 @@ def _stop_on_signal() -> Iterator[Callable[[], int]]:
         if received:
             raise KeyboardInterrupt
         received = number
+        stopping()
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0

@@ -1,7 +1,8 @@
 """Every random stream of a run, derived from its seed.
 
-A stream is named by what it is for and, where it recurs, by the phase or the evaluation it belongs to, so that each can be
-drawn again on its own: nothing has to be saved to resume a run, and anybody can recompute a draw from ``spec.json``.
+A stream is named by what it is for and, where it recurs, by the phase or the evaluation it belongs to, so that each
+can be drawn again on its own: nothing has to be saved to resume a run, and anybody can recompute a draw from
+``spec.json``.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """A run, before it is run. Equal specs give equal rows on the same kind of machine. To and from JSON without loss."""
+    """A run, before it is run: equal specs give equal rows on the same kind of machine."""
 
     task: str
     task_options: Mapping[str, Any]
@@ -139,11 +139,13 @@ class RunSpec:
             return cls.from_json(json.loads(path.read_text()))
         except FileNotFoundError:
             raise UsageError(f"there is no file {str(path)!r}") from None
+        except OSError as error:
+            raise UsageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{str(path)!r} is not JSON: {error}") from error
 
     def load_algorithm(self) -> type[Any]:
-        """The algorithm's class. Raises UsageError where its source or its Config is not the one that the spec names."""
+        """The algorithm's class. Raises UsageError where its source or Config is not what the spec names."""
         cls, path = registry.load_algorithm(self.algorithm.name)
         found = source_sha256(path)
         if found != self.algorithm.sha256:
@@ -206,6 +208,7 @@ def resolve(
         raise unknown("recording", record, ("trajectories", "episodes"))
     if seed < 0 or eval_episodes < 1 or eval_intervals < 1 or torch_threads < 1:
         raise UsageError("the seed must be 0 or more; evaluation episodes and threads at least 1")
+    check_device(device)
     spec = RunSpec(
         task=task_spec.task_id,
         task_options=MappingProxyType(dict(task_spec.options)),
@@ -219,7 +222,7 @@ def resolve(
         seed=seed,
         suite=suite,
         record=record,
-        device=_checked_device(device),
+        device=device,
         torch_threads=torch_threads,
     )
     spec._check_budget()
@@ -237,13 +240,17 @@ def _check_class(cls: Any, name: str) -> None:
         raise UsageError(f"{name} has no `loss`; write loss(self, batch) -> (scalar, metrics)")
 
 
-def _checked_device(device: str) -> str:
+def check_device(device: str) -> None:
+    """Raise UsageError for what is no device, and for one that cannot be used here."""
     import torch
 
     try:
-        kind = torch.device(device).type
+        kind, index = torch.device(device).type, torch.device(device).index or 0
     except RuntimeError:
-        raise unknown("device", device, ("cpu", "cuda", "mps")) from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: no CUDA device can be used here; use --device cpu")
-    return device
+        kind, index = "", 0
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count()}
+    if kind not in counts:
+        raise unknown("device", device, counts)
+    if index >= counts[kind]:
+        what = f"{kind.upper()} device {index}" if index else f"{kind.upper()} device"
+        raise UsageError(f"--device {device}: no {what} can be used here; use --device cpu")

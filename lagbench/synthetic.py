@@ -121,7 +121,7 @@ class ControlWorld(World):
 
 
 class LanguageWorld(World):
-    """4 prompts of different lengths, 8 completions each; some end, some are cut; one version a group; rewards 0 and 1."""
+    """4 prompts of different lengths, 8 completions each: some end, some are cut; one version a group; rewards 0, 1."""
 
     domain = domains.LANGUAGE
     vocabulary, prompt_length, longest, groups, completions = 16, 6, 12, 4, 8

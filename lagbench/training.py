@@ -11,6 +11,7 @@ import torch
 
 from lagbench import diagnostics
 from lagbench.actors.base import Actors
+from lagbench.errors import MismatchError
 from lagbench.evaluation import evaluate_due
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
@@ -20,6 +21,8 @@ from lagbench.records.rows import PhaseRecord
 from lagbench.registry import load
 from lagbench.rollout import Rollout
 from lagbench.spec import RunSpec
+
+MISMATCH_LIMIT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,18 @@ class _Loop:
         clock.lap("collect")
 
         rollout, mismatch = learner.begin(collection.rollout.to(spec.device), phase, phase / spec.phases)
+        self._check_reproduced(collection.rollout, phase, mismatch)
         work, self.diverged = learner.update(rollout, phase)
         final = learner.evaluate(rollout)
         values = {
-            **diagnostics.diagnose(work.rollout, final, phase),
+            **diagnostics.diagnose(work.latest, final, phase),
             **actors.diagnostics(),
             "learning_rate": learner.learning_rate,
             "logprob_mismatch_max": mismatch,
             "normalizer_drift": float("nan"),
         }
         if self.diverged is None:
-            learner.end_phase(rollout, values)
-            actors.end_phase()
+            learner.end_phase(rollout, phase, values)
             values["normalizer_drift"] = diagnostics.drift(rollout, final, learner.evaluate(rollout))
             buffer.push(learner.policy.version(phase + 1))
         self.done = phase + 1
@@ -134,6 +137,20 @@ class _Loop:
         )
         last = self.diverged is not None or self.done == spec.phases
         return PhaseResult(record, rollout, learner.policy, self.diverged, last, clock.seconds, self._state)
+
+    def _check_reproduced(self, rollout: Rollout, phase: int, mismatch: float) -> None:
+        """Raise MismatchError where the learner is not the policy that its own version's rows say acted.
+
+        Flat and stacked products round differently, the more so the larger a policy's means: a mismatch beyond the
+        limit is an error only if acting again, in the very products that acted, does not give the recorded bits.
+        """
+        if not self.spec.domain.exact_log_prob or not mismatch > MISMATCH_LIMIT:
+            return
+        if not self.actors.reproduces(self.learner.policy.version(phase), rollout):
+            raise MismatchError(
+                f"phase {phase}: the learner gives actions of its own version a log-probability that differs by "
+                f"{mismatch:.2g} from the recorded one, and this is not rounding; the records are not to be trusted"
+            )
 
     def _state(self) -> dict[str, Any]:
         return {

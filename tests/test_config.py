@@ -56,7 +56,15 @@ def test_what_is_no_number(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("1M", 10**6), ("1e6", 10**6), ("1_000", 1000), ("1.001k", 1001), ("-5", -5), ("12345678901234567890", 12345678901234567890)]
+    ("text", "number"),
+    [
+        ("1M", 10**6),
+        ("1e6", 10**6),
+        ("1_000", 1000),
+        ("1.001k", 1001),
+        ("-5", -5),
+        ("12345678901234567890", 12345678901234567890),
+    ],
 )
 def test_whole_numbers(text: str, number: int) -> None:
     assert parse_integer(text) == number
@@ -154,7 +162,7 @@ def test_a_config_is_frozen_keyword_only_and_inherits_the_harness_fields() -> No
     with pytest.raises(dataclasses.FrozenInstanceError):
         c.clip = 0.2
     with pytest.raises(TypeError):
-        Config(0.1)  # type: ignore[misc]
+        Config(0.1)  # type: ignore[call-arg]
     assert c.gamma == 0.99
     assert set(field_types(Config)) > set(field_types(Algorithm.Config))
 

@@ -26,12 +26,12 @@ def junk(x: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, x, torch.full((), float("nan")))
 
 
-def made(**fields: Tensor) -> Rollout:
+def made(value: Tensor | None = None, value_target: Tensor | None = None) -> Rollout:
     valid = torch.rand(T, N, generator=torch.Generator().manual_seed(0)) > 0.25
     assert 0 < int((~valid).sum()) < T * N
     behaviour = draw(1) - 2
     flags = torch.zeros(T, N, dtype=torch.bool)
-    return Rollout(
+    rollout = Rollout(
         observation=torch.zeros(T + 1, N, 2, dtype=torch.float64),
         action=torch.zeros(T, N, 1),
         reward=torch.zeros(T, N),
@@ -41,8 +41,10 @@ def made(**fields: Tensor) -> Rollout:
         behaviour_version=torch.tensor([9, 8, 5, 9, 1]).expand(T, N),
         behaviour_log_prob=junk(behaviour, valid),
         proximal_log_prob=junk(behaviour + draw(2), valid),
-        **fields,
     )
+    if value is not None:
+        rollout = rollout.replace(value=value)
+    return rollout if value_target is None else rollout.replace(value_target=value_target)
 
 
 def after(rollout: Rollout) -> Evaluation:
@@ -57,7 +59,7 @@ def test_every_name_is_measured_once() -> None:
 
 
 def test_the_values_are_those_of_sums_over_the_valid_rows() -> None:
-    rollout = made(value=draw(7), next_value=draw(8), value_target=2 * draw(7) + 0.1 * draw(9))
+    rollout = made(value=draw(7), value_target=2 * draw(7) + 0.1 * draw(9))
     final = after(rollout)
     row = diagnostics.diagnose(rollout, final, VERSION)
     keep = rollout.valid.numpy()
@@ -86,7 +88,7 @@ def test_the_values_are_those_of_sums_over_the_valid_rows() -> None:
 
 
 def test_without_a_critic_or_a_target_there_is_no_explained_variance() -> None:
-    for rollout in (made(), made(value=draw(7), next_value=draw(8))):
+    for rollout in (made(), made(value=draw(7))):
         assert math.isnan(diagnostics.diagnose(rollout, after(rollout), VERSION)["explained_variance"])
 
 
@@ -103,9 +105,7 @@ def test_drift_is_the_divergence_between_two_policies_on_the_behaviour_policys_s
     before = after(rollout)
     moved = Evaluation(before.log_prob + draw(7), before.entropy, None, None)
     keep = rollout.valid.numpy()
-    beta, a, b = (
-        x.double().numpy()[keep] for x in (rollout.behaviour_log_prob, before.log_prob, moved.log_prob)
-    )
+    beta, a, b = (x.double().numpy()[keep] for x in (rollout.behaviour_log_prob, before.log_prob, moved.log_prob))
     expected = np.abs(np.exp(b - beta) - np.exp(a - beta)).mean() / 2
     assert diagnostics.drift(rollout, before, moved) == pytest.approx(expected, rel=1e-5)
     assert diagnostics.drift(rollout, before, before) == 0

@@ -16,7 +16,9 @@ def test_the_domains_are_found_by_name() -> None:
 
 
 def test_an_unknown_domain_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"unknown domain 'contrl'; did you mean 'control'\? Known: control, language\."):
+    with pytest.raises(
+        UsageError, match=r"unknown domain 'contrl'; did you mean 'control'\? Known: control, language\."
+    ):
         domain.get("contrl")
 
 

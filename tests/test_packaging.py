@@ -35,8 +35,8 @@ LAYERS = (
     "lag actors",
     "records",
     "diagnostics evaluation checkpoint",
-    "training",
-    "sinks scoring suites sweep check runner",
+    "learner training",
+    "sinks scoring suites sweep synthetic check runner",
     "cli",
     "__init__",  # the public names, for others: nothing inside takes the way round
     "__main__",

@@ -56,14 +56,17 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
         ({"updates": -8}, "updates must be at least 1, not -8"),
         ({"phase_steps": 0}, "phase steps must be at least 1, not 0"),
         ({"phase_steps": None}, "phase steps must be at least 1, not None"),
-        ({"minibatch": 300}, "a phase's 2048 samples cannot be cut into minibatches of 300; the nearest that can are 256 and 512"),
+        (
+            {"minibatch": 300},
+            "a phase's 2048 samples cannot be cut into minibatches of 300; the nearest that can are 256 and 512",
+        ),
         ({"minibatch": 4096}, "cannot be cut into minibatches of 4096; the nearest that can is 2048"),
         ({"updates": 20}, "20 updates cannot be made"),
         ({"updates": 20}, "whole epochs of 8 minibatches (2048 samples / 256); the nearest are 16 or 24"),
         ({"updates": 3}, "the nearest is 8"),
         (
             {"forward": "split", "minibatch": 100, "updates": 3, "phase_steps": None},
-            "updates × minibatch = 300 samples a phase, which 64 actors cannot share evenly; choose a minibatch that 64 divides",
+            "= 300 samples a phase, which 64 actors cannot share evenly; choose a minibatch that 64 divides",
         ),
         (
             {"forward": "split", "minibatch": 128, "updates": 3, "phase_steps": 32},
@@ -101,8 +104,7 @@ def test_every_protocol_adds_up_and_goes_through_json(
             actors=actors,
             phase_steps=steps if forward == "reuse" else None,
         )
-    except UsageError as error:
-        assert str(error)
+    except UsageError:
         return
     assert p.samples == p.epoch_updates * p.minibatch
     assert p.updates % p.epoch_updates == 0

@@ -133,7 +133,9 @@ def test_an_id_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.register_task("Mine-v0", entry="mine:task", length=3)
     registry.register_task("Mine-v0", entry="mine:task", length=3)  # again, the same: no harm
     assert registry.task_entry("Mine-v0").options == {"length": 3}
-    with pytest.raises(UsageError, match="task 'Mine-v0' is registered already, with other settings; choose another id"):
+    with pytest.raises(
+        UsageError, match="task 'Mine-v0' is registered already, with other settings; choose another id"
+    ):
         registry.register_task("Mine-v0", entry="mine:task", length=4)
 
 

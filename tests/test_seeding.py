@@ -40,7 +40,11 @@ def test_torch_draws_come_from_the_stream_and_not_from_the_global_state() -> Non
     first = torch.randn(4, generator=torch_generator(3, Stream.WEIGHTS))
     torch.manual_seed(2)
     assert torch.equal(first, torch.randn(4, generator=torch_generator(3, Stream.WEIGHTS)))
-    for other in (torch_generator(4, Stream.WEIGHTS), torch_generator(3, Stream.ACTION), torch_generator(3, Stream.WEIGHTS, 0)):
+    for other in (
+        torch_generator(4, Stream.WEIGHTS),
+        torch_generator(3, Stream.ACTION),
+        torch_generator(3, Stream.WEIGHTS, 0),
+    ):
         assert not torch.equal(first, torch.randn(4, generator=other))
 
 

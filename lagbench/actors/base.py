@@ -33,8 +33,8 @@ class Episode:
 class Transitions:
     """The valid rows of a phase, in time order and then by actor, as they are recorded: n rows.
 
-    ``columns`` holds one array a column of the trajectories table, [n] or [n, size]; ``final_observation`` holds rows only
-    for those of ``ends`` (indices into the n rows), where an episode ended.
+    ``columns`` holds one array a column of the trajectories table, [n] or [n, size]; ``final_observation`` holds rows
+    only for those of ``ends`` (indices into the n rows), where an episode ended.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -81,15 +81,14 @@ class Actors(ABC):
 
     @abstractmethod
     def make_policy(self) -> Policy:
-        """The initial policy, version 0: the run's seeded weights, and a normalizer from the warm-up."""
+        """The initial policy, version 0: the run's seeded weights, and a normalizer from the warm-up.
+
+        To be called once, first: the warm-up starts the actors' own statistics too.
+        """
 
     @abstractmethod
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
         """One phase: actor i acts with ``versions[i]`` throughout."""
-
-    @abstractmethod
-    def end_phase(self) -> None:
-        """After the phase's updates: let the reward scale take in what the phase collected."""
 
     @abstractmethod
     def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> list[PlayedEpisode]:
@@ -98,6 +97,10 @@ class Actors(ABC):
     @abstractmethod
     def diagnostics(self) -> dict[str, float]:
         """What the actors themselves log of the last phase."""
+
+    @abstractmethod
+    def reproduces(self, version: Version, rollout: Rollout) -> bool:
+        """Whether acting again with ``version`` gives, bit for bit, the log-probabilities that its rows recorded."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -20,6 +20,11 @@ from lagbench.tasks.mujoco import ControlTask, EnvPoolVectorEnv
 from lagbench.tasks.spec import load_task
 
 
+# The same for every protocol: version 0 and the first reward scale must not depend on how a phase is cut.
+WARMUP_ACTORS = 64
+WARMUP_STEPS = 32
+
+
 class ControlActors(Actors):
     """The actors of a run on a continuous-control task.
 
@@ -38,7 +43,7 @@ class ControlActors(Actors):
         self._seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, self._n)
         self._env = task.make(self._seeds.tolist(), threads)
         self._reward_scale = RewardScale(self._n)
-        self._phase_data: _Steps | None = None
+        self._factor = self._reward_scale.factor
         self._observation, _ = self._env.reset()
         self._resets = np.ones(self._n, dtype=np.int64)
         self._step = np.zeros(self._n, dtype=np.int64)
@@ -57,23 +62,22 @@ class ControlActors(Actors):
         return int(self._task.action_space.shape[0])
 
     def make_policy(self) -> GaussianPolicy:
-        """See ``Actors.make_policy``: one rollout of uniform random actions, outside the budget, starts the statistics."""
+        """See ``Actors.make_policy``: a rollout of uniform random actions, outside the budget, starts the statistics."""
         seed = self._spec.seed
         policy = GaussianPolicy(self.observation_size, self.action_size, torch_generator(seed, Stream.WEIGHTS))
-        env = self._task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, self._n).tolist(), self._threads)
+        env = self._task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, WARMUP_ACTORS).tolist(), self._threads)
         rng = generator(seed, Stream.WARMUP_ACTION)
         space = self._task.action_space
         observation, _ = env.reset()
-        steps = _Steps(self._spec.protocol.phase_steps, self._n, self.observation_size, self.action_size)
+        steps = _Steps(WARMUP_STEPS, WARMUP_ACTORS, self.observation_size, self.action_size)
         steps.observation[0] = observation
-        for t in range(len(steps.reward)):
-            action = rng.uniform(space.low, space.high, (self._n, self.action_size)).astype(np.float32)
+        for t in range(WARMUP_STEPS):
+            action = rng.uniform(space.low, space.high, (WARMUP_ACTORS, self.action_size)).astype(np.float32)
             steps.record(t, env.step(action))
         env.close()
-        valid = steps.valid(np.ones(self._n, dtype=np.bool_))
+        valid = steps.valid(np.ones(WARMUP_ACTORS, dtype=np.bool_))
         policy.normalizer.update(torch.from_numpy(steps.observation[:-1][valid]))
-        self._reward_scale.update(steps.reward, steps.done, valid)
-        self._reward_scale.forget_returns()
+        self._reward_scale.start(steps.reward, steps.done, valid)
         return policy
 
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
@@ -85,20 +89,21 @@ class ControlActors(Actors):
             (length, n, self.action_size), dtype=np.float32
         )
         actors = StackedActors(versions)
-        mean = torch.empty(length, n, self.action_size)
-        action = torch.from_numpy(steps.action)
-        scaled_noise = torch.from_numpy(noise).mul_(actors.std)
+        noise *= actors.std.numpy()
+        mean = np.empty_like(noise)
         observation = torch.from_numpy(steps.observation)
-        for t in range(length):
-            mean[t].copy_(actors.mean(observation[t]))
-            torch.add(mean[t], scaled_noise[t], out=action[t])
+        for t, seen in enumerate(observation[:-1].unbind()):
+            mean[t] = actors.mean(seen).numpy()
+            np.add(mean[t], noise[t], out=steps.action[t])
             steps.record(t, self._env.step(steps.action[t]))
         valid = steps.valid(self._fresh)
         held = np.array([v.number for v in versions], dtype=np.int64)
-        chosen = log_prob(action, mean, actors.log_std)
+        action = torch.from_numpy(steps.action)
+        chosen = log_prob(action, torch.from_numpy(mean), actors.log_std)
         transitions, episodes = self._account(steps, valid, held, chosen.numpy(), phase)
         self._advance(steps)
         keep = torch.from_numpy(valid)
+        self._factor = self._reward_scale.factor
         rollout = Rollout(
             observation=observation,
             action=torch.where(keep.unsqueeze(-1), action, 0.0),
@@ -109,8 +114,7 @@ class ControlActors(Actors):
             behaviour_version=torch.from_numpy(held).expand(length, n),
             behaviour_log_prob=torch.where(keep, chosen, 0.0),
         )
-        self._phase_data = steps
-        self._valid = valid
+        self._reward_scale.update(steps.reward, steps.done, valid)
         return Collection(rollout, transitions, episodes)
 
     def _account(
@@ -124,53 +128,56 @@ class ControlActors(Actors):
         """Number the rows by episode and step, and close the episodes that ended."""
         length, n = valid.shape
         done = steps.done & valid
-        step = np.empty((length, n), dtype=np.int32)
-        reset = np.empty((length, n), dtype=np.int64)
-        episodes: list[Episode] = []
+        resets = self._resets + np.cumsum(~valid, axis=0)
+        # Steps since the phase began or, in a later episode, since its reset: less what had been stepped by then.
+        taken = np.cumsum(valid, axis=0)
+        began = np.maximum.accumulate(np.where(valid, -self._step, taken), axis=0)
+        length_so_far = taken - began
+        returns = np.empty((length, n))
         for t in range(length):
-            began = ~valid[t]
-            self._resets += began
-            self._step[began] = 0
-            self._return[began] = 0.0
-            step[t] = self._step
-            reset[t] = self._resets - 1
-            self._step += valid[t]
-            self._return += np.where(valid[t], steps.reward[t], 0.0)
-            for i in np.flatnonzero(done[t]):
-                episodes.append(
-                    Episode(
-                        episode_id=int(i + n * (self._resets[i] - 1)),
-                        actor=int(i),
-                        seed=int(self._seeds[i]),
-                        reset=int(self._resets[i] - 1),
-                        phase=phase,
-                        episode_return=float(self._return[i]),
-                        length=int(self._step[i]),
-                        terminated=bool(steps.terminated[t, i]),
-                        truncated=bool(steps.truncated[t, i]),
-                    )
-                )
+            self._return = np.where(valid[t], self._return + steps.reward[t], 0.0)
+            returns[t] = self._return
+        self._resets, self._step = resets[-1].copy(), length_so_far[-1].copy()
+        episodes = [
+            Episode(
+                episode_id=int(i + n * (resets[t, i] - 1)),
+                actor=int(i),
+                seed=int(self._seeds[i]),
+                reset=int(resets[t, i] - 1),
+                phase=phase,
+                episode_return=float(returns[t, i]),
+                length=int(length_so_far[t, i]),
+                terminated=bool(steps.terminated[t, i]),
+                truncated=bool(steps.truncated[t, i]),
+            )
+            for t, i in np.argwhere(done)
+        ]
+        keep = np.flatnonzero(valid)
         actor = np.broadcast_to(np.arange(n, dtype=np.int32), (length, n))
-        rows = int(valid.sum())
+
+        def rows(x: NDArray[Any]) -> NDArray[Any]:
+            return x.reshape(-1, *x.shape[2:]).take(keep, axis=0)
+
         columns = {
-            "episode_id": (actor + n * reset)[valid],
-            "step": step[valid],
-            "actor": actor[valid],
-            "phase": np.full(rows, phase, dtype=np.int32),
-            "observation": steps.observation[:-1][valid],
-            "action": steps.action[valid],
-            "reward": steps.reward[valid],
-            "terminated": steps.terminated[valid],
-            "truncated": steps.truncated[valid],
-            "behaviour_version": np.broadcast_to(held.astype(np.int32), (length, n))[valid],
-            "learner_version": np.full(rows, phase, dtype=np.int32),
-            "behaviour_log_prob": chosen[valid],
+            "episode_id": rows(actor + n * (resets - 1)),
+            "step": rows(length_so_far - 1).astype(np.int32),
+            "actor": rows(actor),
+            "phase": np.full(len(keep), phase, dtype=np.int32),
+            "observation": rows(steps.observation[:-1]),
+            "action": rows(steps.action),
+            "reward": rows(steps.reward),
+            "terminated": rows(steps.terminated),
+            "truncated": rows(steps.truncated),
+            "behaviour_version": rows(np.broadcast_to(held.astype(np.int32), (length, n))),
+            "learner_version": np.full(len(keep), phase, dtype=np.int32),
+            "behaviour_log_prob": rows(chosen),
         }
-        ends = np.flatnonzero(done[valid])
+        ends = np.flatnonzero(rows(done))
         return Transitions(columns, ends, steps.observation[1:][done]), episodes
 
     def _advance(self, steps: _Steps) -> None:
-        self._observation = steps.observation[-1]
+        # A copy: the rollout is the algorithm's, and what it does to it must not reach the next phase.
+        self._observation = steps.observation[-1].copy()
         self._fresh = ~steps.done[-1]
         self._history.append(steps.action)
         # Keep no more phases of actions than the longest open episode needs to be stepped again.
@@ -178,14 +185,17 @@ class ControlActors(Actors):
         while len(self._history) > 1 and (len(self._history) - 1) * len(steps.action) >= longest:
             self._history.pop(0)
 
-    def end_phase(self) -> None:
-        """See ``Actors.end_phase``."""
-        assert self._phase_data is not None
-        self._reward_scale.update(self._phase_data.reward, self._phase_data.done, self._valid)
-
     def diagnostics(self) -> dict[str, float]:
         """See ``Actors.diagnostics``."""
-        return {"reward_scale": self._reward_scale.factor}
+        return {"reward_scale": self._factor}
+
+    def reproduces(self, version: Version, rollout: Rollout) -> bool:
+        """See ``Actors.reproduces``: the recorded rows of ``version``, acted again in the same products."""
+        actors = StackedActors([version] * self._n)
+        mean = torch.stack([actors.mean(seen).clone() for seen in rollout.observation[:-1].unbind()])
+        again = log_prob(rollout.action, mean, actors.log_std)
+        own = rollout.valid & (rollout.behaviour_version == version.number)
+        return bool((again == rollout.behaviour_log_prob)[own].all())
 
     def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> list[PlayedEpisode]:
         """See ``Actors.play``: environment j plays one episode from ``seeds[j]`` and then stops counting.
@@ -226,7 +236,7 @@ class ControlActors(Actors):
         ]
 
     def state(self) -> dict[str, Any]:
-        """See ``Actors.state``: no simulator state can be saved, so the open episodes' actions are, to be stepped again."""
+        """See ``Actors.state``: the simulator's cannot be saved, so the open episodes' actions are, to be stepped again."""
         return {
             "reward_scale": self._reward_scale.state(),
             "resets": torch.from_numpy(self._resets.copy()),

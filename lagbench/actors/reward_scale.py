@@ -40,9 +40,11 @@ class RewardScale:
             self._return = np.where(done[t], 0.0, self._return)
         self._moments.update(torch.from_numpy(seen[valid]))
 
-    def forget_returns(self) -> None:
-        """Start every actor's discounted return anew, keeping the statistics: the warm-up's episodes are not the run's."""
-        self._return[:] = 0.0
+    def start(self, reward: NDArray[np.float32], done: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
+        """Take in a warm-up [T, any number of actors]: its statistics stay, its episodes are not the run's."""
+        warmup = RewardScale(reward.shape[1])
+        warmup.update(reward, done, valid)
+        self._moments = warmup._moments
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

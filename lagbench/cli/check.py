@@ -21,7 +21,8 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 def command(ctx: click.Context, algo: str, config: tuple[tuple[str, str], ...], as_json: bool, quiet: bool) -> None:
     """Check an algorithm, NAME or path/to/file.py:Class, against the harness's contract.
 
-    Both domains, on synthetic rollouts, in seconds. Exit code 0 where every check passes, else 1. With -q only what fails.
+    Both domains, on synthetic rollouts, in seconds. Exit code 0 where every check passes, else 1. With -q only what
+    fails.
     """
     from lagbench.check import check
 

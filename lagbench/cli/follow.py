@@ -1,9 +1,12 @@
-"""What ``run`` and ``resume`` share: sinks to follow a run with, and the end of one."""
+"""What ``run`` and ``resume`` share: a sign of life, sinks to follow a run with, and the end of one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,13 +24,35 @@ _SINKS = {
 }
 
 
+@contextlib.contextmanager
+def starting(quiet: bool) -> Iterator[None]:
+    """Something to look at while torch and EnvPool are loaded, which takes seconds; gone afterwards."""
+    shown = not quiet and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    if shown:
+        click.echo("starting…", err=True, nl=False)
+    try:
+        yield
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
 def make_sinks(log: Sequence[str], quiet: bool) -> list[Sink]:
     """The sinks that the options ask for. Raises UsageError for a missing extra, before anything is run."""
     return [load(_SINKS[name])() for name in ([] if quiet else ["console"]) + list(dict.fromkeys(log))]
 
 
+def stdout_free() -> contextlib.AbstractContextManager[object]:
+    """While a run goes on, what an algorithm prints goes to stderr: stdout is for the result."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 def finished(run: Run, as_json: bool) -> int:
     """Print a finished run's result on stdout; the exit code."""
+    from lagbench.sinks import words
+
+    if run.status == "diverged":
+        click.echo(words.divergence(run), err=True)
     if as_json:
         document = {"path": str(run.path), "status": run.status, "spec": run.spec.to_json(), "result": run.result}
         click.echo(json.dumps(document, indent=2))

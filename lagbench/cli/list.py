@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 
 import click
 
 from lagbench import registry
-from lagbench.cli.options import json_option
+from lagbench.cli.options import OneOf, json_option
 
 
 def _tasks() -> list[dict[str, str]]:
@@ -18,18 +19,25 @@ def _algorithms() -> list[dict[str, str]]:
     return [{"algorithm": name, "source": target} for name, target in registry.algorithms().items()]
 
 
-_KINDS = {"tasks": _tasks, "algorithms": _algorithms}
+def _suites() -> list[dict[str, str]]:
+    files = importlib.resources.files("lagbench").joinpath("suites").iterdir()
+    return [{"suite": name.removesuffix(".toml")} for name in sorted(f.name for f in files) if name.endswith(".toml")]
+
+
+_KINDS = {"tasks": _tasks, "algorithms": _algorithms, "suites": _suites}
 
 
 @click.command()
-@click.argument("what", type=click.Choice(list(_KINDS)))
+@click.argument("what", type=OneOf(list(_KINDS)))
 @json_option
 def command(what: str, as_json: bool) -> None:
-    """List the tasks or the algorithms that can be run."""
+    """List the tasks, algorithms or suites that there are."""
     rows = _KINDS[what]()
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    if not rows:
+        click.echo(f"no {what}")
     width = max((len(next(iter(row.values()))) for row in rows), default=0)
     for row in rows:
         first, *rest = row.values()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
 
 from lagbench import registry
-from lagbench.errors import LagbenchError, nearest
+from lagbench.errors import LagbenchError, unknown
 
 _COMMANDS = {
     "run": ("lagbench.cli.run:command", "Run one algorithm under one lag, to a finished record."),
@@ -16,6 +20,8 @@ _COMMANDS = {
     "show": ("lagbench.cli.show:command", "Show a run, a task or an algorithm."),
     "list": ("lagbench.cli.list:command", "List tasks, algorithms or suites."),
     "check": ("lagbench.cli.check:command", "Check an algorithm against the harness's contract, in seconds."),
+    "export": ("lagbench.cli.export:command", "Write a run as Parquet, or as a Minari dataset."),
+    "video": ("lagbench.cli.video:command", "Film a recorded evaluation episode."),
 }
 
 
@@ -34,10 +40,8 @@ class _Group(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         known = self.list_commands(ctx)
-        if args and not args[0].startswith("-") and args[0] not in known:
-            close = nearest(args[0], known)
-            hint = f" Did you mean {close!r}?" if close else ""
-            raise click.UsageError(f"no command {args[0]!r}.{hint} Commands: {', '.join(known)}.", ctx)
+        if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
+            raise unknown("command", args[0], known)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -47,36 +51,58 @@ class _Group(click.Group):
             formatter.write_dl(rows)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lagbench")
-def cli() -> None:
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lagbench", message="lagbench %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Policy lag as a controlled variable: run, record and compare RL algorithms on stale data.
 
     \b
     lagbench run --algo vaco --lag 8
     lagbench run --task HalfCheetah-v5 --algo ppo --lag 16 --budget 300k --seed 3
     lagbench check mine.py:Mine && lagbench run --algo mine.py:Mine --lag 8
-    """
+
+    \b
+    Exit codes: 0 done, 1 failed or not valid, 2 wrong usage, 3 the run diverged,
+    130 and 143 interrupted.
+    """  # noqa: D301 - click takes the character itself
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:
-    """The entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 diverged, 130 or 143 interrupted."""
+    """The entry point."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="lagbench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except LagbenchError as error:
-        _say(str(error))
-        sys.exit(error.exit_code)
+        _fail("; ".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "lagbench"
+        message = " ".join(error.format_message().split())
+        _fail(f"{message}{'' if message.endswith('.') else '.'} See: {command} --help", 2)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        sys.exit(130)
+        _fail("interrupted", 130)
     except BrokenPipeError:
-        sys.stderr.close()
+        # Nobody reads stdout any more; when it is flushed at the end, Python must not complain of that again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        traceback.print_exception(error.with_traceback(_from_the_run(error.__traceback__)))
         sys.exit(1)
 
 
-def _say(sentence: str) -> None:
-    click.echo(f"Error: {sentence}", err=True)
+def _fail(sentence: str, code: int) -> None:
+    click.echo(sentence if code >= 128 else f"Error: {sentence}", err=True)
+    sys.exit(code)
+
+
+def _from_the_run(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without its beginning in click and the command line, which helps nobody."""
+    beginning = (Path(__file__).parent, Path(click.__file__).parent)
+    found = trace
+    while found and any(Path(found.tb_frame.f_code.co_filename).is_relative_to(d) for d in beginning):
+        found = found.tb_next
+    return found or trace

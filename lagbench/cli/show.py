@@ -5,52 +5,94 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lagbench import registry
-from lagbench.cli.options import json_option
-from lagbench.errors import UsageError, unknown
+from lagbench.cli.follow import starting
+from lagbench.cli.options import Name, json_option
+from lagbench.errors import UsageError, nearest, unknown
+
+if TYPE_CHECKING:
+    from lagbench.records.reader import Run
+
+
+def _names() -> list[str]:
+    return [*registry.algorithms(), *registry.task_ids()]
 
 
 @click.command()
-@click.argument("what", metavar="RUN-OR-NAME")
+@click.argument("what", metavar="RUN-OR-NAME", type=Name("name", _names))
 @json_option
 def command(what: str, as_json: bool) -> None:
     """Show a run (its directory), a task or an algorithm (by name, or path/to/file.py:Class)."""
-    facts = _facts(what)
+    with starting(quiet=False):
+        facts, lines = _look(what)
     if as_json:
         click.echo(json.dumps(facts, indent=2, default=str))
     else:
-        for line in _lines(facts):
-            click.echo(line)
+        click.echo("\n".join(lines))
 
 
-def _facts(what: str) -> dict[str, Any]:
+def _look(what: str) -> tuple[dict[str, Any], list[str]]:
+    """What is known of it, as data and as lines of text."""
     if what.removeprefix("lagbench/") in registry.task_ids():
-        return _task(what)
-    if what in registry.algorithms() or ".py:" in what:
-        return _algorithm(what)
-    if not Path(what).exists():
-        known = [*registry.task_ids(), *registry.algorithms()]
-        raise unknown("run, task or algorithm", what, known)
-    return _run(Path(what))
+        facts = _task(what)
+    elif what in registry.algorithms() or (".py" in what and not Path(what).is_dir()):
+        facts = _algorithm(what)
+    else:
+        from lagbench.cli.find import run_directory
+        from lagbench.records.reader import open_run
+
+        try:
+            path = run_directory(what)
+        except UsageError as error:
+            if nearest(what, _names()):
+                raise unknown("task or algorithm", what, _names()) from None
+            raise UsageError(f"{what!r} is no task and no algorithm, and {error}") from None
+        run = open_run(path)
+        return _run(run), _run_lines(run)
+    return facts, _lines(facts)
 
 
-def _run(path: Path) -> dict[str, Any]:
-    from lagbench.records.reader import open_run
-
-    run = open_run(path)
-    curve = [{"fraction": f, "return": round(m, 2), run.spec.domain.budget_unit: used} for f, m, used in run.curve()]
+def _run(run: Run) -> dict[str, Any]:
     return {
-        "run": str(path),
+        "run": str(run.path),
         "status": run.status,
         "spec": run.spec.to_json(),
         "summary": run.summary,
-        "curve": curve,
+        "curve": [{"fraction": f, "return": m, "budget_used": used} for f, m, used in run.curve()],
         "content_hash": (run.result or {}).get("content_hash"),
     }
+
+
+def _run_lines(run: Run) -> list[str]:
+    from lagbench.runner import resume_command
+    from lagbench.sinks import words
+
+    rows = {**words.about(run.spec), **words.outcome(run)}
+    if run.result is None:
+        rows["status"] += (
+            f", {run.phases.count_rows()} of {run.spec.phases} phases; go on with: {resume_command(run.path)}"
+        )
+    elif "diverged" in run.summary:
+        rows["status"] = words.divergence(run)
+    elif "reason" in run.summary:
+        rows["status"] += f": {run.summary['reason']}"
+    rows["records"] = f"{run.path} ({run.spec.record})"
+    lines = _aligned(rows)
+    # By budget, for a small one lets an evaluation stand for several fractions.
+    if returns := {f"{used:,}": f"{mean:.1f}" for _, mean, used in run.curve()}:
+        lines += ["", *_aligned({run.spec.domain.budget_unit: "return", **returns})]
+    if run.result is not None:
+        lines += ["", *_aligned({"table": "content hash", **run.result["content_hash"]})]
+    return lines
+
+
+def _aligned(rows: dict[str, str]) -> list[str]:
+    width = max(map(len, rows))
+    return [f"{name:<{width}}  {text}" for name, text in rows.items()]
 
 
 def _task(name: str) -> dict[str, Any]:
@@ -81,9 +123,6 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     for name, value in facts.items():
         if isinstance(value, dict) and value:
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            lines += [f"{indent}{name}:"]
-            lines += [f"{indent}  " + "  ".join(f"{k} {v}" for k, v in row.items()) for row in value]
-        elif value not in (None, {}, []):
-            lines.append(f"{indent}{name}: {value}")
+        elif value not in ("", {}, []):
+            lines.append(f"{indent}{name}: {str(value).lower() if value is None or isinstance(value, bool) else value}")
     return lines

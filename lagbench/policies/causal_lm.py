@@ -17,9 +17,10 @@ class CausalLMPolicy(Policy):
     """Completions by a causal language model, sampled from softmax(logits / temperature); no critic, no normalizer.
 
     Args:
-        model: called as ``model(input_ids=…, attention_mask=…, position_ids=…)`` with integers [n, length]; returns logits
-            [n, length, vocabulary] or an object that has them as ``.logits``. It must not look at masked tokens nor at later
-            ones. Put into evaluation mode: dropout would make the learner another policy than the one that sampled.
+        model: called as ``model(input_ids=…, attention_mask=…, position_ids=…)`` with integers [n, length]; returns
+            logits [n, length, vocabulary] or an object that has them as ``.logits``. It must not look at masked tokens
+            nor at later ones. Put into evaluation mode: dropout would make the learner another policy than the one that
+            sampled.
         temperature: of sampling and learning alike; above 0.
     """
 
@@ -51,7 +52,7 @@ class CausalLMPolicy(Policy):
         return Evaluation(chosen.masked_fill(~batch.valid, 0.0), entropy.masked_fill(~batch.valid, 0.0), None, None)
 
     def logits(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """The model's logits [n, length, vocabulary] for tokens [n, length], of which those count where ``mask`` is true."""
+        """The model's logits [n, length, vocabulary] for tokens [n, length]; those count where ``mask`` is true."""
         attention = mask.long()
         positions = (attention.cumsum(1) - 1).clamp(min=0)
         output = self.model(input_ids=tokens, attention_mask=attention, position_ids=positions)

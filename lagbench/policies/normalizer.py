@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 EPSILON = 1e-8
@@ -39,7 +43,7 @@ class RunningMoments(nn.Module):
     @property
     def inverse_std(self) -> Tensor:
         """1 / sqrt(variance + 1e-8), float64."""
-        return torch.rsqrt(self.variance + EPSILON)
+        return inverse_std(self.variance)
 
 
 class Normalizer(RunningMoments):
@@ -50,6 +54,26 @@ class Normalizer(RunningMoments):
         return normalize(observation, self.mean, self.inverse_std)
 
 
+def inverse_std(variance: Tensor) -> Tensor:
+    """1 / sqrt(variance + 1e-8)."""
+    return torch.rsqrt(variance + EPSILON)
+
+
 def normalize(observation: Tensor, mean: Tensor, inverse_std: Tensor) -> Tensor:
     """The one formula by which learner and actors normalize; the last two broadcast over ``observation``."""
     return ((observation - mean) * inverse_std).clamp_(-CLIP, CLIP).float()
+
+
+def normalize_into(
+    out: NDArray[np.float32],
+    observation: NDArray[Any],
+    mean: NDArray[np.float64],
+    inverse_std: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+) -> None:
+    """``normalize`` for those who act, on NumPy's arrays of one shape: the same bits, and nothing is allocated."""
+    np.subtract(observation, mean, out=scratch)
+    np.multiply(scratch, inverse_std, out=scratch)
+    np.maximum(scratch, -CLIP, out=scratch)
+    np.minimum(scratch, CLIP, out=scratch)
+    out[...] = scratch

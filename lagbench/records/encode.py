@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,8 @@ def _episodes(episodes: Sequence[Episode], schema: Any) -> Any:
     if not episodes:
         return None
     attribute = {"return": "episode_return"}
-    return _batch(
-        [pa.array([getattr(e, attribute.get(f.name, f.name)) for e in episodes], f.type) for f in schema], schema
-    )
+    columns = zip(*map(attrgetter(*[attribute.get(name, name) for name in schema.names]), episodes), strict=True)
+    return _batch([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
 
 
 def _evaluations(evaluations: Sequence[EvaluationRecord], schema: Any, observations: bool) -> Any:
@@ -107,7 +107,8 @@ def _phase(record: PhaseRecord, schema: Any) -> Any:
         raise ValueError(f"diagnostics {sorted(unknown)} have no column")
     # Null: not measured, as where the phase's updates diverged.
     row = {**dict.fromkeys(schema.names), **record.diagnostics, **plain}
-    return _batch([pa.array([row[f.name]], f.type) for f in schema], schema)
+    batch = pa.RecordBatch.from_struct_array(pa.array([row], pa.struct(list(schema))))
+    return batch.replace_schema_metadata(schema.metadata)
 
 
 def _batch(arrays: list[Any], schema: Any) -> Any:

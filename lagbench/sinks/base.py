@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
 from lagbench.records.reader import Run
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
 
-class Sink(Protocol):
-    """Follows a run; sees each phase after its records are committed."""
+class Sink:
+    """Follows a run; sees each phase after its records are committed. A subclass overrides what it needs."""
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
         """Before the first phase, or the first after a resume."""
@@ -21,11 +21,14 @@ class Sink(Protocol):
     def write(self, result: PhaseResult) -> None:
         """After each phase."""
 
+    def stopping(self) -> None:
+        """A signal asks the run to end after the phase under way. Called at any moment: only to take note of it."""
+
     def finish(self, run: Run) -> None:
-        """After the last one."""
+        """After the last phase, once the record is finished; ``close`` was called before."""
 
     def close(self) -> None:
-        """At the end, however it came."""
+        """At the end of the phases, however it came."""
 
 
 class Sinks:
@@ -42,6 +45,10 @@ class Sinks:
         """See ``Sink.write``."""
         self._each(lambda s: s.write(result))
 
+    def stopping(self) -> None:
+        """See ``Sink.stopping``."""
+        self._each(lambda s: s.stopping())
+
     def finish(self, run: Run) -> None:
         """See ``Sink.finish``."""
         self._each(lambda s: s.finish(run))
@@ -56,5 +63,9 @@ class Sinks:
                 call(sink)
             except Exception as error:
                 self._sinks.remove(sink)
-                name = type(sink).__name__
-                print(f"warning: {name} failed and was dropped: {type(error).__name__}: {error}", file=sys.stderr)
+                # What it holds open, if it still can; and nobody may be reading stderr any more.
+                with contextlib.suppress(Exception):
+                    sink.close()
+                with contextlib.suppress(OSError, ValueError):
+                    name = type(sink).__name__
+                    print(f"warning: {name} failed and was dropped: {type(error).__name__}: {error}", file=sys.stderr)

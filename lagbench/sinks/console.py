@@ -3,144 +3,132 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console as RichConsole
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from lagbench.records.reader import Run
+from lagbench.sinks import words
+from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
 _PLAIN_EVERY_S = 10.0
-# What of an algorithm's own metrics stands in the display, where it logs it.
-_DROPPED = ("filtered_fraction", "clipped_fraction", "truncated_fraction", "outside_fraction")
+_PACE_PHASES = 50
+_BAR_WIDTH = 60
 
 
-class Console:
+class Console(Sink):
     """Shows hyperparameters first, then progress, then a summary, all on stderr."""
 
     def __init__(self) -> None:
-        self._console = RichConsole(stderr=True, highlight=False)
+        self._console = _Terminal(stderr=True, highlight=False)
         self._live: Live | None = None
         self._last_line = 0.0
-        self._evaluation = ""
+        self._done = 0
+        self._used = ""
+        self._pace = ""
+        self._evaluation: dict[str, str] = {}
+        self._measured: dict[str, str] = {}
+        self._stopping = False
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
         """See ``Sink.start``."""
-        self._spec, self._path = spec, path
-        self._began, self._done_before = time.monotonic(), phases_done
-        self._console.print(_heading(spec, path, phases_done))
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._spec, self._path, self._done = spec, path, phases_done
+        self._began = time.monotonic()
+        self._ends: deque[tuple[float, int]] = deque(maxlen=_PACE_PHASES)
+        rows = {**words.about(spec), "records": f"{path} ({spec.record})"}
+        if phases_done:
+            rows["resumed"] = f"after phase {phases_done} of {spec.phases}"
+        self._print(rows)
+        # Where nothing can be drawn over, a line now and then.
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
             self._live.start()
 
     def write(self, result: PhaseResult) -> None:
         """See ``Sink.write``."""
-        for e in result.record.evaluations:
-            if e.mode == "mode":
-                self._evaluation = f"{e.mean_return:.1f} at {e.fractions[-1]:.0%}"
-        facts = self._facts(result)
-        if self._live is not None:
-            self._live.update(_panel(facts, result.record.phase + 1, self._spec.phases))
-            return
-        now = time.monotonic()
-        if result.record.evaluations or result.last or now - self._last_line >= _PLAIN_EVERY_S:
-            self._last_line = now
-            self._console.print(" · ".join(f"{k} {v}" for k, v in facts.items()), soft_wrap=True)
-
-    def _facts(self, result: PhaseResult) -> dict[str, str]:
         record, spec = result.record, self._spec
-        done = record.phase + 1
-        elapsed = time.monotonic() - self._began
-        here = done - self._done_before
-        rate = here * spec.protocol.samples / elapsed
-        left = elapsed / here * (spec.phases - done)
-        facts = {
-            spec.domain.budget_unit: f"{record.budget_used:,}/{spec.phases * spec.protocol.samples:,}",
-            "speed": f"{rate:,.0f}/s",
-            "evaluation": self._evaluation or "–",
-            "backward lag": f"{record.diagnostics['backward_lag_mean']:.1f}",
-            "TV": f"{record.diagnostics['tv']:.3f}",
-        }
-        for name in _DROPPED:
-            if name in record.metrics:
-                facts[name.replace("_fraction", "")] = f"{record.metrics[name]:.1%}"
-        return {**facts, "left": _duration(left)}
+        self._done = record.phase + 1
+        for e in record.evaluations:
+            if e.mode == "mode":
+                self._evaluation = {"evaluation": f"{e.mean_return:.1f} at {e.fractions[-1]:.0%}"}
+        self._measured = words.measured(result)
+        total = spec.phases * spec.protocol.samples
+        self._used = f"{record.budget_used:,} of {total:,} {spec.domain.budget_unit}"
+        self._pace = self._measure_pace()
+        if self._live is None:
+            now = time.monotonic()
+            if record.evaluations or result.last or now - self._last_line >= _PLAIN_EVERY_S:
+                self._last_line = now
+                self._console.print(f"{self._budget_line()} · {self._lag_line()}", soft_wrap=True)
 
-    def finish(self, run: Run) -> None:
-        """See ``Sink.finish``."""
-        self._stop_live()
-        self._console.print(_summary(run, time.monotonic() - self._began))
+    def stopping(self) -> None:
+        """See ``Sink.stopping``."""
+        self._stopping = True
 
     def close(self) -> None:
         """See ``Sink.close``."""
-        self._stop_live()
-
-    def _stop_live(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
 
+    def finish(self, run: Run) -> None:
+        """See ``Sink.finish``."""
+        took = words.duration(time.monotonic() - self._began)
+        self._print({**words.outcome(run), "time": took, "records": str(run.path)})
 
-def _heading(spec: RunSpec, path: Path, phases_done: int) -> RenderableType:
-    p = spec.protocol
-    epochs = "one pass" if p.forward == "split" else f"{p.updates // p.epoch_updates} epochs of {p.epoch_updates}"
-    rows = {
-        "task": f"{spec.task}{_options(spec.task_options)}",
-        "lag": f"{p.lag} ({p.lag_mode})" if p.lag else "0 (synchronous)",
-        "updates": f"{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
-        "phases": f"{spec.phases} of {p.actors} actors × {p.phase_steps} steps = {p.samples:,} {spec.domain.budget_unit}",
-        "seed": str(spec.seed),
-        "config": " ".join(f"{k}={v}" for k, v in spec.config.items()),
-        "records": f"{path} ({spec.record})",
-    }
-    if phases_done:
-        rows["resumed"] = f"after phase {phases_done} of {spec.phases}"
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    table.add_row("algorithm", spec.algorithm.name)
-    for name, text in rows.items():
-        table.add_row(name, Text(text))
-    return table
+    def _measure_pace(self) -> str:
+        """Steps a second and the time left, by the last phases: set-up and a slow start count for little."""
+        self._ends.append((time.monotonic(), self._done))
+        since, done = self._ends[0] if len(self._ends) > 1 else (self._began, self._done - 1)
+        phases_per_s = (self._done - done) / (self._ends[-1][0] - since)
+        left = (self._spec.phases - self._done) / phases_per_s
+        return f"{phases_per_s * self._spec.protocol.samples:,.0f}/s · {words.duration(left)} left"
 
+    def _budget_line(self) -> str:
+        return f"{self._used} · {self._pace}"
 
-def _options(options: Mapping[str, object]) -> str:
-    return "".join(f" {k}={v}" for k, v in options.items())
+    def _lag_line(self) -> str:
+        return " · ".join(f"{k} {v}" for k, v in {**self._evaluation, **self._measured}.items())
 
+    def _panel(self) -> RenderableType:
+        width = min(_BAR_WIDTH, self._console.width)
+        bar = ProgressBar(total=self._spec.phases, completed=self._done, width=width)
+        if self._used:
+            lines = [self._budget_line(), self._lag_line()]
+        else:
+            waited = words.duration(time.monotonic() - self._began)
+            lines = [f"setting up, evaluating and collecting for the first time · {waited}"]
+        if self._stopping:
+            lines.append("stopping at the end of this phase; Ctrl-C again to stop at once")
+        panel = Table.grid()
+        for row in (bar, *map(Text, lines)):
+            panel.add_row(row)
+        return panel
 
-def _panel(facts: Mapping[str, str], done: int, total: int) -> RenderableType:
-    bar = ProgressBar(total=total, completed=done, width=60)
-    line = Text(" · ".join(f"{k} {v}" for k, v in facts.items()))
-    return Group(bar, line)
-
-
-def _summary(run: Run, seconds: float) -> RenderableType:
-    summary = run.summary
-    rows = {"status": run.status}
-    if "diverged" in summary:
-        at = summary["diverged"]
-        rows["status"] += f" in phase {at['phase']}, update {at['update']}: {at['what']} is not finite"
-    for name, label in (("mode", "final evaluation"), ("stochastic", "… with sampled actions")):
-        if final := summary.get("final", {}).get(name):
-            rows[label] = f"{final['mean']:.1f} ± {final['std']:.1f} over {final['episodes']} episodes"
-    rows["time"] = _duration(seconds)
-    rows["records"] = str(run.path)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for label, text in rows.items():
-        table.add_row(label, Text(text))
-    return table
+    def _print(self, rows: Mapping[str, str]) -> None:
+        if not self._console.is_terminal:
+            width = max(map(len, rows))
+            for name, text in rows.items():
+                self._console.print(f"{name:<{width}}  {text}", soft_wrap=True, markup=False)
+            return
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, text in rows.items():
+            table.add_row(name, Text(text))
+        self._console.print(table)
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+class _Terminal(RichConsole):
+    def on_broken_pipe(self) -> None:
+        """Raise, so that the sink is dropped; rich would end the process, and the run with it."""
+        raise BrokenPipeError("nobody reads it any more")

@@ -7,21 +7,21 @@ import math
 from pathlib import Path
 from typing import TextIO
 
-from lagbench.records.reader import Run
+from lagbench.sinks.base import Sink
 from lagbench.sinks.scalars import scalars
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
 
-class JsonLines:
+class JsonLines(Sink):
     """Appends to ``log.jsonl``; a number that is not finite is written as null."""
 
     def __init__(self) -> None:
         self._file: TextIO | None = None
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
-        """See ``Sink.start``."""
-        self._file = (path / "log.jsonl").open("a")
+        """See ``Sink.start``. After a resume it goes on; no line is of a phase that will be made again."""
+        self._file = (path / "log.jsonl").open("a", encoding="utf-8")
 
     def write(self, result: PhaseResult) -> None:
         """See ``Sink.write``."""
@@ -30,9 +30,6 @@ class JsonLines:
         row = {k: (v if math.isfinite(v) else None) for k, v in scalars(result).items()}
         self._file.write(json.dumps({"phase": record.phase, "budget_used": record.budget_used, **row}) + "\n")
         self._file.flush()
-
-    def finish(self, run: Run) -> None:
-        """See ``Sink.finish``."""
 
     def close(self) -> None:
         """See ``Sink.close``."""

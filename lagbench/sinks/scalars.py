@@ -6,7 +6,7 @@ from lagbench.training import PhaseResult
 
 
 def scalars(result: PhaseResult) -> dict[str, float]:
-    """Everything measured in a phase as one flat mapping: ``diagnostics/…``, ``metrics/…``, ``evaluation/…``, ``seconds/…``."""
+    """Everything measured in a phase as one flat mapping, by names such as ``diagnostics/tv`` and ``metrics/loss``."""
     record = result.record
     row = {f"diagnostics/{k}": v for k, v in record.diagnostics.items()}
     row |= {f"metrics/{k}": v for k, v in record.metrics.items()}

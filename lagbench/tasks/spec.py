@@ -45,8 +45,9 @@ def load_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpe
 def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` in the types of ``defaults``, name by name, as a new dict.
 
-    A whole number stands for a float, and text is read, as the command line gives it; no other type stands for another. Raises UsageError for a name that is not in
-    ``defaults``, with the nearest one that is, and for a value of the wrong type.
+    A whole number stands for a float, and text is read, as the command line gives it; no other type stands for another.
+    Raises UsageError for a name that is not in ``defaults``, with the nearest one that is, and for a value of the wrong
+    type.
     """
     checked = {}
     for name, value in options.items():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lagbench.actors.base import Collection
+from lagbench.actors.base import Collection, Episode
 from lagbench.actors.control import ControlActors
 from lagbench.policies.base import Version
 from lagbench.seeding import Stream, environment_seeds, generator, torch_generator
@@ -114,7 +114,7 @@ def test_every_row_is_what_a_bare_pool_answers_to_the_recorded_actions(collected
 
 def test_episodes_are_the_rows_that_make_them_up(collected: Collected) -> None:
     rows: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    found = []
+    found: list[Episode] = []
     for collection in collected.phases:
         columns = collection.transitions.columns
         names = ("step", "reward", "terminated", "truncated", "actor", "phase")
@@ -248,7 +248,7 @@ def same(a: Collection, b: Collection) -> None:
 
 @pytest.mark.parametrize("steps", [16, 7, 1])
 def test_fresh_actors_go_on_from_a_saved_state_bit_for_bit(steps: int) -> None:
-    phases = 60 // steps
+    phases = 80 // steps
     run = spec(phase_steps=steps, minibatch=N * steps, budget=N * steps * phases)
     straight = ControlActors(run, threads=1)
     straight.make_policy()

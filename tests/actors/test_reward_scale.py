@@ -15,7 +15,7 @@ Phase = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 def phases(lengths: list[int], seed: int = 0) -> list[Phase]:
-    """Consecutive phases of reward, done and valid: a done is followed by one row that is not valid, over phases too."""
+    """Consecutive phases of reward, done and valid: the row after a done is not valid, over phases too."""
     rng = np.random.default_rng(seed)
     ended = np.zeros(N, bool)
     made = []

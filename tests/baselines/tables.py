@@ -48,9 +48,14 @@ def numbers(*x: float) -> Tensor:
 
 
 def batch(
-    log_beta: Tensor, advantage: Tensor, log_proximal: Tensor | None = None, *, valid: Tensor | None = None, **fields: Any
+    log_beta: Tensor,
+    advantage: Tensor,
+    log_proximal: Tensor | None = None,
+    *,
+    valid: Tensor | None = None,
+    **fields: Any,
 ) -> Rollout:
-    """A minibatch of steps [B] or, where the tensors are [T, n], of sequences; the proximal policy is β unless given."""
+    """A minibatch of steps [B] or, for tensors [T, n], of sequences; the proximal policy is β unless given."""
     shape = log_beta.shape
     steps = log_beta.ndim == 1
     no = torch.zeros(shape, dtype=torch.bool)

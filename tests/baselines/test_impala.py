@@ -20,7 +20,7 @@ from lagbench.baselines.impala import IMPALA
 from tests.baselines.tables import CriticTable, Table, batch, loss_and_gradient, make, numbers
 
 BETA = numbers(-1.0, -2.0).unsqueeze(1)
-RATIO = numbers(2.0, 0.5).unsqueeze(1)
+LOG_RATIO = numbers(2.0, 0.5).log().unsqueeze(1)
 VALUE, NEXT_VALUE = numbers(1.0, 2.0).unsqueeze(1), numbers(2.0, 4.0).unsqueeze(1)
 TARGET = [9 / 4, 3.0]
 
@@ -32,8 +32,8 @@ def data(**fields: Any) -> Rollout:
     return batch(BETA, stale, reward=reward, value=stale, next_value=stale, value_target=stale, **fields)
 
 
-def impala(log_prob: Tensor = BETA + RATIO.log(), **config: Any) -> IMPALA:
-    policy = CriticTable(log_prob, VALUE, NEXT_VALUE)
+def impala(log_ratio: Tensor = LOG_RATIO, **config: Any) -> IMPALA:
+    policy = CriticTable(BETA + log_ratio, VALUE, NEXT_VALUE)
     return make(IMPALA, policy, **{"gamma": 0.5, "lam": 0.5, "standardize": "none", **config})
 
 
@@ -41,7 +41,7 @@ def test_loss_by_hand() -> None:
     """−(min(1, 2)·5/4·log π_0 + 1/2·2·log π_1)/2 + 1/2·((1 − 9/4)² + (2 − 3)²)/2."""
     algorithm = impala()
     loss, slope, metrics = loss_and_gradient(algorithm, data())
-    log_pi = (BETA + RATIO.log()).flatten().tolist()
+    log_pi = (BETA + LOG_RATIO).flatten().tolist()
     critic = 0.5 * ((1 - TARGET[0]) ** 2 + (2 - TARGET[1]) ** 2) / 2
     assert loss == pytest.approx(-(5 / 4 * log_pi[0] + log_pi[1]) / 2 + critic, rel=1e-12)
     # Nothing flows through the weight: the gradient in log π is −weight·A/2.
@@ -63,12 +63,13 @@ def test_the_critic_is_fitted_to_v_trace_alone() -> None:
 def test_bounds_of_the_weights() -> None:
     """rho_bar 1/4 binds at both rows, c_bar does not reach back from the last row beyond c_0 = min(c_bar, 2)/2.
 
-    δ_1 = 1/4·2 = 1/2, δ_0 = 1/4·1, e_0 = 1/4 + 1/2·(1/2·2)·1/2 = 1/2 with c_bar = 2; A_1 = 2, A_0 = 1 + 1/2·1/2·1/2 = 9/8.
+    δ_1 = 1/4·2 = 1/2, δ_0 = 1/4·1, e_0 = 1/4 + 1/2·(1/2·2)·1/2 = 1/2 with c_bar = 2; A_1 = 2, A_0 = 1 + 1/2·1/2·1/2 =
+    9/8.
     """
     algorithm = impala(rho_bar=0.25, c_bar=2.0)
     policy = algorithm.policy
     assert isinstance(policy, CriticTable)
-    loss, slope, metrics = loss_and_gradient(algorithm, data())
+    _, slope, metrics = loss_and_gradient(algorithm, data())
     assert slope.flatten().tolist() == pytest.approx([-9 / 8 / 4 / 2, -2 / 4 / 2], rel=1e-12)
     assert metrics == {"truncated_fraction": 1.0}
     (value,) = torch.autograd.grad(algorithm.loss(data())[0], [policy.value])
@@ -77,7 +78,7 @@ def test_bounds_of_the_weights() -> None:
 
 def test_weights_and_targets_are_those_of_the_policy_as_it_is() -> None:
     """With ratios of 1 at the next update the advantages are GAE's and the weights 1."""
-    algorithm = impala(log_prob=BETA)
+    algorithm = impala(torch.zeros_like(BETA))
     _, slope, _ = loss_and_gradient(algorithm, data())
     # δ = 1, 2; A_0 = 1 + 1/4·2.
     assert slope.flatten().tolist() == pytest.approx([-1.5 / 2, -2 / 2], rel=1e-12)

@@ -19,9 +19,7 @@ BASELINES = sorted(registry.algorithms())
 def learner_of(name: str, world: World) -> Learner:
     cls = registry.load_algorithm(name)[0]
     config = make_config(cls.Config, cls.presets.get(world.domain.name, {}), {})
-    return Learner(
-        cls, vars(config), world.policy(), world.protocol(4), 0, exact_log_prob=world.domain.exact_log_prob
-    )
+    return Learner(cls, vars(config), world.policy(), world.protocol(4), 0, exact_log_prob=world.domain.exact_log_prob)
 
 
 def first_losses(name: str, world: World, rollout: Rollout) -> list[tuple[Tensor, Tensor]]:

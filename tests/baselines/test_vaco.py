@@ -64,7 +64,8 @@ def test_exactly_at_the_threshold_everything_is_kept() -> None:
     at = loss_and_gradient(vaco(BETA + RATIO.log(), delta=measured), data)[2]
     above = loss_and_gradient(vaco(BETA + RATIO.log(), delta=math.nextafter(measured, 0.0)), data)[2]
     assert (at["filtered_fraction"], at["filter_active"]) == (0.0, 0.0)
-    assert (above["filtered_fraction"], above["filter_active"]) == (pytest.approx(2 / 9), 1.0)
+    assert above["filtered_fraction"] == pytest.approx(2 / 9)
+    assert above["filter_active"] == 1.0
 
 
 def test_delta_bounds_twice_the_total_variation() -> None:
@@ -99,7 +100,7 @@ def test_filter_from_the_proximal_policy() -> None:
     for w, side in [(4.0, -1.0), (0.25, 1.0)]:
         log_w = torch.full_like(BETA, math.log(w))
         algorithm = vaco(BETA + RATIO.log(), reference="proximal")
-        loss, slope, metrics = loss_and_gradient(algorithm, batch(BETA, ADVANTAGE, BETA + log_w))
+        _, slope, metrics = loss_and_gradient(algorithm, batch(BETA, ADVANTAGE, BETA + log_w))
         kept = side * ADVANTAGE <= 0
         assert torch.allclose(slope, torch.where(kept, -RATIO * ADVANTAGE / 9, 0.0), rtol=1e-12)
         assert metrics["minibatch_divergence"] == pytest.approx((RATIO - w).abs().mean().item(), rel=1e-12)

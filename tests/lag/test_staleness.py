@@ -16,7 +16,11 @@ def protocol(lag: int, lag_mode: Any = "uniform", actors: int = 64) -> Protocol:
 
 
 @given(
-    st.integers(0, 70), st.integers(0, 200), st.integers(1, 70), st.integers(0, 2**64), st.sampled_from(["uniform", "fixed"])
+    st.integers(0, 70),
+    st.integers(0, 200),
+    st.integers(1, 70),
+    st.integers(0, 2**64),
+    st.sampled_from(["uniform", "fixed"]),
 )
 def test_only_versions_that_are_there_and_not_too_old(lag: int, phase: int, actors: int, seed: int, mode: str) -> None:
     versions = draw(protocol(lag, mode, actors), seed, phase)

@@ -1,4 +1,4 @@
-"""The policy of control: its numbers against NumPy and SciPy-free formulas, and N of it acting together."""
+"""The policy of control: its numbers against the formulas in NumPy, and N of it acting together."""
 
 import math
 from collections.abc import Mapping
@@ -44,15 +44,17 @@ def rollout(t: int, n: int, seed: int = 0) -> Rollout:
 
 def network(x: NDArray[np.float64], state: Mapping[str, Tensor], name: str) -> NDArray[np.float64]:
     """The tanh network in float64."""
-    for i in (0, 2, 4):
-        x = x @ state[f"{name}.{i}.weight"].double().numpy().T + state[f"{name}.{i}.bias"].double().numpy()
-        x = np.tanh(x) if i < 4 else x
-    return x
+    layers = [[state[f"{name}.{i}.{k}"].double().numpy() for k in ("weight", "bias")] for i in (0, 2, 4)]
+    for weight, bias in layers[:2]:
+        x = np.tanh(x @ weight.T + bias)
+    out: NDArray[np.float64] = x @ layers[2][0].T + layers[2][1]
+    return out
 
 
 def normalized(x: NDArray[np.float64], made: GaussianPolicy) -> NDArray[np.float64]:
     mean, variance = made.normalizer.mean.numpy(), made.normalizer.variance.numpy()
-    return np.clip((x - mean) / np.sqrt(variance + 1e-8), -10, 10)
+    clipped: NDArray[np.float64] = np.clip((x - mean) / np.sqrt(variance + 1e-8), -10, 10)
+    return clipped
 
 
 def test_log_prob_by_hand() -> None:
@@ -108,7 +110,7 @@ def test_gradients_reach_every_weight_and_no_moment() -> None:
     made = policy()
     new = made.evaluate(rollout(6, 4))
     assert new.value is not None
-    (new.log_prob.sum() + new.entropy.sum() + new.value.sum()).backward()  # type: ignore[no-untyped-call]
+    (new.log_prob.sum() + new.entropy.sum() + new.value.sum()).backward()
     for name, p in made.named_parameters():
         assert p.grad is not None, name
         assert (p.grad != 0).any(), name

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from lagbench.policies.normalizer import CLIP, Normalizer, RunningMoments, normalize
 
 
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.floats(-1e6, 1e6), st.floats(1e-3, 1e3), st.integers(0, 99))
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=8), st.floats(-1e6, 1e6), st.floats(1e-3, 1e3), st.integers(0, 99)
+)
 def test_batches_merge_to_the_moments_of_all_rows(sizes: list[int], centre: float, spread: float, seed: int) -> None:
     rows = centre + spread * np.random.default_rng(seed).standard_normal((sum(sizes), 3))
     moments = RunningMoments(3)

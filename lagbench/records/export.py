@@ -1,0 +1,100 @@
+"""A run in other people's formats: Parquet, one file a table, or a Minari dataset of its training episodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lagbench import registry
+from lagbench.errors import RecordError, UsageError, unknown
+from lagbench.records.content_hash import TableHash
+from lagbench.records.files import explained
+from lagbench.records.reader import Run
+
+FORMATS = {"parquet": "lagbench.records.parquet:write", "minari": "lagbench.records.minari:write"}
+BATCH_ROWS = 1 << 16
+Progress = Callable[[int, int], None]
+"""Told how many rows of how many are done."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written where.
+
+    Attributes:
+        path: the directory of the tables, or of the Minari dataset.
+        rows: rows by table; of a Minari dataset how many ``episodes`` and ``steps``.
+        dataset_id: a Minari dataset's.
+        notes: sentences on what is not in it.
+    """
+
+    path: Path
+    rows: dict[str, int]
+    dataset_id: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total: None) -> Export:
+    """Write a run into ``out`` as ``parquet`` or ``minari``; of a run that is not finished, its committed phases.
+
+    Parquet: ``out`` must be new or empty and gets one ``<table>.parquet`` a table, with the same columns, rows and order.
+    Minari: ``out`` is a root as MINARI_DATASETS_PATH names one, which may hold other datasets, and gets one of the
+    training episodes that ended, in the order of their ends. Either is there at the end, whole, or not at all. In memory
+    are a few batches at a time, and for Minari the episodes under way.
+
+    Raises UsageError for another format, an output that is there already, a missing extra and, for Minari, a task that is
+    not a control task. Raises RecordError where a run without trajectories is to give episodes, where the rows are not
+    those that the run recorded, and where the output cannot be written.
+    """
+    if to not in FORMATS:
+        raise unknown("format", to, FORMATS)
+    written: Export = registry.load(FORMATS[to])(run, out, progress)
+    if run.result is not None:
+        return written
+    unfinished = f"{run.path} is not finished; this is what it had committed"
+    return dataclasses.replace(written, notes=(unfinished, *written.notes))
+
+
+@contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A directory to fill that becomes ``out`` at the end, or vanishes. Raises UsageError where ``out`` is not empty."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already; delete it, or give another directory with --out")
+    with explained(out, "export again"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+            # One inside, for nobody else may read the temporary one.
+            directory = Path(scratch) / out.name
+            directory.mkdir()
+            yield directory
+            directory.replace(out)
+
+
+def checked_batches(run: Run, table: str) -> Iterator[Any]:
+    """The batches of a table in order, few of them in memory at a time.
+
+    Raises RecordError where they cannot be read and, at the end, where they are not what a finished run recorded.
+    """
+    dataset = getattr(run, table)
+    total = TableHash(dataset.schema)
+    try:
+        scanner = dataset.scanner(batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
+        for batch in scanner.to_batches():
+            total.update(batch)
+            yield batch
+    except (pa.ArrowException, OSError) as error:
+        raise RecordError(
+            f"the {table} of {run.path} cannot be read ({error}); restore them from a copy of the run"
+        ) from error
+    if run.result is not None and run.result["content_hash"].get(table) != total.hexdigest():
+        raise RecordError(
+            f"the {table} of {run.path} are not what the run recorded: their content hash differs; restore them from a "
+            "copy of the run"
+        )

@@ -1,0 +1,77 @@
+"""A run in words: names and texts for a terminal, a log or a notebook to lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lagbench.records.reader import Run
+from lagbench.spec import RunSpec
+from lagbench.training import PhaseResult
+
+# What of an algorithm's own metrics stands in the display, where it logs it.
+_DROPPED = ("filtered_fraction", "clipped_fraction", "truncated_fraction", "outside_fraction")
+
+
+def about(spec: RunSpec) -> dict[str, str]:
+    """What is run: everything that was resolved."""
+    p, unit = spec.protocol, spec.domain.budget_unit
+    epochs = "one pass" if p.forward == "split" else f"{p.updates // p.epoch_updates} epochs of {p.epoch_updates}"
+    rows = {
+        "algorithm": spec.algorithm.name,
+        "task": " ".join([spec.task, *_assignments(spec.task_options)]),
+        "lag": f"{p.lag} ({p.lag_mode})" if p.lag else "0 (synchronous)",
+        "updates": f"{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
+        "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} steps",
+        "evaluation": f"{_episodes(spec.evaluation.episodes)} at every 1/{spec.evaluation.intervals} of the budget",
+        "seed": str(spec.seed),
+        "config": " ".join(_assignments(spec.config)),
+    }
+    if spec.device != "cpu":
+        rows["device"] = spec.device
+    return rows
+
+
+def measured(result: PhaseResult) -> dict[str, str]:
+    """What a phase showed of lag and of what it does to the updates."""
+    record = result.record
+    rows = {"backward lag": f"{record.diagnostics['backward_lag_mean']:.1f}", "TV": f"{record.diagnostics['tv']:.3f}"}
+    for name in _DROPPED:
+        if name in record.metrics:
+            rows[name.removesuffix("_fraction")] = f"{record.metrics[name]:.1%}"
+    return rows
+
+
+def outcome(run: Run) -> dict[str, str]:
+    """How a run ended."""
+    rows = {"status": run.status}
+    for name, label in (("mode", "final evaluation"), ("stochastic", "… with sampled actions")):
+        if final := run.summary.get("final", {}).get(name):
+            rows[label] = f"{final['mean']:.1f} ± {final['std']:.1f} over {_episodes(final['episodes'])}"
+    return rows
+
+
+def divergence(run: Run) -> str:
+    """Where a run that diverged did so, and what it logged last, as one sentence."""
+    at = run.summary["diverged"]
+    text = f"diverged in phase {at['phase']}, update {at['update']}: {at['what']} is not finite"
+    if last := at.get("last_logged"):
+        values = ", ".join(f"{name} {value:.4g}" for name, value in last["metrics"].items() if value is not None)
+        text += f"; last logged, in phase {last['phase']}: {values}"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _episodes(n: int) -> str:
+    return "1 episode" if n == 1 else f"{n} episodes"
+
+
+def _assignments(values: Mapping[str, Any]) -> list[str]:
+    """As ``--set`` and ``--task-set`` take them."""
+    return [f"{k}={str(v).lower() if v is None or isinstance(v, bool) else v}" for k, v in values.items()]

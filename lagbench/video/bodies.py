@@ -1,0 +1,79 @@
+"""MuJoCo's bodies as their observations tell them: joint positions and velocities, and where a camera stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+Angles = Callable[[Any, Vector], tuple[Vector, Vector]]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where a camera looks, in metres and degrees: at ``lookat``, moved along with a body that travels."""
+
+    lookat: tuple[float, float, float]
+    distance: float
+    elevation: float
+    azimuth: float = 90.0
+
+
+@dataclass(frozen=True)
+class Body:
+    """A family of tasks.
+
+    Attributes:
+        camera: where to film it from.
+        travels: how many leading joint positions say where on the ground it is. Its observations leave them out.
+        positions: joint positions, those included.
+        state: (model, observation) → joint positions and velocities, for a body whose observations do not begin with
+            them.
+    """
+
+    camera: Camera
+    travels: int = 0
+    positions: int = 0
+    state: Angles | None = None
+
+    def joints(self, model: Any, observation: Vector, place: Vector) -> tuple[Vector, Vector]:
+        """Joint positions and velocities [nq], [nv] of an observation [obs]; ``place`` are the positions it leaves out."""
+        if self.state is not None:
+            return self.state(model, observation)
+        shown = self.positions - len(place)
+        return np.concatenate([place, observation[:shown]]), observation[shown : shown + model.nv]
+
+
+def _double_pendulum(model: Any, o: Vector) -> tuple[Vector, Vector]:
+    return np.array([o[0], *np.arctan2(o[1:3], o[3:5])]), o[5:8]
+
+
+def _reacher(model: Any, o: Vector) -> tuple[Vector, Vector]:
+    return np.array([*np.arctan2(o[2:4], o[:2]), *o[4:6]]), np.array([*o[6:8], 0.0, 0.0])
+
+
+def _pusher(model: Any, o: Vector) -> tuple[Vector, Vector]:
+    # Seven joints of the arm; the object's are y and x, from where the model has it. The goal stays.
+    offset = o[17:20] - model.body("object").pos
+    return np.array([*o[:7], offset[1], offset[0], 0.0, 0.0]), np.array([*o[7:14], 0.0, 0.0, 0.0, 0.0])
+
+
+_FRONT = Camera((0.0, 0.0, 0.0), 4.0, -20.0)
+BODIES = {
+    "Ant": Body(Camera((0.0, 0.0, 0.4), 5.0, -30.0, 120.0), 2, 15),
+    "HalfCheetah": Body(Camera((0.0, 0.0, 0.5), 4.0, -15.0), 1, 9),
+    "Hopper": Body(Camera((0.0, 0.0, 0.9), 3.5, -12.0), 1, 6),
+    "Humanoid": Body(Camera((0.0, 0.0, 1.0), 4.5, -15.0, 120.0), 2, 24),
+    "HumanoidStandup": Body(Camera((0.0, 0.0, 0.6), 4.5, -20.0, 120.0), 2, 24),
+    "InvertedDoublePendulum": Body(Camera((0.0, 0.0, 0.5), 4.0, -10.0), state=_double_pendulum),
+    "InvertedPendulum": Body(Camera((0.0, 0.0, 0.2), 3.0, -10.0), positions=2),
+    "Pusher": Body(Camera((0.3, -0.1, -0.1), 2.4, -40.0, 140.0), state=_pusher),
+    "Reacher": Body(Camera((0.0, 0.0, 0.0), 0.9, -89.0), state=_reacher),
+    "Swimmer": Body(Camera((0.0, 0.0, 0.0), 5.0, -50.0), 2, 5),
+    "Walker2d": Body(Camera((0.0, 0.0, 0.9), 4.0, -12.0), 1, 9),
+}
+"""By the name of a task without its version."""

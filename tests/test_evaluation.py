@@ -1,0 +1,235 @@
+"""Evaluation: from the seeds, one episode an environment, each to its end, at the fractions of the budget."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import envpool
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lagbench import evaluation
+from lagbench.actors.base import PlayedEpisode
+from lagbench.actors.control import ControlActors
+from lagbench.policies.base import Version
+from lagbench.records.rows import EvaluationRecord
+from lagbench.seeding import Stream, generator
+from lagbench.spec import RunSpec, resolve
+from lagbench.training import train
+
+EPISODES = 5
+SMALL: dict[str, Any] = {"actors": 8, "phase_steps": 16, "minibatch": 64, "updates": 8, "eval_episodes": EPISODES}
+
+
+def spec(phases: int, **options: Any) -> RunSpec:
+    return resolve(**{**SMALL, "budget": phases * 128, "seed": 2, **options})
+
+
+@dataclass
+class Evaluated:
+    spec: RunSpec
+    versions: dict[int, Version]
+    records: list[EvaluationRecord]
+    phases: list[int]
+    """The phase whose result held each record."""
+
+
+@pytest.fixture(scope="module", params=["Hopper-v5", "Reacher-v5", "InvertedDoublePendulum-v4"])
+def evaluated(request: pytest.FixtureRequest) -> Evaluated:
+    # Fourteen phases to ten fractions: some phases have none due, and none has two.
+    run = spec(14, task=request.param, lag=2, config={"learning_rate": 3e-3})
+    kept = Evaluated(run, {}, [], [])
+    for k, result in enumerate(train(run, threads=1)):
+        if k == 0:
+            kept.versions[0] = Version(0, result.state()["versions"][0])
+        kept.versions[k + 1] = result.policy.version(k + 1)
+        kept.records += result.record.evaluations
+        kept.phases += [k] * len(result.record.evaluations)
+    return kept
+
+
+def bare(run: RunSpec, seed: int) -> Any:
+    return envpool.make_gymnasium(run.task, num_envs=1, seed=[seed], **run.task_options)
+
+
+def test_evaluations_come_at_the_first_phase_that_reaches_each_fraction(evaluated: Evaluated) -> None:
+    modes = [r for r in evaluated.records if r.mode == "mode"]
+    assert [r.index for r in modes] == list(range(11))
+    assert [f for r in modes for f in r.fractions] == [i / 10 for i in range(11)]
+    assert [r.version for r in modes] == [math.ceil(14 * i / 10) for i in range(11)]
+    for record, phase in zip(evaluated.records, evaluated.phases, strict=True):
+        # Version k is there when k phases are done; version 0's comes with the first.
+        assert phase == max(0, record.version - 1)
+        assert record.budget_used == 128 * record.version
+    # The last is of the policy after the last phase, and beside it the same policy's samples.
+    assert [(r.mode, r.version, r.index, r.fractions) for r in evaluated.records[-2:]] == [
+        ("mode", 14, 10, (1.0,)),
+        ("stochastic", 14, 10, (1.0,)),
+    ]
+    assert [r.mode for r in evaluated.records].count("stochastic") == 1
+
+
+def test_each_environment_plays_the_episode_of_its_seed(evaluated: Evaluated) -> None:
+    drawn = set()
+    for record in evaluated.records:
+        wanted = evaluation.seeds(evaluated.spec, record.index)
+        assert [e.seed for e in record.episodes] == wanted
+        assert len(wanted) == EPISODES
+        if record.mode == "mode":
+            drawn |= set(wanted)
+    assert len(drawn) == 11 * EPISODES  # no evaluation plays an earlier one's episodes
+
+
+def test_a_hand_loop_over_one_environment_earns_the_same(evaluated: Evaluated) -> None:
+    space = bare(evaluated.spec, 0).action_space
+    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    limit = bare(evaluated.spec, 0).spec.config.max_episode_steps
+    for record in (evaluated.records[0], evaluated.records[5], *evaluated.records[-2:]):
+        by_length = sorted(record.episodes, key=lambda e: e.length)
+        for episode in (by_length[0], by_length[-1]):
+            pool = bare(evaluated.spec, episode.seed)
+            observation, total = pool.reset()[0], 0.0
+            for t, action in enumerate(episode.action):
+                assert episode.observation[t].tobytes() == np.asarray(observation[0], np.float64).tobytes()
+                clipped = np.clip(action, low, high).astype(np.float64)
+                observation, reward, terminated, truncated, _ = pool.step(clipped[None])
+                assert reward[0] == episode.reward[t]
+                total += float(reward[0])
+                # It was played to its end, and no further.
+                assert bool(terminated[0] or truncated[0]) == (t == episode.length - 1)
+            assert (episode.terminated, episode.truncated) == (terminated[0], truncated[0])
+            assert episode.terminated != episode.truncated
+            assert episode.length == limit or episode.terminated
+            assert episode.episode_return == total
+
+
+def mean_action(version: Version, observation: NDArray[Any]) -> NDArray[Any]:
+    state = {k: x.double().numpy() for k, x in version.state.items()}
+    x = np.clip((observation - state["normalizer.mean"]) / np.sqrt(state["normalizer.variance"] + 1e-8), -10, 10)
+    for layer in (0, 2):
+        x = np.tanh(x @ state[f"actor.{layer}.weight"].T + state[f"actor.{layer}.bias"])
+    action: NDArray[Any] = x @ state["actor.4.weight"].T + state["actor.4.bias"]
+    return action
+
+
+def test_the_actions_are_the_mean_of_the_version_that_is_evaluated(evaluated: Evaluated) -> None:
+    for record in evaluated.records:
+        version = evaluated.versions[record.version]
+        longest = max(e.length for e in record.episodes)
+        noise = np.zeros((longest, EPISODES, record.episodes[0].action.shape[1]))
+        if record.mode == "stochastic":
+            rng = generator(evaluated.spec.seed, Stream.EVALUATION_ACTION, record.version)
+            noise = rng.standard_normal(noise.shape, dtype=np.float32) * np.exp(version.state["log_std"].numpy())
+        for j, episode in enumerate(record.episodes):
+            expected = mean_action(version, episode.observation) + noise[: episode.length, j]
+            assert episode.action.dtype == np.float32
+            np.testing.assert_allclose(episode.action, expected, atol=2e-5, rtol=1e-5)
+    # Versions differ by more than that: it is this one, and not its neighbour.
+    last = evaluated.records[-2].episodes[0]
+    assert np.abs(mean_action(evaluated.versions[13], last.observation) - last.action).max() > 1e-3
+
+
+def test_long_and_short_episodes_count_alike(evaluated: Evaluated) -> None:
+    for record in evaluated.records:
+        assert len(record.episodes) == EPISODES
+        returns = [float(np.add.accumulate(e.reward, dtype=np.float64)[-1]) for e in record.episodes]
+        assert [e.episode_return for e in record.episodes] == returns
+        assert record.mean_return == np.mean(returns)
+        for e in record.episodes:
+            assert len(e.observation) == len(e.action) == len(e.reward) == e.length
+    lengths = [[e.length for e in r.episodes] for r in evaluated.records]
+    if evaluated.spec.task == "Reacher-v5":
+        assert all(row == [50] * EPISODES for row in lengths)
+    else:
+        assert any(len(set(row)) > 1 for row in lengths)
+    if evaluated.spec.task == "InvertedDoublePendulum-v4":
+        # While the longest was played the shortest ended twice: the first five to finish would have been others.
+        assert any(max(row) > 2 * min(row) for row in lengths)
+
+
+def same(a: list[PlayedEpisode], b: list[PlayedEpisode]) -> bool:
+    return all(
+        x.action.tobytes() == y.action.tobytes() and x.reward.tobytes() == y.reward.tobytes()
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_playing_again_plays_the_same_and_leaves_the_actors_as_they_were() -> None:
+    run = spec(1, task="InvertedPendulum-v5")
+    actors, undisturbed = ControlActors(run, threads=1), ControlActors(run, threads=2)
+    version = actors.make_policy().version(0)
+    undisturbed.make_policy()
+    first = actors.play(version, [1, 2, 3])
+    assert same(first, actors.play(version, [1, 2, 3]))
+    assert same(first, undisturbed.play(version, [1, 2, 3]))
+    sampled = actors.play(version, [1, 2, 3], stochastic=True)
+    assert same(sampled, actors.play(version, [1, 2, 3], stochastic=True))
+    assert not same(first, sampled)
+    assert not same(sampled, actors.play(Version(1, version.state), [1, 2, 3], stochastic=True))
+    a, b = (x.collect([version] * 8, 0).rollout for x in (actors, undisturbed))
+    for name in ("observation", "action", "reward", "behaviour_log_prob"):
+        assert torch.equal(getattr(a, name), getattr(b, name))
+
+
+@pytest.mark.parametrize("phases", [1, 3])
+def test_a_small_budget_lets_one_evaluation_stand_for_several_fractions(phases: int) -> None:
+    run = spec(phases, task="InvertedPendulum-v5", eval_episodes=2)
+    records = [e for r in train(run) for e in r.record.evaluations]
+    assert [r.mode for r in records] == ["mode"] * (phases + 1) + ["stochastic"]
+    assert [r.index for r in records] == [*range(phases + 1), phases]
+    fractions = {
+        1: [(0.0,), tuple(i / 10 for i in range(1, 11))],
+        3: [(0.0,), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), (0.7, 0.8, 0.9, 1.0)],
+    }
+    assert [r.fractions for r in records[:-1]] == fractions[phases]
+    assert records[-1].fractions == fractions[phases][-1]
+
+
+def test_the_seeds_are_fixed_by_suite_seed_evaluation_and_episode() -> None:
+    def seeds(index: int, **options: Any) -> list[int]:
+        return evaluation.seeds(spec(3, **options), index)
+
+    base = seeds(0)
+    assert base == seeds(0, lag=8, algo="vaco", budget=10**6, task="Ant-v5")  # every algorithm and lag: the same starts
+    assert base == seeds(0, eval_episodes=9)[:EPISODES]  # episode j's seed does not depend on how many there are
+    others = [seeds(1), seeds(0, seed=3), seeds(0, suite="mini"), seeds(0, suite="lite")]
+    drawn = [s for row in (base, *others) for s in row]
+    assert len(set(drawn)) == len(drawn)
+    # Written out, for whoever plays them without us.
+    suite = int.from_bytes(hashlib.sha256(b"mini").digest()[:4], "big")
+    words = np.random.SeedSequence(2, spawn_key=(7, suite, 4)).generate_state(EPISODES, np.uint32)
+    assert seeds(4, suite="mini") == (words >> 1).tolist()
+
+
+def run_with(rows: list[tuple[list[float], str, float]], curve: list[tuple[float, float, int]]) -> Any:
+    fractions, mode, value = zip(*rows, strict=True)
+    table = pa.table({"fractions": list(fractions), "mode": list(mode), "return": list(value)})
+    return SimpleNamespace(evaluations=ds.dataset(table), curve=lambda: curve)
+
+
+def test_the_summary_is_of_the_last_evaluation_and_the_whole_curve() -> None:
+    rows = [
+        ([0.0], "mode", 1000.0),  # the best is not the last
+        ([0.5], "mode", 1.0),
+        ([0.75, 1.0], "mode", 2.0),
+        ([0.75, 1.0], "mode", 6.0),
+        ([0.75, 1.0], "stochastic", 3.0),
+    ]
+    found = evaluation.summarize(run_with(rows, [(0.0, 1000.0, 0), (0.5, 1.0, 5), (0.75, 4.0, 10), (1.0, 4.0, 10)]))
+    assert found == {
+        "final": {
+            "mode": {"mean": 4.0, "std": 2.0, "episodes": 2},
+            "stochastic": {"mean": 3.0, "std": 0.0, "episodes": 1},
+        },
+        "area_under_curve": 0.5 * 1001 / 2 + 0.25 * 5 / 2 + 0.25 * 4,
+    }
+
+
+def test_a_run_that_did_not_reach_its_end_has_no_summary() -> None:
+    assert evaluation.summarize(run_with([([0.0], "mode", 1.0), ([0.5], "mode", 2.0)], [])) == {}

@@ -1,0 +1,629 @@
+"""The loop on real simulators: the promise of the records, determinism, exact resume, and what ends a run."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lagbench import registry
+from lagbench.baselines.ppo import PPO
+from lagbench.errors import AlgorithmError, MismatchError, UpdateLimitError
+from lagbench.lag.staleness import draw
+from lagbench.policies import gaussian
+from lagbench.policies.base import Version
+from lagbench.policies.normalizer import normalize
+from lagbench.spec import RunSpec, resolve
+from lagbench.training import PhaseResult, train
+
+MUJOCO = [i for i in registry.task_ids() if registry.task_entry(i).entry == "lagbench.tasks.mujoco:task"]
+ENDING = {"Ant", "Hopper", "Humanoid", "InvertedDoublePendulum", "InvertedPendulum", "Walker2d"}
+LIMIT = 20
+
+
+def spec(phases: int = 4, **options: Any) -> RunSpec:
+    """A run so small that episodes begin and end in most phases; evaluated at its two ends."""
+    sizes: dict[str, Any] = {"actors": 8, "phase_steps": 16, "minibatch": 32, "updates": 8, "eval_episodes": 2}
+    options = {**sizes, "eval_intervals": 1, "task_options": {"max_episode_steps": LIMIT}, **options}
+    if "budget" not in options:
+        options["budget"] = phases * options["actors"] * options["phase_steps"]
+    return resolve(**options)
+
+
+def content(result: PhaseResult) -> dict[str, Any]:
+    """All that a phase's rows and weights hold, as values that are equal only if every bit is."""
+    record = result.record
+    bits: dict[str, Any] = {
+        "phase": (record.phase, record.budget_used, record.updates, record.versions.tolist()),
+        "ends": record.transitions.ends.tolist(),
+        "final_observation": record.transitions.final_observation.tobytes(),
+        "episodes": tuple(record.episodes),
+        "diverged": result.diverged,
+        "last": result.last,
+    }
+    bits |= {f"column {k}": (x.dtype.str, x.shape, x.tobytes()) for k, x in record.transitions.columns.items()}
+    bits |= {f"diagnostic {k}": repr(x) for k, x in record.diagnostics.items()}
+    bits |= {f"metric {k}": repr(x) for k, x in record.metrics.items()}
+    for e in record.evaluations:
+        bits[f"evaluation {e.index} {e.mode}"] = (e.fractions, e.version, e.budget_used)
+        for j, p in enumerate(e.episodes):
+            arrays = (p.action.tobytes(), p.reward.tobytes(), p.observation.tobytes())
+            bits[f"evaluation {e.index} {e.mode} {j}"] = (p.seed, p.terminated, p.truncated, *arrays)
+    bits |= {f"weight {k}": x.numpy().tobytes() for k, x in result.policy.state_dict().items()}
+    return bits
+
+
+def run(a: RunSpec, **arguments: Any) -> list[dict[str, Any]]:
+    return [content(result) for result in train(a, **arguments)]
+
+
+def assert_equal(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> None:
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        assert a.keys() == b.keys()
+        assert [k for k in a if a[k] != b[k]] == []
+
+
+def saved(result: PhaseResult) -> bytes:
+    """The state that resumes after a phase, as a checkpoint holds it."""
+    file = io.BytesIO()
+    torch.save(result.state(), file)
+    return file.getvalue()
+
+
+def loaded(data: bytes) -> Any:
+    return torch.load(io.BytesIO(data), weights_only=True)
+
+
+def log_density(state: Mapping[str, NDArray[Any]], observation: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
+    """Log β(action | observation) in float64 from a version's tensors: the policy written out, nothing of ours used."""
+    x = (observation - state["normalizer.mean"]) / np.sqrt(state["normalizer.variance"] + 1e-8)
+    x = np.clip(x, -10.0, 10.0)
+    for layer in (0, 2):
+        x = np.tanh(x @ state[f"actor.{layer}.weight"].T + state[f"actor.{layer}.bias"])
+    mean = x @ state["actor.4.weight"].T + state["actor.4.bias"]
+    z = (action - mean) / np.exp(state["log_std"])
+    density: NDArray[Any] = -(z**2 / 2 + state["log_std"] + math.log(2 * math.pi) / 2).sum(-1)
+    return density
+
+
+# ---------------------------------------------------------------------------------------------------- the promise
+
+
+LAG = 8
+
+
+@dataclass
+class Lagged:
+    """A run at lag 8 with every version that was pushed."""
+
+    spec: RunSpec
+    results: list[PhaseResult] = field(default_factory=list)
+    versions: dict[int, dict[str, NDArray[Any]]] = field(default_factory=dict)
+
+
+def in_float64(version: Version) -> dict[str, NDArray[Any]]:
+    return {k: x.double().numpy().copy() for k, x in version.state.items()}
+
+
+@pytest.fixture(
+    scope="module", params=["Hopper-v5 uniform", "Hopper-v5 fixed", "HalfCheetah-v5 uniform", "Walker2d-v4 fixed"]
+)
+def lagged(request: pytest.FixtureRequest) -> Lagged:
+    task, mode = request.param.split()
+    # A large step, so that one version is nowhere near the next.
+    config = {"learning_rate": 3e-3}
+    kept = Lagged(spec(16, algo="vaco", task=task, lag=LAG, lag_mode=mode, config=config, seed=5))
+    for k, result in enumerate(train(kept.spec, threads=1)):
+        if k == 0:
+            kept.versions[0] = in_float64(Version(0, result.state()["versions"][0]))
+        kept.results.append(result)
+        kept.versions[k + 1] = in_float64(result.policy.version(k + 1))
+    assert len(kept.results) == 16
+    return kept
+
+
+def columns(lagged: Lagged, name: str) -> NDArray[Any]:
+    return np.concatenate([r.record.transitions.columns[name] for r in lagged.results])
+
+
+def test_every_recorded_log_probability_is_that_of_its_recorded_version(lagged: Lagged) -> None:
+    version, recorded = columns(lagged, "behaviour_version"), columns(lagged, "behaviour_log_prob")
+    observation, action = columns(lagged, "observation"), columns(lagged, "action")
+    assert len(recorded) > 1500
+    others = []
+    for k in np.unique(version):
+        rows = version == k
+        again = log_density(lagged.versions[k], observation[rows], action[rows])
+        np.testing.assert_allclose(recorded[rows], again, atol=1e-4, rtol=0)
+        for near in (k - 1, k + 1):
+            if near in lagged.versions:
+                others.append(
+                    np.abs(log_density(lagged.versions[near], observation[rows], action[rows]) - recorded[rows])
+                )
+    # The test can fail: the version before or after gives other numbers, at almost every row.
+    assert np.mean(np.concatenate(others) > 1e-3) > 0.9
+
+
+def test_no_row_is_older_than_the_lag(lagged: Lagged) -> None:
+    staleness = columns(lagged, "learner_version") - columns(lagged, "behaviour_version")
+    assert staleness.min() >= 0
+    assert staleness.max() == LAG
+    assert (columns(lagged, "learner_version") == columns(lagged, "phase")).all()
+    if lagged.spec.protocol.lag_mode == "fixed":
+        assert (staleness == np.minimum(columns(lagged, "phase"), LAG)).all()
+    else:
+        assert set(np.unique(staleness)) == set(range(LAG + 1))
+
+
+def test_each_actor_holds_the_version_that_anybody_can_draw_again(lagged: Lagged) -> None:
+    protocol = lagged.spec.protocol
+    for phase, result in enumerate(lagged.results):
+        record = result.record
+        assert record.versions.tolist() == draw(protocol, lagged.spec.seed, phase).tolist()
+        if protocol.lag_mode == "uniform":
+            stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence(5, spawn_key=(2, phase))))
+            assert record.versions.tolist() == stream.integers(max(0, phase - LAG), phase + 1, size=8).tolist()
+        rows = record.transitions.columns
+        assert (rows["behaviour_version"] == record.versions[rows["actor"]]).all()
+        assert (result.rollout.behaviour_version.numpy() == record.versions).all()
+        lag = phase - rows["behaviour_version"]
+        assert record.diagnostics["backward_lag_mean"] == pytest.approx(lag.mean(), rel=1e-12)
+        assert record.diagnostics["backward_lag_max"] == lag.max()
+
+
+def test_the_ratio_is_exactly_1_where_the_learner_itself_acted(lagged: Lagged) -> None:
+    own_rows = 0
+    for phase, result in enumerate(lagged.results):
+        r = result.rollout
+        own = r.valid & (r.behaviour_version == phase)
+        own_rows += int(own.sum())
+        assert torch.equal(r.proximal_log_prob[own], r.behaviour_log_prob[own])
+        assert torch.equal(r.log_prob, r.proximal_log_prob)
+        assert 0 <= result.record.diagnostics["logprob_mismatch_max"] < 5e-5
+        stale = r.valid & ~own
+        if stale.any():
+            assert (r.proximal_log_prob[stale] != r.behaviour_log_prob[stale]).float().mean() > 0.9
+        # And it is the learner at the start of the phase.
+        state = lagged.versions[phase]
+        keep = r.valid.numpy()
+        again = log_density(state, r.observation.numpy()[:-1][keep], r.action.numpy()[keep])
+        np.testing.assert_allclose(r.proximal_log_prob.numpy()[keep], again, atol=1e-4, rtol=1e-4)
+    assert own_rows > 50
+
+
+def test_backward_divergence_is_that_of_the_recorded_versions(lagged: Lagged) -> None:
+    for phase, result in enumerate(lagged.results):
+        rows = result.record.transitions.columns
+        now = log_density(lagged.versions[phase], rows["observation"], rows["action"])
+        w = np.exp(now - rows["behaviour_log_prob"])
+        row = result.record.diagnostics
+        assert row["tv_backward"] == pytest.approx(np.abs(w - 1).mean() / 2, rel=1e-3, abs=1e-5)
+        assert row["ess"] == pytest.approx(w.sum() ** 2 / len(w) / (w**2).sum(), rel=1e-2)
+        if phase == 0:
+            assert (row["tv_backward"], row["ess"]) == (0.0, 1.0)
+
+
+def test_rows_follow_each_other_within_an_episode_over_phases_too(lagged: Lagged) -> None:
+    ids, step = columns(lagged, "episode_id"), columns(lagged, "step")
+    observation, phase = columns(lagged, "observation"), columns(lagged, "phase")
+    final: dict[int, NDArray[Any]] = {}
+    for r in lagged.results:
+        t = r.record.transitions
+        final |= dict(zip(t.columns["episode_id"][t.ends].tolist(), t.final_observation, strict=True))
+    over_phases = 0
+    for episode_id in np.unique(ids):
+        rows = np.flatnonzero(ids == episode_id)
+        assert step[rows].tolist() == list(range(len(rows)))
+        over_phases += len(np.unique(phase[rows])) > 1
+        # No observation comes twice: a reset row among them would repeat the final one.
+        every = np.concatenate(
+            [observation[rows], [final[int(episode_id)]] if int(episode_id) in final else observation[:0]]
+        )
+        assert len(np.unique(every, axis=0)) == len(every)
+    assert over_phases > 8
+    for earlier, later in zip(lagged.results, lagged.results[1:], strict=False):
+        assert torch.equal(earlier.rollout.observation[-1], later.rollout.observation[0])
+    assert len(final) == sum(len(r.record.episodes) for r in lagged.results) > 8
+
+
+def test_returns_are_sums_of_recorded_rewards_and_the_budget_counts_reset_rows(lagged: Lagged) -> None:
+    ids, reward = columns(lagged, "episode_id"), columns(lagged, "reward")
+    reset_rows = 0
+    for phase, result in enumerate(lagged.results):
+        rows = len(result.record.transitions.columns["reward"])
+        assert rows == int(result.rollout.valid.sum())
+        assert result.record.diagnostics["valid_fraction"] == pytest.approx(rows / 128)
+        assert result.record.budget_used == (phase + 1) * 128
+        reset_rows += 128 - rows
+        for e in result.record.episodes:
+            own = reward[ids == e.episode_id].astype(np.float64)
+            assert e.length == len(own)
+            assert e.episode_return == np.add.accumulate(own)[-1]
+    assert reset_rows > 8
+
+
+# ---------------------------------------------------------------------------------------------------- determinism
+
+
+@pytest.mark.parametrize(("algo", "lag"), [("ppo", 0), ("ppo", 4), ("impala", 0), ("impala", 4)])
+def test_one_spec_gives_one_run_whatever_the_threads(algo: str, lag: int) -> None:
+    a = spec(4, algo=algo, lag=lag)
+    first = run(a, threads=1)
+    litter = [torch.randn(n) for n in (7, 1001, 64)]  # memory and the global generator stand elsewhere
+    assert_equal(first, run(a, threads=2))
+    assert litter
+    other = run(spec(4, algo=algo, lag=lag, seed=1), threads=1)
+    for x, y in zip(first, other, strict=True):
+        changed = {k for k in x if x[k] != y.get(k)}
+        assert {
+            "column observation",
+            "column action",
+            "column reward",
+            "weight actor.0.weight",
+            "weight log_std",
+        } <= changed
+
+
+def test_the_global_generators_are_left_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.randn(3)
+    torch.manual_seed(3)
+    before = str(np.random.get_state())  # noqa: NPY002
+    run(spec(2, algo="vaco", lag=1))
+    assert torch.equal(torch.randn(3), expected)
+    assert str(np.random.get_state()) == before  # noqa: NPY002
+
+
+def test_evaluating_changes_no_training_row() -> None:
+    seldom = run(spec(5, lag=2, eval_intervals=1, eval_episodes=1))
+    often = run(spec(5, lag=2, eval_intervals=5, eval_episodes=3))
+    assert_equal(*([{k: x for k, x in p.items() if "evaluation" not in k} for p in r] for r in (seldom, often)))
+
+
+# ---------------------------------------------------------------------------------------------------- exact resume
+
+
+@pytest.mark.parametrize("task", MUJOCO)
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(task: str) -> None:
+    # An algorithm with a state of its own, versions from before the stop, and episodes cut by it.
+    a = spec(7, algo="ppo-kl", task=task, lag=3, actors=3, phase_steps=16, minibatch=16, updates=6, eval_episodes=1)
+    straight, states, ended = [], {}, []
+    for k, result in enumerate(train(a, threads=1)):
+        straight.append(content(result))
+        states[k + 1] = saved(result)
+        ended += [(e.terminated, e.truncated) for e in result.record.episodes]
+    assert len(ended) >= 9
+    if task.rpartition("-")[0] in ENDING:
+        assert any(terminated for terminated, _ in ended) or task.startswith("Ant")
+    else:
+        assert all(truncated for _, truncated in ended)
+    for stop in (1, 4, 5):
+        assert_equal(straight[stop:], run(a, threads=2, state=loaded(states[stop])))
+    assert run(a, state=loaded(states[7])) == []
+
+
+def test_a_run_can_be_stopped_after_every_phase() -> None:
+    # One episode goes on over five phases: all its actions are stepped again.
+    a = spec(6, algo="vaco", task="HalfCheetah-v5", lag=2, task_options={"max_episode_steps": 70}, eval_episodes=1)
+    straight = run(a)
+    resumed: list[dict[str, Any]] = []
+    state = None
+    while len(resumed) < 6:
+        result = next(iter(train(a, state=state)))
+        resumed.append(content(result))
+        state = loaded(saved(result))
+    assert_equal(straight, resumed)
+
+
+# ------------------------------------------------------------------------------------------- learner and normalizer
+
+
+def test_the_learning_rate_falls_with_the_share_of_the_budget_used() -> None:
+    rates = [r.record.diagnostics["learning_rate"] for r in train(spec(5, config={"learning_rate": 0.01}))]
+    assert rates == pytest.approx([0.01 * (1 - p / 5) for p in range(5)], rel=1e-12)
+    constant = train(spec(3, config={"learning_rate": 0.01, "anneal": "false"}))
+    assert [r.record.diagnostics["learning_rate"] for r in constant] == [0.01] * 3
+
+
+def test_the_optimizer_is_kept_over_phases() -> None:
+    steps = []
+    for result in train(spec(3, updates=8)):
+        (optimizer,) = found(result.state(), "optimizer")
+        steps.append({int(s["step"]) for s in optimizer["state"].values()})
+    assert steps == [{8}, {16}, {24}]
+
+
+def found(state: Any, name: str) -> Iterator[Any]:
+    """Every value of that name in nested dictionaries: where a state keeps it is its own affair."""
+    if isinstance(state, Mapping):
+        for k, x in state.items():
+            if k == name:
+                yield x
+            else:
+                yield from found(x, name)
+
+
+def test_the_normalizer_stands_still_in_a_phase_and_then_takes_in_its_valid_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[float, ...]] = []
+    loss = PPO.loss
+
+    def spy(self: PPO, batch: Any) -> Any:
+        normalizer: Any = self.policy.normalizer
+        seen.append((float(normalizer.count), *normalizer.mean.tolist(), *normalizer.variance.tolist()))
+        return loss(self, batch)
+
+    monkeypatch.setattr(PPO, "loss", spy)
+    rows: list[NDArray[Any]] = []
+    before: tuple[float, ...] = ()
+    for phase, result in enumerate(train(spec(4, lag=2))):
+        moments = set(seen[phase * 8 : (phase + 1) * 8])
+        assert len(moments) == 1
+        if phase == 0:
+            start = moments.pop()
+            count, mean, variance = start[0], np.array(start[1:12]), np.array(start[12:])
+            # Version 0 has seen a random rollout of a phase's size, and not one row of the run.
+            assert 0.8 * 128 < count <= 128
+            held = result.state()["versions"][0]
+            assert held["normalizer.mean"].tolist() == mean.tolist()
+            assert held["normalizer.variance"].tolist() == variance.tolist()
+        else:
+            assert moments == {before}
+        normalizer: Any = result.policy.normalizer
+        before = (float(normalizer.count), *normalizer.mean.tolist(), *normalizer.variance.tolist())
+        rows.append(result.record.transitions.columns["observation"])
+        new = np.concatenate(rows)
+        total = count + len(new)
+        assert float(normalizer.count) == total
+        merged = (count * mean + new.sum(0)) / total
+        second = (count * (variance + mean**2) + (new**2).sum(0)) / total
+        np.testing.assert_allclose(normalizer.mean, merged, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(normalizer.variance, second - merged**2, rtol=1e-6, atol=1e-9)
+        assert result.record.diagnostics["normalizer_drift"] > 0
+        version = result.policy.version(phase + 1).state
+        pushed = result.state()["versions"][phase + 1]
+        assert all(torch.equal(version[k], pushed[k]) for k in pushed)
+    assert len(seen) == 32
+
+
+def test_a_phase_holds_versions_no_older_than_the_lag() -> None:
+    for phase, result in enumerate(train(spec(5, lag=2))):
+        assert list(result.state()["versions"]) == list(range(max(0, phase - 1), phase + 2))
+
+
+def test_rewards_are_scaled_by_one_factor_a_phase() -> None:
+    factors = []
+    for result in train(spec(4)):
+        factor = result.record.diagnostics["reward_scale"]
+        factors.append(factor)
+        raw = result.record.transitions.columns["reward"]
+        scaled = result.rollout.reward[result.rollout.valid].numpy()
+        assert scaled.tolist() == np.clip(raw * np.float32(factor), -10, 10).tolist()
+    assert len(set(factors)) == 4
+
+
+def test_seconds_are_told_by_part() -> None:
+    for result in train(spec(2)):
+        assert set(result.seconds) == {"collect", "update", "evaluate"}
+        assert all(x >= 0 for x in result.seconds.values())
+
+
+# -------------------------------------------------------------------------------------- an actor that is tampered with
+
+
+@pytest.mark.parametrize("what", ["normalizer", "action"])
+def test_an_actor_that_is_not_its_version_is_found_out(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if what == "normalizer":
+        # The actors' side alone clips at 1.
+        monkeypatch.setattr(gaussian, "normalize", lambda x, m, s: normalize(x, m, s).clamp(-1, 1))
+    else:
+        # The log-probability of another action than the one recorded.
+        from lagbench.actors import control
+
+        original = gaussian.log_prob
+        monkeypatch.setattr(control, "log_prob", lambda a, m, s: original(a.clamp(-1, 1), m, s))
+    with pytest.raises(MismatchError) as caught:
+        list(train(spec(3, config={"learning_rate": 0.01})))
+    sentence = str(caught.value)
+    assert "the learner gives actions of its own version a log-probability that differs by " in sentence
+    assert "the records are not to be trusted" in sentence
+    assert caught.value.exit_code == 1
+
+
+# ------------------------------------------------------------------------------------------------------- updates
+
+
+MINE = """
+import math
+import torch
+from lagbench import Algorithm
+from lagbench.baselines.ppo import PPO
+
+class Greedy(PPO):
+    def update(self, phase):
+        super().update(phase)
+        self.step(self.loss(phase.rollout)[0], {})
+
+class Behind(PPO):  # goes round Algorithm.step
+    def update(self, phase):
+        for batch in phase.batches():
+            loss, _ = self.loss(batch)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        self.optimizer.step()
+
+class Late(PPO):  # after its updates are over
+    def end_phase(self, metrics):
+        self.optimizer.step()
+
+class Early(PPO):  # stops of itself
+    def update(self, phase):
+        for i, batch in enumerate(phase.batches()):
+            if i == 3:
+                break
+            phase.record(self.step(*self.loss(batch)))
+
+class Frugal(PPO):
+    class Config(PPO.Config):
+        updates: int | None = 5
+
+class Faulty(PPO):
+    class Config(PPO.Config):
+        phase: int = 2
+        update: int = 3
+        what: str = "loss"
+
+    def __init__(self, config, policy):
+        super().__init__(config, policy)
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def loss(self, batch):
+        loss, metrics = super().loss(batch)
+        self.count += 1
+        if int(self.count) == 8 * self.config.phase + self.config.update + 1:
+            if self.config.what == "gradient":
+                return loss + torch.sqrt(self.policy.log_std - self.policy.log_std).sum(), metrics
+            if self.config.what != "weight":
+                return loss * float(self.config.what), metrics
+            with torch.no_grad():
+                self.policy.actor[0].weight[0, 0] = math.inf
+        return loss, metrics
+
+class Drawing(PPO):  # draws from the global generator, in its constructor and in its loss
+    def __init__(self, config, policy):
+        super().__init__(config, policy)
+        self.register_buffer("direction", torch.randn(3))
+
+    def loss(self, batch):
+        loss, metrics = super().loss(batch)
+        return loss + 0.1 * (torch.randn(3) * self.direction * self.policy.log_std).sum(), metrics
+"""
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("algorithms") / "mine.py"
+    file.write_text(MINE)
+    return file
+
+
+@pytest.mark.parametrize("name", ["Greedy", "Behind", "Late"])
+def test_an_update_too_many_is_refused(mine: Path, name: str) -> None:
+    with pytest.raises(UpdateLimitError, match="the protocol allows 8 optimizer updates a phase") as caught:
+        list(train(spec(2, algo=f"{mine}:{name}")))
+    assert isinstance(caught.value, AlgorithmError)
+    assert caught.value.exit_code == 2
+
+
+def test_fewer_updates_are_allowed_and_told(mine: Path) -> None:
+    assert [r.record.updates for r in train(spec(2, algo=f"{mine}:Early"))] == [3, 3]
+
+
+def test_an_algorithms_own_updates_hold_unless_the_protocol_fixes_them(mine: Path) -> None:
+    algo = f"{mine}:Frugal"
+    assert [r.record.updates for r in train(spec(2, algo=algo))] == [5, 5]
+    assert [r.record.updates for r in train(spec(2, algo=algo, config={"updates": 100}))] == [8, 8]
+    assert [r.record.updates for r in train(spec(2, algo=algo, config={"updates": "none"}))] == [8, 8]
+    assert [r.record.updates for r in train(spec(2, algo=algo, updates_fixed=True))] == [8, 8]
+
+
+@pytest.mark.parametrize("updates", [0, -1])
+def test_updates_below_1_lift_no_cap(mine: Path, updates: int) -> None:
+    with pytest.raises(AlgorithmError, match=f"updates must be at least 1, .*not {updates}"):
+        list(train(spec(1, algo=f"{mine}:Behind", config={"updates": updates})))
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+def test_split_makes_one_pass_over_what_it_collects(mine: Path, updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    loss = PPO.loss
+
+    def spy(self: PPO, batch: Any) -> Any:
+        sizes.append(len(batch.valid))
+        return loss(self, batch)
+
+    monkeypatch.setattr(PPO, "loss", spy)
+    a = spec(algo=f"{mine}:Frugal", forward="split", updates=updates, minibatch=64, phase_steps=None, budget=6 * 64)
+    assert (a.protocol.samples, a.phases) == (updates * 64, 6 // updates)
+    results = list(train(a))
+    assert [r.record.updates for r in results] == [updates] * (6 // updates)
+    # The samples and updates in all do not depend on U.
+    assert results[-1].record.budget_used == 6 * 64
+    assert len(sizes) == 6
+    for k, r in enumerate(results):
+        assert sum(sizes[k * updates : (k + 1) * updates]) == int(r.rollout.valid.sum())
+    assert max(sizes) - min(sizes) <= 16
+
+
+def test_an_algorithm_that_draws_for_itself_is_deterministic_and_resumes(mine: Path) -> None:
+    a = spec(4, algo=f"{mine}:Drawing")
+    straight = run(a)
+    torch.randn(5)
+    assert_equal(straight, run(a))
+    result = next(iter(train(a)))
+    torch.manual_seed(9)
+    assert_equal(straight[1:], run(a, state=loaded(saved(result))))
+
+
+# ---------------------------------------------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_loss_that_is_not_finite_ends_the_run_where_it_stands(mine: Path, value: str) -> None:
+    a = spec(5, algo=f"{mine}:Faulty", config={"what": value}, lag=2, eval_intervals=5)
+    healthy = run(spec(5, algo=f"{mine}:Faulty", config={"phase": 99}, lag=2, eval_intervals=5))
+    results = []
+    for result in train(a):
+        results.append((content(result), result))
+        state = saved(result)
+    assert len(results) == 3
+    assert_equal(healthy[:2], [c for c, _ in results[:2]])
+    last = results[-1][1]
+    assert last.last
+    assert last.diverged is not None
+    assert (last.diverged.phase, last.diverged.update, last.diverged.what) == (2, 3, "the loss")
+    assert last.record.updates == 3
+    # What was collected is recorded, with what was logged last; what comes after the stop is not evaluated.
+    for name in ("column observation", "column action", "column behaviour_log_prob"):
+        assert results[-1][0][name] == healthy[2][name]
+    assert math.isfinite(last.record.metrics["loss"])
+    assert last.record.evaluations == []
+    assert math.isnan(last.record.diagnostics["normalizer_drift"])
+    assert math.isfinite(last.record.diagnostics["tv"])
+    # And it stays so.
+    assert run(a, state=loaded(state)) == []
+
+
+@pytest.mark.parametrize(("what", "updates", "said"), [("weight", None, "the "), ("gradient", 3, "the gradient")])
+def test_weights_and_gradients_that_are_not_finite_are_found_too(
+    mine: Path, what: str, updates: int | None, said: str
+) -> None:
+    *before, last = list(train(spec(5, algo=f"{mine}:Faulty", config={"what": what, "phase": 1})))
+    assert len(before) == 1
+    assert before[0].diverged is None
+    assert last.last
+    assert last.diverged is not None
+    assert last.diverged.phase == 1
+    assert last.diverged.what.startswith(said)
+    assert 0 <= last.diverged.update < 8
+    if updates is not None:
+        assert (last.diverged.update, last.record.updates) == (updates, updates)
+
+
+def test_a_first_update_that_diverges_logs_nothing_and_fails_nothing(mine: Path) -> None:
+    (only,) = train(spec(3, algo=f"{mine}:Faulty", config={"what": "nan", "phase": 0, "update": 0}))
+    assert only.diverged is not None
+    assert (only.diverged.phase, only.diverged.update) == (0, 0)
+    assert only.record.metrics == {}
+    assert [e.index for e in only.record.evaluations] == [0]
