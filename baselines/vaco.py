@@ -55,6 +55,8 @@ class VACO(Algorithm):
             "filtered_fraction": 1 - batch.mean(kept.float()),
             "filter_active": (divergence > self.config.delta).float() * self.config.filter,
             "minibatch_divergence": divergence,
+            # Without a critic there is nothing to align.
+            "align_active": divergence.new_tensor(self.config.align and self.policy.has_critic),
         }
 
     def keep(self, batch: Rollout, log_ratio: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lagbench import checkpoint, diagnostics
+import lagbench
+from lagbench import diagnostics
 from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
 from lagbench.lag.policy_buffer import PolicyBuffer
@@ -35,10 +36,11 @@ from lagbench.policies.base import Version
 from lagbench.records.rows import PhaseRecord
 from lagbench.records.writer import RunWriter
 from lagbench.seeding import Stream, environment_seeds
+from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec, resolve
 from lagbench.tasks.mujoco import ControlTask
 from lagbench.tasks.spec import load_task
-from lagbench.training import train
+from lagbench.training import PhaseResult
 
 TASKS = ("Hopper-v5", "HalfCheetah-v5")
 PACKAGES = ("envpool", "torch", "numpy", "pyarrow", "gymnasium", "mujoco", "stable-baselines3")
@@ -83,7 +85,7 @@ class Result:
 class Duel:
     """Two sides that do the same work in turns, and the seconds that each took for it, block by block.
 
-    Iterating gives the number of each block; its first ``warm_up`` blocks count for neither side.
+    Iterating gives the number of each block. The first ``warm_up`` blocks count for neither side.
     """
 
     def __init__(self, blocks: int, warm_up: int) -> None:
@@ -94,16 +96,20 @@ class Duel:
     def __iter__(self) -> Iterator[int]:
         yield from range(self._warm_up + self._blocks)
 
+    def add(self, side: int, seconds: float) -> None:
+        """What side 0 or 1 took for its next block."""
+        self._seconds[side].append(seconds)
+
     @contextmanager
     def side(self, number: int) -> Iterator[None]:
-        """Time what is done within for side 0 or 1."""
+        """Time what is done within as the next block of side 0 or 1."""
         start = time.perf_counter()
         yield
-        self._seconds[number].append(time.perf_counter() - start)
+        self.add(number, time.perf_counter() - start)
 
     def result(self, name: str, task: str, what: str, target: float | None, plan: Plan) -> Result:
         """The speed of side 0 ÷ that of side 1."""
-        ours, others = (np.array(s[self._warm_up :]) for s in self._seconds)
+        ours, others = (np.array(s[self._warm_up : self._warm_up + self._blocks]) for s in self._seconds)
         low, middle, high = np.quantile(others / ours, (0.25, 0.5, 0.75))
         samples = plan.actors * plan.steps
         return Result(
@@ -239,21 +245,35 @@ def _both_collect(ours: Collector, other: Collector, plan: Plan) -> Duel:
 
 def _both_train(task: str, plan: Plan, *, normalize: bool) -> Duel:
     duel = Duel(plan.training_blocks, plan.warm_up)
-    # A phase more than is run: the first evaluation falls into the warm-up, the last is never reached.
+    # A phase more than counts: the first evaluation falls into the warm-up, the last into that phase.
     phases = plan.warm_up + plan.training_blocks + 1
     spec = _spec(task, plan, lag=0, budget=phases * plan.actors * plan.steps)
-    results = train(spec, threads=CORES)
-    model = _sb3_ppo(task, plan, normalize)
-    with _writing(spec) as writer:
-        for _ in duel:
-            with duel.side(0):
-                result = next(results)
-                writer.commit(result.record)
-                checkpoint.save(writer.path / "checkpoint", result.state(), writer.committed())
-            with duel.side(1):
-                model.learn(plan.actors * plan.steps, log_interval=None, reset_num_timesteps=False)
-    model.get_env().close()
+    opponent = _Opponent(duel, _sb3_ppo(task, plan, normalize), plan.actors * plan.steps)
+    with tempfile.TemporaryDirectory() as directory:
+        lagbench.run(spec=spec, out=directory, threads=CORES, sinks=[opponent])
     return duel
+
+
+class _Opponent(Sink):
+    """Follows our run, and has stable-baselines3 train as long each time that we have done with a phase."""
+
+    def __init__(self, duel: Duel, model: Any, samples: int) -> None:
+        self._duel = duel
+        self._model = model
+        self._samples = samples
+        self._since = 0.0
+
+    def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
+        self._since = time.perf_counter()
+
+    def write(self, result: PhaseResult) -> None:
+        self._duel.add(0, time.perf_counter() - self._since)
+        with self._duel.side(1):
+            self._model.learn(self._samples, log_interval=None, reset_num_timesteps=False)
+        self._since = time.perf_counter()
+
+    def close(self) -> None:
+        self._model.get_env().close()
 
 
 def _sb3_ppo(task: str, plan: Plan, normalize: bool) -> Any:
@@ -353,9 +373,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps({"context": context(), "plan": asdict(plan), "results": found}, indent=2))
         return
     print(", ".join(f"{name} {value}" for name, value in context().items()))
-    print(
-        f"{plan.actors} actors × {plan.steps} steps a phase; EnvPool threads: {CORES}; torch threads: 1; speeds in steps/s\n"
-    )
+    print(f"{plan.actors} actors × {plan.steps} steps a phase, {CORES} EnvPool threads, 1 torch thread")
+    print("speeds in actor steps/s; medians and quartiles over blocks\n")
     print(_ROW.format("ratio", "task", "target", "median", "quartiles", "", "ours", "other"))
     for result in results:
         print(_row(result), flush=True)

@@ -129,12 +129,13 @@ def _attempt(function: Callable[[], None], cls: Any) -> str:
 
 def _place(error: Exception, cls: Any) -> str:
     """Where in the algorithm's own source an error came from."""
-    try:
-        source = inspect.getsourcefile(cls)
-    except TypeError:
-        return ""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == source]
-    return f" ({source}, line {lines[-1]})" if lines else ""
+    own = (
+        {f.__code__.co_filename for f in vars(cls).values() if inspect.isfunction(f)}
+        if isinstance(cls, type)
+        else set()
+    )
+    places = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in own]
+    return f" ({places[-1].filename}, line {places[-1].lineno})" if places else ""
 
 
 def _check_class(cls: Any) -> None:

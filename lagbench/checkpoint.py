@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lagbench.errors import RecordError
+from lagbench.spec import RunSpec
 
 _STATE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds.
+
+    Attributes:
+        spec: what the run began with, whatever became of its spec.json.
+        state: after the last phase, as ``train`` takes it.
+        committed: how much of the records belongs to it, as the writer counts.
+    """
+
+    spec: RunSpec
+    state: dict[str, Any]
+    committed: dict[str, int]
 
 
 class Checkpoint:
@@ -24,18 +42,23 @@ class Checkpoint:
         # Known to be those of this run: what a kill left beside them may be of phases that will be made again.
         self._versions: set[int] = set()
 
-    def save(self, state: Mapping[str, Any], committed: Mapping[str, int]) -> None:
-        """Write the state after a phase and how much of the records belongs to it.
+    def save(self, spec: RunSpec, state: Mapping[str, Any], committed: Mapping[str, int]) -> None:
+        """Write it after a phase; what was there before stays valid until it is written.
 
-        What was there before stays valid until then. Raises RecordError where the disk will not take it.
+        Raises RecordError where the disk will not take it.
         """
         versions: Mapping[int, Mapping[str, torch.Tensor]] = state["versions"]
         try:
             self._directory.mkdir(exist_ok=True)
             for number in versions.keys() - self._versions:
                 _write(self._version_file(number), dict(versions[number]))
-            rest = {k: v for k, v in state.items() if k != "versions"}
-            _write(self._directory / _STATE, {"state": rest, "versions": list(versions), "committed": dict(committed)})
+            data = {
+                "spec": json.dumps(spec.to_json()),
+                "state": {k: v for k, v in state.items() if k != "versions"},
+                "versions": list(versions),
+                "committed": dict(committed),
+            }
+            _write(self._directory / _STATE, data)
             self._versions = set(versions)
             for file in self._directory.glob("version-*.pt"):
                 if int(file.stem.removeprefix("version-")) not in versions:
@@ -45,25 +68,23 @@ class Checkpoint:
                 f"the checkpoint in {self._directory} cannot be written: {error.strerror or error}"
             ) from error
 
-    def load(self) -> tuple[dict[str, Any], dict[str, int]] | None:
-        """The last state and its committed counts; None where no phase was finished.
-
-        Raises RecordError where it cannot be read.
-        """
+    def load(self) -> Saved | None:
+        """What was saved last; None where no phase was finished. Raises RecordError where it cannot be read."""
         file = self._directory / _STATE
         if not file.exists():
             return None
         try:
             data = torch.load(file, weights_only=True)
             versions = {n: torch.load(self._version_file(n), weights_only=True) for n in data["versions"]}
-            state, committed = {**data["state"], "versions": versions}, dict(data["committed"])
+            spec = RunSpec.from_json(json.loads(data["spec"]))
+            saved = Saved(spec, {**data["state"], "versions": versions}, dict(data["committed"]))
         except Exception as error:
             reason = " ".join(str(error).split())
             raise RecordError(
                 f"the checkpoint in {self._directory} cannot be read ({reason}); start a new run"
             ) from error
         self._versions = set(versions)
-        return state, committed
+        return saved
 
     def remove(self) -> None:
         """Delete it, where there is one: the run has ended."""

@@ -131,5 +131,7 @@ class Phase:
         if not self._metrics:
             return {}
         names = self._metrics[0].keys()
-        stacked = torch.stack([torch.stack([m[k].reshape(()).float() for k in names]) for m in self._metrics])
+        device = self._collected.valid.device  # one made with torch.tensor may lie elsewhere than the rest
+        rows = [torch.stack([m[k].reshape(()).to(device, torch.float32) for k in names]) for m in self._metrics]
+        stacked = torch.stack(rows)
         return dict(zip(names, stacked.mean(0).tolist(), strict=True))

@@ -75,7 +75,7 @@ def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink
     """
     _check(spec)
     with RunWriter.create(path, spec, **_sizes(spec), threads=threads) as writer:
-        return _go_on(spec, writer, None, threads, Sinks(sinks))
+        return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, Sinks(sinks))
 
 
 def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
@@ -84,16 +84,17 @@ def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
     Raises as ``execute``.
     """
     run = open_run(path)
-    spec, checkpoint = run.spec, Checkpoint(path / CHECKPOINT)
+    checkpoint = Checkpoint(path / CHECKPOINT)
     if run.result is not None:
         checkpoint.remove()  # left by a kill at the very end, as the shards that `reopen` removes before it refuses
-        loaded = None
-    else:
+    saved = checkpoint.load()
+    # `reopen` holds spec.json to it.
+    spec = run.spec if saved is None else saved.spec
+    if run.result is None:
         _check(spec)
-        loaded = checkpoint.load()
-    state, committed = loaded if loaded is not None else (None, {})
+    committed = {} if saved is None else saved.committed
     with RunWriter.reopen(path, spec, committed=committed, **_sizes(spec), threads=threads) as writer:
-        return _go_on(spec, writer, state, threads, Sinks(sinks), checkpoint)
+        return _go_on(spec, writer, checkpoint, None if saved is None else saved.state, threads, Sinks(sinks))
 
 
 def run(
@@ -124,13 +125,12 @@ def _sizes(spec: RunSpec) -> dict[str, Any]:
 def _go_on(
     spec: RunSpec,
     writer: RunWriter,
+    checkpoint: Checkpoint,
     state: Mapping[str, Any] | None,
     threads: int,
     sinks: Sinks,
-    checkpoint: Checkpoint | None = None,
 ) -> Run:
     path = writer.path
-    checkpoint = checkpoint or Checkpoint(path / CHECKPOINT)
     done = 0 if state is None else int(state["phases"])
     with _signals_wait(sinks.stopping) as received:
         try:
@@ -138,7 +138,7 @@ def _go_on(
             for result in train(spec, threads=threads, state=state):
                 state = result.state()
                 writer.commit(result.record)
-                checkpoint.save(state, writer.committed())
+                checkpoint.save(spec, state, writer.committed())
                 done += 1
                 sinks.write(result)
                 if (number := received()) and not result.last:
@@ -147,14 +147,18 @@ def _go_on(
             _finish(writer, spec, state)
         except KeyboardInterrupt:
             raise Interrupted(path, received() or signal.SIGINT, done, spec.phases) from None
-        except (Interrupted, RecordError, *_OUT_OF_MEMORY):
+        except (Interrupted, RecordError):
             raise
         except Exception as error:
             place = _place(error, spec)
-            if isinstance(error, LagbenchError) or place:
+            # Anything else is no fault of the run's, and another time, or elsewhere, it may go on.
+            if isinstance(error, LagbenchError) or (place and not isinstance(error, _OUT_OF_MEMORY)):
                 reason = f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
                 _fail(writer, spec, checkpoint, reason, done)
                 error.add_note(f"in phase {done}{f', at {place}' if place else ''}; {path} is recorded as failed")
+            else:
+                kept = f"after {done} of {spec.phases} phases, which are kept"
+                error.add_note(f"{kept}; go on with: {resume_command(path)}")
             raise
         finally:
             sinks.close()
@@ -177,9 +181,9 @@ def _finish(writer: RunWriter, spec: RunSpec, state: Mapping[str, Any]) -> None:
 
 def _fail(writer: RunWriter, spec: RunSpec, checkpoint: Checkpoint, reason: str, done: int) -> None:
     # From the disk: the policy that failed is somewhere within a phase.
-    loaded = checkpoint.load()
+    saved = checkpoint.load()
     summary = {"phases": done, "budget_used": done * spec.protocol.samples, "reason": reason}
-    writer.finish("failed", summary, _policy(loaded[0]) if loaded else {})
+    writer.finish("failed", summary, _policy(saved.state) if saved else {})
     checkpoint.remove()
 
 

@@ -54,8 +54,14 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
         ({"actors": 0}, "actors must be at least 1, not 0"),
         ({"updates": 0}, "updates must be at least 1, not 0"),
         ({"updates": -8}, "updates must be at least 1, not -8"),
-        ({"phase_steps": 0}, "phase steps must be at least 1, not 0"),
-        ({"phase_steps": None}, "phase steps must be at least 1, not None"),
+        ({"phase_steps": 0}, "phase steps must be at least 2, not 0"),
+        ({"phase_steps": None}, "phase steps must be at least 2, not None"),
+        # All actors may be reset at once: a phase of one step could be nothing else.
+        ({"phase_steps": 1, "minibatch": 64}, "an actor must take at least 2 steps a phase, not 1"),
+        (
+            {"forward": "split", "minibatch": 64, "phase_steps": None},
+            "an actor must take at least 2 steps a phase, not 1",
+        ),
         (
             {"minibatch": 300},
             "a phase's 2048 samples cannot be cut into minibatches of 300; the nearest that can are 256 and 512",

@@ -129,7 +129,7 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         # 0 is a number like another, and no way to ask for the default.
         ({"actors": 0}, "actors must be at least 1, not 0"),
         ({"minibatch": 0}, "minibatch must be at least 1, not 0"),
-        ({"phase_steps": 0}, "phase steps must be at least 1, not 0"),
+        ({"phase_steps": 0}, "phase steps must be at least 2, not 0"),
         ({"updates": 0}, "updates must be at least 1, not 0"),
         ({"budget": 127}, "127 actor steps is less than one phase, which takes 128 (8 actors × 16 steps); give at"),
         ({"budget": 0}, "give at least --budget 128"),
@@ -138,7 +138,11 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"seed": -1}, "the seed must be 0 or more"),
         ({"eval_episodes": 0}, "evaluation episodes and threads at least 1"),
         ({"torch_threads": 0}, "evaluation episodes and threads at least 1"),
-        ({"device": "gpu"}, "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda, mps."),
+        ({"config": {"gamma": 1.5}}, "gamma must lie in [0, 1], not 1.5"),
+        ({"config": {"lam": -0.1}}, "lam must lie in [0, 1], not -0.1"),
+        ({"device": "gpu"}, "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
+        ({"device": "mps"}, "unknown device 'mps'. Known: cpu, cuda."),
+        ({"device": "cuda:99"}, "--device cuda:99: no CUDA device 99 can be used here; use --device cpu"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_run_is_refused_in_a_sentence(options: dict[str, Any], sentence: str) -> None:

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import click
 
-from lagbench.cli.options import json_option, quiet_option
+from lagbench.cli.follow import starting
+from lagbench.cli.options import OneOf, json_option, quiet_option
 
 
 @click.command()
 @click.argument("run")
-@click.option("--to", required=True, metavar="FORMAT", help="parquet: one file a table; minari: the training episodes.")
+@click.option(
+    "--to",
+    required=True,
+    type=OneOf(["parquet", "minari"]),
+    help="parquet: one file a table; minari: a dataset of the training episodes.",
+)
 @click.option(
     "-o",
     "--out",
@@ -23,27 +29,28 @@ from lagbench.cli.options import json_option, quiet_option
 @json_option
 @quiet_option
 def command(run: str, to: str, out: Path, as_json: bool, quiet: bool) -> None:
-    """Write RUN's records in another format.
+    """Write RUN's records in another format; of a run that is not finished, what it has committed.
 
     \b
     lagbench export RUN --to parquet -o tables/
     lagbench export RUN --to minari -o ~/.minari/datasets
+    """  # noqa: D301 - click takes the character itself
+    quiet = quiet or as_json
+    with starting(quiet):
+        from lagbench.cli.find import run_directory
+        from lagbench.cli.progress import progress
+        from lagbench.records.export import export
+        from lagbench.records.reader import open_run
 
-    Of a run that is not finished, what it has committed.
-    """
-    from lagbench.cli.progress import progress
-    from lagbench.records.export import export
-    from lagbench.records.reader import find_run, open_run
-
-    with progress("exporting", quiet or as_json) as report:
-        done = export(open_run(find_run(run)), to, out, report)
+        found = open_run(run_directory(run))
+    with progress("exporting", quiet) as report:
+        done = export(found, to, out, report)
     if as_json:
         document = {"path": str(done.path), "dataset_id": done.dataset_id, "rows": done.rows, "notes": done.notes}
         click.echo(json.dumps(document, indent=2))
         return
     if not quiet:
-        counts = ", ".join(f"{n:,} {name}" for name, n in done.rows.items())
-        click.echo(f"exported: {counts}", err=True)
+        click.echo("exported: " + ", ".join(f"{n:,} {name}" for name, n in done.rows.items()), err=True)
         for note in done.notes:
             click.echo(note, err=True)
     click.echo(str(done.path))

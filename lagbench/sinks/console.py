@@ -89,7 +89,7 @@ class Console(Sink):
         """Steps a second and the time left, by the last phases: set-up and a slow start count for little."""
         self._ends.append((time.monotonic(), self._done))
         since, done = self._ends[0] if len(self._ends) > 1 else (self._began, self._done - 1)
-        phases_per_s = (self._done - done) / (self._ends[-1][0] - since)
+        phases_per_s = (self._done - done) / max(self._ends[-1][0] - since, 1e-9)
         left = (self._spec.phases - self._done) / phases_per_s
         return f"{phases_per_s * self._spec.protocol.samples:,.0f}/s · {words.duration(left)} left"
 

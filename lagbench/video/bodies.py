@@ -62,18 +62,17 @@ def _pusher(model: Any, o: Vector) -> tuple[Vector, Vector]:
     return np.array([*o[:7], offset[1], offset[0], 0.0, 0.0]), np.array([*o[7:14], 0.0, 0.0, 0.0, 0.0])
 
 
-_FRONT = Camera((0.0, 0.0, 0.0), 4.0, -20.0)
 BODIES = {
-    "Ant": Body(Camera((0.0, 0.0, 0.4), 5.0, -30.0, 120.0), 2, 15),
-    "HalfCheetah": Body(Camera((0.0, 0.0, 0.5), 4.0, -15.0), 1, 9),
-    "Hopper": Body(Camera((0.0, 0.0, 0.9), 3.5, -12.0), 1, 6),
-    "Humanoid": Body(Camera((0.0, 0.0, 1.0), 4.5, -15.0, 120.0), 2, 24),
-    "HumanoidStandup": Body(Camera((0.0, 0.0, 0.6), 4.5, -20.0, 120.0), 2, 24),
-    "InvertedDoublePendulum": Body(Camera((0.0, 0.0, 0.5), 4.0, -10.0), state=_double_pendulum),
-    "InvertedPendulum": Body(Camera((0.0, 0.0, 0.2), 3.0, -10.0), positions=2),
-    "Pusher": Body(Camera((0.3, -0.1, -0.1), 2.4, -40.0, 140.0), state=_pusher),
+    "Ant": Body(Camera((0.0, 0.0, 0.4), 4.0, -25.0, 120.0), 2, 15),
+    "HalfCheetah": Body(Camera((0.0, 0.0, 0.5), 3.2, -12.0), 1, 9),
+    "Hopper": Body(Camera((0.0, 0.0, 0.8), 2.8, -10.0), 1, 6),
+    "Humanoid": Body(Camera((0.0, 0.0, 0.9), 3.6, -12.0, 120.0), 2, 24),
+    "HumanoidStandup": Body(Camera((0.0, 0.0, 0.5), 3.6, -15.0, 120.0), 2, 24),
+    "InvertedDoublePendulum": Body(Camera((0.0, 0.0, 0.4), 3.2, -5.0), state=_double_pendulum),
+    "InvertedPendulum": Body(Camera((0.0, 0.0, 0.2), 2.8, -5.0), positions=2),
+    "Pusher": Body(Camera((0.25, -0.2, -0.15), 2.2, -40.0, 140.0), state=_pusher),
     "Reacher": Body(Camera((0.0, 0.0, 0.0), 0.9, -89.0), state=_reacher),
-    "Swimmer": Body(Camera((0.0, 0.0, 0.0), 5.0, -50.0), 2, 5),
-    "Walker2d": Body(Camera((0.0, 0.0, 0.9), 4.0, -12.0), 1, 9),
+    "Swimmer": Body(Camera((0.0, 0.0, 0.0), 4.5, -50.0), 2, 5),
+    "Walker2d": Body(Camera((0.0, 0.0, 0.8), 3.2, -10.0), 1, 9),
 }
 """By the name of a task without its version."""

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lagbench.errors import LagbenchError, RecordError, UsageError
-from lagbench.records.files import explained
+from lagbench.records.files import explained, replacing
 from lagbench.records.reader import Run
 from lagbench.tasks.mujoco import ControlTask
 from lagbench.tasks.spec import load_task
@@ -30,11 +30,11 @@ from lagbench.video.process import NO_OPENGL, Job
 Progress = Callable[[int, int], None]
 """Told how many steps of how many are drawn."""
 
-# Width, height, frames a second at most. Players show 50 frames a second well, browsers a GIF's 25.
-_KINDS = {".mp4": (640, 480, 50.0), ".gif": (320, 240, 25.0)}
+# Width, height and frames a second at most: enough to see, and drawn in a minute where there is no graphics card.
+_KINDS = {".mp4": (640, 480, 30.0), ".gif": (320, 240, 20.0)}
 _PACKAGES = ("imageio_ffmpeg", "PIL")
-_BACKENDS = {"egl": "libegl1", "osmesa": "libosmesa6"}
-"""Of MuJoCo's on Linux, in the order in which they are tried, and the Debian package that each needs."""
+# By MuJoCo's backends on Linux, in the order in which they are tried.
+_DEBIAN_PACKAGES = {"egl": "libegl1", "osmesa": "libosmesa6"}
 
 
 def film(
@@ -43,7 +43,7 @@ def film(
     episode: int = 0,
     evaluation: int | None = None,
     progress: Progress = lambda done, total: None,
-) -> Path:
+) -> None:
     """Draw an evaluation episode of the policy's mode, off screen, in real time, into a new .mp4 or .gif file.
 
     It is drawn from the recorded observations; a run with ``--record episodes`` has none, and its recorded actions are
@@ -59,42 +59,140 @@ def film(
     Raises:
         UsageError: there is no such episode, the file is there already or of another kind, the task is none of
             Gymnasium's MuJoCo tasks, or the extra is missing.
-        RecordError: the actions, stepped again, earn other rewards than were recorded.
+        RecordError: the actions, stepped again, earn other rewards than were recorded, or the file cannot be written.
         LagbenchError: there is no OpenGL here, with the package that brings it; or drawing failed.
     """
     if out.suffix not in _KINDS:
-        raise UsageError(f"a video is a file {' or '.join(_KINDS)}, not {out.name!r}")
+        raise UsageError(f"a video is a file that ends in {' or '.join(_KINDS)}, not {out.name!r}")
     if out.exists():
         raise UsageError(f"{out} is there already; delete it, or give another file with --out")
     if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise UsageError("videos need an extra: pip install 'lagbench[video]'")
     task = load_task(run.spec.task, run.spec.task_options)
-    row = _row(run, episode, evaluation)
     body = task.envpool_id.rpartition("-")[0] if isinstance(task, ControlTask) else ""
     if not isinstance(task, ControlTask) or body not in BODIES:
         raise UsageError(f"there is no video of {run.spec.task}: only of Gymnasium's MuJoCo tasks, such as Hopper-v5")
-    with tempfile.TemporaryDirectory() as scratch, explained(out, "try again"):
-        directory = Path(scratch)
-        width, height, most_fps = _KINDS[out.suffix]
-        config = envpool.make_spec(task.envpool_id, **task.options).config
-        job = Job(
-            out=str(directory / out.name),
-            # EnvPool simulates these models; where an option names a file of the user's own, that one.
-            model=str(Path(gymnasium.__file__).parent / "envs/mujoco/assets" / config.xml_file),
-            body=body,
-            whole=not getattr(config, "exclude_current_positions_from_observation", True),
-            frame_skip=config.frame_skip,
-            caption=f"{task.task_id} · {run.spec.algorithm.name.rpartition(':')[2]} · lag {run.spec.protocol.lag}",
-            width=width,
-            height=height,
-            most_fps=most_fps,
+    row = _row(run, episode, evaluation)
+    arrays = {name: _array(row[name].values) for name in ("action", "reward")}
+    seen = row["observation"].values
+    arrays["observation"] = _array(seen) if seen is not None else _step_again(run, task, row["seed"].as_py(), **arrays)
+    arrays["action"] = np.clip(arrays["action"], task.action_space.low, task.action_space.high)
+    with tempfile.TemporaryDirectory(prefix="lagbench-video-") as scratch:
+        job = _job(run, task, body, Path(scratch) / out.name)
+        _draw(job, arrays, Path(scratch), progress)
+        with explained(out, "try again"):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(out) as file:
+                file.write(Path(job.out).read_bytes())
+
+
+def _row(run: Run, episode: int, evaluation: int | None) -> dict[str, Any]:
+    """The episode's columns as Arrow scalars."""
+    of_mode = pc.field("mode") == "mode"
+    known = run.evaluations.to_table(columns=["evaluation", "episode"], filter=of_mode).to_pylist()
+    if not known:
+        raise UsageError(f"{run.path} has no evaluation yet")
+    last = max(r["evaluation"] for r in known)
+    evaluation = last if evaluation is None else evaluation
+    if not 0 <= evaluation <= last:
+        raise UsageError(f"{run.path} has no evaluation {evaluation}; it has 0 to {last}")
+    most = max(r["episode"] for r in known if r["evaluation"] == evaluation)
+    if not 0 <= episode <= most:
+        raise UsageError(f"evaluation {evaluation} of {run.path} has no episode {episode}; it has 0 to {most}")
+    this = of_mode & (pc.field("evaluation") == evaluation) & (pc.field("episode") == episode)
+    columns = ["seed", "action", "reward", "observation"]
+    table = run.evaluations.to_table(columns=columns, filter=this)
+    return {name: table[name][0] for name in columns}
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """[T] or, of lists, [T, size]."""
+    flat: NDArray[Any] = (values.flatten() if values.type.num_fields else values).to_numpy()
+    return flat.reshape(len(values), -1) if values.type.num_fields else flat
+
+
+def _step_again(
+    run: Run, task: ControlTask, seed: int, action: NDArray[np.float32], reward: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """The observations [T, obs] of an episode that was recorded without."""
+    env = task.make([seed])
+    seen = [env.reset()[0][0]]
+    for t in range(len(action)):
+        observation, earned, *_ = env.step(action[t : t + 1])
+        if earned[0] != reward[t]:
+            raise RecordError(
+                f"{run.path} holds no observations, and its actions earn other rewards here than they did (step {t}: "
+                f"{earned[0]}, not {reward[t]}); see: lagbench replay {run.path}"
+            )
+        seen.append(observation[0])
+    env.close()
+    return np.stack(seen[:-1])
+
+
+def _job(run: Run, task: ControlTask, body: str, out: Path) -> Job:
+    width, height, most_fps = _KINDS[out.suffix]
+    config = envpool.make_spec(task.envpool_id, **task.options).config
+    return Job(
+        out=str(out),
+        # The models that EnvPool simulates; where an option names a file of one's own, that one.
+        model=str(Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / config.xml_file),
+        body=body,
+        whole=not getattr(config, "exclude_current_positions_from_observation", True),
+        frame_skip=int(config.frame_skip),
+        caption=f"{task.task_id} · {run.spec.algorithm.name.rpartition(':')[2]} · lag {run.spec.protocol.lag}",
+        width=width,
+        height=height,
+        most_fps=most_fps,
+    )
+
+
+def _draw(job: Job, arrays: Mapping[str, NDArray[Any]], directory: Path, progress: Progress) -> None:
+    """Have it drawn by the first of MuJoCo's backends that works here."""
+    (directory / "job.json").write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
+    np.savez(directory / "episode.npz", **arrays)
+    reasons = []
+    for backend in _backends():
+        code, reason = _run_process(directory, backend, lambda done: progress(done, len(arrays["reward"])))
+        if code == 0:
+            return
+        if code > 0 and code != NO_OPENGL:
+            raise LagbenchError(f"the video could not be drawn ({reason})")
+        reasons.append(f"{backend or 'MuJoCo'}: {reason}")
+    packages = " or ".join(_DEBIAN_PACKAGES.values())
+    raise LagbenchError(
+        f"there is no OpenGL to draw with here ({'; '.join(reasons)}); on Debian and Ubuntu: apt-get install {packages}"
+    )
+
+
+def _backends() -> list[str]:
+    if chosen := os.environ.get("MUJOCO_GL"):
+        return [chosen]
+    # Elsewhere MuJoCo draws with what the system has.
+    return list(_DEBIAN_PACKAGES) if sys.platform == "linux" else [""]
+
+
+def _run_process(directory: Path, backend: str, report: Callable[[int], None]) -> tuple[int, str]:
+    """Exit code and last line of stderr of the process that draws. Below 0: a signal ended it."""
+    environment = os.environ | ({"MUJOCO_GL": backend} if backend else {})
+    with (directory / "errors.txt").open("w+") as errors:
+        # MuJoCo writes its warnings into a file where it runs.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lagbench.video.process", str(directory)],
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
-        (directory / "job.json").write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
-        action, reward = _array(row["action"]), _array(row["reward"])
-        observation = _array(row["observation"]) if row["observation"].is_valid else _replayed(run, task, row)
-        low, high = task.action_space.low, task.action_space.high
-        np.savez(directory / "episode.npz", observation=observation, action=np.clip(action, low, high), reward=reward)
-        _draw(directory, len(reward), progress)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _move(Path(job.out), out)
-    return out
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                report(int(line))
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.wait()
+        errors.seek(0)
+        lines = [line.strip() for line in errors if line.strip()]
+    return process.returncode, lines[-1] if lines else f"signal {-process.returncode}"

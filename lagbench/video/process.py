@@ -89,9 +89,9 @@ class _Scene:
         self.model = mujoco.MjModel.from_xml_path(job.model)
         self.model.vis.global_.offwidth = max(job.width, self.model.vis.global_.offwidth)
         self.model.vis.global_.offheight = max(job.height, self.model.vis.global_.offheight)
-        if self._body.travels:
-            # The floor is drawn without end, as it is for the physics.
-            self.model.geom_size[self.model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE, :2] = 0
+        if not self._body.travels:
+            # Models without a sun are dark.
+            self.model.vis.headlight.ambient[:] = 0.4
         self.data = mujoco.MjData(self.model)
         camera = self._body.camera
         self._camera = mujoco.MjvCamera()
@@ -107,13 +107,16 @@ class _Scene:
     ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """(step, picture [height, width, 3]) of the steps in ``shown``; the last, T, is what the last action led to.
 
-        Where the observations leave out where the body is, it goes as far as MuJoCo takes it from each to the next.
+        Where the observations leave out where the body is, it goes as far as MuJoCo takes it from each to the next. It
+        is drawn near the origin, whole patterns of the floor away: the floor that is drawn, and its light, have an end.
         """
-        place = np.zeros(0 if self._job.whole else self._body.travels)
+        travels = self._body.travels
+        place = np.zeros(0 if self._job.whole else travels)
+        pattern = self._floor_pattern()[:travels]
         wanted = set(shown)
         for t in range(len(observation)):
-            joints = self._body.joints(self.model, observation[t], place)
-            self.data.qpos[:], self.data.qvel[:] = joints
+            self.data.qpos[:], self.data.qvel[:] = self._body.joints(self.model, observation[t], place)
+            self.data.qpos[:travels] %= pattern
             self._mujoco.mj_forward(self.model, self.data)
             if t in wanted:
                 yield t, self._draw()
@@ -123,10 +126,22 @@ class _Scene:
         self._mujoco.mj_forward(self.model, self.data)
         yield len(observation), self._draw()
 
+    def _floor_pattern(self) -> NDArray[np.float64]:
+        """Length and width in metres of what the floor repeats."""
+        planes = np.flatnonzero(self.model.geom_type == self._mujoco.mjtGeom.mjGEOM_PLANE)
+        material = self.model.geom_matid[planes[0]] if len(planes) else -1
+        if material < 0:
+            return np.ones(2)
+        size: NDArray[np.float64] = 2 * self.model.geom_size[planes[0], :2] / self.model.mat_texrepeat[material]
+        return np.where(size > 0, size, 1.0)
+
     def _draw(self) -> NDArray[np.uint8]:
         self._camera.lookat[:] = self._body.camera.lookat
         self._camera.lookat[: self._body.travels] += self.data.qpos[: self._body.travels]
         self._renderer.update_scene(self.data, camera=self._camera)
+        # A processor would take three times as long, and the floor's shadows flicker.
+        for flag in (self._mujoco.mjtRndFlag.mjRND_SHADOW, self._mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._renderer.scene.flags[flag] = False
         picture: NDArray[np.uint8] = self._renderer.render()
         return picture
 

@@ -1,5 +1,6 @@
 """Collection on EnvPool, row by row against a hand loop over a bare pool."""
 
+import copy
 import io
 from collections import defaultdict
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from lagbench.actors.base import Collection, Episode
 from lagbench.actors.control import ControlActors
 from lagbench.policies.base import Version
+from lagbench.policies.gaussian import GaussianPolicy
 from lagbench.seeding import Stream, environment_seeds, generator, torch_generator
 from lagbench.spec import RunSpec, resolve
 
@@ -26,11 +28,11 @@ def spec(**options: Any) -> RunSpec:
     return resolve(**{"task": "Hopper-v5", "task_options": {"max_episode_steps": LIMIT}, **sizes, **options})
 
 
-def different_versions(actors: ControlActors, spread: float = 0.1) -> list[Version]:
+def different_versions(first: GaussianPolicy, spread: float = 0.1) -> list[Version]:
     """N versions that act differently, with normalizers of their own."""
     made = []
     for k in range(N):
-        policy = actors.make_policy()
+        policy = copy.deepcopy(first)
         with torch.no_grad():
             for p in policy.parameters():
                 p.add_(spread * torch.randn(p.shape, generator=torch.Generator().manual_seed(k)))
@@ -39,9 +41,9 @@ def different_versions(actors: ControlActors, spread: float = 0.1) -> list[Versi
     return made
 
 
-def bare_pool(run: RunSpec, stream: Stream) -> Any:
-    seeds = environment_seeds(run.seed, stream, N).tolist()
-    return envpool.make_gymnasium(run.task, num_envs=N, seed=seeds, **run.task_options)
+def bare_pool(run: RunSpec, stream: Stream, n: int = N) -> Any:
+    seeds = environment_seeds(run.seed, stream, n).tolist()
+    return envpool.make_gymnasium(run.task, num_envs=n, seed=seeds, **run.task_options)
 
 
 def stepped(pool: Any, action: NDArray[np.float32]) -> Any:
@@ -63,14 +65,12 @@ class Collected:
 def collected(request: pytest.FixtureRequest) -> Collected:
     run = spec(task=request.param)
     actors = ControlActors(run, threads=1)
-    actors.make_policy()
-    versions = different_versions(actors)
+    versions = different_versions(actors.make_policy())
     phases, factors = [], []
     for phase in range(PHASES):
         # Not in order of their numbers, and each version at another actor in every phase.
         phases.append(actors.collect([versions[(2 * phase + 5 * i) % N] for i in range(N)], phase))
         factors.append(actors.diagnostics()["reward_scale"])
-        actors.end_phase()
     return Collected(run, versions, phases, factors)
 
 
@@ -185,6 +185,19 @@ def test_rewards_are_scaled_by_one_factor_a_phase_and_recorded_raw(collected: Co
     assert len(set(collected.factors)) == PHASES
 
 
+def test_the_factor_is_of_the_warm_up_and_of_all_phases_before(collected: Collected) -> None:
+    _, returns = warm_up(collected.spec)
+    running = np.zeros(N)
+    pool = bare_pool(collected.spec, Stream.ENVIRONMENT)
+    pool.reset()
+    for collection, factor in zip(collected.phases, collected.factors, strict=True):
+        assert factor == pytest.approx(1 / np.sqrt(np.var(returns) + 1e-8), rel=1e-10)
+        for action, valid in zip(collection.rollout.action.numpy(), collection.rollout.valid.numpy(), strict=True):
+            _, reward, *_ = stepped(pool, action)
+            running = np.where(valid, 0.99 * running + reward, 0.0)
+            returns += running[valid].tolist()
+
+
 def test_rows_that_are_no_transitions_hold_nothing(collected: Collected) -> None:
     rollouts = [c.rollout for c in collected.phases]
     assert any(not r.valid.all() for r in rollouts)
@@ -195,14 +208,15 @@ def test_rows_that_are_no_transitions_hold_nothing(collected: Collected) -> None
 
 def warm_up(run: RunSpec) -> tuple[NDArray[np.float64], list[float]]:
     """Valid observations and discounted returns of the uniform random rollout, one row at a time."""
-    pool = bare_pool(run, Stream.WARMUP_ENVIRONMENT)
+    n = 64
+    pool = bare_pool(run, Stream.WARMUP_ENVIRONMENT, n)
     space = pool.action_space
     rng = generator(run.seed, Stream.WARMUP_ACTION)
-    observation, ended = pool.reset()[0], np.zeros(N, bool)
-    rows, returns, running = [], [], np.zeros(N)
-    for _ in range(run.protocol.phase_steps):
+    observation, ended = pool.reset()[0], np.zeros(n, bool)
+    rows, returns, running = [], [], np.zeros(n)
+    for _ in range(32):
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-        action = rng.uniform(low, high, (N, *space.shape)).astype(np.float32)
+        action = rng.uniform(low, high, (n, *space.shape)).astype(np.float32)
         rows += list(observation[~ended])
         observation, reward, terminated, truncated = stepped(pool, action)
         running = np.where(ended, 0.0, 0.99 * running + reward)
@@ -213,18 +227,25 @@ def warm_up(run: RunSpec) -> tuple[NDArray[np.float64], list[float]]:
 
 
 def test_version_0_is_the_seeds_weights_with_the_statistics_of_a_random_rollout() -> None:
-    run = spec(phase_steps=40, minibatch=40, budget=40 * N)
+    run = spec()
     actors = ControlActors(run, threads=1)
     policy = actors.make_policy()
-    rows, returns = warm_up(run)
-    assert len(rows) < 40 * N  # reset rows were there, and are left out
+    rows, _ = warm_up(run)
+    assert len(rows) < 64 * 32  # reset rows were there, and are left out
     assert float(policy.normalizer.count) == len(rows)
     np.testing.assert_allclose(policy.normalizer.mean, rows.mean(0), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(policy.normalizer.variance, rows.var(0), rtol=1e-10, atol=1e-12)
-    assert actors.diagnostics()["reward_scale"] == pytest.approx(1 / np.sqrt(np.var(returns) + 1e-8), rel=1e-10)
     weights = type(policy)(actors.observation_size, actors.action_size, torch_generator(run.seed, Stream.WEIGHTS))
     for name, p in weights.named_parameters():
         assert torch.equal(p, policy.get_parameter(name))
+
+
+def test_version_0_depends_on_task_and_seed_and_not_on_the_protocol() -> None:
+    first = ControlActors(spec(), threads=1).make_policy().state_dict()
+    other = ControlActors(spec(actors=3, phase_steps=5, minibatch=15, lag=2), threads=2).make_policy().state_dict()
+    assert all(torch.equal(first[k], other[k]) for k in first)
+    other = ControlActors(spec(seed=4), threads=1).make_policy().state_dict()
+    assert not torch.equal(first["normalizer.mean"], other["normalizer.mean"])
 
 
 def test_the_warm_up_is_no_part_of_the_run() -> None:
@@ -234,6 +255,34 @@ def test_the_warm_up_is_no_part_of_the_run() -> None:
     a, b = (actors.collect([version] * N, 0) for actors in (with_warm_up, without))
     for name in ("observation", "action", "reward"):
         assert a.transitions.columns[name].tobytes() == b.transitions.columns[name].tobytes()
+
+
+def test_what_an_algorithm_does_to_a_rollout_reaches_no_later_phase() -> None:
+    left, alone = ControlActors(spec(), threads=1), ControlActors(spec(), threads=1)
+    version = left.make_policy().version(0)
+    alone.make_policy()
+    for phase in range(3):
+        a, b = left.collect([version] * N, phase), alone.collect([version] * N, phase)
+        same(a, b)
+        for x in (a.rollout.observation, a.rollout.action, a.rollout.reward, a.rollout.behaviour_log_prob):
+            x.fill_(7.0)
+        a.rollout.valid.fill_(False)
+    assert left.diagnostics() == alone.diagnostics()
+
+
+def test_acting_again_is_judged_by_the_rows_of_that_version_alone(collected: Collected) -> None:
+    actors = ControlActors(collected.spec, threads=1)
+    rollout = collected.phases[0].rollout
+    for k, version in enumerate(collected.versions):
+        assert actors.reproduces(version, rollout)
+        own = (rollout.behaviour_version == k) & rollout.valid
+        shifted = rollout.behaviour_log_prob + torch.where(own, 1e-6, 0.0)
+        assert not actors.reproduces(version, rollout.replace(behaviour_log_prob=shifted))
+        shifted = rollout.behaviour_log_prob + torch.where(own, 0.0, 1.0)
+        assert actors.reproduces(version, rollout.replace(behaviour_log_prob=shifted))
+        for name in ("actor.0.weight", "normalizer.mean", "log_std"):
+            changed = {**version.state, name: version.state[name] * 1.001 + 0.001}
+            assert not actors.reproduces(Version(k, changed), rollout)
 
 
 def same(a: Collection, b: Collection) -> None:
@@ -246,20 +295,18 @@ def same(a: Collection, b: Collection) -> None:
         assert torch.equal(getattr(a.rollout, name), getattr(b.rollout, name)), name
 
 
-@pytest.mark.parametrize("steps", [16, 7, 1])
+@pytest.mark.parametrize("steps", [16, 7, 2])
 def test_fresh_actors_go_on_from_a_saved_state_bit_for_bit(steps: int) -> None:
     phases = 80 // steps
     run = spec(phase_steps=steps, minibatch=N * steps, budget=N * steps * phases)
     straight = ControlActors(run, threads=1)
-    straight.make_policy()
-    versions = different_versions(straight)
+    versions = different_versions(straight.make_policy())
     others: list[ControlActors] = []
     for phase in range(phases):
         expected = straight.collect(versions, phase)
         for actors in others:
             same(expected, actors.collect(versions, phase))
-        for actors in (straight, *others):
-            actors.end_phase()
+            assert actors.diagnostics() == straight.diagnostics()
         if phase % max(1, phases // 5) == 0:
             file = io.BytesIO()
             torch.save(straight.state(), file)
@@ -267,7 +314,6 @@ def test_fresh_actors_go_on_from_a_saved_state_bit_for_bit(steps: int) -> None:
             others.append(ControlActors(run, threads=2))
             others[-1].restore(torch.load(file, weights_only=True))
     assert len(others) >= 4
-    assert len({actors.diagnostics()["reward_scale"] for actors in (straight, *others)}) == 1
 
 
 def test_no_more_actions_are_kept_than_the_longest_open_episode_needs() -> None:
@@ -276,7 +322,6 @@ def test_no_more_actions_are_kept_than_the_longest_open_episode_needs() -> None:
     kept = []
     for phase in range(8):
         actors.collect(versions, phase)
-        actors.end_phase()
         kept.append(len(actors.state()["history"]))
     # Episodes of 20 steps in phases of 16: never more than three phases, however long the run.
     assert max(kept) <= 3 * T

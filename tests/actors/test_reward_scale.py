@@ -73,7 +73,6 @@ def test_the_factor_changes_with_an_update_and_with_nothing_else() -> None:
     scale.update(*first)
     before = scale.factor
     scale(first[0])
-    scale.forget_returns()
     assert scale.factor == before
     scale.update(*second)
     assert scale.factor != before
@@ -83,16 +82,17 @@ def test_before_anything_was_seen_rewards_stay_as_they_are() -> None:
     assert RewardScale(N).factor == pytest.approx(1.0, abs=1e-7)
 
 
-def test_forgetting_returns_keeps_the_statistics() -> None:
+def test_a_warm_up_leaves_its_statistics_and_no_episode() -> None:
     warm_up, first = phases([25, 12])
     first[2][0] = True  # a new pool: every actor begins an episode
+    # Of as many actors as it likes.
+    wide = [np.concatenate([x, x[:, :2]], axis=1) for x in warm_up]
     scale = RewardScale(N)
-    scale.update(*warm_up)
-    scale.forget_returns()
+    scale.start(*wide)
     scale.update(*first)
     seen: list[float] = []
-    for reward, done, valid in (warm_up, first):
-        running = [0.0] * N
+    for reward, done, valid in (wide, first):
+        running = [0.0] * reward.shape[1]
         for t in range(len(reward)):
             for i in np.flatnonzero(valid[t]):
                 running[i] = GAMMA * running[i] + float(reward[t, i])

@@ -12,7 +12,7 @@ from lagbench.protocol import Protocol
 
 
 def protocol(lag: int, lag_mode: Any = "uniform", actors: int = 64) -> Protocol:
-    return Protocol.resolve(lag=lag, lag_mode=lag_mode, minibatch=actors, actors=actors, phase_steps=1)
+    return Protocol.resolve(lag=lag, lag_mode=lag_mode, minibatch=actors, actors=actors, phase_steps=2)
 
 
 @given(

@@ -1,0 +1,40 @@
+"""``lagbench video``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from lagbench.cli.follow import starting
+from lagbench.cli.options import INTEGER, json_option, quiet_option
+
+
+@click.command()
+@click.argument("run")
+@click.option("--episode", type=INTEGER, default=0, show_default=True, help="Which of the evaluation's, from 0.")
+@click.option("--evaluation", type=INTEGER, help="Which evaluation, from 0.  [default: the last]")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The file to write: .mp4 (H.264) or .gif."
+)
+@json_option
+@quiet_option
+def command(run: str, episode: int, evaluation: int | None, out: Path, as_json: bool, quiet: bool) -> None:
+    """Film a recorded evaluation episode of RUN, in real time.
+
+    \b
+    lagbench video RUN -o hopper.mp4
+    lagbench video RUN --evaluation 0 --episode 3 -o untrained.gif
+    """  # noqa: D301 - click takes the character itself
+    quiet = quiet or as_json
+    with starting(quiet):
+        from lagbench.cli.find import run_directory
+        from lagbench.cli.progress import progress
+        from lagbench.records.reader import open_run
+        from lagbench.video.film import film
+
+        found = open_run(run_directory(run))
+    with progress("drawing", quiet) as report:
+        film(found, out, episode, evaluation, report)
+    click.echo(json.dumps({"path": str(out)}, indent=2) if as_json else str(out))

@@ -1,0 +1,31 @@
+"""``lagbench list``: what there is, for people and for programs."""
+
+import pytest
+
+from lagbench import registry
+from tests.cli.run_here import lagbench
+
+
+def test_tasks() -> None:
+    done = lagbench("list", "tasks")
+    assert (done.code, done.err) == (0, "")
+    assert [line.split() for line in done.out.splitlines()] == [[t, "control"] for t in registry.task_ids()]
+    assert lagbench("list", "tasks", "--json").json[0] == {"task": registry.task_ids()[0], "domain": "control"}
+
+
+def test_algorithms() -> None:
+    done = lagbench("list", "algorithms")
+    assert [tuple(line.split()) for line in done.out.splitlines()] == list(registry.algorithms().items())
+    rows = lagbench("list", "algorithms", "--json").json
+    assert {"algorithm": "vaco", "source": "lagbench.baselines.vaco:VACO"} in rows
+
+
+def test_suites() -> None:
+    done, rows = lagbench("list", "suites"), lagbench("list", "suites", "--json").json
+    assert done.code == 0
+    assert done.out.split() == ([row["suite"] for row in rows] or ["no", "suites"])
+
+
+def test_columns_are_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "algorithms", lambda: {"a": "x:Y", "longer": "z:W"})
+    assert lagbench("list", "algorithms").out == "a       x:Y\nlonger  z:W\n"

@@ -1,0 +1,152 @@
+"""``lagbench resume``: what it goes on with, and what it refuses in a sentence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import lagbench as package
+from lagbench import runner
+from lagbench.sinks.base import Sink
+from tests.cli.run_here import content_hash, lagbench
+
+
+class CutOff(BaseException):
+    """Stands for what ends a process."""
+
+
+class Scissors(Sink):
+    def write(self, result: package.PhaseResult) -> None:
+        if result.record.phase == 2:
+            raise CutOff
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of ``finished``, without its last two phases. Copy it."""
+    path = tmp_path_factory.mktemp("cut") / "run"
+    spec = package.resolve(algo="vaco", lag=2, actors=4, phase_steps=16, minibatch=32, budget=320, eval_episodes=1)
+    with pytest.raises(CutOff):
+        runner.execute(spec, path, threads=1, sinks=[Scissors()])
+    return path
+
+
+@pytest.fixture
+def run(cut_off: Path, here: Path) -> Path:
+    return Path(shutil.copytree(cut_off, here / "run"))
+
+
+def test_it_goes_on_as_if_nothing_had_been(run: Path, finished: Path) -> None:
+    assert "unfinished, 3 of 5 phases; go on with: lagbench resume " in lagbench("show", run).out
+    done = lagbench("resume", "run", "--log", "jsonl")
+    assert (done.code, done.out) == (0, "run\n")
+    lines = done.err.splitlines()
+    assert lines[9].split() == ["resumed", "after", "phase", "3", "of", "5"]
+    assert lines[10].startswith("256 of 320 actor steps · ")
+    assert content_hash(run) == content_hash(finished)
+    assert (run / "policy.safetensors").read_bytes() == (finished / "policy.safetensors").read_bytes()
+    first, second = json.loads((run / "environment.json").read_text())
+    assert (first["phase"], second["phase"]) == (0, 3)
+    assert len((run / "log.jsonl").read_text().splitlines()) == 2
+    assert not (run / "checkpoint").exists()
+    # And now there is nothing to go on with.
+    done = lagbench("resume", "run")
+    assert done.code == 2
+    assert done.sentence == "Error: run is finished: there is nothing to resume; see: lagbench show run"
+
+
+def test_as_json(run: Path) -> None:
+    done = lagbench("resume", "run", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json["status"] == "completed"
+    assert done.json["result"] == json.loads((run / "result.json").read_text())
+
+
+def test_by_its_name_below_runs(run: Path, here: Path) -> None:
+    (here / "runs/Hopper-v5").mkdir(parents=True)
+    run.rename(here / "runs/Hopper-v5/mine")
+    assert lagbench("resume", "mine", "-q").out == "runs/Hopper-v5/mine\n"
+
+
+def test_a_run_without_a_checkpoint_begins_again(run: Path, finished: Path) -> None:
+    shutil.rmtree(run / "checkpoint")
+    assert lagbench("resume", "run", "-q").code == 0
+    assert content_hash(run) == content_hash(finished)
+
+
+def test_an_edited_spec_is_refused(run: Path) -> None:
+    file = run / "spec.json"
+    spec = json.loads(file.read_text())
+    file.write_text(json.dumps({**spec, "seed": 1}))
+    before = {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
+    done = lagbench("resume", "run")
+    assert done.code == 2
+    assert "seed is 1, was 0" in done.sentence
+    assert {f: f.read_bytes() for f in run.rglob("*") if f.is_file()} == before
+
+
+def test_another_source_is_refused(here: Path) -> None:
+    code = lagbench("run", "--algo", "mine.py:OutOfMemory", "--actors", "4", "--phase-steps", "16", "--minibatch", "32",
+                    "--budget", "320", "--eval-episodes", "1", "-q", "--out", "run").code  # fmt: skip
+    assert code == 1
+    source = (here / "mine.py").read_text()
+    (here / "mine.py").write_text(source.replace('raise MemoryError("too much")', "return loss"))
+    before = {f: f.read_bytes() for f in Path("run").rglob("*") if f.is_file()}
+    done = lagbench("resume", "run")
+    assert done.code == 2
+    assert "the source of mine.py:OutOfMemory has changed since this run was specified (SHA-256 " in done.sentence
+    assert {f: f.read_bytes() for f in Path("run").rglob("*") if f.is_file()} == before
+    (here / "mine.py").unlink()
+    assert lagbench("resume", "run").sentence.startswith("Error: there is no file 'mine.py'")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (b"", "the checkpoint in run/checkpoint cannot be read ("),
+        (b"not what torch wrote", "the checkpoint in run/checkpoint cannot be read ("),
+    ],
+)
+def test_a_damaged_checkpoint(run: Path, damage: bytes, sentence: str) -> None:
+    (run / "checkpoint/state.pt").write_bytes(damage)
+    done = lagbench("resume", "run")
+    assert done.code == 1
+    assert sentence in done.sentence
+    assert done.sentence.endswith("; start a new run")
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "sentence"),
+    [
+        ("nothing", 2, "there is no run 'nothing', neither as a path nor in runs/; give the directory of a run"),
+        ("mine.py", 2, "there is no run 'mine.py'"),
+        (".", 1, "'.' is not the directory of a run: it has no spec.json"),
+    ],
+)
+def test_what_is_no_run(here: Path, what: str, code: int, sentence: str) -> None:
+    done = lagbench("resume", what)
+    assert done.code == code
+    assert sentence in done.sentence
+
+
+def test_what_a_kill_at_the_very_end_left_is_cleared(finished: Path, here: Path) -> None:
+    shutil.copytree(finished, here / "run")
+    (here / "run/checkpoint").mkdir()
+    (here / "run/checkpoint/state.pt").write_bytes(b"half of it deleted")
+    assert "is finished" in lagbench("resume", "run").sentence
+    assert not (here / "run/checkpoint").exists()
+
+
+def test_a_run_killed_before_its_result_was_written_finishes(run: Path, finished: Path) -> None:
+    """All phases are committed; only the end is missing."""
+
+    class Last(Sink):
+        def write(self, result: package.PhaseResult) -> None:
+            if result.last:
+                shutil.copytree("run", "late")
+
+    runner.resume(run, threads=1, sinks=[Last()])
+    assert "unfinished, 5 of 5 phases" in lagbench("show", "late").out
+    assert lagbench("resume", "late", "-q").code == 0
+    assert content_hash(Path("late")) == content_hash(finished)

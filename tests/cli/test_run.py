@@ -1,0 +1,316 @@
+"""``lagbench run``: what it prints and writes, what it refuses, and how it ends."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lagbench as package
+from lagbench import registry
+from tests.cli.run_here import SMALL, content_hash, lagbench
+
+
+def test_progress_on_stderr_and_the_directory_on_stdout(here: Path) -> None:
+    done = lagbench("run", "--algo", "vaco", "--lag", "3", *SMALL)
+    path = "runs/Hopper-v5/vaco/lag3-u20-seed0-0"
+    assert (done.code, done.out) == (0, f"{path}\n")
+    lines = done.err.splitlines()
+    heading = [line.split()[0] for line in lines[:9]]
+    assert heading == ["algorithm", "task", "lag", "updates", "budget", "evaluation", "seed", "config", "records"]
+    assert lines[9].startswith("64 of 320 actor steps · ")
+    for name in ("/s · ", " left · ", "evaluation ", "backward lag ", "TV ", "filtered "):
+        assert name in lines[9]
+    assert lines[13].startswith("320 of 320 actor steps · ")
+    assert [line.split("  ")[0] for line in lines[14:]] == [
+        "status",
+        "final evaluation",
+        "… with sampled actions",
+        "time",
+        "records",
+    ]
+    # Each gets a directory of its own; quiet, nothing but the result.
+    again = lagbench("run", "--algo", "vaco", "--lag", "3", *SMALL, "-q")
+    assert (again.out, again.err) == (f"{path[:-1]}1\n", "")
+    assert content_hash(here / path) == content_hash(here / again.out.strip())
+    assert package.open(path).status == "completed"
+
+
+def test_json_is_all_that_is_on_stdout(here: Path) -> None:
+    done = lagbench("run", "--algo", "mine.py:Chatty", *SMALL, "--json", "--out", "run")
+    assert done.code == 0
+    assert done.json["path"] == "run"
+    assert done.json["status"] == "completed"
+    assert done.json["spec"] == json.loads(Path("run/spec.json").read_text())
+    assert done.json["result"] == json.loads(Path("run/result.json").read_text())
+    # What the algorithm prints is none of the result.
+    assert set(done.err.splitlines()) == {"a debugging print"}
+
+
+def test_every_option_reaches_the_spec(here: Path) -> None:
+    options = {
+        "--algo": "vaco",
+        "--task": "InvertedPendulum-v5",
+        "--lag": "3",
+        "--lag-mode": "fixed",
+        "--updates": "4",
+        "--forward": "split",
+        "--minibatch": "32",
+        "--actors": "4",
+        "--budget": "0.5k",
+        "--seed": "7",
+        "--eval-episodes": "2",
+        "--record": "episodes",
+        "--device": "cpu",
+        "--threads": "1",
+        "--out": "run",
+    }
+    repeated = ("--set", "delta=0.05", "--set", "filter=no", "--task-set", "max_episode_steps=50", "--log", "jsonl")
+    done = lagbench("run", *(x for pair in options.items() for x in pair), *repeated, "-q")
+    assert (done.code, done.err) == (0, "")
+    spec = json.loads(Path("run/spec.json").read_text())
+    assert spec["algorithm"]["name"] == "vaco"
+    assert spec["task"] == "InvertedPendulum-v5"
+    assert spec["task_options"] == {"max_episode_steps": 50}
+    assert spec["protocol"] == {
+        "lag": 3,
+        "lag_mode": "fixed",
+        "updates": 4,
+        "updates_fixed": True,
+        "forward": "split",
+        "minibatch": 32,
+        "actors": 4,
+        "phase_steps": 32,
+    }
+    assert (spec["budget"], spec["seed"], spec["record"], spec["device"]) == (500, 7, "episodes", "cpu")
+    assert spec["evaluation"]["episodes"] == 2
+    assert (spec["config"]["delta"], spec["config"]["filter"]) == (0.05, False)
+    assert json.loads(Path("run/environment.json").read_text())[0]["envpool_threads"] == 1
+    assert len(Path("run/log.jsonl").read_text().splitlines()) == 3
+    assert not Path("run/trajectories").exists()
+
+
+def test_a_published_spec_gives_the_same_rows(finished: Path, here: Path) -> None:
+    """With other threads, too."""
+    done = lagbench("run", "--spec", finished / "spec.json", "--out", "again", "--threads", "2", "-q")
+    assert (done.code, done.out) == (0, "again\n")
+    assert Path("again/spec.json").read_text() == (finished / "spec.json").read_text()
+    assert content_hash(Path("again")) == content_hash(finished)
+
+
+def test_from_python_it_is_the_same(finished: Path, here: Path) -> None:
+    run = package.run(
+        algo="vaco", lag=2, actors=4, phase_steps=16, minibatch=32, budget=320, eval_episodes=1, threads=1, out="run"
+    )
+    assert run.path == Path("run")
+    assert run.result is not None
+    assert run.result["content_hash"] == content_hash(finished)
+    assert package.open("run").trajectories.count_rows() == run.trajectories.count_rows()
+
+
+REFUSED = [
+    ("--task Hoper-v5", "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, "),
+    ("--task CartPole-v1", "unknown task 'CartPole-v1'"),
+    ("--algo vacco", "unknown algorithm 'vacco'; did you mean 'vaco'? Known: decoupled-ppo, "),
+    ("--lag-mode unifrom", "unknown value 'unifrom'; did you mean 'uniform'? Known: fixed, uniform."),
+    ("--forward spilt", "unknown value 'spilt'; did you mean 'split'? Known: reuse, split."),
+    ("--record trajectory", "did you mean 'trajectories'? Known: episodes, trajectories."),
+    ("--log tensorbord", "did you mean 'tensorboard'? Known: jsonl, tensorboard."),
+    ("--device gpu", "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
+    ("--device meta", "unknown device 'meta'."),
+    ("--set detla=0.1 --algo vaco", "unknown hyperparameter 'detla'; did you mean 'delta'? Known: align, "),
+    ("--set delta=big --algo vaco", "delta must be "),
+    ("--set reference=behavior --algo vaco", "unknown reference value 'behavior'; did you mean 'behaviour'?"),
+    ("--set delta", "Invalid value for '--set': 'delta' is not of the form name=value"),
+    ("--task-set max_episode_step=3", "unknown task option 'max_episode_step'; did you mean 'max_episode_steps'?"),
+    ("--task-set max_episode_steps=abc", "'max_episode_steps'"),
+    ("--lag -1", "lag must be 0 (synchronous) or more, not -1"),
+    ("--lag 1.5", "Invalid value for '--lag': '1.5' is not a whole number (1M, 1e6 and 1_000_000 are)"),
+    ("--updates 83", "83 updates cannot be made: in reuse mode a phase makes whole epochs of 8 minibatches"),
+    ("--updates 83", "the nearest are 80 or 88"),
+    ("--updates 0", "updates must be at least 1, not 0"),
+    ("--minibatch 300", "the nearest that can are 256 and 512"),
+    ("--minibatch 0", "minibatch must be at least 1, not 0"),
+    ("--actors 0", "actors must be at least 1, not 0"),
+    ("--phase-steps 0", "phase steps must be at least "),
+    ("--forward split --minibatch 100", "which 64 actors cannot share evenly"),
+    ("--budget 1k", "a budget of 1000 actor steps is less than one phase, which takes 2048 (64 actors × 32 steps)"),
+    ("--budget 1k", "give at least --budget 2048"),
+    ("--seed -1", "the seed must be 0 or more"),
+    ("--eval-episodes 0", "evaluation episodes and threads at least 1"),
+    ("--threads -1", "'--threads'"),
+    ("--algo yours.py:Mine", "there is no file 'yours.py'; give an algorithm of your own as path/to/file.py:Class"),
+    ("--algo mine.py", "'mine.py' needs the name of its class: mine.py:Mine"),
+    ("--algo mine.py:Mime", "unknown class in mine.py 'Mime'; did you mean 'Mine'? Known: Chatty, "),
+    ("--algo mine.py:Lossless", "mine.py:Lossless has no `loss`; write loss(self, batch) -> (scalar, metrics)"),
+    ("--algo mine.py:Stranger", "mine.py:Stranger is not an algorithm: its class must derive from lagbench.Algorithm"),
+    ("--algo mine.py:Odd", "Config.sizes has type list; use bool, int, float, str, a Literal, or one of them | None"),
+    ("--algo broken.py:Mine", "'broken.py' cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
+    ("--algo torn.py:Mine", "'torn.py' cannot be imported: SyntaxError: "),
+    ("--spec nothing.json", "there is no file 'nothing.json'"),
+    ("--spec .", "'.' cannot be read: Is a directory"),
+    ("--spec mine.py", "'mine.py' is not JSON: "),
+    ("--spec newer.json", "the specification has format 99; this lagbench reads 1: install a newer one"),
+    ("--spec nothing.json --lag 3", "--spec says all that decides a run's rows; --lag cannot go with it"),
+    ("--spec nothing.json --set a=3", "--spec says all that decides a run's rows; --set cannot go with it"),
+    ("--spec nothing.json --lag-mode fixed", "; --lag-mode cannot go with it"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSED, ids=[f"{a}: {s[:20]}" for a, s in REFUSED])
+def test_what_cannot_be_run_costs_a_sentence_and_leaves_nothing(here: Path, arguments: str, sentence: str) -> None:
+    (here / "broken.py").write_text("import no_such_module\n")
+    (here / "torn.py").write_text("class Mine(\n")
+    (here / "newer.json").write_text('{"format_version": 99}')
+    before = sorted(here.iterdir())
+    done = lagbench("run", *arguments.split())
+    assert done.code == 2
+    assert sentence in done.sentence
+    assert sorted(here.iterdir()) == before
+
+
+def test_a_task_of_discrete_actions(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
+    registry.register_task("CartPole-v1")
+    done = lagbench("run", "--task", "CartPole-v1")
+    assert done.code == 2
+    assert "its actions are Discrete, and control takes vectors of real numbers" in done.sentence
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()")
+def test_cuda_where_there_is_none(finished: Path, here: Path) -> None:
+    """Also in a spec from elsewhere, before anything is written."""
+    sentence = "Error: --device cuda: no CUDA device can be used here; use --device cpu"
+    assert lagbench("run", "--device", "cuda").sentence == sentence
+    spec = json.loads((finished / "spec.json").read_text())
+    (here / "spec.json").write_text(json.dumps({**spec, "device": "cuda"}))
+    done = lagbench("run", "--spec", "spec.json", "--out", "run")
+    assert (done.code, done.sentence) == (2, sentence)
+    assert not Path("run").exists()
+
+
+def test_a_spec_of_another_source_is_refused_before_anything_is_written(here: Path) -> None:
+    spec = package.resolve(algo="mine.py:Mine", actors=4, phase_steps=16, minibatch=32, budget=320)
+    (here / "spec.json").write_text(json.dumps(spec.to_json()))
+    (here / "mine.py").write_text((here / "mine.py").read_text() + "# changed\n")
+    done = lagbench("run", "--spec", "spec.json", "--out", "run")
+    assert done.code == 2
+    assert "the source of mine.py:Mine has changed since this run was specified" in done.sentence
+    assert not Path("run").exists()
+
+
+def test_a_directory_that_holds_a_run_is_refused_and_left_alone(finished: Path) -> None:
+    before = {f: f.read_bytes() for f in finished.rglob("*") if f.is_file()}
+    done = lagbench("run", *SMALL, "--out", finished)
+    assert done.code == 2
+    assert done.sentence == f"Error: {finished} holds a run already (spec.json); give another directory with --out"
+    assert {f: f.read_bytes() for f in finished.rglob("*") if f.is_file()} == before
+
+
+def test_a_directory_that_cannot_be_made(here: Path) -> None:
+    done = lagbench("run", *SMALL, "--out", "mine.py")
+    assert (done.code, done.sentence.startswith("Error: cannot write mine.py (")) == (1, True)
+    (here / "runs").write_text("no directory")
+    done = lagbench("run", *SMALL)
+    assert done.code == 1
+    assert done.sentence.startswith("Error: cannot make runs/Hopper-v5/ppo/lag0-u20-seed0-0 (")
+    assert done.sentence.endswith("; run in another directory, or name one with --out")
+
+
+def test_a_missing_extra_costs_a_sentence(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.startswith(("torch.utils.tensorboard", "lagbench.sinks.tensorboard"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    done = lagbench("run", *SMALL, "--log", "tensorboard")
+    assert done.code == 2
+    assert done.sentence == "Error: --log tensorboard needs an extra: pip install 'lagbench[tensorboard]'"
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("quiet", [(), ("-q",), ("--json",)])
+def test_a_run_that_diverges_says_where_and_keeps_its_records(here: Path, quiet: tuple[str, ...]) -> None:
+    done = lagbench("run", "--algo", "mine.py:Nan", *SMALL, "--out", "run", *quiet)
+    assert done.code == 3
+    (sentence,) = (line for line in done.err.splitlines() if line.startswith("diverged"))
+    assert sentence.startswith("diverged in phase 2, update 5: the loss is not finite; last logged, in phase 2: ")
+    for name in ("size ", "loss ", "gradient_norm "):
+        assert name in sentence.partition("last logged")[2]
+    if quiet:
+        assert done.err == sentence + "\n"
+    if quiet == ("--json",):
+        assert done.json["status"] == "diverged"
+    else:
+        assert done.out == "run\n"
+    run = package.open("run")
+    assert run.status == "diverged"
+    at = run.summary["diverged"]
+    assert (at["phase"], at["update"], at["what"], at["last_logged"]["phase"]) == (2, 5, "the loss", 2)
+    assert run.phases.count_rows() == run.summary["phases"] == 3
+    assert run.trajectories.count_rows() > 100
+    assert run.policy() is not None
+    assert not Path("run/checkpoint").exists()
+    shown = lagbench("show", "run")
+    assert (shown.code, shown.err) == (0, "")
+    assert sentence in shown.out
+    assert lagbench("resume", "run").code == 2
+
+
+def test_a_phase_that_diverges_before_it_logs_tells_what_the_one_before_logged(here: Path) -> None:
+    done = lagbench("run", "--algo", "mine.py:NanAtOnce", *SMALL, "--out", "run", "-q")
+    assert done.code == 3
+    assert done.err.startswith("diverged in phase 2, update 0: the loss is not finite; last logged, in phase 1: ")
+
+
+def test_an_algorithm_that_raises_is_shown_with_its_traceback_and_recorded(here: Path) -> None:
+    done = lagbench("run", "--algo", "mine.py:Mistaken", *SMALL, "--out", "run", "-q")
+    assert (done.code, done.out) == (1, "")
+    lines = done.err.splitlines()
+    number = 1 + (here / "mine.py").read_text().splitlines().index("        return batch.avantage")
+    assert lines[0].startswith("Traceback")
+    assert f'  File "mine.py", line {number}, in happen' in lines
+    assert "click" not in done.err
+    assert lines[-2] == "AttributeError: a rollout has no field 'avantage'"
+    assert lines[-1] == f"in phase 2, at mine.py:{number}; run is recorded as failed"
+    run = package.open("run")
+    assert run.status == "failed"
+    assert run.summary["reason"] == f"AttributeError: a rollout has no field 'avantage' (mine.py:{number})"
+    assert run.phases.count_rows() == run.summary["phases"] == 2
+    assert run.policy() is not None
+    assert not Path("run/checkpoint").exists()
+    assert "failed: AttributeError" in lagbench("show", "run").out
+    assert lagbench("resume", "run").code == 2
+
+
+def test_an_algorithm_that_breaks_its_contract_costs_a_sentence_with_the_line(here: Path) -> None:
+    done = lagbench("run", "--algo", "mine.py:Forgetful", *SMALL, "--out", "run", "-q")
+    assert done.code == 2
+    assert "rollout.x must have shape " in done.sentence
+    assert "; in phase 2, at mine.py:" in done.sentence
+    assert package.open("run").status == "failed"
+
+
+def test_a_run_out_of_memory_can_be_resumed(here: Path) -> None:
+    """Nothing is wrong with it: on a larger machine, or a quieter one, it goes on."""
+    done = lagbench("run", "--algo", "mine.py:OutOfMemory", *SMALL, "--out", "run", "-q")
+    assert done.code == 1
+    assert done.err.splitlines()[-2:] == [
+        "MemoryError: too much",
+        "after 2 of 5 phases, which are kept; go on with: lagbench resume run",
+    ]
+    run = package.open("run")
+    assert run.status == "unfinished"
+    assert run.phases.count_rows() == 2
+    assert "unfinished, 2 of 5 phases; go on with: lagbench resume run\n" in lagbench("show", "run").out
+
+
+def specs(data: Any) -> Any:
+    return data["spec"], data["result"]["content_hash"]
+
+
+def test_two_runs_of_one_spec_agree_whatever_the_threads(here: Path) -> None:
+    one, two = (
+        lagbench("run", "--algo", "ppo-kl", "--lag", "3", *SMALL, "--threads", k, "--json").json for k in ("1", "2")
+    )
+    assert one["path"] != two["path"]
+    assert specs(one) == specs(two)

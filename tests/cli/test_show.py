@@ -1,0 +1,96 @@
+"""``lagbench show``: runs whatever became of them, tasks and algorithms."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run_here import lagbench
+
+
+def test_a_run(finished: Path) -> None:
+    done = lagbench("show", finished)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    about, curve, hashes = (part.splitlines() for part in done.out.split("\n\n"))
+    assert about[0].split() == ["algorithm", "vaco"]
+    assert any(line.startswith("lag ") and "2 (uniform)" in line for line in about)
+    assert any(line.startswith("config ") and "delta=0.2 reference=behaviour align=true" in line for line in about)
+    assert any(line.startswith("status ") and line.endswith(" completed") for line in about)
+    assert any(line.startswith("final evaluation ") and line.endswith(" over 1 episode") for line in about)
+    assert curve[0].split() == ["actor", "steps", "return"]
+    assert [line.split()[0] for line in curve[1:]] == ["0", "64", "128", "192", "256", "320"]
+    assert {line.split()[0] for line in hashes[1:]} == {"trajectories", "episodes", "evaluations", "phases"}
+    assert not any(line != line.rstrip() for line in lines)
+
+
+def test_a_run_as_json(finished: Path) -> None:
+    facts = lagbench("show", finished, "--json").json
+    result = json.loads((finished / "result.json").read_text())
+    assert facts["run"] == str(finished)
+    assert facts["status"] == "completed"
+    assert facts["spec"] == json.loads((finished / "spec.json").read_text())
+    assert facts["summary"] == result["summary"]
+    assert facts["content_hash"] == result["content_hash"]
+    assert [point["fraction"] for point in facts["curve"]] == [i / 10 for i in range(11)]
+    assert facts["curve"][-1]["return"] == result["summary"]["final"]["mode"]["mean"]
+    assert facts["curve"][-1]["budget_used"] == 320
+
+
+def test_a_run_by_its_name(finished: Path, here: Path) -> None:
+    shutil.copytree(finished, here / "runs/Hopper-v5/vaco/lag2-u20-seed0-0")
+    assert "completed" in lagbench("show", "lag2-u20-seed0-0").out
+    sentence = lagbench("show", "lag2-u20-seed0").sentence
+    assert sentence == (
+        "Error: 'lag2-u20-seed0' is no task and no algorithm, and there is no run 'lag2-u20-seed0', neither as a path "
+        "nor in runs/; did you mean 'lag2-u20-seed0-0'?"
+    )
+
+
+@pytest.mark.parametrize("name", ["vaco", "Vaco.py"])
+def test_a_directory_is_a_run_whatever_it_is_called(finished: Path, here: Path, name: str) -> None:
+    shutil.copytree(finished, here / name)
+    assert lagbench("show", f"./{name}").out.startswith("algorithm")
+    assert "completed" in lagbench("show", f"./{name}").out
+
+
+def test_a_task() -> None:
+    done = lagbench("show", "Hopper-v5")
+    assert "task_id: Hopper-v5\ndomain: control\n" in done.out
+    assert "max_episode_steps: 1000\n" in done.out
+    assert lagbench("show", "lagbench/Hopper-v5").out == done.out
+    assert lagbench("show", "Hopper-v5", "--json").json["action_space"] == "Box(-1.0, 1.0, (3,), float32)"
+
+
+def test_an_algorithm(here: Path) -> None:
+    done = lagbench("show", "vaco")
+    assert done.code == 0
+    assert done.out.startswith("algorithm: vaco\nabout: ")
+    assert "\n  updates: none\n  delta: 0.2\n  reference: behaviour\n  align: true\n" in done.out
+    config = lagbench("show", "vaco", "--json").json["config"]
+    assert (config["delta"], config["updates"], config["filter"]) == (0.2, None, True)
+    assert "\n  strength: 1.0" in lagbench("show", "mine.py:Mine").out
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "sentence"),
+    [
+        ("Hopper-v6", 2, "unknown task or algorithm 'Hopper-v6'; did you mean 'Hopper-v5'? Known: Ant-v4, "),
+        ("vacco", 2, "unknown task or algorithm 'vacco'; did you mean 'vaco'? Known: "),
+        (
+            "zzz",
+            2,
+            "'zzz' is no task and no algorithm, and there is no run 'zzz', neither as a path nor in runs/; give",
+        ),
+        ("mine.py", 2, "'mine.py' needs the name of its class: mine.py:Mine"),
+        ("mine.py:Mime", 2, "unknown class in mine.py 'Mime'; did you mean 'Mine'?"),
+        ("mine.py:Stranger", 2, "mine.py:Stranger is not an algorithm: its class must derive from lagbench.Algorithm"),
+        ("yours.py:Mine", 2, "there is no file 'yours.py'"),
+        (".", 1, "'.' is not the directory of a run: it has no spec.json"),
+    ],
+)
+def test_what_cannot_be_shown(here: Path, what: str, code: int, sentence: str) -> None:
+    done = lagbench("show", what)
+    assert done.code == code
+    assert sentence in done.sentence
