@@ -8,8 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --editable
 
-# Debian packages that the tests need; `make test` installs them. None beyond Python's own so far.
-SYSTEM_PACKAGES = $(shell "$(PYTHON)" -c 'import ensurepip' 2>/dev/null || echo python3-venv)
+# Debian packages that the tests need; `make test` installs them: Python's own, and OpenGL for videos.
+SYSTEM_PACKAGES = $(shell "$(PYTHON)" -c 'import ensurepip' 2>/dev/null || echo python3-venv) $(shell \
+  "$(PYTHON)" -c 'from ctypes import CDLL; CDLL("libEGL.so.1"); CDLL("libGL.so.1")' 2>/dev/null || echo libegl1 libgl1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
@@ -41,7 +42,7 @@ clean:  ## remove all that make and the tools made; runs/ stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 system:
-	@packages="$(SYSTEM_PACKAGES)"; \
+	@packages="$(strip $(SYSTEM_PACKAGES))"; \
 	if [ -n "$$packages" ] && command -v apt-get >/dev/null; then \
 	  echo "Installing $$packages…"; \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ class Collector:
         """About as far from the one before as training takes it in a phase."""
         with torch.no_grad():
             for weight in self._policy.parameters():
-                weight += 0.01 * torch.randn(weight.shape, generator=self._change)
+                weight.add_(torch.randn(weight.shape, generator=self._change), alpha=0.01)
         return self._policy.version(number)
 
     def collect(self) -> Collection:
@@ -343,8 +343,15 @@ def context() -> dict[str, Any]:
         "cores": CORES,
         "machine": platform.machine(),
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **{package: _installed(package) for package in PACKAGES},
     }
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 _ROW = "{:<44} {:<15} {:>6} {:>7} {:>15}  {:<7} {:>9} {:>9}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lagbench.policies.base import Policy as Policy
     from lagbench.protocol import Protocol as Protocol
     from lagbench.records.reader import Run as Run
-    from lagbench.records.reader import open_run as open  # noqa: F401
+    from lagbench.records.reader import open_run as _open_run
     from lagbench.registry import register_task as register_task
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from lagbench.spec import resolve as resolve
     from lagbench.training import PhaseResult as PhaseResult
     from lagbench.training import train as train
+
+    open = _open_run
 
 _PUBLIC = {
     "Algorithm": "algorithm",

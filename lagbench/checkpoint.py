@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from typing import Any
 import torch
 
 from lagbench.errors import RecordError
+from lagbench.records import envelope
+from lagbench.records.files import CHECKPOINT_FILE
 from lagbench.spec import RunSpec
 
-_STATE = "state.pt"
+_STATE = Path(CHECKPOINT_FILE).name
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Checkpoint:
         if not file.exists():
             return None
         try:
-            data = torch.load(file, weights_only=True)
-            versions = {n: torch.load(self._version_file(n), weights_only=True) for n in data["versions"]}
+            data = _read(file)
+            versions = {n: _read(self._version_file(n)) for n in data["versions"]}
             spec = RunSpec.from_json(json.loads(data["spec"]))
             saved = Saved(spec, {**data["state"], "versions": versions}, dict(data["committed"]))
         except Exception as error:
@@ -94,9 +95,13 @@ class Checkpoint:
         return self._directory / f"version-{number}.pt"
 
 
-def _write(file: Path, data: Any) -> None:
+def _write(file: Path, data: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(data, buffer)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_bytes(buffer.getbuffer())
-    os.replace(temporary, file)
+    # A reader of the records looks at this too: they hold at least so much.
+    about = {name: data[name] for name in ("committed",) if name in data}
+    envelope.write(file, buffer.getbuffer(), about)
+
+
+def _read(file: Path) -> Any:
+    return torch.load(io.BytesIO(envelope.read(file)), weights_only=True)

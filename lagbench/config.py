@@ -69,9 +69,8 @@ def field_types(cls: type[Any]) -> dict[str, Any]:
 
 def coerce(name: str, kind: Any, value: Any) -> Any:
     """``value`` as the type ``kind``, from a string or a Python value. Raises UsageError."""
-    if value is None or (isinstance(value, str) and value.lower() == "none"):
-        if _nullable(kind):
-            return None
+    if _nullable(kind) and (value is None or (isinstance(value, str) and value.lower() == "none")):
+        return None
     for option in _options(kind):
         try:
             return _read(option, value)

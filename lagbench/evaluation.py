@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ from lagbench.actors.base import Actors
 from lagbench.policies.base import Version
 from lagbench.records.reader import Run
 from lagbench.records.rows import EvaluationRecord
-from lagbench.seeding import Stream, environment_seeds
+from lagbench.seeding import evaluation_seeds
 from lagbench.spec import RunSpec
 
 
 def seeds(spec: RunSpec, index: int) -> list[int]:
     """The environment seeds [episodes] of a run's evaluation ``index``, fixed by (suite, run seed, index, episode)."""
-    suite = int.from_bytes(hashlib.sha256((spec.suite or "").encode()).digest()[:4], "big")
-    return environment_seeds(spec.seed, Stream.EVALUATION, spec.evaluation.episodes, suite, index).tolist()
+    return evaluation_seeds(spec.seed, spec.suite, index, spec.evaluation.episodes)
 
 
 def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[EvaluationRecord]:

@@ -158,6 +158,13 @@ class Learner:
         """The policy as it is now on a rollout, without gradients."""
         return self.policy.evaluate(rollout)
 
+    @torch.no_grad()
+    def relative_mismatch(self, rollout: Rollout, version: int) -> float:
+        """The largest mismatch on the rows of ``version``, the learner's own, in units of its rounding there."""
+        difference = (self.evaluate(rollout).log_prob - rollout.behaviour_log_prob).abs()
+        own = rollout.valid & (rollout.behaviour_version == version)
+        return float((difference / self.policy.conditioning(rollout))[own].max())
+
     @property
     def learning_rate(self) -> float:
         """The optimizer's, of its first group."""

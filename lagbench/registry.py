@@ -6,11 +6,12 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, Mapping
+from typing import Any
 
 from lagbench.errors import UsageError, unknown
 

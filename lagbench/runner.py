@@ -18,6 +18,7 @@ from lagbench import diagnostics, registry
 from lagbench.checkpoint import Checkpoint
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.evaluation import summarize
+from lagbench.records.files import LOCK_FILE, explained, locked
 from lagbench.records.reader import RUNS, Run, open_run
 from lagbench.records.writer import RunWriter
 from lagbench.sinks.base import Sink, Sinks
@@ -83,11 +84,13 @@ def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
 
     Raises as ``execute``.
     """
-    run = open_run(path)
-    checkpoint = Checkpoint(path / CHECKPOINT)
-    if run.result is not None:
+    run, checkpoint, saved = open_run(path), Checkpoint(path / CHECKPOINT), None
+    if run.result is None:
+        # Not while another process writes it.
+        with explained(path, "try again"), locked(path / LOCK_FILE, path):
+            saved = checkpoint.load()
+    else:
         checkpoint.remove()  # left by a kill at the very end, as the shards that `reopen` removes before it refuses
-    saved = checkpoint.load()
     # `reopen` holds spec.json to it.
     spec = run.spec if saved is None else saved.spec
     if run.result is None:

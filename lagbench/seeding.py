@@ -7,6 +7,7 @@ can be drawn again on its own: nothing has to be saved to resume a run, and anyb
 
 from __future__ import annotations
 
+import hashlib
 from enum import IntEnum
 
 import numpy as np
@@ -49,3 +50,9 @@ def environment_seeds(seed: int, stream: Stream, n: int, *key: int) -> NDArray[n
     """Seeds [n] for n environments, each a non-negative int32 (the range that EnvPool takes)."""
     words = sequence(seed, stream, *key).generate_state(n, np.uint32)
     return (words >> 1).astype(np.int32)
+
+
+def evaluation_seeds(seed: int, suite: str | None, index: int, episodes: int) -> list[int]:
+    """The environment seeds of a run's evaluation ``index``, fixed by (suite, run seed, index, episode)."""
+    word = int.from_bytes(hashlib.sha256((suite or "").encode()).digest()[:4], "big")
+    return [int(s) for s in environment_seeds(seed, Stream.EVALUATION, episodes, word, index)]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from lagbench import domain as domains
 from lagbench import registry
@@ -107,23 +107,27 @@ class RunSpec:
             spec = cls(
                 **{
                     **rest,
-                    "task_options": MappingProxyType(dict(rest["task_options"])),
+                    "task_options": MappingProxyType({**rest["task_options"]}),
                     "algorithm": AlgorithmSource(**rest["algorithm"]),
-                    "config": MappingProxyType(dict(rest["config"])),
-                    # Built first, so that nothing is filled in; then held to what can be run.
-                    "protocol": Protocol.resolve(**Protocol(**rest["protocol"]).to_json()),
+                    "config": MappingProxyType({**rest["config"]}),
+                    "protocol": Protocol(**rest["protocol"]),
                     "evaluation": EvaluationPlan(**rest["evaluation"]),
                 }
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"the specification is not complete: {error}") from error
-        for name in ("budget", "seed", "torch_threads"):
-            if type(number := getattr(spec, name)) is not int:
-                raise UsageError(f"the specification's {name} must be a whole number, not {number!r}")
-        spec._check_budget()
+        for part in (spec, spec.algorithm, spec.protocol, spec.evaluation):
+            _check_types(part)
+        # Built before, so that nothing is filled in; now held to what can be run.
+        Protocol.resolve(**spec.protocol.to_json())
+        spec._check()
         return spec
 
-    def _check_budget(self) -> None:
+    def _check(self) -> None:
+        if self.record not in get_args(Recording):
+            raise unknown("recording", self.record, get_args(Recording))
+        if min(self.seed, self.evaluation.episodes - 1, self.evaluation.intervals - 1, self.torch_threads - 1) < 0:
+            raise UsageError("the seed must be 0 or more; evaluation episodes and threads at least 1")
         if self.phases < 1:
             protocol = self.protocol
             raise UsageError(
@@ -153,8 +157,41 @@ class RunSpec:
                 f"the source of {self.algorithm.name} has changed since this run was specified (SHA-256 "
                 f"{self.algorithm.sha256[:12]}…, now {found[:12]}…); start a new run, or restore {path}"
             )
-        make_config(cls.Config, {}, self.config)
-        return cls
+        resolved = dataclasses.asdict(make_config(cls.Config, {}, self.config))
+        if missing := resolved.keys() - self.config.keys():
+            raise UsageError(f"the specification is not complete: its config lacks {', '.join(sorted(missing))}")
+        algorithm: type[Any] = cls
+        return algorithm
+
+
+_NOUNS: dict[Any, str] = {int: "a whole number", bool: "true or false", str: "text", str | None: "text or null"}
+
+
+def _check_types(part: Any) -> None:
+    """Raise UsageError where a scalar field of a dataclass does not hold what it declares."""
+    for name, hint in get_type_hints(type(part)).items():
+        kind = str if get_origin(hint) is Literal else hint
+        value = getattr(part, name)
+        if kind in _NOUNS and type(value) not in (get_args(kind) or (kind,)):
+            raise UsageError(f"the specification's {name} must be {_NOUNS[kind]}, not {value!r}")
+
+
+def differences(now: Any, before: Any) -> list[str]:
+    """What differs between two specifications as JSON, a phrase a field: ``seed is 1, was 0``."""
+    ours, theirs = _leaves(now), _leaves(before)
+    return [
+        f"{name} is {ours.get(name, 'missing')}, was {theirs.get(name, 'missing')}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _leaves(data: Any, name: str = "") -> dict[str, str]:
+    """Dotted name → JSON of everything in a document that holds nothing further."""
+    if not isinstance(data, dict) or not data:
+        # Tuples become lists, as in a file.
+        return {name: json.dumps(data)}
+    return {k: v for key, inner in data.items() for k, v in _leaves(inner, f"{name}.{key}" if name else key).items()}
 
 
 def source_sha256(path: Path) -> str:
@@ -204,10 +241,6 @@ def resolve(
         actors=domain.actors if actors is None else actors,
         phase_steps=domain.phase_steps if phase_steps is None and forward == "reuse" else phase_steps,
     )
-    if record not in ("trajectories", "episodes"):
-        raise unknown("recording", record, ("trajectories", "episodes"))
-    if seed < 0 or eval_episodes < 1 or eval_intervals < 1 or torch_threads < 1:
-        raise UsageError("the seed must be 0 or more; evaluation episodes and threads at least 1")
     check_device(device)
     spec = RunSpec(
         task=task_spec.task_id,
@@ -225,7 +258,7 @@ def resolve(
         device=device,
         torch_threads=torch_threads,
     )
-    spec._check_budget()
+    spec._check()
     return spec
 
 

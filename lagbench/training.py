@@ -103,7 +103,7 @@ class _Loop:
         clock.lap("collect")
 
         rollout, mismatch = learner.begin(collection.rollout.to(spec.device), phase, phase / spec.phases)
-        self._check_reproduced(collection.rollout, phase, mismatch)
+        self._check_reproduced(rollout, phase, mismatch)
         work, self.diverged = learner.update(rollout, phase)
         final = learner.evaluate(rollout)
         values = {
@@ -141,12 +141,12 @@ class _Loop:
     def _check_reproduced(self, rollout: Rollout, phase: int, mismatch: float) -> None:
         """Raise MismatchError where the learner is not the policy that its own version's rows say acted.
 
-        Flat and stacked products round differently, the more so the larger a policy's means: a mismatch beyond the
-        limit is an error only if acting again, in the very products that acted, does not give the recorded bits.
+        Flat and stacked products round differently, and a policy of large means and small deviations makes much of it:
+        a mismatch beyond the limit is an error only if it is one in units of that rounding too.
         """
         if not self.spec.domain.exact_log_prob or not mismatch > MISMATCH_LIMIT:
             return
-        if not self.actors.reproduces(self.learner.policy.version(phase), rollout):
+        if not self.learner.relative_mismatch(rollout, phase) <= MISMATCH_LIMIT:
             raise MismatchError(
                 f"phase {phase}: the learner gives actions of its own version a log-probability that differs by "
                 f"{mismatch:.2g} from the recorded one, and this is not rounding; the records are not to be trusted"

@@ -46,10 +46,15 @@ def test_what_was_saved_last_is_loaded(tmp_path: Path) -> None:
 
 
 def test_a_version_is_written_once_and_goes_when_it_is_too_old(tmp_path: Path) -> None:
-    checkpoint, written = Checkpoint(tmp_path / "c"), []
+    checkpoint, write = Checkpoint(tmp_path / "c"), module._write
+    written: list[str] = []
+
+    def note(file: Path, data: Any) -> None:
+        written.append(file.name)
+        write(file, data)
+
     with pytest.MonkeyPatch.context() as patch:
-        write = module._write
-        patch.setattr(module, "_write", lambda file, data: (written.append(file.name), write(file, data)))
+        patch.setattr(module, "_write", note)
         for phase in range(4):
             checkpoint.save(SPEC, state(phase), COUNTS)
             held = {f"version-{n}.pt" for n in state(phase)["versions"]}

@@ -36,7 +36,7 @@ LAYERS = (
     "records",
     "diagnostics evaluation checkpoint",
     "learner training",
-    "sinks scoring suites sweep synthetic check runner",
+    "sinks scoring suites sweep synthetic check runner video",
     "cli",
     "__init__",  # the public names, for others: nothing inside takes the way round
     "__main__",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import lagbench
 from lagbench import runner
@@ -234,25 +235,21 @@ def test_a_record_that_cannot_be_written_ends_the_run(
     assert same(resume(path, threads=1), alone)
 
 
-def test_a_mismatch_is_recorded_as_failed(spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Learner and actors no longer agree: the run is over, and says why."""
-    from lagbench.policies.gaussian import GaussianPolicy
+class Tamper(Sink):
+    """Changes the learner behind the loop's back."""
 
+    def write(self, result: lagbench.PhaseResult) -> None:
+        if result.record.phase == 1:
+            with torch.no_grad():
+                for weight in result.policy.parameters():
+                    weight.mul_(1.1)
+
+
+def test_a_mismatch_is_recorded_as_failed(tmp_path: Path) -> None:
+    """The learner is not the policy that acted: the run is over, and says why."""
     path = tmp_path / "run"
-
-    def change() -> None:
-        evaluate = GaussianPolicy.evaluate
-
-        def off(self: Any, rollout: Any) -> Any:
-            new = evaluate(self, rollout)
-            return new._replace(log_prob=new.log_prob + 0.01)
-
-        monkeypatch.setattr(GaussianPolicy, "evaluate", off)
-
     with pytest.raises(lagbench.LagbenchError, match="the records are not to be trusted") as caught:
-        execute(
-            dataclasses.replace(spec, protocol=dataclasses.replace(spec.protocol, lag=0)), path, sinks=[At(1, change)]
-        )
+        execute(resolve(**SMALL), path, threads=1, sinks=[Tamper()])
     assert caught.value.exit_code == 1
     assert caught.value.__notes__ == [f"in phase 2; {path} is recorded as failed"]
     run = open_run(path)

@@ -21,6 +21,7 @@ from lagbench.errors import AlgorithmError, MismatchError, UpdateLimitError
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
 from lagbench.policies.base import Version
+from lagbench.policies.gaussian import StackedActors
 from lagbench.spec import RunSpec, resolve
 from lagbench.training import PhaseResult, train
 
@@ -452,12 +453,23 @@ def test_an_actor_that_is_not_its_version_is_found_out(
     assert caught.value.exit_code == 1
 
 
-def test_rounding_alone_is_no_mismatch(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The actors' products round otherwise than the learner's, but acting again gives the same bits.
-    monkeypatch.setattr(training, "MISMATCH_LIMIT", 0.0)
-    a = spec(3, task="Humanoid-v5", config={"learning_rate": 0.03})
+def test_actors_that_compute_something_else_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    mean = StackedActors.mean
+
+    def shifted(self: StackedActors, observation: Any) -> Any:
+        return mean(self, observation) + 0.001
+
+    monkeypatch.setattr(StackedActors, "mean", shifted)
+    with pytest.raises(MismatchError, match="phase 0: the learner gives"):
+        list(train(spec(2)))
+
+
+def test_rounding_alone_is_no_mismatch() -> None:
+    # With large means what products round differently grows beyond the limit; relative to the means it does not.
+    a = spec(12, task="Humanoid-v5", config={"learning_rate": 0.3, "anneal": False}, actors=16, minibatch=64)
     mismatches = [r.record.diagnostics["logprob_mismatch_max"] for r in train(a)]
-    assert max(mismatches) > 0
+    assert len(mismatches) == 12
+    assert max(mismatches) > training.MISMATCH_LIMIT
 
 
 # ------------------------------------------------------------------------------------------------------- updates

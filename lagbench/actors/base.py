@@ -99,10 +99,6 @@ class Actors(ABC):
         """What the actors themselves log of the last phase."""
 
     @abstractmethod
-    def reproduces(self, version: Version, rollout: Rollout) -> bool:
-        """Whether acting again with ``version`` gives, bit for bit, the log-probabilities that its rows recorded."""
-
-    @abstractmethod
     def state(self) -> dict[str, Any]:
         """What a resume needs beside the spec: arrays and numbers."""
 

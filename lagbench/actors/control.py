@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from lagbench.spec import RunSpec
 from lagbench.tasks.mujoco import ControlTask, EnvPoolVectorEnv
 from lagbench.tasks.spec import load_task
 
-
 # The same for every protocol: version 0 and the first reward scale must not depend on how a phase is cut.
 WARMUP_ACTORS = 64
 WARMUP_STEPS = 32
@@ -30,7 +30,7 @@ class ControlActors(Actors):
 
     Args:
         spec: the run.
-        threads: EnvPool's threads; 0 lets EnvPool choose. They change no row.
+        threads: EnvPool's threads, for each half of the actors; 0 lets EnvPool choose. They change no row.
     """
 
     def __init__(self, spec: RunSpec, threads: int = 0) -> None:
@@ -41,15 +41,21 @@ class ControlActors(Actors):
         self._threads = threads
         self._n = spec.protocol.actors
         self._seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, self._n)
-        self._env = task.make(self._seeds.tolist(), threads)
+        self._pools = self._make_pools()
         self._reward_scale = RewardScale(self._n)
         self._factor = self._reward_scale.factor
-        self._observation, _ = self._env.reset()
+        self._observation = np.concatenate([pool.env.reset()[0] for pool in self._pools])
         self._resets = np.ones(self._n, dtype=np.int64)
         self._step = np.zeros(self._n, dtype=np.int64)
         self._return = np.zeros(self._n)
         self._fresh = np.ones(self._n, dtype=np.bool_)
         self._history: list[NDArray[np.float32]] = []
+
+    def _make_pools(self) -> list[_Pool]:
+        middle = (self._n + 1) // 2
+        halves = [slice(0, middle), slice(middle, self._n)]
+        # One actor alone is a whole.
+        return [_Pool(self._task.make(self._seeds[own].tolist(), self._threads), own) for own in halves[: self._n]]
 
     @property
     def observation_size(self) -> int:
@@ -62,7 +68,7 @@ class ControlActors(Actors):
         return int(self._task.action_space.shape[0])
 
     def make_policy(self) -> GaussianPolicy:
-        """See ``Actors.make_policy``: a rollout of uniform random actions, outside the budget, starts the statistics."""
+        """See ``Actors.make_policy``: a rollout of random actions, outside the budget, starts the statistics."""
         seed = self._spec.seed
         policy = GaussianPolicy(self.observation_size, self.action_size, torch_generator(seed, Stream.WEIGHTS))
         env = self._task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, WARMUP_ACTORS).tolist(), self._threads)
@@ -73,7 +79,7 @@ class ControlActors(Actors):
         steps.observation[0] = observation
         for t in range(WARMUP_STEPS):
             action = rng.uniform(space.low, space.high, (WARMUP_ACTORS, self.action_size)).astype(np.float32)
-            steps.record(t, env.step(action))
+            steps.record(t, slice(None), env.step(action))
         env.close()
         valid = steps.valid(np.ones(WARMUP_ACTORS, dtype=np.bool_))
         policy.normalizer.update(torch.from_numpy(steps.observation[:-1][valid]))
@@ -91,11 +97,17 @@ class ControlActors(Actors):
         actors = StackedActors(versions)
         noise *= actors.std.numpy()
         mean = np.empty_like(noise)
-        observation = torch.from_numpy(steps.observation)
-        for t, seen in enumerate(observation[:-1].unbind()):
-            mean[t] = actors.mean(seen).numpy()
-            np.add(mean[t], noise[t], out=steps.action[t])
-            steps.record(t, self._env.step(steps.action[t]))
+        halves = [(pool.env, pool.own, actors.part(pool.own)) for pool in self._pools]
+        for t in range(length):
+            # While the environments of one half step, the actions of the other are computed.
+            for env, own, acting in halves:
+                if t:
+                    steps.record(t - 1, own, env.recv())
+                mean[t, own] = acting.mean(steps.observation[t, own])
+                np.add(mean[t, own], noise[t, own], out=steps.action[t, own])
+                env.send(steps.action[t, own])
+        for env, own, _ in halves:
+            steps.record(length - 1, own, env.recv())
         valid = steps.valid(self._fresh)
         held = np.array([v.number for v in versions], dtype=np.int64)
         action = torch.from_numpy(steps.action)
@@ -105,7 +117,7 @@ class ControlActors(Actors):
         keep = torch.from_numpy(valid)
         self._factor = self._reward_scale.factor
         rollout = Rollout(
-            observation=observation,
+            observation=torch.from_numpy(steps.observation),
             action=torch.where(keep.unsqueeze(-1), action, 0.0),
             reward=torch.from_numpy(self._reward_scale(steps.reward)),
             terminated=torch.from_numpy(steps.terminated & valid),
@@ -132,7 +144,7 @@ class ControlActors(Actors):
         # Steps since the phase began or, in a later episode, since its reset: less what had been stepped by then.
         taken = np.cumsum(valid, axis=0)
         began = np.maximum.accumulate(np.where(valid, -self._step, taken), axis=0)
-        length_so_far = taken - began
+        length_so_far: NDArray[np.int64] = taken - began
         returns = np.empty((length, n))
         for t in range(length):
             self._return = np.where(valid[t], self._return + steps.reward[t], 0.0)
@@ -189,14 +201,6 @@ class ControlActors(Actors):
         """See ``Actors.diagnostics``."""
         return {"reward_scale": self._factor}
 
-    def reproduces(self, version: Version, rollout: Rollout) -> bool:
-        """See ``Actors.reproduces``: the recorded rows of ``version``, acted again in the same products."""
-        actors = StackedActors([version] * self._n)
-        mean = torch.stack([actors.mean(seen).clone() for seen in rollout.observation[:-1].unbind()])
-        again = log_prob(rollout.action, mean, actors.log_std)
-        own = rollout.valid & (rollout.behaviour_version == version.number)
-        return bool((again == rollout.behaviour_log_prob)[own].all())
-
     def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> list[PlayedEpisode]:
         """See ``Actors.play``: environment j plays one episode from ``seeds[j]`` and then stops counting.
 
@@ -210,11 +214,9 @@ class ControlActors(Actors):
         ended = np.zeros(len(seeds), dtype=np.int64)
         flags = np.zeros((2, len(seeds)), dtype=np.bool_)
         while not ended.all():
-            action = actors.mean(torch.from_numpy(observation))
+            chosen = actors.mean(observation).copy()
             if stochastic:
-                noise = rng.standard_normal(tuple(action.shape), dtype=np.float32)
-                action = action + actors.std * torch.from_numpy(noise)
-            chosen = action.numpy().copy()
+                chosen += actors.std.numpy() * rng.standard_normal(chosen.shape, dtype=np.float32)
             following, reward, terminated, truncated, _ = env.step(chosen)
             rows.append((observation, chosen, reward))
             observation = following
@@ -236,7 +238,7 @@ class ControlActors(Actors):
         ]
 
     def state(self) -> dict[str, Any]:
-        """See ``Actors.state``: the simulator's cannot be saved, so the open episodes' actions are, to be stepped again."""
+        """See ``Actors.state``: the simulator has none to save, so open episodes' actions are, to be stepped again."""
         return {
             "reward_scale": self._reward_scale.state(),
             "resets": torch.from_numpy(self._resets.copy()),
@@ -257,10 +259,20 @@ class ControlActors(Actors):
         length = self._spec.protocol.phase_steps
         self._history = [history[i : i + length].copy() for i in range(0, len(history), length)]
         open_actions = [history[len(history) - self._step[i] :, i] for i in range(self._n)]
-        env = self._task.make(self._seeds.tolist(), self._threads)
-        self._observation = env.restore(self._resets.tolist(), open_actions)
-        self._env.close()
-        self._env = env
+        for pool in self._pools:
+            pool.env.close()
+        self._pools = self._make_pools()
+        self._observation = np.concatenate(
+            [pool.env.restore(self._resets[pool.own].tolist(), open_actions[pool.own]) for pool in self._pools]
+        )
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Half of the actors: their environments, and where they stand among all."""
+
+    env: EnvPoolVectorEnv
+    own: slice
 
 
 class _Steps:
@@ -273,9 +285,9 @@ class _Steps:
         self.terminated = np.empty((length, n), dtype=np.bool_)
         self.truncated = np.empty((length, n), dtype=np.bool_)
 
-    def record(self, t: int, step: tuple[Any, ...]) -> None:
-        """Row t: what the environment answered to the action at t."""
-        self.observation[t + 1], self.reward[t], self.terminated[t], self.truncated[t] = step[:4]
+    def record(self, t: int, own: slice, step: tuple[Any, ...]) -> None:
+        """Row t of some actors: what their environments answered to the actions at t."""
+        self.observation[t + 1, own], self.reward[t, own], self.terminated[t, own], self.truncated[t, own] = step[:4]
 
     @property
     def done(self) -> NDArray[np.bool_]:

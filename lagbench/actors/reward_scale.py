@@ -29,7 +29,8 @@ class RewardScale:
 
     def __call__(self, reward: NDArray[np.float32]) -> NDArray[np.float32]:
         """Raw rewards → scaled and clipped to ±10, float32, same shape."""
-        return np.clip(reward * np.float32(self.factor), -CLIP, CLIP)
+        scaled: NDArray[np.float32] = np.clip(reward * np.float32(self.factor), -CLIP, CLIP)
+        return scaled
 
     def update(self, reward: NDArray[np.float32], done: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
         """Take in a phase [T, N] of raw rewards; returns start anew after a done."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from lagbench.rollout import Rollout
@@ -45,9 +46,13 @@ class Policy(nn.Module, ABC):
     def acting_state(self) -> dict[str, Tensor]:
         """Copies of the tensors that acting needs: weights and normalizer, no critic."""
 
+    def conditioning(self, batch: Rollout) -> Tensor:
+        """How far a relative error of 1 in what the policy computes moves each log-probability: 1 or more, shape S."""
+        return torch.ones_like(batch.behaviour_log_prob)
+
     def version(self, number: int) -> Version:
         """This policy as it is now, as version ``number``."""
         return Version(number, self.acting_state())
 
-    def observe(self, rollout: Rollout) -> None:  # noqa: B027 - a policy without a normalizer has nothing to take in
+    def observe(self, rollout: Rollout) -> None:
         """Take a phase's valid observations into the normalizer."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from itertools import pairwise
+from typing import ClassVar, Self, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lagbench.policies.base import Evaluation, Policy, Version
@@ -26,7 +29,7 @@ def log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
 
 def _mlp(sizes: Sequence[int], last_gain: float, generator: torch.Generator) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         # skip_init: Linear's own initialisation would draw from the global generator.
         layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
@@ -65,6 +68,14 @@ class GaussianPolicy(Policy):
             return Evaluation(logp, entropy, value, None)
         return Evaluation(logp, entropy, value[:-1], value[1:])
 
+    def conditioning(self, batch: Rollout) -> Tensor:
+        """See ``Policy.conditioning``: 1 + Σ |z|·(|a| + |μ|)/σ with z = (a − μ)/σ."""
+        mean = self.actor(self.normalizer(batch.observation)[: batch.action.shape[0]])
+        inverse_std = torch.exp(-self.log_std)
+        z: Tensor = (batch.action - mean) * inverse_std
+        moved: Tensor = z.abs() * (batch.action.abs() + mean.abs()) * inverse_std
+        return 1 + moved.sum(-1)
+
     def acting_state(self) -> dict[str, Tensor]:
         """See ``Policy.acting_state``."""
         state = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
@@ -92,30 +103,39 @@ class StackedActors:
         index = torch.tensor([order[v.number] for v in versions])
 
         def stack(name: str) -> Tensor:
-            return torch.stack([s[name].t() for s in distinct.values()]).index_select(0, index)
+            return torch.stack([s[name] for s in distinct.values()]).index_select(0, index)
 
         self.log_std = stack("log_std")
         self.std = self.log_std.exp()
         self._mean = stack("normalizer.mean").numpy()
         self._inverse_std = inverse_std(stack("normalizer.variance")).numpy()
-        self._layers = [
-            (stack(f"actor.{i}.weight"), stack(f"actor.{i}.bias").unsqueeze(1))
-            for i in _linear_indices(versions[0].state)
-        ]
-        sizes = [weight.shape[1:] for weight, _ in self._layers]
-        self._input = torch.empty(len(versions), 1, sizes[0][0])
-        self._outputs = [torch.empty(len(versions), 1, size) for _, size in sizes]
         self._normalized = np.empty_like(self._mean)
+        self._input = torch.empty(len(versions), 1, self._mean.shape[1])
+        self._layers = []
+        for i in _linear_indices(versions[0].state):
+            weight, bias = stack(f"actor.{i}.weight").transpose(1, 2), stack(f"actor.{i}.bias").unsqueeze(1)
+            # As each product is fastest: the last layer is narrow.
+            wide = weight.shape[2] >= HIDDEN
+            self._layers.append((weight.contiguous() if wide else weight, bias, torch.empty_like(bias)))
 
-    def mean(self, observation: Tensor) -> Tensor:
+    def part(self, actors: slice) -> Self:
+        """Some of these actors, in the same memory."""
+        part = copy.copy(self)
+        part.log_std, part.std = self.log_std[actors], self.std[actors]
+        part._mean, part._inverse_std = self._mean[actors], self._inverse_std[actors]
+        part._normalized, part._input = self._normalized[actors], self._input[actors]
+        part._layers = [(weight[actors], bias[actors], out[actors]) for weight, bias, out in self._layers]
+        return part
+
+    def mean(self, observation: NDArray[np.float64]) -> NDArray[np.float32]:
         """Mean actions [N, act] for raw observations [N, obs]; the result is overwritten by the next call."""
-        normalize_into(self._input[:, 0].numpy(), observation.numpy(), self._mean, self._inverse_std, self._normalized)
         x = self._input
-        for (weight, bias), out in zip(self._layers, self._outputs, strict=True):
+        normalize_into(x.numpy()[:, 0], observation, self._mean, self._inverse_std, self._normalized)
+        for weight, bias, out in self._layers:
             if x is not self._input:
                 np.tanh(x.numpy(), out=x.numpy())
             x = torch.baddbmm(bias, x, weight, out=out)
-        return x[:, 0]
+        return cast("NDArray[np.float32]", x.numpy()[:, 0])
 
 
 def _linear_indices(state: Mapping[str, Tensor]) -> list[int]:

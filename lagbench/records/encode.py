@@ -48,12 +48,14 @@ def _trajectories(transitions: Transitions, schema: Any) -> Any:
 
 def _final_observation(transitions: Transitions, rows: int, kind: Any) -> Any:
     ends, values = transitions.ends, transitions.final_observation
+    if len(values) != len(ends) or (np.diff(ends) <= 0).any():
+        raise ValueError("final_observation does not have one row for each of `ends`, in ascending order")
+    if not len(ends):
+        return pa.nulls(rows, kind)
     null = np.ones(rows, dtype=np.bool_)
     null[ends] = False
     lengths = np.zeros(rows, dtype=np.int32)
     lengths[ends] = values.shape[1]
-    if len(values) != len(ends) or (np.diff(ends) <= 0).any():
-        raise ValueError("final_observation does not have one row for each of `ends`, in ascending order")
     return pa.ListArray.from_arrays(_offsets(lengths), _flat(values, kind.value_type), type=kind, mask=pa.array(null))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lagbench.errors import RecordError
+from lagbench.records.checksums import is_whole, sealed
 from lagbench.records.files import write_json
 from lagbench.spec import RunSpec
 
@@ -27,19 +28,30 @@ _STATISTICAL = "statistical: on another device than the CPU, the same specificat
 def append_entry(run: Path, spec: RunSpec, *, threads: int, phase: int) -> None:
     """Write down the start of a process that records from ``phase`` on. ``threads``: EnvPool's, 0 for one a core."""
     file = run / FILE
-    try:
-        entries: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    except ValueError as error:
-        raise RecordError(f"{file} is not JSON ({error}); restore it from a copy of the run, or delete it") from error
+    entries = read_entries(file) if file.exists() else []
     entry = _entry(spec, threads)
     entry |= {"phase": phase, "determinism": _determinism(spec, entry, entries)}
-    write_json(file, [*entries, entry])
+    write_json(file, [*entries, sealed(entry)])
+
+
+def read_entries(file: Path) -> list[dict[str, Any]]:
+    """The entries of the file. Raises RecordError where they are not as they were written."""
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        whole = isinstance(entries, list) and all(isinstance(entry, dict) and is_whole(entry) for entry in entries)
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read ({error.strerror}); restore it from a copy of the run") from error
+    except ValueError as error:
+        raise RecordError(f"{file} is not JSON ({error}); restore it from a copy of the run, or delete it") from error
+    if not whole or not entries:
+        raise RecordError(f"{file} is damaged: a checksum in it does not match; restore it from a copy of the run")
+    return list(entries)
 
 
 def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "packages": {name: _installed(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in PACKAGES},
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "cpu": _cpu(),
@@ -51,7 +63,8 @@ def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
 
 
 @functools.cache
-def _installed(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """The version of a package, None where there is none."""
     try:
         return version(package)
     except PackageNotFoundError:

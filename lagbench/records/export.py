@@ -8,18 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from lagbench import registry
-from lagbench.errors import RecordError, UsageError, unknown
-from lagbench.records.content_hash import TableHash
+from lagbench.errors import UsageError, unknown
 from lagbench.records.files import explained
 from lagbench.records.reader import Run
 
 FORMATS = {"parquet": "lagbench.records.parquet:write", "minari": "lagbench.records.minari:write"}
-BATCH_ROWS = 1 << 16
 Progress = Callable[[int, int], None]
 """Told how many rows of how many are done."""
 
@@ -44,14 +39,14 @@ class Export:
 def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total: None) -> Export:
     """Write a run into ``out`` as ``parquet`` or ``minari``; of a run that is not finished, its committed phases.
 
-    Parquet: ``out`` must be new or empty and gets one ``<table>.parquet`` a table, with the same columns, rows and order.
-    Minari: ``out`` is a root as MINARI_DATASETS_PATH names one, which may hold other datasets, and gets one of the
-    training episodes that ended, in the order of their ends. Either is there at the end, whole, or not at all. In memory
-    are a few batches at a time, and for Minari the episodes under way.
+    Parquet: ``out`` must be new or empty and gets one ``<table>.parquet`` a table, with the same columns, rows and
+    order. Minari: ``out`` is a root as MINARI_DATASETS_PATH names one, which may hold other datasets, and gets one of
+    the training episodes that ended, in the order of their ends. Either is there at the end, whole, or not at all. In
+    memory are a few batches at a time, and for Minari the episodes under way.
 
-    Raises UsageError for another format, an output that is there already, a missing extra and, for Minari, a task that is
-    not a control task. Raises RecordError where a run without trajectories is to give episodes, where the rows are not
-    those that the run recorded, and where the output cannot be written.
+    Raises UsageError for another format, an output that is there already, a missing extra and, for Minari, a task that
+    is not a control task. Raises RecordError where a run without trajectories is to give episodes, where the rows are
+    not those that the run recorded, and where the output cannot be written.
     """
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)
@@ -62,11 +57,15 @@ def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total
     return dataclasses.replace(written, notes=(unfinished, *written.notes))
 
 
-@contextmanager
-def appearing(out: Path) -> Iterator[Path]:
-    """A directory to fill that becomes ``out`` at the end, or vanishes. Raises UsageError where ``out`` is not empty."""
+def refuse_what_is_there(out: Path) -> None:
+    """Raise UsageError where ``out`` is anything but an empty directory."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there already; delete it, or give another directory with --out")
+
+
+@contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A directory to fill, which becomes ``out`` at the end, or goes where that fails."""
     with explained(out, "export again"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
@@ -75,26 +74,3 @@ def appearing(out: Path) -> Iterator[Path]:
             directory.mkdir()
             yield directory
             directory.replace(out)
-
-
-def checked_batches(run: Run, table: str) -> Iterator[Any]:
-    """The batches of a table in order, few of them in memory at a time.
-
-    Raises RecordError where they cannot be read and, at the end, where they are not what a finished run recorded.
-    """
-    dataset = getattr(run, table)
-    total = TableHash(dataset.schema)
-    try:
-        scanner = dataset.scanner(batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
-        for batch in scanner.to_batches():
-            total.update(batch)
-            yield batch
-    except (pa.ArrowException, OSError) as error:
-        raise RecordError(
-            f"the {table} of {run.path} cannot be read ({error}); restore them from a copy of the run"
-        ) from error
-    if run.result is not None and run.result["content_hash"].get(table) != total.hexdigest():
-        raise RecordError(
-            f"the {table} of {run.path} are not what the run recorded: their content hash differs; restore them from a "
-            "copy of the run"
-        )

@@ -18,6 +18,7 @@ SPEC_FILE = "spec.json"
 RESULT_FILE = "result.json"
 POLICY_FILE = "policy.safetensors"
 TABLE_FILE = "data.arrow"
+CHECKPOINT_FILE = "checkpoint/state.pt"
 LOCK_FILE = ".lock"
 TEMPORARY = ".tmp"
 _HINTS = {
@@ -55,22 +56,21 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(file: Path, data: Any) -> Any:
-    """Write JSON, whole or not at all, and return it; numbers that are not finite, which JSON lacks, become null."""
-    finite = _finite(data)
-    text = json.dumps(finite, indent=2, ensure_ascii=False, allow_nan=False)
+def write_json(file: Path, data: Any) -> None:
+    """Write JSON, whole or not at all. A number that is not finite becomes what Python reads: see ``finite``."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
     with replacing(file) as out:
         out.write(text.encode() + b"\n")
-    return finite
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
+    """A document with null in place of numbers that are not finite, which JSON lacks, and lists in place of tuples."""
     if isinstance(data, float):
         return data if math.isfinite(data) else None
     if isinstance(data, Mapping):
-        return {k: _finite(v) for k, v in data.items()}
+        return {k: finite(v) for k, v in data.items()}
     if isinstance(data, Sequence) and not isinstance(data, str):
-        return [_finite(v) for v in data]
+        return [finite(v) for v in data]
     return data
 
 

@@ -9,29 +9,32 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from lagbench.records.export import BATCH_ROWS, Export, Progress, appearing, checked_batches
+from lagbench.records.export import Export, Progress, appearing, refuse_what_is_there
 from lagbench.records.reader import Run
-from lagbench.records.schema import TABLES
+from lagbench.records.schema import tables_of
 
 COMPRESSION = "zstd"
+_GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 1 << 25
 
 
 def write(run: Run, out: Path, progress: Progress) -> Export:
     """Write the tables that the run has. See ``export``."""
-    kept = run.spec.record == "trajectories"
-    datasets = {table: getattr(run, table) for table in TABLES if kept or table != "trajectories"}
+    refuse_what_is_there(out)
+    run.verify()
+    datasets = {table: getattr(run, table) for table in tables_of(run.spec)}
     total = sum(dataset.count_rows() for dataset in datasets.values())
     rows = dict.fromkeys(datasets, 0)
     with appearing(out) as directory:
         for table, dataset in datasets.items():
             file = directory / f"{table}.parquet"
             with pa.parquet.ParquetWriter(file, dataset.schema, compression=COMPRESSION) as writer:
-                for group in _groups(checked_batches(run, table)):
+                for group in _groups(run.read(table)):
                     writer.write_table(group)
                     rows[table] += group.num_rows
                     progress(sum(rows.values()), total)
-    notes = () if kept else (f"there are no trajectories: {run.path} was run with --record episodes",)
+    without = f"there are no trajectories: {run.path} was run with --record episodes"
+    notes = () if "trajectories" in datasets else (without,)
     return Export(out, rows, notes=notes)
 
 
@@ -43,7 +46,7 @@ def _groups(batches: Iterator[Any]) -> Iterator[Any]:
         group.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
-        if rows >= BATCH_ROWS or size >= _GROUP_BYTES:
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
             yield pa.Table.from_batches(group)
             group, rows, size = [], 0, 0
     if group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,19 @@ import pyarrow.dataset
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
-from lagbench.errors import RecordError, UsageError
+from lagbench.errors import RecordError
 from lagbench.policies.gaussian import GaussianPolicy
-from lagbench.records import streams
+from lagbench.records import envelope, environment, streams, table_file, tensors
+from lagbench.records.checksums import is_whole, sha256
+from lagbench.records.content_hash import table_hash
 from lagbench.records.display import run_html
-from lagbench.records.files import POLICY_FILE, RESULT_FILE, SPEC_FILE, TABLE_FILE
-from lagbench.records.schema import FORMAT_VERSION, TABLES, check_table
+from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, evaluation_episodes, training_episodes
+from lagbench.records.files import CHECKPOINT_FILE, POLICY_FILE, RESULT_FILE, SPEC_FILE, TABLE_FILE
+from lagbench.records.schema import FORMAT_VERSION, check_table, tables_of
+from lagbench.records.spec_file import read_spec
+from lagbench.records.table_file import unreadable
 from lagbench.spec import RunSpec
 
 RUNS = Path("runs")
@@ -73,24 +80,79 @@ class Run:
         """One row a phase, as a pyarrow dataset."""
         return self._table("phases")
 
+    @functools.cached_property
+    def environment(self) -> list[dict[str, Any]]:
+        """The entries of environment.json, one each time that the run was started or resumed. Raises RecordError."""
+        return environment.read_entries(self.path / environment.FILE)
+
+    def read(self, table: str) -> Iterator[Any]:
+        """The record batches of a table in order, few of them in memory. Raises RecordError where one is damaged."""
+        if self.result is None:
+            return streams.read(self.path / table, self._committed)
+        return table_file.batches(self.path / table / TABLE_FILE, table)
+
+    def training_episodes(self) -> Iterator[TrainingEpisode]:
+        """The training episodes with their transitions: those that ended in the order of their ends, then the rest.
+
+        In memory are one batch of the table and the episodes under way. Raises RecordError where the run recorded
+        summaries only.
+        """
+        self.trajectories  # noqa: B018 - to be checked now
+        return training_episodes(self.read("trajectories"), self.spec, self.path / "trajectories")
+
+    def evaluation_episodes(self) -> Iterator[EvaluationEpisode]:
+        """The evaluation episodes, by evaluation and then by episode."""
+        self.evaluations  # noqa: B018 - to be checked now
+        return evaluation_episodes(self.read("evaluations"))
+
+    def batches(self, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, Tensor]]:
+        """Transitions in order as torch tensors by column, [n] or [n, size]: n = ``batch_size``, at the end the rest.
+
+        The tensors share memory with the file, of which only what is touched is read; a batch is copied where it lies
+        across two of the file's, and booleans, which Arrow packs, are always. What is written into a tensor stays in
+        this process. Raises UsageError for a column that no tensor can hold.
+        """
+        schema = self.trajectories.schema
+        return tensors.batches(self.read("trajectories"), schema, columns, batch_size)
+
+    def content_hash(self) -> dict[str, str]:
+        """The content hash of each table, from its values as they are now; result.json says what they were."""
+        hashes = {}
+        for table in tables_of(self.spec):
+            getattr(self, table)
+            hashes[table] = table_hash(self._schema(table), self.read(table))
+        return hashes
+
+    def verify(self) -> None:
+        """Raise RecordError unless all is as it was written; of a run that is not finished, as far as committed."""
+        self.environment  # noqa: B018 - to be checked
+        for table, digest in self.content_hash().items():
+            if self.result is not None and digest != self.result["content_hash"][table]:
+                raise RecordError(
+                    f"{self.path / table / TABLE_FILE} has other values than were recorded: its content hash is not "
+                    f"the one in {RESULT_FILE}; restore it from a copy of the run"
+                )
+        if self.result is not None and POLICY_FILE in self.result["files"]:
+            self._policy_file()
+
     def policy(self) -> GaussianPolicy:
         """The policy after the last phase. Raises RecordError where there is none or the file is damaged."""
         file = self.path / POLICY_FILE
         if self.result is None:
             raise RecordError(f"{self.path} has no policy yet: it is not finished; see: lagbench resume {self.path}")
-        if self.status == "failed" and not file.exists():
-            raise RecordError(f"{self.path} has no policy: the run failed; see: lagbench show {self.path}")
+        if POLICY_FILE not in self.result["files"]:
+            raise RecordError(f"{self.path} has no policy: the run {self.status}; see: lagbench show {self.path}")
         # The sizes from the records: to look at a policy takes no simulator.
-        schema = self.evaluations.schema
+        schema = self._schema("evaluations")
         observation_size, action_size = (
             schema.field(name).type.value_type.list_size for name in ("observation", "action")
         )
         # The initial weights are overwritten, so that any generator does.
         policy = GaussianPolicy(observation_size, action_size, torch.Generator())
         try:
-            policy.load_state_dict(safetensors.torch.load_file(file))
-        except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-            raise _unreadable(file, error) from error
+            policy.load_state_dict(safetensors.torch.load(self._policy_file()))
+        except (RuntimeError, safetensors.SafetensorError) as error:
+            raise unreadable(file, error) from error
         return policy
 
     def curve(self) -> list[tuple[float, float, int]]:
@@ -113,33 +175,69 @@ class Run:
 
     def _table(self, table: str) -> Any:
         if self.result is None:
-            return self._committed(table)
+            schema = self._schema(table)
+            return pa.dataset.dataset(pa.Table.from_batches(self.read(table), schema))
         file = self.path / table / TABLE_FILE
         if not file.is_file():
             raise RecordError(f"{file} is missing; restore it from a copy of the run")
-        try:
-            dataset = pa.dataset.dataset(str(file), format="ipc")
-            rows = dataset.count_rows()
-        except (pa.ArrowException, OSError) as error:
-            raise _unreadable(file, error) from error
-        check_table(dataset.schema, table, file)
-        if rows != self.result["rows"][table]:
-            raise RecordError(
-                f"{file} has {rows} rows where {RESULT_FILE} counts {self.result['rows'][table]}; restore it from a "
-                "copy of the run"
-            )
-        return dataset
+        return table_file.dataset(file, table, self.result["rows"][table])
 
-    def _committed(self, table: str) -> Any:
-        """The rows of the phases that are in every table."""
-        tables = [t for t in TABLES if t != "trajectories" or self.spec.record == "trajectories"]
-        directory = self.path / table
-        schema = streams.schema(directory)
+    def _schema(self, table: str) -> Any:
+        if self.result is not None:
+            return table_file.schema(self.path / table / TABLE_FILE, table)
+        self._committed  # noqa: B018 - tables of which one is missing are no run that has not begun
+        schema = streams.schema(self.path / table)
         if schema is None:
+            self._check_unfinished()
+            if (self.path / table / TABLE_FILE).exists():
+                # A run has no shards once it is finished, and only then.
+                raise RecordError(f"{self.path / RESULT_FILE} is missing; restore it from a copy of the run")
             raise RecordError(f"{self.path} holds no rows yet; go on with: lagbench resume {self.path}")
-        check_table(schema, table, directory)
-        count = min(streams.whole_batches(self.path / t) for t in tables)
-        return pa.dataset.dataset(pa.Table.from_batches(streams.read(directory, count), schema))
+        check_table(schema, table, self.path / table)
+        return schema
+
+    @functools.cached_property
+    def _committed(self) -> int:
+        """The phases that are in every table of a run that is not finished."""
+        promised = self._promised()
+        tables = tables_of(self.spec)
+        for _ in range(3):
+            # Backwards, against the order of writing: so a table that counts a phase has it in those before too.
+            counts = {table: streams.whole_batches(self.path / table) for table in reversed(tables)}
+            few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+            if counts[many] - counts[few] <= 1 and counts[few] >= promised:
+                return counts[few]
+        self._check_unfinished()
+        at_least = max(promised, counts[many] - 1)
+        place = (streams.shards(self.path / few) or [self.path / few])[-1]
+        raise RecordError(
+            f"{place} is cut short: of the {at_least} phases that were committed the table holds only {counts[few]}; "
+            "restore it from a copy of the run"
+        )
+
+    def _check_unfinished(self) -> None:
+        if (self.path / RESULT_FILE).exists():
+            raise RecordError(f"{self.path} was finished after it was opened; open it again")
+
+    def _promised(self) -> int:
+        """The phases that the checkpoint counts, where there is one that can be read."""
+        try:
+            committed = envelope.about(self.path / CHECKPOINT_FILE)["committed"]
+        except (OSError, RecordError):
+            return 0
+        return int(committed["phases"])
+
+    def _policy_file(self) -> bytes:
+        """The bytes of a finished run's policy file. Raises RecordError where they are not those it finished with."""
+        assert self.result is not None
+        file = self.path / POLICY_FILE
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise unreadable(file, error) from error
+        if sha256(content) != self.result["files"][POLICY_FILE]:
+            raise unreadable(file, f"its SHA-256 is not the one in {RESULT_FILE}")
+        return content
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status})"
@@ -159,19 +257,22 @@ class Run:
         return run_html(rows, [(fraction, mean) for fraction, mean, _ in curve])
 
 
-def open_run(path: Path | str) -> Run:
-    """The run in a directory. Raises RecordError where there is none, or none that can be read."""
+def open_run(path: Path | str, *, verify: bool = False) -> Run:
+    """The run in a directory; its tables are opened when they are asked for.
+
+    What is read is held to its structure always. ``verify`` reads everything now and holds it to the run's content hash
+    and checksums too. Raises RecordError where there is no run, or none that can be read, and UsageError where its
+    spec.json was edited.
+    """
     path = Path(path)
     if not path.is_dir():
         raise RecordError(f"there is no directory {str(path)!r}; give the directory of a run")
-    file = path / SPEC_FILE
-    if not file.is_file():
+    if not (path / SPEC_FILE).is_file():
         raise RecordError(f"{str(path)!r} is not the directory of a run: it has no {SPEC_FILE}")
-    try:
-        spec = RunSpec.load(file)
-    except (UsageError, OSError) as error:
-        raise RecordError(f"{file} cannot be read: {error}") from error
-    return Run(path, spec, _result(path / RESULT_FILE))
+    run = Run(path, read_spec(path), _result(path / RESULT_FILE))
+    if verify:
+        run.verify()
+    return run
 
 
 def find_run(text: str, root: Path = RUNS) -> Path:
@@ -199,19 +300,13 @@ def _result(file: Path) -> dict[str, Any] | None:
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
         version = result["format_version"]
-        complete = {"status", "content_hash", "rows", "summary"} <= result.keys()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(file, error) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise unreadable(file, error) from error
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise RecordError(
             f"{file} has format {version}; this lagbench reads up to {FORMAT_VERSION}: install a newer one "
             "(pip install -U lagbench)"
         )
-    if not complete:
-        raise _unreadable(file, "it is not complete")
+    if not is_whole(result):
+        raise unreadable(file, "its checksum does not match")
     return dict(result)
-
-
-def _unreadable(file: Path, error: object) -> RecordError:
-    reason = " ".join(str(error).split())
-    return RecordError(f"{file} cannot be read ({reason}); restore it from a copy of the run")

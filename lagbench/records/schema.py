@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from lagbench.spec import RunSpec
 FORMAT_VERSION = 1
 TABLES = ("trajectories", "episodes", "evaluations", "phases")
 """In the order in which a commit writes them: a phase counts once its row of ``phases`` is there."""
+
+CHECKSUM = "checksum"
 
 Columns = dict[str, list[tuple[str, Any]]]
 
@@ -32,12 +35,14 @@ def schemas(spec: RunSpec, *, observation_size: int, action_size: int, diagnosti
         "format_version": str(FORMAT_VERSION),
         "task": spec.task,
         "protocol": json.dumps(spec.protocol.to_json(), sort_keys=True),
+        "spec": json.dumps(spec.to_json(), sort_keys=True),
     }
-    return {
-        table: pa.schema(columns[table], metadata={**about, "table": table})
-        for table in TABLES
-        if table != "trajectories" or spec.record == "trajectories"
-    }
+    return {table: _signed(pa.schema(columns[table], metadata={**about, "table": table})) for table in tables_of(spec)}
+
+
+def tables_of(spec: RunSpec) -> list[str]:
+    """The tables that a run of ``spec`` has."""
+    return [table for table in TABLES if table != "trajectories" or spec.record == "trajectories"]
 
 
 def _control(observation_size: int, action_size: int) -> Columns:
@@ -111,8 +116,8 @@ def type_name(kind: Any) -> str:
 
 
 def check_table(schema: Any, table: str, file: Path) -> None:
-    """Raise RecordError unless ``schema``, found in ``file``, is that table's and of a format that we read."""
-    metadata = {k.decode(): v.decode(errors="replace") for k, v in (schema.metadata or {}).items()}
+    """Raise RecordError unless ``schema``, found in ``file``, is that table's, of a format that we read, and whole."""
+    metadata = _metadata(schema)
     version = metadata.get("format_version", "")
     if metadata.get("table") != table or not version.isdecimal():
         raise RecordError(f"{file} is not the table {table!r} of a lagbench run; restore it from a copy of the run")
@@ -121,3 +126,28 @@ def check_table(schema: Any, table: str, file: Path) -> None:
             f"{file} has format {version}; this lagbench reads up to {FORMAT_VERSION}: install a newer one "
             "(pip install -U lagbench)"
         )
+    if metadata.get(CHECKSUM) != _checksum(schema):
+        raise RecordError(
+            f"{file} has not the columns with which it was written: their checksum does not match; restore it from a "
+            "copy of the run"
+        )
+
+
+def recorded_spec(schema: Any) -> Any:
+    """The specification of the run that a table belongs to, as JSON: each carries it in its metadata."""
+    return json.loads(_metadata(schema)["spec"])
+
+
+def _metadata(schema: Any) -> dict[str, str]:
+    return {k.decode(errors="replace"): v.decode(errors="replace") for k, v in (schema.metadata or {}).items()}
+
+
+def _signed(schema: Any) -> Any:
+    return schema.with_metadata({**schema.metadata, CHECKSUM: _checksum(schema)})
+
+
+def _checksum(schema: Any) -> str:
+    """SHA-256 of the columns' names and types and of the rest of the metadata."""
+    about = [f"{key} {value}" for key, value in sorted(_metadata(schema).items()) if key != CHECKSUM]
+    columns = [f"{field.name} {type_name(field.type)}" for field in schema]
+    return hashlib.sha256("\n".join([*about, *columns]).encode()).hexdigest()

@@ -1,19 +1,36 @@
-"""A table while a run goes on: Arrow IPC streams, one shard each time that the run is started or resumed."""
+"""A table while a run goes on: Arrow IPC streams, one shard each time that the run is started or resumed.
+
+Beside a shard lie its sums: a line for each message of the stream, written before it, with the byte at which the
+message ends and the CRC-32 of its bytes. So no byte of a shard reaches Arrow that was not written so.
+"""
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
 from lagbench.errors import RecordError
 from lagbench.records.files import replacing
+from lagbench.records.mapped import mapped
 
 _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _CHUNK = 1 << 20
+_SUM = re.compile(rb"([0-9a-f]{16}) ([0-9a-f]{8})\n")
+_SUM_SIZE = 26
+_RESTORE = "restore it from a copy of the run"
+
+
+class Position(NamedTuple):
+    """Where a shard and its sums end."""
+
+    end: int
+    sums: int
 
 
 class Stream:
@@ -26,47 +43,58 @@ class Stream:
 
     def __init__(self, file: Path, schema: Any) -> None:
         self.file = file
+        self.position = Position(0, 0)
         self._empty = pa.RecordBatch.from_pylist([], schema=schema).serialize()
         self._out = file.open("xb", buffering=0)
-        self.end = 0
         try:
-            self._write(schema.serialize())
+            self._sums = sums_file(file).open("wb", buffering=0)
         except BaseException:
             self._out.close()
+            raise
+        try:
+            self._append(schema.serialize())
+        except BaseException:
+            self.abandon()
             raise
 
     def append(self, batch: Any) -> None:
         """Write a batch, or one without rows for None. Raises OSError; ``cut`` then undoes what was written of it."""
-        self._write(self._empty if batch is None else batch.serialize())
+        self._append(self._empty if batch is None else batch.serialize())
 
-    def cut(self, end: int) -> None:
-        """Undo what was written after ``end``."""
-        self._out.truncate(end)
-        self._out.seek(end)
-        self.end = end
+    def cut(self, position: Position) -> None:
+        """Undo what was written after ``position``."""
+        for out, size in ((self._out, position.end), (self._sums, position.sums)):
+            out.truncate(size)
+            out.seek(size)
+        self.position = position
 
     def close(self) -> None:
         """Write the end-of-stream marker and close. Harmless a second time."""
         if self._out.closed:
             return
-        end = self.end
-        with self._out:
+        with self._out, self._sums:
             try:
-                self._write(_END)
+                _write(self._out, _END)
             except OSError:
                 # A full disk has no room for the marker; without it a stream reads as well, with half of it not.
-                self.cut(end)
+                self._out.truncate(self.position.end)
 
     def abandon(self) -> None:
         """Close without the marker. Harmless a second time, and after ``close``."""
         self._out.close()
+        self._sums.close()
 
-    def _write(self, data: Any) -> None:
-        view = memoryview(data)
-        while len(view):
-            written = self._out.write(view)
-            view = view[written:]
-            self.end += written
+    def _append(self, message: Any) -> None:
+        end = self.position.end + len(message)
+        _write(self._sums, b"%016x %08x\n" % (end, zlib.crc32(message)))
+        _write(self._out, message)
+        self.position = Position(end, self.position.sums + _SUM_SIZE)
+
+
+def _write(out: IO[bytes], data: Any) -> None:
+    view = memoryview(data)
+    while len(view):
+        view = view[out.write(view) :]
 
 
 def shards(directory: Path) -> list[Path]:
@@ -74,7 +102,7 @@ def shards(directory: Path) -> list[Path]:
     found = sorted(directory.glob("*.arrows"))
     for number, file in enumerate(found):
         if file.name != shard_name(number):
-            raise RecordError(f"{directory / shard_name(number)} is missing; restore it from a copy of the run")
+            raise RecordError(f"{directory / shard_name(number)} is missing; {_RESTORE}")
     return found
 
 
@@ -83,63 +111,139 @@ def shard_name(number: int) -> str:
     return f"{number:05d}.arrows"
 
 
+def sums_file(shard: Path) -> Path:
+    """The file of a shard's sums."""
+    return shard.with_suffix(".sums")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of a stream: the schema or a batch. It lies in ``start:end`` of its shard."""
+
+    start: int
+    end: int
+    crc32: int
+
+
 def ends(file: Path) -> list[int]:
     """The byte at which each whole message of a shard ends: the schema's first, then each batch's.
 
-    Stops at the first message that is not whole: what a process left that was killed while it wrote.
+    Raises RecordError where the shard is not what its writer left, killed at whatever moment.
     """
-    found: list[int] = []
-    if not file.stat().st_size:
-        return found
-    with pa.memory_map(str(file)) as source:
-        while True:
-            try:
-                pa.ipc.read_message(source)
-            except (EOFError, pa.ArrowInvalid, OSError):
-                return found
-            found.append(source.tell())
+    return [message.end for message in _checked(file, last=True)]
+
+
+def _checked(file: Path, *, last: bool) -> list[Message]:
+    """The whole messages of a shard. Raises RecordError where more is missing, or there, than a kill can explain."""
+    size, messages = _stable(file)
+    whole = _within(size, messages)
+    # Only in the last shard can a message have been under way.
+    if len(messages) - len(whole) > last:
+        raise RecordError(f"{file} is cut short: its sums tell of {len(messages) - len(whole)} more; {_RESTORE}")
+    if len(messages) == len(whole) and size > (end := whole[-1].end if whole else 0):
+        with file.open("rb") as source:
+            source.seek(end)
+            tail = source.read(len(_END) + 1)
+        if not _END.startswith(tail):
+            raise RecordError(f"{file} has more in it than {sums_file(file).name} beside it tells of; {_RESTORE}")
+    return whole
+
+
+def _within(size: int, messages: Sequence[Message]) -> list[Message]:
+    return [message for message in messages if message.end <= size]
+
+
+def _stable(file: Path) -> tuple[int, list[Message]]:
+    """A shard's size and the messages that its sums tell of, of one moment, though somebody may be writing it."""
+    while True:
+        size = file.stat().st_size
+        messages = _messages(sums_file(file))
+        if file.stat().st_size == size:
+            return size, messages
+
+
+def _messages(sums: Path) -> list[Message]:
+    try:
+        text = sums.read_bytes()
+    except FileNotFoundError:
+        return []
+    found: list[Message] = []
+    for at in range(0, len(text) - _SUM_SIZE + 1, _SUM_SIZE):
+        line = _SUM.fullmatch(text, at, at + _SUM_SIZE)
+        start = found[-1].end if found else 0
+        if line is None or int(line[1], 16) <= start:
+            raise RecordError(f"{sums} is damaged: line {len(found) + 1} is not one of its sums; {_RESTORE}")
+        found.append(Message(start, int(line[1], 16), int(line[2], 16)))
+    return found
 
 
 def schema(directory: Path) -> Any:
-    """The schema of a table's shards, None where there is none yet."""
+    """The schema of a table's shards, None where there is none yet. Raises RecordError where it is damaged."""
     for file in shards(directory):
-        if ends(file):
-            with pa.OSFile(str(file)) as source:
-                return pa.ipc.open_stream(source).schema
+        if messages := _within(*_stable(file)):
+            return _open(file, mapped(file), messages[:1]).schema
     return None
 
 
 def whole_batches(directory: Path) -> int:
-    """Whole batches of a table, over all its shards."""
-    return sum(max(len(ends(file)) - 1, 0) for file in shards(directory))
+    """Whole batches of a table, over all its shards. Raises RecordError where some are damaged or missing."""
+    files = shards(directory)
+    for sums in directory.glob("*.sums"):
+        if sums.with_suffix(".arrows") not in files:
+            raise RecordError(f"{sums.with_suffix('.arrows')} is missing; {_RESTORE}")
+    return sum(max(len(_checked(file, last=file == files[-1])) - 1, 0) for file in files)
 
 
 def read(directory: Path, count: int) -> Iterator[Any]:
-    """A table's first ``count`` batches, over all its shards, one at a time.
+    """A table's first ``count`` batches, over all its shards, one at a time; each is checked before it is given.
 
     Raises RecordError where there are fewer or they cannot be read.
     """
+    first = schema(directory) if count else None
     for cut in plan(directory, count):
-        if cut.batches:
-            yield from _read_shard(cut.file, cut.batches)
+        if cut.messages:
+            yield from _read_shard(cut, first)
 
 
-def _read_shard(file: Path, count: int) -> Iterator[Any]:
+def _read_shard(cut: Cut, first: Any) -> Iterator[Any]:
+    content = mapped(cut.file)
+    reader = _open(cut.file, content, cut.messages)
+    if not reader.schema.equals(first, check_metadata=True):
+        raise RecordError(f"{cut.file} has other columns than the shards before it; {_RESTORE}")
+    for message in cut.messages[1:]:
+        _check(cut.file, content, message)
+        try:
+            batch = reader.read_next_batch()
+            batch.validate(full=True)
+        except (StopIteration, pa.ArrowException, OSError) as error:
+            raise RecordError(f"{cut.file} cannot be read ({error}); {_RESTORE}") from error
+        yield batch
+
+
+def _open(file: Path, content: Any, messages: Sequence[Message]) -> Any:
+    _check(file, content, messages[0])
     try:
-        with pa.OSFile(str(file)) as source, pa.ipc.open_stream(source) as reader:
-            for _ in range(count):
-                yield reader.read_next_batch()
-    except (StopIteration, pa.ArrowException, OSError) as error:
-        raise RecordError(f"{file} cannot be read ({error}); restore it from a copy of the run") from error
+        return pa.ipc.open_stream(pa.BufferReader(content[: messages[-1].end]))
+    except (pa.ArrowException, OSError) as error:
+        raise RecordError(f"{file} cannot be read ({error}); {_RESTORE}") from error
+
+
+def _check(file: Path, content: Any, message: Message) -> None:
+    if zlib.crc32(memoryview(content)[message.start : message.end]) != message.crc32:
+        raise RecordError(f"{file} is damaged: a checksum in {sums_file(file).name} does not match; {_RESTORE}")
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A shard, the committed batches in it and the byte at which the last of them ends."""
+    """A shard and the messages of it that are to stay: the schema and the committed batches; none of either."""
 
     file: Path
-    batches: int
-    end: int
+    messages: Sequence[Message]
+
+    @property
+    def batches(self) -> int:
+        """Committed batches."""
+        return max(len(self.messages) - 1, 0)
 
 
 def plan(directory: Path, committed: int) -> list[Cut]:
@@ -147,37 +251,61 @@ def plan(directory: Path, committed: int) -> list[Cut]:
     left = committed
     cuts = []
     for file in shards(directory):
-        whole = ends(file)
+        whole = _within(*_stable(file))
         kept = min(left, max(len(whole) - 1, 0))
-        cuts.append(Cut(file, kept, whole[kept] if kept else 0))
+        cuts.append(Cut(file, whole[: kept + 1] if kept else ()))
         left -= kept
     if left:
         raise RecordError(
-            f"{directory} holds only {committed - left} of the {committed} phases that were committed; restore it "
-            "from a copy of the run"
+            f"{directory} holds only {committed - left} of the {committed} phases that were committed; {_RESTORE}"
         )
     return cuts
 
 
-def carry_out(cuts: Sequence[Cut]) -> int:
+def verify(cuts: Sequence[Cut]) -> None:
+    """Raise RecordError where what is to stay is not what was written."""
+    for cut in cuts:
+        content = mapped(cut.file)
+        for message in cut.messages:
+            _check(cut.file, content, message)
+
+
+def carry_out(directory: Path, cuts: Sequence[Cut]) -> int:
     """Cut a table's shards; the number that the next one takes.
 
     Only what lies behind the committed batches is ever touched, so that this may be killed and done again.
     """
+    kept = [cut for cut in cuts if cut.batches]
     # Last first: what is left has no gap at any moment.
     for cut in reversed(cuts):
         if not cut.batches:
             cut.file.unlink()
-        elif cut.file.stat().st_size not in (cut.end, cut.end + len(_END)):
-            _rewrite(cut.file, cut.end)
-    return sum(1 for cut in cuts if cut.batches)
+            continue
+        end = cut.messages[-1].end
+        if cut.file.stat().st_size not in (end, end + len(_END)):
+            _rewrite(cut.file, end, _END)
+        sums, size = sums_file(cut.file), len(cut.messages) * _SUM_SIZE
+        if sums.stat().st_size != size:
+            _rewrite(sums, size, b"")
+    for sums in {*directory.glob("*.sums")} - {sums_file(cut.file) for cut in kept}:
+        sums.unlink()
+    return len(kept)
 
 
-def _rewrite(file: Path, end: int) -> None:
-    """Cut a shard through a copy: a reader that has mapped the file would not survive losing its tail."""
+def remove(directory: Path) -> None:
+    """Delete a table's shards."""
+    # Last first: what is left has no gap at any moment.
+    for file in reversed(sorted(directory.glob("*.arrows"))):
+        file.unlink(missing_ok=True)
+    for sums in directory.glob("*.sums"):
+        sums.unlink(missing_ok=True)
+
+
+def _rewrite(file: Path, size: int, end: bytes) -> None:
+    """Cut a file through a copy: a reader that has mapped it would not survive losing its tail."""
     with file.open("rb") as source, replacing(file) as out:
-        while end:
-            data = source.read(min(end, _CHUNK))
+        while size:
+            data = source.read(min(size, _CHUNK))
             out.write(data)
-            end -= len(data)
-        out.write(_END)
+            size -= len(data)
+        out.write(end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from lagbench.errors import RecordError, UsageError
 from lagbench.records import environment, streams
+from lagbench.records.checksums import sealed, sha256
 from lagbench.records.content_hash import TableHash
 from lagbench.records.encode import encode
 from lagbench.records.files import (
@@ -26,12 +26,14 @@ from lagbench.records.files import (
     TABLE_FILE,
     TEMPORARY,
     explained,
+    finite,
     locked,
     replacing,
     write_json,
 )
 from lagbench.records.rows import PhaseRecord
 from lagbench.records.schema import FORMAT_VERSION, TABLES, schemas
+from lagbench.records.spec_file import check_spec
 from lagbench.spec import RunSpec
 
 Status = Literal["completed", "diverged", "failed"]
@@ -119,8 +121,9 @@ class RunWriter:
         other arguments are those of ``create``.
 
         Raises:
-            UsageError: the run is finished, or its spec.json is not ``spec``.
-            RecordError: committed batches are missing, another process is writing the run, or it cannot be written.
+            UsageError: the run is finished, or began with another specification than ``spec``.
+            RecordError: committed batches are missing or damaged, another process is writing the run, or it cannot be
+                written.
         """
         tables = schemas(spec, observation_size=observation_size, action_size=action_size, diagnostics=diagnostics)
         if not (path / SPEC_FILE).is_file():
@@ -132,10 +135,12 @@ class RunWriter:
             _refuse_a_finished_run(path, tables)
             resources.enter_context(locked(path / LOCK_FILE, path))
             _refuse_a_finished_run(path, tables)
-            _check_spec(path / SPEC_FILE, spec)
+            check_spec(path, spec.to_json())
             # Nothing is touched before every table is known to hold what was committed.
             cuts = {table: streams.plan(path / table, count) for table, count in counts.items()}
-            numbers = {table: streams.carry_out(cut) for table, cut in cuts.items()}
+            for cut in cuts.values():
+                streams.verify(cut)
+            numbers = {table: streams.carry_out(path / table, cut) for table, cut in cuts.items()}
             for directory in (path, *(path / table for table in tables)):
                 for file in (*directory.glob("*" + TEMPORARY), directory / TABLE_FILE):
                     file.unlink(missing_ok=True)
@@ -148,8 +153,11 @@ class RunWriter:
         for table, schema in self._schemas.items():
             directory = self.path / table
             directory.mkdir(exist_ok=True)
-            if numbers[table]:
-                _check_columns(directory / streams.shard_name(0), schema)
+            if numbers[table] and not streams.schema(directory).equals(schema, check_metadata=True):
+                raise RecordError(
+                    f"{directory} has other columns than this lagbench writes; resume the run with the lagbench that "
+                    f"began it (see {environment.FILE})"
+                )
             stream = streams.Stream(directory / streams.shard_name(numbers[table]), schema)
             self._resources.callback(stream.abandon)
             self._streams[table] = stream
@@ -164,7 +172,7 @@ class RunWriter:
         """
         self._check_open()
         batches = encode(record, self._schemas)
-        before = {table: stream.end for table, stream in self._streams.items()}
+        before = {table: stream.position for table, stream in self._streams.items()}
         try:
             for table, stream in self._streams.items():
                 with explained(stream.file, f"go on with: lagbench resume {self.path}"):
@@ -191,21 +199,28 @@ class RunWriter:
         with self, explained(self.path, f"go on with: lagbench resume {self.path}"):
             for stream in self._streams.values():
                 stream.close()
+            files = {}
             if policy_state:
-                tensors = {k: v.detach().cpu().contiguous().clone() for k, v in policy_state.items()}
+                policy = safetensors.torch.save(
+                    {k: v.detach().cpu().contiguous().clone() for k, v in policy_state.items()}
+                )
                 with replacing(self.path / POLICY_FILE) as out:
-                    out.write(safetensors.torch.save(tensors))
+                    out.write(policy)
+                files[POLICY_FILE] = sha256(policy)
             merged = {t: _merge(self.path / t, schema, self._committed) for t, schema in self._schemas.items()}
-            result: dict[str, Any] = write_json(
-                self.path / RESULT_FILE,
-                {
-                    "format_version": FORMAT_VERSION,
-                    "status": status,
-                    "content_hash": {table: digest for table, (digest, _) in merged.items()},
-                    "rows": {table: rows for table, (_, rows) in merged.items()},
-                    "summary": summary,
-                },
+            result = sealed(
+                finite(
+                    {
+                        "format_version": FORMAT_VERSION,
+                        "status": status,
+                        "content_hash": {table: digest for table, (digest, _) in merged.items()},
+                        "rows": {table: rows for table, (_, rows) in merged.items()},
+                        "files": files,
+                        "summary": summary,
+                    }
+                )
             )
+            write_json(self.path / RESULT_FILE, result)
             _remove_shards(self.path, self._schemas)
             (self.path / LOCK_FILE).unlink(missing_ok=True)
         return result
@@ -245,42 +260,6 @@ def _refuse_a_finished_run(path: Path, tables: Iterable[str]) -> None:
         raise UsageError(f"{path} is finished: there is nothing to resume; see: lagbench show {path}")
 
 
-def _check_spec(file: Path, spec: RunSpec) -> None:
-    try:
-        there = _leaves(json.loads(file.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise RecordError(f"{file} is not JSON ({error}); restore it from a copy of the run") from error
-    # Through JSON and back: a spec may hold tuples, a file holds lists.
-    ours = _leaves(json.loads(json.dumps(spec.to_json())))
-    changed = [
-        f"{name} is {there.get(name, 'missing')}, was {ours.get(name, 'missing')}"
-        for name in sorted(there.keys() | ours.keys())
-        if there.get(name) != ours.get(name)
-    ]
-    if changed:
-        raise UsageError(
-            f"{file} is not the specification that this run began with ({'; '.join(changed)}); change it back, or "
-            "start a new run"
-        )
-
-
-def _leaves(data: Any, name: str = "") -> dict[str, str]:
-    """Dotted name → JSON of everything in a document that holds nothing further."""
-    if not isinstance(data, dict) or not data:
-        return {name: json.dumps(data)}
-    return {k: v for key, inner in data.items() for k, v in _leaves(inner, f"{name}.{key}" if name else key).items()}
-
-
-def _check_columns(shard: Path, schema: Any) -> None:
-    with pa.OSFile(str(shard)) as source:
-        found = pa.ipc.open_stream(source).schema
-    if not found.equals(schema, check_metadata=True):
-        raise RecordError(
-            f"{shard} has other columns than this lagbench writes; resume the run with the lagbench that began it "
-            f"(see {environment.FILE})"
-        )
-
-
 def _merge(directory: Path, schema: Any, committed: int) -> tuple[str, int]:
     """Write a table's shards into one Arrow file; its content hash and number of rows."""
     total = TableHash(schema)
@@ -313,6 +292,4 @@ def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
 
 def _remove_shards(path: Path, tables: Iterable[str]) -> None:
     for table in tables:
-        # Last first: what is left has no gap at any moment.
-        for file in reversed(streams.shards(path / table)):
-            file.unlink(missing_ok=True)
+        streams.remove(path / table)

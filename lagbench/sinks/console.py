@@ -110,8 +110,9 @@ class Console(Sink):
         if self._stopping:
             lines.append("stopping at the end of this phase; Ctrl-C again to stop at once")
         panel = Table.grid()
-        for row in (bar, *map(Text, lines)):
-            panel.add_row(row)
+        panel.add_row(bar)
+        for line in lines:
+            panel.add_row(Text(line))
         return panel
 
     def _print(self, rows: Mapping[str, str]) -> None:

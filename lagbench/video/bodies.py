@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
-Angles = Callable[[Any, Vector], tuple[Vector, Vector]]
+State = Callable[[Any, Vector], tuple[Vector, Vector]]
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Body:
     camera: Camera
     travels: int = 0
     positions: int = 0
-    state: Angles | None = None
+    state: State | None = None
 
     def joints(self, model: Any, observation: Vector, place: Vector) -> tuple[Vector, Vector]:
-        """Joint positions and velocities [nq], [nv] of an observation [obs]; ``place`` are the positions it leaves out."""
+        """Joint positions [nq] and velocities [nv] of an observation [obs] that leaves out the positions ``place``."""
         if self.state is not None:
             return self.state(model, observation)
         shown = self.positions - len(place)

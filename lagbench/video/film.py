@@ -16,12 +16,13 @@ from typing import Any
 import envpool
 import gymnasium
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lagbench.errors import LagbenchError, RecordError, UsageError
+from lagbench.records.episodes import EvaluationEpisode
 from lagbench.records.files import explained, replacing
 from lagbench.records.reader import Run
+from lagbench.records.stepping import step_evaluations
 from lagbench.tasks.mujoco import ControlTask
 from lagbench.tasks.spec import load_task
 from lagbench.video.bodies import BODIES
@@ -33,8 +34,8 @@ Progress = Callable[[int, int], None]
 # Width, height and frames a second at most: enough to see, and drawn in a minute where there is no graphics card.
 _KINDS = {".mp4": (640, 480, 30.0), ".gif": (320, 240, 20.0)}
 _PACKAGES = ("imageio_ffmpeg", "PIL")
-# By MuJoCo's backends on Linux, in the order in which they are tried.
-_DEBIAN_PACKAGES = {"egl": "libegl1", "osmesa": "libosmesa6"}
+_LINUX_BACKENDS = ("egl", "osmesa")
+"""MuJoCo's, in the order in which they are tried."""
 
 
 def film(
@@ -59,7 +60,7 @@ def film(
     Raises:
         UsageError: there is no such episode, the file is there already or of another kind, the task is none of
             Gymnasium's MuJoCo tasks, or the extra is missing.
-        RecordError: the actions, stepped again, earn other rewards than were recorded, or the file cannot be written.
+        RecordError: the actions, stepped again, do not lead to what was recorded; or the file cannot be written.
         LagbenchError: there is no OpenGL here, with the package that brings it; or drawing failed.
     """
     if out.suffix not in _KINDS:
@@ -72,11 +73,12 @@ def film(
     body = task.envpool_id.rpartition("-")[0] if isinstance(task, ControlTask) else ""
     if not isinstance(task, ControlTask) or body not in BODIES:
         raise UsageError(f"there is no video of {run.spec.task}: only of Gymnasium's MuJoCo tasks, such as Hopper-v5")
-    row = _row(run, episode, evaluation)
-    arrays = {name: _array(row[name].values) for name in ("action", "reward")}
-    seen = row["observation"].values
-    arrays["observation"] = _array(seen) if seen is not None else _step_again(run, task, row["seed"].as_py(), **arrays)
-    arrays["action"] = np.clip(arrays["action"], task.action_space.low, task.action_space.high)
+    recorded = _find(run, episode, evaluation)
+    arrays: dict[str, NDArray[Any]] = {
+        "observation": _step_again(run, task, recorded) if recorded.observation is None else recorded.observation,
+        "action": np.clip(recorded.action, task.action_space.low, task.action_space.high),
+        "reward": recorded.reward,
+    }
     with tempfile.TemporaryDirectory(prefix="lagbench-video-") as scratch:
         job = _job(run, task, body, Path(scratch) / out.name)
         _draw(job, arrays, Path(scratch), progress)
@@ -86,47 +88,30 @@ def film(
                 file.write(Path(job.out).read_bytes())
 
 
-def _row(run: Run, episode: int, evaluation: int | None) -> dict[str, Any]:
-    """The episode's columns as Arrow scalars."""
-    of_mode = pc.field("mode") == "mode"
-    known = run.evaluations.to_table(columns=["evaluation", "episode"], filter=of_mode).to_pylist()
+def _find(run: Run, episode: int, evaluation: int | None) -> EvaluationEpisode:
+    known = {(e.evaluation, e.episode): e for e in run.evaluation_episodes() if e.mode == "mode"}
     if not known:
-        raise UsageError(f"{run.path} has no evaluation yet")
-    last = max(r["evaluation"] for r in known)
-    evaluation = last if evaluation is None else evaluation
-    if not 0 <= evaluation <= last:
+        raise UsageError(f"{run.path} has no evaluation to film")
+    last = max(known)[0]
+    if evaluation is None:
+        evaluation = last
+    elif not 0 <= evaluation <= last:
         raise UsageError(f"{run.path} has no evaluation {evaluation}; it has 0 to {last}")
-    most = max(r["episode"] for r in known if r["evaluation"] == evaluation)
-    if not 0 <= episode <= most:
+    if (evaluation, episode) not in known:
+        most = max(number for index, number in known if index == evaluation)
         raise UsageError(f"evaluation {evaluation} of {run.path} has no episode {episode}; it has 0 to {most}")
-    this = of_mode & (pc.field("evaluation") == evaluation) & (pc.field("episode") == episode)
-    columns = ["seed", "action", "reward", "observation"]
-    table = run.evaluations.to_table(columns=columns, filter=this)
-    return {name: table[name][0] for name in columns}
+    return known[evaluation, episode]
 
 
-def _array(values: Any) -> NDArray[Any]:
-    """[T] or, of lists, [T, size]."""
-    flat: NDArray[Any] = (values.flatten() if values.type.num_fields else values).to_numpy()
-    return flat.reshape(len(values), -1) if values.type.num_fields else flat
-
-
-def _step_again(
-    run: Run, task: ControlTask, seed: int, action: NDArray[np.float32], reward: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def _step_again(run: Run, task: ControlTask, recorded: EvaluationEpisode) -> NDArray[np.float64]:
     """The observations [T, obs] of an episode that was recorded without."""
-    env = task.make([seed])
-    seen = [env.reset()[0][0]]
-    for t in range(len(action)):
-        observation, earned, *_ = env.step(action[t : t + 1])
-        if earned[0] != reward[t]:
-            raise RecordError(
-                f"{run.path} holds no observations, and its actions earn other rewards here than they did (step {t}: "
-                f"{earned[0]}, not {reward[t]}); see: lagbench replay {run.path}"
-            )
-        seen.append(observation[0])
-    env.close()
-    return np.stack(seen[:-1])
+    stepped = step_evaluations(task, [recorded], 1, lambda steps: None, keep=[0])
+    if stepped.difference:
+        raise RecordError(
+            f"{run.path} holds no observations, and its actions, stepped again, do not give what it recorded "
+            f"({stepped.difference}); see: lagbench replay {run.path}"
+        )
+    return stepped.seen[0]
 
 
 def _job(run: Run, task: ControlTask, body: str, out: Path) -> Job:
@@ -149,7 +134,7 @@ def _job(run: Run, task: ControlTask, body: str, out: Path) -> Job:
 def _draw(job: Job, arrays: Mapping[str, NDArray[Any]], directory: Path, progress: Progress) -> None:
     """Have it drawn by the first of MuJoCo's backends that works here."""
     (directory / "job.json").write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
-    np.savez(directory / "episode.npz", **arrays)
+    np.savez(directory / "episode.npz", allow_pickle=False, **arrays)
     reasons = []
     for backend in _backends():
         code, reason = _run_process(directory, backend, lambda done: progress(done, len(arrays["reward"])))
@@ -158,9 +143,9 @@ def _draw(job: Job, arrays: Mapping[str, NDArray[Any]], directory: Path, progres
         if code > 0 and code != NO_OPENGL:
             raise LagbenchError(f"the video could not be drawn ({reason})")
         reasons.append(f"{backend or 'MuJoCo'}: {reason}")
-    packages = " or ".join(_DEBIAN_PACKAGES.values())
     raise LagbenchError(
-        f"there is no OpenGL to draw with here ({'; '.join(reasons)}); on Debian and Ubuntu: apt-get install {packages}"
+        "there is no OpenGL to draw with here; on Debian and Ubuntu: apt-get install libegl1 libgl1 "
+        f"({'; '.join(reasons)})"
     )
 
 
@@ -168,31 +153,25 @@ def _backends() -> list[str]:
     if chosen := os.environ.get("MUJOCO_GL"):
         return [chosen]
     # Elsewhere MuJoCo draws with what the system has.
-    return list(_DEBIAN_PACKAGES) if sys.platform == "linux" else [""]
+    return list(_LINUX_BACKENDS) if sys.platform == "linux" else [""]
 
 
 def _run_process(directory: Path, backend: str, report: Callable[[int], None]) -> tuple[int, str]:
     """Exit code and last line of stderr of the process that draws. Below 0: a signal ended it."""
     environment = os.environ | ({"MUJOCO_GL": backend} if backend else {})
+    command = [sys.executable, "-m", "lagbench.video.process", str(directory)]
     with (directory / "errors.txt").open("w+") as errors:
         # MuJoCo writes its warnings into a file where it runs.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lagbench.video.process", str(directory)],
-            cwd=directory,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-        try:
+        with subprocess.Popen(
+            command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                report(int(line))
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            process.wait()
+            try:
+                for line in process.stdout:
+                    report(int(line))
+            except BaseException:
+                process.kill()
+                raise
         errors.seek(0)
         lines = [line.strip() for line in errors if line.strip()]
     return process.returncode, lines[-1] if lines else f"signal {-process.returncode}"

@@ -1,9 +1,7 @@
-"""Draws an episode: ``python -m lagbench.video.process JOB``, in a process of its own, which OpenGL may end at any
-moment.
+"""Draws an episode in a process of its own, for OpenGL may end one: ``python -m lagbench.video.process DIRECTORY``.
 
-JOB is a directory with job.json, the fields of ``Job``, and episode.npz: observation [T, obs], action [T, A], clipped,
-and reward [T]. Every frame's number is said on stdout. Exit code NO_OPENGL, and why on stderr, where nothing can be
-drawn.
+There lie job.json, the fields of ``Job``, and episode.npz: observation [T, obs], action [T, A], clipped, and reward
+[T]. The number of every step drawn is said on stdout. Exit code NO_OPENGL, and why on stderr, where none can be drawn.
 """
 
 from __future__ import annotations
@@ -14,12 +12,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lagbench.video.bodies import BODIES, Body
+from lagbench.video.bodies import BODIES
+
+if TYPE_CHECKING:
+    from lagbench.video.motion import Motion
 
 NO_OPENGL = 69
 
@@ -58,94 +59,70 @@ def main(directory: Path) -> int:
         observation, action, reward = (arrays[name] for name in ("observation", "action", "reward"))
     try:
         import mujoco
+    except Exception as error:  # in whatever way MuJoCo's choice of OpenGL fails
+        return _no_opengl(error)
+    from lagbench.video.motion import Motion
 
-        scene = _Scene(job, mujoco)
-    except Exception as error:  # whatever it is that OpenGL lacks
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return NO_OPENGL
-    dt = float(scene.model.opt.timestep) * job.frame_skip
+    motion = Motion(mujoco.MjModel.from_xml_path(job.model), BODIES[job.body], job.whole, job.frame_skip)
+    try:
+        artist = _Artist(job, motion, mujoco)
+    except Exception as error:
+        return _no_opengl(error)
+    dt = float(motion.model.opt.timestep) * job.frame_skip
     every = max(1, math.ceil(1 / dt / job.most_fps - 1e-6))
     total = np.concatenate([[0.0], np.cumsum(reward, dtype=np.float64)])
-    shown = [t for t in range(len(total)) if t % every == 0 or t == len(reward)]
+    shown = {*range(0, len(total), every), len(reward)}
 
     def pictures() -> Iterator[Any]:
-        for t, frame in scene.frames(observation, action, shown):
-            print(t, flush=True)
-            yield _captioned(frame, f"{job.caption}\nstep {t} · return {total[t]:.1f}")
+        for t in motion.steps(observation, action):
+            if t in shown:
+                print(t, flush=True)
+                yield _captioned(artist.picture(), f"{job.caption}\nstep {t} · return {total[t]:.1f}")
 
     write = _write_gif if job.out.endswith(".gif") else _write_mp4
     write(job, pictures(), len(shown), 1 / (dt * every))
-    scene.close()
+    artist.close()
     return 0
 
 
-class _Scene:
-    """MuJoCo's model of a task, set to one observation after the other."""
+def _no_opengl(error: Exception) -> int:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return NO_OPENGL
 
-    def __init__(self, job: Job, mujoco: Any) -> None:
-        self._mujoco = mujoco
-        self._job = job
-        self._body: Body = BODIES[job.body]
-        self.model = mujoco.MjModel.from_xml_path(job.model)
-        self.model.vis.global_.offwidth = max(job.width, self.model.vis.global_.offwidth)
-        self.model.vis.global_.offheight = max(job.height, self.model.vis.global_.offheight)
+
+class _Artist:
+    """MuJoCo's renderer, and a camera that goes where the body goes."""
+
+    def __init__(self, job: Job, motion: Motion, mujoco: Any) -> None:
+        self._body, self._data = BODIES[job.body], motion.data
+        visual = motion.model.vis
+        visual.global_.offwidth = max(job.width, visual.global_.offwidth)
+        visual.global_.offheight = max(job.height, visual.global_.offheight)
         if not self._body.travels:
             # Models without a sun are dark.
-            self.model.vis.headlight.ambient[:] = 0.4
-        self.data = mujoco.MjData(self.model)
-        camera = self._body.camera
+            visual.headlight.ambient[:] = 0.4
         self._camera = mujoco.MjvCamera()
-        self._camera.distance = camera.distance
-        self._camera.elevation = camera.elevation
-        self._camera.azimuth = camera.azimuth
-        self._renderer = mujoco.Renderer(self.model, height=job.height, width=job.width)
-        mujoco.mj_forward(self.model, self.data)
-        self._draw()
+        for name in ("distance", "elevation", "azimuth"):
+            setattr(self._camera, name, getattr(self._body.camera, name))
+        self._renderer = mujoco.Renderer(motion.model, height=job.height, width=job.width)
+        # A processor would take three times as long for them, and shadows flicker on these floors.
+        self._without = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
+        mujoco.mj_forward(motion.model, motion.data)
+        self.picture()
 
-    def frames(
-        self, observation: NDArray[Any], action: NDArray[Any], shown: list[int]
-    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """(step, picture [height, width, 3]) of the steps in ``shown``; the last, T, is what the last action led to.
-
-        Where the observations leave out where the body is, it goes as far as MuJoCo takes it from each to the next. It
-        is drawn near the origin, whole patterns of the floor away: the floor that is drawn, and its light, have an end.
-        """
+    def picture(self) -> NDArray[np.uint8]:
+        """What the camera sees, [height, width, 3]."""
         travels = self._body.travels
-        place = np.zeros(0 if self._job.whole else travels)
-        pattern = self._floor_pattern()[:travels]
-        wanted = set(shown)
-        for t in range(len(observation)):
-            self.data.qpos[:], self.data.qvel[:] = self._body.joints(self.model, observation[t], place)
-            self.data.qpos[:travels] %= pattern
-            self._mujoco.mj_forward(self.model, self.data)
-            if t in wanted:
-                yield t, self._draw()
-            self.data.ctrl[:] = action[t]
-            self._mujoco.mj_step(self.model, self.data, nstep=self._job.frame_skip)
-            place = self.data.qpos[: len(place)].copy()
-        self._mujoco.mj_forward(self.model, self.data)
-        yield len(observation), self._draw()
-
-    def _floor_pattern(self) -> NDArray[np.float64]:
-        """Length and width in metres of what the floor repeats."""
-        planes = np.flatnonzero(self.model.geom_type == self._mujoco.mjtGeom.mjGEOM_PLANE)
-        material = self.model.geom_matid[planes[0]] if len(planes) else -1
-        if material < 0:
-            return np.ones(2)
-        size: NDArray[np.float64] = 2 * self.model.geom_size[planes[0], :2] / self.model.mat_texrepeat[material]
-        return np.where(size > 0, size, 1.0)
-
-    def _draw(self) -> NDArray[np.uint8]:
         self._camera.lookat[:] = self._body.camera.lookat
-        self._camera.lookat[: self._body.travels] += self.data.qpos[: self._body.travels]
-        self._renderer.update_scene(self.data, camera=self._camera)
-        # A processor would take three times as long, and the floor's shadows flicker.
-        for flag in (self._mujoco.mjtRndFlag.mjRND_SHADOW, self._mujoco.mjtRndFlag.mjRND_REFLECTION):
+        self._camera.lookat[:travels] += self._data.qpos[:travels]
+        self._renderer.update_scene(self._data, camera=self._camera)
+        for flag in self._without:
             self._renderer.scene.flags[flag] = False
-        picture: NDArray[np.uint8] = self._renderer.render()
-        return picture
+        seen: NDArray[np.uint8] = self._renderer.render()
+        return seen
 
     def close(self) -> None:
+        """Let go of OpenGL while it is still there."""
         self._renderer.close()
 
 

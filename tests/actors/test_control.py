@@ -270,21 +270,6 @@ def test_what_an_algorithm_does_to_a_rollout_reaches_no_later_phase() -> None:
     assert left.diagnostics() == alone.diagnostics()
 
 
-def test_acting_again_is_judged_by_the_rows_of_that_version_alone(collected: Collected) -> None:
-    actors = ControlActors(collected.spec, threads=1)
-    rollout = collected.phases[0].rollout
-    for k, version in enumerate(collected.versions):
-        assert actors.reproduces(version, rollout)
-        own = (rollout.behaviour_version == k) & rollout.valid
-        shifted = rollout.behaviour_log_prob + torch.where(own, 1e-6, 0.0)
-        assert not actors.reproduces(version, rollout.replace(behaviour_log_prob=shifted))
-        shifted = rollout.behaviour_log_prob + torch.where(own, 0.0, 1.0)
-        assert actors.reproduces(version, rollout.replace(behaviour_log_prob=shifted))
-        for name in ("actor.0.weight", "normalizer.mean", "log_std"):
-            changed = {**version.state, name: version.state[name] * 1.001 + 0.001}
-            assert not actors.reproduces(Version(k, changed), rollout)
-
-
 def same(a: Collection, b: Collection) -> None:
     assert a.transitions.columns.keys() == b.transitions.columns.keys()
     for name, column in a.transitions.columns.items():

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lagbench.policies.normalizer import CLIP, Normalizer, RunningMoments, normalize
+from lagbench.policies.normalizer import CLIP, Normalizer, RunningMoments, normalize, normalize_into
 
 
 @given(
@@ -85,6 +85,16 @@ def test_rows_of_several_normalizers_take_the_same_formula() -> None:
         n.update(torch.randn(20, 5, dtype=torch.float64, generator=generator))
     stacked = normalize(x, torch.stack([n.mean for n in several]), torch.stack([n.inverse_std for n in several]))
     assert torch.equal(stacked, torch.stack([n(row) for n, row in zip(several, x, strict=True)]))
+
+
+def test_actors_normalize_to_the_very_bits_of_the_learner() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = 10 ** torch.linspace(-9, 9, 400, dtype=torch.float64) * torch.randn(400, generator=generator).double()
+    x = torch.cat([x, torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan], dtype=torch.float64)])[:, None]
+    mean, inverse_std = torch.randn(2, 405, 1, dtype=torch.float64, generator=generator).abs()
+    out = np.empty((405, 1), np.float32)
+    normalize_into(out, x.numpy(), mean.numpy(), inverse_std.numpy(), np.empty((405, 1)))
+    np.testing.assert_array_equal(out, normalize(x, mean, inverse_std))
 
 
 def test_moments_are_saved_with_a_policy_and_learn_nothing() -> None:

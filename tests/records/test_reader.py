@@ -7,13 +7,15 @@ import json
 import xml.etree.ElementTree
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset
 import pytest
 import torch
 
-from lagbench.errors import RecordError
+from lagbench.errors import LagbenchError, RecordError
+from lagbench.records import streams
 from lagbench.records.reader import find_run, open_run
 from lagbench.spec import AlgorithmSource
 from tests.records.build import PHASES, TABLES, make_policy, make_record, make_spec, write, write_finished
@@ -67,8 +69,8 @@ def test_a_run_without_a_phase(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     assert (run.phases.count_rows(), run.curve()) == (0, [])
     assert "<svg" not in run._repr_html_()
-    for file in tmp_path.glob("run/*/*.arrows"):
-        file.unlink()
+    for table in TABLES:
+        streams.remove(tmp_path / "run" / table)
     with pytest.raises(RecordError, match="holds no rows yet"):
         open_run(tmp_path / "run").episodes  # noqa: B018
 
@@ -128,12 +130,29 @@ def test_what_is_no_run(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
-def edit_json(name: str, key: str, value: object) -> Callable[[Path], None]:
+def edit_json(name: str, key: str, value: object, item: int | None = None) -> Callable[[Path], None]:
     def edit(path: Path) -> None:
         data = json.loads((path / name).read_text())
-        (path / name).write_text(json.dumps({**data, key: value}))
+        (data if item is None else data[item])[key] = value
+        (path / name).write_text(json.dumps(data))
 
     return edit
+
+
+def rewrite(path: Path, table: str, change: Callable[[Any], Any]) -> None:
+    file = path / table / "data.arrow"
+    changed = change(pa.ipc.open_file(pa.memory_map(str(file))).read_all())
+    file.unlink()
+    with pa.ipc.new_file(str(file), changed.schema) as writer:
+        writer.write_table(changed)
+
+
+def drop_a_row(path: Path) -> None:
+    rewrite(path, "phases", lambda table: table.slice(1))
+
+
+def drop_a_column(path: Path) -> None:
+    rewrite(path, "phases", lambda table: table.drop_columns("tv"))
 
 
 def replace_bytes(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
@@ -149,16 +168,17 @@ def read_all(path: Path) -> None:
     run = open_run(path)
     run.phases.to_table()
     run.policy()
+    assert run.environment
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (
-            edit_json("spec.json", "format_version", 2),
-            r"spec\.json cannot be read: .* format 2.*pip install -U lagbench",
+            edit_json("spec.json", "seed", 1),
+            r"spec\.json is not the specification .* \(seed is 1, was 0\); change it back",
         ),
-        (edit_json("spec.json", "lag", 2), r"spec\.json cannot be read: .*lag"),
+        (edit_json("spec.json", "lag", 2), r"spec\.json is not the specification .* \(lag is 2, was missing\)"),
         (edit_json("result.json", "format_version", 2), r"result\.json has format 2.*pip install -U lagbench"),
         (replace_bytes("result.json", b'"rows"', b'"sows"'), r"result\.json cannot be read"),
         (lambda p: (p / "spec.json").write_text("{"), r"spec\.json.*is not JSON"),
@@ -168,7 +188,16 @@ def read_all(path: Path) -> None:
         (lambda p: (p / "phases/data.arrow").write_bytes(b""), r"phases/data\.arrow cannot be read"),
         (lambda p: (p / "phases/data.arrow").write_bytes(b"ARROW1" * 9), r"phases/data\.arrow cannot be read"),
         (lambda p: (p / "episodes/data.arrow").rename(p / "phases/data.arrow"), r"is not the table 'phases'"),
-        (edit_json("result.json", "rows", {"phases": 7}), r"phases/data\.arrow has 6 rows where result\.json counts 7"),
+        (
+            edit_json("result.json", "rows", {"phases": 7}),
+            r"result\.json cannot be read \(its checksum does not match\)",
+        ),
+        (drop_a_row, r"phases/data\.arrow has 5 rows where 6 were recorded"),
+        (drop_a_column, r"phases/data\.arrow has not the columns with which it was written"),
+        (edit_json("environment.json", "cpu", "x", item=0), r"environment\.json is damaged: a checksum"),
+        (lambda p: (p / "environment.json").unlink(), r"environment\.json cannot be read"),
+        (lambda p: (p / "environment.json").write_text("[]"), r"environment\.json is damaged"),
+        (lambda p: (p / "result.json").unlink(), r"result\.json is missing"),
         (lambda p: (p / "policy.safetensors").write_bytes(b"x" * 20), r"policy\.safetensors cannot be read"),
         (lambda p: (p / "policy.safetensors").unlink(), r"policy\.safetensors cannot be read"),
     ],
@@ -177,20 +206,52 @@ def test_damage_is_named(tmp_path: Path, damage: Callable[[Path], None], message
     path = tmp_path / "run"
     write_finished(path, make_spec())
     damage(path)
-    with pytest.raises(RecordError, match=message) as caught:
+    with pytest.raises(LagbenchError, match=message) as caught:
         read_all(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_newer_format(finished: Path, tmp_path: Path) -> None:
+def test_a_newer_format(tmp_path: Path) -> None:
     path = tmp_path / "run"
     write_finished(path, make_spec())
-    table = open_run(path).phases.to_table()
-    newer = table.replace_schema_metadata({**table.schema.metadata, b"format_version": b"2"})
-    with pa.ipc.new_file(str(path / "phases" / "data.arrow"), newer.schema) as writer:
-        writer.write_table(newer)
+
+    def newer(table: Any) -> Any:
+        return table.replace_schema_metadata({**table.schema.metadata, b"format_version": b"2"})
+
+    rewrite(path, "phases", newer)
     with pytest.raises(RecordError, match=r"phases/data\.arrow has format 2; this lagbench reads up to 1"):
         open_run(path).phases  # noqa: B018
+    for table in TABLES[:-1]:
+        rewrite(path, table, newer)
+    edit_json("spec.json", "format_version", 2)(path)
+    with pytest.raises(RecordError, match=r"spec\.json cannot be read: .* format 2.*pip install -U lagbench"):
+        open_run(path)
+
+
+def test_verification_is_of_every_value(tmp_path: Path) -> None:
+    """What a structure does not show: one value changed, in a file that is whole."""
+    path = tmp_path / "run"
+    write_finished(path, make_spec())
+    assert open_run(path, verify=True).status == "completed"
+
+    def change(table: Any) -> Any:
+        columns = table.to_pydict()
+        columns["reward"][17] += 1.0
+        return pa.table(columns, schema=table.schema)
+
+    rewrite(path, "trajectories", change)
+    assert open_run(path).trajectories.count_rows()
+    with pytest.raises(RecordError, match=r"trajectories/data\.arrow has other values than were recorded"):
+        open_run(path, verify=True)
+
+
+def test_verification_is_of_the_policy_too(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    write_finished(path, make_spec())
+    file = path / "policy.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(RecordError, match=r"policy\.safetensors cannot be read \(its SHA-256"):
+        open_run(path, verify=True)
 
 
 def test_runs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

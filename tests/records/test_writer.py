@@ -22,6 +22,7 @@ import torch
 from lagbench.actors.base import Transitions
 from lagbench.errors import RecordError, UsageError
 from lagbench.records import streams
+from lagbench.records.checksums import sealed
 from lagbench.records.reader import open_run
 from lagbench.records.rows import PhaseRecord
 from lagbench.records.writer import RunWriter
@@ -264,7 +265,7 @@ def test_reopen_refuses_what_it_cannot_go_on_with(tmp_path: Path) -> None:
     def reopen(spec: RunSpec = spec, committed: dict[str, int] = three, **sizes: Any) -> None:
         RunWriter.reopen(path, spec, committed=committed, **{**SIZES, **sizes})
 
-    with pytest.raises(UsageError, match=r'seed is 0, was 1; task is "Hopper-v5", was "Ant-v5"'):
+    with pytest.raises(UsageError, match=r'spec\.json is not .* \(seed is 1, was 0; task is "Ant-v5", was "Hopper-v5"'):
         reopen(make_spec(seed=1, task="Ant-v5"))
     with pytest.raises(RecordError, match=f"({names}) holds only 3 of the 4 phases"):
         reopen(committed=dict.fromkeys(TABLES, 4))
@@ -449,6 +450,9 @@ def test_environment_says_what_holds(tmp_path: Path) -> None:
     assert entry["determinism"].startswith("exact")
     entry["packages"]["envpool"] = "0.0.1"
     file.write_text(json.dumps([entry]))
+    with pytest.raises(RecordError, match=r"environment\.json is damaged"):
+        RunWriter.reopen(path, spec, committed={}, **SIZES)
+    file.write_text(json.dumps([sealed(entry)]))
     RunWriter.reopen(path, spec, committed={}, **SIZES).close()
     assert json.loads(file.read_text())[1]["determinism"].startswith("statistical: resumed with other packages")
     RunWriter.create(tmp_path / "cuda", make_spec(device="cuda"), **SIZES).close()

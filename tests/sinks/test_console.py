@@ -49,7 +49,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, in its one element."""
     now = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("lagbench.sinks.console.time.monotonic", lambda: now[0])
     return now
 
 

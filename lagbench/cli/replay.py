@@ -1,0 +1,62 @@
+"""``lagbench replay``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lagbench.cli.follow import starting
+from lagbench.cli.options import json_option, quiet_option, threads_option
+from lagbench.errors import RecordError, UsageError
+
+_LABELS = {"ok": "ok", "failed": "FAIL", "skipped": "skip"}
+_COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--training", is_flag=True, help="Step the training episodes again too, which takes as long as they took."
+)
+@threads_option
+@json_option
+@quiet_option
+@click.pass_context
+def command(ctx: click.Context, run: str, training: bool, threads: int, as_json: bool, quiet: bool) -> None:
+    r"""Step RUN's recorded evaluation episodes again, and compare every observation, reward and flag bit for bit.
+
+    \b
+    lagbench replay RUN
+    lagbench replay RUN --training
+
+    The actions of the final evaluation are recomputed from the policy file; seeds, staleness draws, sums and content
+    hashes are checked too. The first row that differs is named. Exit code 0 where all agrees, else 1. With -q only what
+    does not.
+    """
+    with starting(quiet or as_json):
+        from lagbench.cli.find import run_directory
+        from lagbench.cli.progress import progress
+        from lagbench.records.reader import open_run
+        from lagbench.records.replay import replay
+
+        path = run_directory(run)
+        try:
+            found = open_run(path)
+        except UsageError as error:
+            # An edited spec.json: nothing is wrong with the command.
+            raise RecordError(str(error)) from None
+    with progress("replaying", quiet or as_json) as told:
+        report = replay(found, training=training, threads=threads, progress=told)
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        width = max(len(check.name) for check in report.checks)
+        for check in report.checks:
+            if quiet and check.outcome != "failed":
+                continue
+            label = click.style(f"{_LABELS[check.outcome]:<4}", fg=_COLOURS[check.outcome])
+            click.echo(f"{label}  {check.name:<{width}}  {check.message}")
+        for note in report.notes:
+            click.echo(f"note: {note}", err=True)
+    ctx.exit(0 if report.passed else 1)

@@ -1,0 +1,73 @@
+"""What a replay found: checks, and the first place where a record is not what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Outcome = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first row of a table that differs, in the table's order.
+
+    Attributes:
+        table: the table; of a whole table, ``where`` is empty.
+        where: the row, as columns and values that name it.
+        column: the column; of a list with the index of the element.
+        recorded: what the record has there.
+        expected: what it should have.
+        by: how that was found: ``replayed``, ``recomputed``, ``specified``, ``drawn`` or ``summed``.
+    """
+
+    table: str
+    where: Mapping[str, Any]
+    column: str
+    recorded: Any
+    expected: Any
+    by: str
+
+    def __str__(self) -> str:
+        place = ", ".join([self.table, *(f"{name.replace('_id', '')} {value}" for name, value in self.where.items())])
+        return f"{place}: {self.column} is {_shown(self.recorded)}, {self.by} {_shown(self.expected)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        return {**vars(self), "where": dict(self.where), "text": str(self)}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check: its name, its outcome, a sentence on what was done, and on failure the first difference."""
+
+    name: str
+    outcome: Outcome
+    message: str
+    difference: Difference | None = None
+
+
+def differs(recorded: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+    """By element, whether two arrays of one shape and type differ in any bit: NaN is like NaN, 0 not like −0."""
+    if recorded.dtype.kind != "f":
+        return np.asarray(recorded != other)
+    word = f"u{recorded.dtype.itemsize}"
+    return np.asarray(np.ascontiguousarray(recorded).view(word) != np.ascontiguousarray(other).view(word))
+
+
+def element(
+    table: str, where: Mapping[str, Any], column: str, recorded: NDArray[Any], other: NDArray[Any], by: str
+) -> Difference:
+    """The difference between two values of a column, numbers [] or vectors [size], of which some element differs."""
+    if not recorded.ndim:
+        return Difference(table, where, column, recorded.item(), other.item(), by)
+    i = int(np.flatnonzero(differs(recorded, other))[0])
+    return Difference(table, where, f"{column}[{i}]", recorded[i].item(), other[i].item(), by)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)

@@ -1,0 +1,54 @@
+"""spec.json, held against the specification that every table of the run carries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lagbench.errors import RecordError, UsageError
+from lagbench.records import streams, table_file
+from lagbench.records.files import SPEC_FILE, TABLE_FILE
+from lagbench.records.schema import TABLES, check_table, recorded_spec
+from lagbench.spec import RunSpec, differences
+
+
+def read_spec(path: Path) -> RunSpec:
+    """The specification of the run in a directory.
+
+    Raises RecordError where it cannot be read, UsageError where it is not the one that the run began with.
+    """
+    file = path / SPEC_FILE
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{file} is not JSON ({error}); restore it from a copy of the run") from error
+    check_spec(path, data)
+    try:
+        return RunSpec.from_json(data)
+    except (UsageError, TypeError, ValueError) as error:
+        raise RecordError(f"{file} cannot be read: {error}") from error
+
+
+def check_spec(path: Path, data: Any) -> None:
+    """Raise UsageError, with the difference, unless ``data`` is the specification that the run's tables carry."""
+    recorded = _recorded(path)
+    if recorded is not None and (changed := differences(data, recorded)):
+        raise UsageError(
+            f"{path / SPEC_FILE} is not the specification that this run began with ({'; '.join(changed)}); change it "
+            "back, or start a new run"
+        )
+
+
+def _recorded(path: Path) -> Any:
+    """What the first table says that can be read; None where there is none yet."""
+    for table in reversed(TABLES):
+        file, directory = path / table / TABLE_FILE, path / table
+        try:
+            schema = streams.schema(directory) or (table_file.schema(file, table) if file.is_file() else None)
+            if schema is not None:
+                check_table(schema, table, directory)
+                return recorded_spec(schema)
+        except RecordError:
+            continue  # whoever reads that table will hear of it
+    return None

@@ -1,0 +1,267 @@
+"""Recorded episodes, stepped again in EnvPool and held to the record bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lagbench.records.episodes import EvaluationEpisode, as_numpy, summed
+from lagbench.records.findings import Difference, differs, element
+from lagbench.records.reader import Run
+from lagbench.seeding import Stream, environment_seeds
+from lagbench.tasks.mujoco import ControlTask
+
+# Few enough that what is kept of their steps is small, enough to keep EnvPool's threads at work.
+_TOGETHER = 32
+_SEEDS = 2**31
+
+Told = Callable[[int], None]
+"""Told how many steps more have been made."""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What was stepped: how much, the first difference, and the observations [length, obs] of episodes to keep."""
+
+    episodes: int
+    steps: int
+    difference: Difference | None
+    seen: tuple[NDArray[np.float64], ...] = ()
+
+
+def step_evaluations(
+    task: ControlTask,
+    episodes: Sequence[EvaluationEpisode],
+    threads: int,
+    told: Told,
+    keep: Collection[int] = (),
+) -> Stepped:
+    """Step evaluation episodes again, each from its recorded seed with its recorded actions.
+
+    ``keep`` are the indices of those whose observations are wanted, in ascending order.
+    """
+    first: dict[int, Difference] = {}
+    seen: dict[int, NDArray[np.float64]] = {}
+    wanted = frozenset(keep)
+    whole = [i for i, episode in enumerate(episodes) if not _malformed(episode, i, first)]
+    # Those of one length together, so that few environments wait for the others to end.
+    whole.sort(key=lambda i: episodes[i].length)
+    for at in range(0, len(whole), _TOGETHER):
+        indices = whole[at : at + _TOGETHER]
+        batch = _Batch(task, [episodes[i] for i in indices], threads, told)
+        for j, i in enumerate(indices):
+            if difference := batch.difference(j):
+                first.setdefault(i, difference)
+            if i in wanted:
+                seen[i] = batch.observation[: episodes[i].length, j].copy()
+    return Stepped(
+        episodes=len(whole),
+        steps=sum(episodes[i].length for i in whole),
+        difference=first[min(first)] if first else None,
+        seen=tuple(seen.get(i, np.empty((0, 0))) for i in keep),
+    )
+
+
+def _malformed(episode: EvaluationEpisode, i: int, first: dict[int, Difference]) -> bool:
+    """Note what is wrong with an episode by itself; whether it is such that it cannot be stepped."""
+    where = episode.name
+    lengths = {len(episode.action), len(episode.reward)}
+    if episode.observation is not None:
+        lengths.add(len(episode.observation))
+    if lengths != {episode.length} or not episode.length:
+        first[i] = Difference("evaluations", where, "length", episode.length, max(lengths), "summed")
+        return True
+    if not 0 <= episode.seed < _SEEDS:
+        first[i] = Difference("evaluations", where, "seed", episode.seed, "a seed of EnvPool's", "replayed")
+        return True
+    if not (episode.terminated or episode.truncated):
+        first[i] = Difference("evaluations", where, "truncated", False, "an end", "specified")
+        return True
+    total = np.asarray(summed(episode.reward))
+    if differs(np.asarray(episode.episode_return), total).any():
+        first[i] = element("evaluations", where, "return", np.asarray(episode.episode_return), total, "summed")
+    return False
+
+
+class _Batch:
+    """Episodes stepped side by side, until the longest ends."""
+
+    def __init__(self, task: ControlTask, episodes: Sequence[EvaluationEpisode], threads: int, told: Told) -> None:
+        self._episodes = episodes
+        shape = max(e.length for e in episodes), len(episodes)
+        action = np.zeros((*shape, *task.action_space.shape), np.float32)
+        for j, episode in enumerate(episodes):
+            action[: episode.length, j] = episode.action
+        self.observation = np.empty((*shape, *task.observation_space.shape), np.float64)
+        self._reward = np.empty(shape, np.float32)
+        self._flags = np.empty((2, *shape), np.bool_)
+        env = task.make([e.seed for e in episodes], threads)
+        observation, _ = env.reset()
+        for t in range(shape[0]):
+            self.observation[t] = observation
+            observation, self._reward[t], self._flags[0, t], self._flags[1, t], _ = env.step(action[t])
+            told(sum(e.length > t for e in episodes))
+        env.close()
+
+    def difference(self, j: int) -> Difference | None:
+        """The first of episode ``j``, by step."""
+        episode = self._episodes[j]
+        n = episode.length
+        flags = np.zeros((2, n), np.bool_)
+        flags[:, -1] = episode.terminated, episode.truncated
+        columns = {
+            "reward": (episode.reward, self._reward[:n, j]),
+            "terminated": (flags[0], self._flags[0, :n, j]),
+            "truncated": (flags[1], self._flags[1, :n, j]),
+        }
+        if episode.observation is not None:
+            columns = {"observation": (episode.observation, self.observation[:n, j]), **columns}
+        found = _first({name: differs(*pair) for name, pair in columns.items()})
+        if found is None:
+            return None
+        step, name = found
+        where = {**episode.name, "step": step}
+        recorded, replayed = columns[name]
+        return element("evaluations", where, name, np.asarray(recorded[step]), np.asarray(replayed[step]), "replayed")
+
+
+def _first(different: dict[str, NDArray[np.bool_]]) -> tuple[int, str] | None:
+    """The first row in which any column differs, and the first such column."""
+    rows = {name: found.reshape(len(found), -1).any(axis=1) for name, found in different.items()}
+    firsts = {name: int(np.argmax(found)) for name, found in rows.items() if found.any()}
+    if not firsts:
+        return None
+    name = min(firsts, key=firsts.__getitem__)
+    return firsts[name], name
+
+
+_ROW = ("episode_id", "step", "actor", "observation", "action", "reward", "terminated", "truncated")
+_COMPARED = ("observation", "reward", "terminated", "truncated")
+
+
+def step_training(run: Run, task: ControlTask, phases: int, threads: int, told: Told) -> Stepped:
+    """Step the training episodes of a run's first ``phases`` again, all actors together from the first, as they ran.
+
+    So each episode begins from what (seed, reset) names. What lies open at the end is stepped as far as it is recorded.
+    """
+    stepper = _Training(run, task, phases, threads, told)
+    for batch in run.read("trajectories"):
+        if difference := stepper.take(batch):
+            return Stepped(stepper.episodes, stepper.steps, difference)
+    return Stepped(stepper.episodes, stepper.steps, stepper.end())
+
+
+class _Training:
+    """The actors of a run, in step: at each tick one has its next row, or spends the step on a reset."""
+
+    def __init__(self, run: Run, task: ControlTask, phases: int, threads: int, told: Told) -> None:
+        protocol = run.spec.protocol
+        self._n = protocol.actors
+        self._left = phases * protocol.phase_steps
+        self._task = task
+        self._told = told
+        self._env = task.make(environment_seeds(run.spec.seed, Stream.ENVIRONMENT, self._n).tolist(), threads)
+        self._observation, _ = self._env.reset()
+        self._resetting = np.zeros(self._n, np.bool_)
+        self._rows: dict[str, NDArray[Any]] | None = None
+        self._shortest = 0
+        self.steps = self.episodes = 0
+
+    def take(self, batch: Any) -> Difference | None:
+        """Step the rows that these and the ones left over give to all actors."""
+        new = {name: as_numpy(batch.column(name)) for name in _ROW}
+        new["final"] = _final(batch.column("final_observation"), self._task.observation_space.shape[0])
+        strange = np.flatnonzero((new["actor"] < 0) | (new["actor"] >= self._n))
+        if len(strange):
+            i = int(strange[0])
+            return Difference(
+                "trajectories", _where(new, i), "actor", int(new["actor"][i]), f"0 … {self._n - 1}", "specified"
+            )
+        rows = new if self._rows is None else {k: np.concatenate([v, new[k]]) for k, v in self._rows.items()}
+        grid, own = self._schedule(rows)
+        ticks = min(int(own.min()), self._left)
+        difference = self._step(rows, grid[:ticks]) if ticks else None
+        later = np.sort(grid[ticks:][grid[ticks:] >= 0])
+        self._rows = {name: values[later] for name, values in rows.items()}
+        self._resetting = (own > ticks) & (grid[ticks] < 0)
+        self._left -= ticks
+        self._shortest = int(own.argmin())
+        return difference
+
+    def _schedule(self, rows: dict[str, NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """At each tick the row of each actor, −1 for a reset; and the number of ticks that each actor's rows give."""
+        done = rows["terminated"] | rows["truncated"]
+        order = np.argsort(rows["actor"], kind="stable")
+        bounds = np.searchsorted(rows["actor"][order], np.arange(self._n + 1))
+        ticks = []
+        for i in range(self._n):
+            mine = order[bounds[i] : bounds[i + 1]]
+            before = np.cumsum(done[mine]) - done[mine] + self._resetting[i]
+            ticks.append((mine, np.arange(len(mine)) + before, len(mine) + int(done[mine].sum()) + self._resetting[i]))
+        own = np.array([length for *_, length in ticks], np.int64)
+        grid = np.full((int(own.max()) + 1, self._n), -1, np.int64)
+        for i, (mine, at, _) in enumerate(ticks):
+            grid[at, i] = mine
+        return grid, own
+
+    def _step(self, rows: dict[str, NDArray[Any]], grid: NDArray[np.int64]) -> Difference | None:
+        seen = np.empty((len(grid) + 1, *self._observation.shape), np.float64)
+        reward = np.empty(grid.shape, np.float32)
+        flags = np.empty((2, *grid.shape), np.bool_)
+        seen[0] = self._observation
+        for t, row in enumerate(grid):
+            action = rows["action"].take(row, axis=0)
+            seen[t + 1], reward[t], flags[0, t], flags[1, t], _ = self._env.step(action)
+            self._told(int((row >= 0).sum()))
+        self._observation = seen[-1]
+        at, actor = np.nonzero(grid >= 0)
+        row = grid[at, actor]
+        by_row = np.argsort(row)
+        at, actor, row = at[by_row], actor[by_row], row[by_row]
+        recorded = {name: rows[name][row] for name in (*_COMPARED, "final")}
+        replayed = {
+            "observation": seen[at, actor],
+            "reward": reward[at, actor],
+            "terminated": flags[0, at, actor],
+            "truncated": flags[1, at, actor],
+        }
+        done = replayed["terminated"] | replayed["truncated"]
+        replayed["final"] = np.where(done[:, None], seen[at + 1, actor], np.nan)
+        self.steps += len(row)
+        self.episodes += int(done.sum())
+        found = _first({name: differs(recorded[name], replayed[name]) for name in replayed})
+        if found is None:
+            return None
+        i, name = found
+        column = {"final": "final_observation"}.get(name, name)
+        pair = np.asarray(recorded[name][i]), np.asarray(replayed[name][i])
+        return element("trajectories", _where(rows, int(row[i])), column, *pair, "replayed")
+
+    def end(self) -> Difference | None:
+        """What is wrong where an actor has fewer rows than its phases, or more."""
+        self._env.close()
+        if self._left:
+            missing = f"missing in its last {self._left} steps"
+            return Difference("trajectories", {"actor": self._shortest}, "rows", missing, "all there", "specified")
+        if self._rows is not None and len(self._rows["step"]):
+            where = _where(self._rows, 0)
+            return Difference("trajectories", where, "actor", int(self._rows["actor"][0]), "no row more", "replayed")
+        return None
+
+
+def _where(rows: dict[str, NDArray[Any]], i: int) -> dict[str, Any]:
+    return {"episode_id": int(rows["episode_id"][i]), "step": int(rows["step"][i])}
+
+
+def _final(column: Any, size: int) -> NDArray[np.float64]:
+    """Final observations [n, size], NaN where there is none of that size."""
+    there = np.asarray(column.is_valid())
+    there[there] = np.diff(np.asarray(column.drop_null().offsets)) == size
+    final = np.full((len(there), size), np.nan)
+    final[there] = column.filter(pa.array(there)).flatten().to_numpy().reshape(-1, size)
+    return final

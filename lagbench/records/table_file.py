@@ -1,0 +1,63 @@
+"""A table of a finished run: one Arrow IPC file, held to its structure before a value of it is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+
+from lagbench.errors import RecordError
+from lagbench.records.mapped import mapped
+from lagbench.records.schema import check_table
+
+
+def unreadable(file: Path, error: object) -> RecordError:
+    """The error for a file that is not what it should be."""
+    reason = " ".join(str(error).split())
+    return RecordError(f"{file} cannot be read ({reason}); restore it from a copy of the run")
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Whatever a damaged file makes Arrow raise, as a RecordError that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        raise unreadable(file, error) from error
+
+
+def schema(file: Path, table: str) -> Any:
+    """The schema. Raises RecordError where it is not that table's."""
+    with readable(file):
+        found = pa.ipc.open_file(pa.BufferReader(mapped(file))).schema
+        check_table(found, table, file)
+        return found
+
+
+def batches(file: Path, table: str) -> Iterator[Any]:
+    """The batches in order, mapped, so that few need be in memory; each is held to its structure before it is given.
+
+    Raises RecordError where they cannot be read.
+    """
+    with readable(file):
+        reader = pa.ipc.open_file(pa.BufferReader(mapped(file)))
+        check_table(reader.schema, table, file)
+    for i in range(reader.num_record_batches):
+        with readable(file):
+            batch = reader.get_batch(i)
+            # Lengths, offsets and text: a wrong one would have Arrow read memory that is not its own.
+            batch.validate(full=True)
+        yield batch
+
+
+def dataset(file: Path, table: str, rows: int) -> Any:
+    """The table as a pyarrow dataset. Raises RecordError where it cannot be read, or has not that many rows."""
+    found = sum(batch.num_rows for batch in batches(file, table))
+    if found != rows:
+        raise RecordError(f"{file} has {found} rows where {rows} were recorded; restore it from a copy of the run")
+    with readable(file):
+        return pa.dataset.dataset(str(file), format="ipc")
