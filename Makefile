@@ -30,8 +30,9 @@ test: system $(VENV)/.test  ## lint, type-check and test; pytest takes ARGS="-k 
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-bench: $(VENV)/.bench  ## measure the throughput ratios
+bench: $(VENV)/.bench  ## measure the throughput ratios, and what recording costs
 	@$(BIN)/python benchmarks/throughput.py $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m benchmarks.recording)
 
 format: $(VENV)/.test  ## format, and fix what can be fixed without thinking
 	$(BIN)/ruff check --fix .

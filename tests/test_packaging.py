@@ -155,7 +155,7 @@ COMPLETION = {"_LAGBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "lagbench run
     [
         *[
             pytest.param(line, {}, id=line)
-            for line in ("--help", "run --help", "list --help", "list tasks", "list algorithms", "list suites")
+            for line in ("--help", "run --help", "list --help", "list tasks", "list algorithms")
         ],
         pytest.param("", COMPLETION, id="completion"),
     ],

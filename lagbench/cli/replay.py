@@ -24,7 +24,7 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, run: str, training: bool, threads: int, as_json: bool, quiet: bool) -> None:
-    r"""Step RUN's recorded evaluation episodes again, and compare every observation, reward and flag bit for bit.
+    """Step RUN's recorded evaluation episodes again, and compare every observation, reward and flag bit for bit.
 
     \b
     lagbench replay RUN
@@ -33,7 +33,7 @@ def command(ctx: click.Context, run: str, training: bool, threads: int, as_json:
     The actions of the final evaluation are recomputed from the policy file; seeds, staleness draws, sums and content
     hashes are checked too. The first row that differs is named. Exit code 0 where all agrees, else 1. With -q only what
     does not.
-    """
+    """  # noqa: D301 - click takes the character itself
     with starting(quiet or as_json):
         from lagbench.cli.find import run_directory
         from lagbench.cli.progress import progress
