@@ -32,7 +32,7 @@ test: system $(VENV)/.test  ## lint, type-check and test; pytest takes ARGS="-k 
 
 bench: $(VENV)/.bench  ## measure the throughput ratios, and what recording costs
 	@$(BIN)/python benchmarks/throughput.py $(ARGS)
-	@$(if $(ARGS),,$(BIN)/python -m benchmarks.recording)
+	@$(if $(filter-out --quick,$(ARGS)),,$(BIN)/python -m benchmarks.recording $(ARGS))
 
 format: $(VENV)/.test  ## format, and fix what can be fixed without thinking
 	$(BIN)/ruff check --fix .

@@ -80,6 +80,8 @@ class Algorithm(nn.Module):
         self.config = config
         self.policy = policy
         self.progress = 0.0
+        # Listed once: walking through a policy's modules at each update would take as long as clipping its gradient.
+        self._weights = list(policy.parameters())
 
     def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
         """The scalar to minimise on a minibatch, and scalars to log. Called once an update."""
@@ -165,7 +167,7 @@ class Algorithm(nn.Module):
             raise AlgorithmError(f"the metric name {min(taken)!r} is the harness's; choose another")
         self.optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        norm = nn.utils.clip_grad_norm_(self._weights, self.config.max_grad_norm)
         # The norm alone may overflow; its clip is then a step of 0, and no end of the run.
         if not math.isfinite(norm.item()) and not self._finite_gradients():
             raise DivergedError("the gradient")
@@ -173,7 +175,7 @@ class Algorithm(nn.Module):
         return {**metrics, "loss": loss.detach(), "gradient_norm": norm}
 
     def _finite_gradients(self) -> bool:
-        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self._weights if p.grad is not None]
         return all(bool(torch.isfinite(g).all()) for g in gradients)
 
     def update(self, phase: Phase) -> None:

@@ -92,11 +92,10 @@ class Protocol:
             m = _minibatches(actors * steps, minibatch)
             updates = DEFAULT_EPOCHS * m if updates is None else updates
             if updates % m:
-                below, above = updates // m * m, (updates // m + 1) * m
-                near = f"are {below} or {above}" if below else f"is {above}"
+                below = max(updates // m, 1) * m
                 raise UsageError(
                     f"{updates} updates cannot be made: in reuse mode a phase makes whole epochs of {m} minibatches "
-                    f"({actors * steps} samples / {minibatch}); the nearest {near}"
+                    f"({actors * steps} samples / {minibatch}); the nearest are {below} or {below + m}"
                 )
         if steps < 2:
             # All actors may end an episode at once, and a phase of resets alone has nothing to learn from.

@@ -69,7 +69,7 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
         ({"minibatch": 4096}, "cannot be cut into minibatches of 4096; the nearest that can is 2048"),
         ({"updates": 20}, "20 updates cannot be made"),
         ({"updates": 20}, "whole epochs of 8 minibatches (2048 samples / 256); the nearest are 16 or 24"),
-        ({"updates": 3}, "the nearest is 8"),
+        ({"updates": 3}, "the nearest are 8 or 16"),
         (
             {"forward": "split", "minibatch": 100, "updates": 3, "phase_steps": None},
             "= 300 samples a phase, which 64 actors cannot share evenly; choose a minibatch that 64 divides",

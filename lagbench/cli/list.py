@@ -20,8 +20,9 @@ def _algorithms() -> list[dict[str, str]]:
 
 
 def _suites() -> list[dict[str, str]]:
-    files = importlib.resources.files("lagbench").joinpath("suites").iterdir()
-    return [{"suite": name.removesuffix(".toml")} for name in sorted(f.name for f in files) if name.endswith(".toml")]
+    directory = importlib.resources.files("lagbench").joinpath("suites")
+    names = sorted(file.name for file in directory.iterdir()) if directory.is_dir() else []
+    return [{"suite": name.removesuffix(".toml")} for name in names if name.endswith(".toml")]
 
 
 _KINDS = {"tasks": _tasks, "algorithms": _algorithms, "suites": _suites}

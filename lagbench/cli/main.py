@@ -91,7 +91,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        traceback.print_exception(error.with_traceback(_from_the_run(error.__traceback__)))
+        traceback.print_exception(error.with_traceback(_from_the_command(error.__traceback__)))
         sys.exit(1)
 
 
@@ -100,10 +100,11 @@ def _fail(sentence: str, code: int) -> None:
     sys.exit(code)
 
 
-def _from_the_run(trace: TracebackType | None) -> TracebackType | None:
-    """A traceback without its beginning in click and the command line, which helps nobody."""
-    beginning = (Path(__file__).parent, Path(click.__file__).parent)
-    found = trace
-    while found and any(Path(found.tb_frame.f_code.co_filename).is_relative_to(d) for d in beginning):
-        found = found.tb_next
+def _from_the_command(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without its beginning, up to where click calls the command: that helps nobody."""
+    found = frame = trace
+    while frame:
+        if Path(frame.tb_frame.f_code.co_filename).is_relative_to(Path(click.__file__).parent):
+            found = frame.tb_next
+        frame = frame.tb_next
     return found or trace

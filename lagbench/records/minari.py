@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
+from numpy.typing import NDArray
 
 from lagbench.errors import RecordError, UsageError
 from lagbench.records.export import Export, Progress, appearing, refuse_what_is_there
@@ -27,7 +28,8 @@ try:
 except ImportError:
     raise UsageError("export --to minari needs an extra: pip install 'lagbench[minari]'") from None
 
-INFOS = ("behaviour_version", "learner_version", "behaviour_log_prob")
+# By column, with what stands for it in the entry of a reset, which chose no action.
+INFOS = {"behaviour_version": -1, "learner_version": -1, "behaviour_log_prob": np.nan}
 
 
 def write(run: Run, out: Path, progress: Progress) -> Export:
@@ -50,7 +52,7 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
             # As the policy chose them, at times beyond the task's bounds.
             action_space=Box(-np.inf, np.inf, task.action_space.shape, np.float32),
             env_spec=_env_spec(task),
-            # Not "arrow" or "parquet", which take a batch of Arrow's for an episode and cut long ones short.
+            # Not "arrow" or "parquet": they take a batch of Arrow's for an episode, which cuts long ones short.
             data_format="hdf5",
         )
         storage.update_metadata(_metadata(run, name))
@@ -86,7 +88,8 @@ def _metadata(run: Run, name: str) -> dict[str, Any]:
         "description": (
             f"Training episodes of {spec.algorithm.name} on {spec.task} at max staleness {spec.protocol.lag} "
             f"({spec.protocol.lag_mode}) and {spec.protocol.updates} updates a phase, recorded by lagbench. Actions "
-            "are those that the policy chose, to be clipped to the environment's bounds; infos have one an action."
+            "are those that the policy chose, to be clipped to the environment's bounds; infos are those of a reset "
+            "and then of each action."
         ),
         "lagbench": {"version": version("lagbench"), "status": run.status, "spec": spec.to_json()},
     }
@@ -112,8 +115,13 @@ def _episodes(run: Run, ended: list[dict[str, int]], told: Callable[[int], None]
             rewards=episode.reward,
             terminations=last[0],
             truncations=last[1],
-            infos={name: getattr(episode, name) for name in INFOS},
+            # One more than steps, the first of the reset, as when Minari collects.
+            infos={name: _after_reset(getattr(episode, name), none) for name, none in INFOS.items()},
         )
+
+
+def _after_reset(values: NDArray[Any], none: float) -> NDArray[Any]:
+    return np.concatenate([np.full(1, none, values.dtype), values])
 
 
 def _make_namespaces(root: Path, name: str) -> None:

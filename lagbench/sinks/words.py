@@ -17,11 +17,13 @@ def about(spec: RunSpec) -> dict[str, str]:
     """What is run: everything that was resolved."""
     p, unit = spec.protocol, spec.domain.budget_unit
     epochs = "one pass" if p.forward == "split" else f"{p.updates // p.epoch_updates} epochs of {p.epoch_updates}"
+    own = p.update_cap(spec.config.get("updates"))
+    cap = "" if own == p.updates else f"{own}, the algorithm's own, of "
     rows = {
         "algorithm": spec.algorithm.name,
         "task": " ".join([spec.task, *_assignments(spec.task_options)]),
         "lag": f"{p.lag} ({p.lag_mode})" if p.lag else "0 (synchronous)",
-        "updates": f"{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
+        "updates": f"{cap}{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
         "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} steps",
         "evaluation": f"{_episodes(spec.evaluation.episodes)} at every 1/{spec.evaluation.intervals} of the budget",
         "seed": str(spec.seed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +55,9 @@ def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[st
         if name not in defaults:
             raise unknown("task option", name, defaults)
         wanted = type(defaults[name])
-        if isinstance(value, str) and wanted in (bool, int, float):
-            value = coerce(f"task option {name!r}", wanted, value)
+        if isinstance(value, str):
+            with contextlib.suppress(UsageError):
+                value = coerce(name, wanted, value)
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from lagbench.records.reader import open_run
 from lagbench.records.schema import schemas, type_name
 from tests.records.build import ACTION, OBSERVATION, SIZES, TABLES, make_record, make_spec, write, write_finished
+from tests.records.conftest import PHASES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "records.md").read_text(encoding="utf-8")
+
+BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def documented(table: str) -> dict[str, list[str]]:
@@ -38,20 +44,47 @@ def test_columns_are_documented(table: str) -> None:
         assert meaning, field.name
 
 
-def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_the_code_runs(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = write_finished(Path("RUN"), make_spec())
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    shutil.copytree(finished, "RUN")
+    run = open_run("RUN")
+    assert run.result is not None
+    rows = run.result["rows"]
     write(Path("UNFINISHED"), make_spec(), map(make_record, range(3))).close()
     with Path("UNFINISHED/trajectories/00000.arrows").open("r+b") as file:
         file.seek(-8, 2)  # where the end-of-stream marker was, a torn batch
         file.write(b"\xff\xff\xff\xff\x40\x00\x00\x00")
     scope: dict[str, Any] = {}
-    for block in re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL):
+    for block in BLOCKS:
         exec(compile(block, "docs/records.md", "exec"), scope)
-    assert scope["lag"].num_rows == result["rows"]["trajectories"]
+    transitions = run.trajectories.to_table()
+    lag = np.subtract(transitions["learner_version"], transitions["behaviour_version"])
+    phase = np.asarray(transitions["phase"])
+    means = [lag[phase == k].mean() for k in range(PHASES)]
+    assert scope["lag"].num_rows == rows["trajectories"]
+    assert scope["by_version"]["lag"].to_list() == pytest.approx(means)
+    tv = run.phases.to_table()["tv"].to_pylist()
+    assert scope["total_variation"] == [(k, tv[k], pytest.approx(means[k])) for k in range(PHASES)]
+    assert len(scope["transitions"]) == rows["trajectories"]
+    first = next(run.batches(["observation"], 256))["observation"]
+    assert torch.equal(scope["first"]["observation"], first.float())  # datasets makes it so
+    assert scope["measured"]["tv"][:] == tv
     assert scope["table"].num_rows == sum(len(make_record(k).transitions.columns["step"]) for k in range(3))
-    assert scope["policy"].log_std.shape == (ACTION,)
-    # The definition of the content hash, as code, gives what was recorded.
+    assert scope["policy"].log_std.shape == (3,)
+    assert scope["best"].episode_return == max(run.evaluations.to_table()["return"].to_pylist())
+    assert scope["batch"]["action"].shape[1] == 3
+    assert scope["report"].passed
+
+
+def test_the_content_hash_is_as_defined(tmp_path: Path) -> None:
+    result = write_finished(tmp_path / "run", make_spec())
+    scope: dict[str, Any] = {}
+    (block,) = [b for b in BLOCKS if "def table_hash" in b]
+    exec(compile(block, "docs/records.md", "exec"), scope)
     for table in TABLES:
         types = {name: written_type(row[0]) for name, row in documented(table).items()}
-        assert scope["table_hash"](getattr(open_run("RUN"), table).to_table(), types) == result["content_hash"][table]
+        rows = getattr(open_run(tmp_path / "run"), table).to_table()
+        assert scope["table_hash"](rows, types) == result["content_hash"][table]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from lagbench.records.schema import type_name
 from tests.records.build import TABLES, make_record, make_spec, write, write_finished
 
 LONG = 1000
-"""The steps of every HalfCheetah-v5 episode: more than Minari's Arrow backend would keep."""
+"""The steps of every HalfCheetah-v5 episode."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,12 @@ def test_minari_has_the_same_steps(name: str, tmp_path: Path, request: pytest.Fi
         "terminations": ("terminated", np.bool_),
         "truncations": ("truncated", np.bool_),
     }
-    infos = {"behaviour_version": np.int32, "learner_version": np.int32, "behaviour_log_prob": np.float32}
+    # What is about an action comes after it: the first is the reset's.
+    infos: dict[str, tuple[Any, Any]] = {
+        "behaviour_version": (np.int32, -1),
+        "learner_version": (np.int32, -1),
+        "behaviour_log_prob": (np.float32, np.nan),
+    }
     for rows, episode in zip(wanted, dataset, strict=True):
         last = {"observation": rows[-1]["final_observation"]}
         assert (episode.observations.shape, episode.observations.tobytes()) == bits(
@@ -137,10 +143,10 @@ def test_minari_has_the_same_steps(name: str, tmp_path: Path, request: pytest.Fi
             assert values.dtype == kind
             assert (values.shape, values.tobytes()) == bits(rows, column, kind)
         assert episode.infos.keys() == infos.keys()
-        for column, kind in infos.items():
+        for column, (kind, none) in infos.items():
             values = episode.infos[column]
             assert values.dtype == kind
-            assert (values.shape, values.tobytes()) == bits(rows, column, kind)
+            assert (values.shape, values.tobytes()) == bits([{column: none}, *rows], column, kind)
     left = run.trajectories.count_rows() - done.rows["steps"]
     assert left > 0
     assert done.notes == (f"left out: {left} steps of episodes that had not ended",)
@@ -246,3 +252,20 @@ def test_namespaces_that_are_there_stay(hopper: Run, tmp_path: Path) -> None:
     (tmp_path / "lagbench" / "namespace_metadata.json").write_text('{"description": "mine"}')
     export(hopper, "minari", tmp_path)
     assert json.loads((tmp_path / "lagbench" / "namespace_metadata.json").read_text()) == {"description": "mine"}
+
+
+def test_the_documentation_runs(hopper: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", "set again by the code")
+    export(hopper, "parquet", Path("tables"))
+    export(hopper, "minari", Path("datasets"))
+    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "docs/export.md", "exec"), scope)
+    phases = hopper.phases.to_table().to_pylist()
+    assert [(phase, lag) for phase, lag, _ in scope["lag"].fetchall()] == [
+        (row["phase"], pytest.approx(row["backward_lag_mean"])) for row in phases
+    ]
+    assert len(scope["behaviour_log_prob"]) == len(scope["episode"].actions)
+    assert scope["env"].spec.id == "Hopper-v5"
