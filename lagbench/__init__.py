@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lagbench.protocol import Protocol as Protocol
     from lagbench.records.reader import Run as Run
     from lagbench.records.reader import open_run as _open_run
+    from lagbench.records.replay import ReplayReport as ReplayReport
+    from lagbench.records.replay import replay as replay
     from lagbench.registry import register_task as register_task
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
@@ -46,9 +48,11 @@ _PUBLIC = {
     "UsageError": "errors",
     "divergence": "",
     "estimators": "",
+    "ReplayReport": "records.replay",
     "Run": "records.reader",
     "open": "records.reader",
     "register_task": "registry",
+    "replay": "records.replay",
     "resolve": "spec",
     "run": "runner",
     "train": "training",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ class ControlActors(Actors):
 
     Args:
         spec: the run.
-        threads: EnvPool's threads, for each half of the actors; 0 lets EnvPool choose. They change no row.
+        threads: EnvPool's threads; 0 lets EnvPool choose. They change no row.
     """
 
     def __init__(self, spec: RunSpec, threads: int = 0) -> None:
@@ -41,21 +40,15 @@ class ControlActors(Actors):
         self._threads = threads
         self._n = spec.protocol.actors
         self._seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, self._n)
-        self._pools = self._make_pools()
+        self._env = task.make(self._seeds.tolist(), threads)
         self._reward_scale = RewardScale(self._n)
         self._factor = self._reward_scale.factor
-        self._observation = np.concatenate([pool.env.reset()[0] for pool in self._pools])
+        self._observation, _ = self._env.reset()
         self._resets = np.ones(self._n, dtype=np.int64)
         self._step = np.zeros(self._n, dtype=np.int64)
         self._return = np.zeros(self._n)
         self._fresh = np.ones(self._n, dtype=np.bool_)
         self._history: list[NDArray[np.float32]] = []
-
-    def _make_pools(self) -> list[_Pool]:
-        middle = (self._n + 1) // 2
-        halves = [slice(0, middle), slice(middle, self._n)]
-        # One actor alone is a whole.
-        return [_Pool(self._task.make(self._seeds[own].tolist(), self._threads), own) for own in halves[: self._n]]
 
     @property
     def observation_size(self) -> int:
@@ -79,7 +72,7 @@ class ControlActors(Actors):
         steps.observation[0] = observation
         for t in range(WARMUP_STEPS):
             action = rng.uniform(space.low, space.high, (WARMUP_ACTORS, self.action_size)).astype(np.float32)
-            steps.record(t, slice(None), env.step(action))
+            steps.record(t, env.step(action))
         env.close()
         valid = steps.valid(np.ones(WARMUP_ACTORS, dtype=np.bool_))
         policy.normalizer.update(torch.from_numpy(steps.observation[:-1][valid]))
@@ -97,17 +90,10 @@ class ControlActors(Actors):
         actors = StackedActors(versions)
         noise *= actors.std.numpy()
         mean = np.empty_like(noise)
-        halves = [(pool.env, pool.own, actors.part(pool.own)) for pool in self._pools]
         for t in range(length):
-            # While the environments of one half step, the actions of the other are computed.
-            for env, own, acting in halves:
-                if t:
-                    steps.record(t - 1, own, env.recv())
-                mean[t, own] = acting.mean(steps.observation[t, own])
-                np.add(mean[t, own], noise[t, own], out=steps.action[t, own])
-                env.send(steps.action[t, own])
-        for env, own, _ in halves:
-            steps.record(length - 1, own, env.recv())
+            mean[t] = actors.mean(steps.observation[t])
+            np.add(mean[t], noise[t], out=steps.action[t])
+            steps.record(t, self._env.step(steps.action[t]))
         valid = steps.valid(self._fresh)
         held = np.array([v.number for v in versions], dtype=np.int64)
         action = torch.from_numpy(steps.action)
@@ -259,20 +245,9 @@ class ControlActors(Actors):
         length = self._spec.protocol.phase_steps
         self._history = [history[i : i + length].copy() for i in range(0, len(history), length)]
         open_actions = [history[len(history) - self._step[i] :, i] for i in range(self._n)]
-        for pool in self._pools:
-            pool.env.close()
-        self._pools = self._make_pools()
-        self._observation = np.concatenate(
-            [pool.env.restore(self._resets[pool.own].tolist(), open_actions[pool.own]) for pool in self._pools]
-        )
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Half of the actors: their environments, and where they stand among all."""
-
-    env: EnvPoolVectorEnv
-    own: slice
+        self._env.close()
+        self._env = self._task.make(self._seeds.tolist(), self._threads)
+        self._observation = self._env.restore(self._resets.tolist(), open_actions)
 
 
 class _Steps:
@@ -285,9 +260,9 @@ class _Steps:
         self.terminated = np.empty((length, n), dtype=np.bool_)
         self.truncated = np.empty((length, n), dtype=np.bool_)
 
-    def record(self, t: int, own: slice, step: tuple[Any, ...]) -> None:
-        """Row t of some actors: what their environments answered to the actions at t."""
-        self.observation[t + 1, own], self.reward[t, own], self.terminated[t, own], self.truncated[t, own] = step[:4]
+    def record(self, t: int, step: tuple[Any, ...]) -> None:
+        """Row t: what the environment answered to the action at t."""
+        self.observation[t + 1], self.reward[t], self.terminated[t], self.truncated[t] = step[:4]
 
     @property
     def done(self) -> NDArray[np.bool_]:

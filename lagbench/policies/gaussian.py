@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -143,15 +142,6 @@ class StackedActors:
             # As each product is fastest: the last layer is narrow.
             wide = weight.shape[2] >= HIDDEN
             self._layers.append((weight.contiguous() if wide else weight, bias, torch.empty_like(bias)))
-
-    def part(self, actors: slice) -> Self:
-        """Some of these actors, in the same memory."""
-        part = copy.copy(self)
-        part.log_std, part.std = self.log_std[actors], self.std[actors]
-        part._mean, part._inverse_std = self._mean[actors], self._inverse_std[actors]
-        part._normalized, part._input = self._normalized[actors], self._input[actors]
-        part._layers = [(weight[actors], bias[actors], out[actors]) for weight, bias, out in self._layers]
-        return part
 
     def mean(self, observation: NDArray[np.float64]) -> NDArray[np.float32]:
         """Mean actions [N, act] for raw observations [N, obs]; the result is overwritten by the next call."""

@@ -26,10 +26,10 @@ from lagbench.records.content_hash import table_hash
 from lagbench.records.display import run_html
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, evaluation_episodes, training_episodes
 from lagbench.records.files import CHECKPOINT_FILE, POLICY_FILE, RESULT_FILE, SPEC_FILE, TABLE_FILE
-from lagbench.records.schema import FORMAT_VERSION, check_table, tables_of
+from lagbench.records.schema import FORMAT_VERSION, check_table, recorded_spec, tables_of
 from lagbench.records.spec_file import read_spec
 from lagbench.records.table_file import unreadable
-from lagbench.spec import RunSpec
+from lagbench.spec import RunSpec, differences
 
 RUNS = Path("runs")
 
@@ -180,11 +180,14 @@ class Run:
         file = self.path / table / TABLE_FILE
         if not file.is_file():
             raise RecordError(f"{file} is missing; restore it from a copy of the run")
+        self._schema(table)
         return table_file.dataset(file, table, self.result["rows"][table])
 
     def _schema(self, table: str) -> Any:
+        """A table's schema, held to be that table's and of this run."""
         if self.result is not None:
-            return table_file.schema(self.path / table / TABLE_FILE, table)
+            file = self.path / table / TABLE_FILE
+            return self._own(table_file.schema(file, table), file)
         self._committed  # noqa: B018 - tables of which one is missing are no run that has not begun
         schema = streams.schema(self.path / table)
         if schema is None:
@@ -194,19 +197,28 @@ class Run:
                 raise RecordError(f"{self.path / RESULT_FILE} is missing; restore it from a copy of the run")
             raise RecordError(f"{self.path} holds no rows yet; go on with: lagbench resume {self.path}")
         check_table(schema, table, self.path / table)
+        return self._own(schema, self.path / table)
+
+    def _own(self, schema: Any, file: Path) -> Any:
+        if changed := differences(recorded_spec(schema), self.spec.to_json()):
+            raise RecordError(f"{file} is of another run ({'; '.join(changed)}); restore it from a copy of this one")
         return schema
 
     @functools.cached_property
     def _committed(self) -> int:
         """The phases that are in every table of a run that is not finished."""
         promised = self._promised()
-        tables = tables_of(self.spec)
-        for _ in range(3):
+        before: dict[str, int] = {}
+        while True:
             # Backwards, against the order of writing: so a table that counts a phase has it in those before too.
-            counts = {table: streams.whole_batches(self.path / table) for table in reversed(tables)}
+            counts = {table: streams.whole_batches(self.path / table) for table in reversed(tables_of(self.spec))}
             few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-            if counts[many] - counts[few] <= 1 and counts[few] >= promised:
+            if counts[few] >= promised and (counts[many] - counts[few] <= 1 or before.items() - counts.items()):
                 return counts[few]
+            # Perhaps phases were committed between two of the looks; unless nothing moves any more, it is so.
+            if counts == before:
+                break
+            before = counts
         self._check_unfinished()
         at_least = max(promised, counts[many] - 1)
         place = (streams.shards(self.path / few) or [self.path / few])[-1]

@@ -168,7 +168,7 @@ class _Replay:
             stepped.difference,
             f"{_count(stepped.episodes, 'episode')}, {_count(stepped.steps, 'step')}, bit for bit",
         )
-        actions, largest = self._check_actions([self._chosen[i] for i in final], stepped.seen)
+        actions, largest = self._check_actions({i: self._chosen[i] for i in final if i in stepped.seen}, stepped.seen)
         trained = Stepped(0, 0, None)
         if self._training:
             trained = step_training(run, self._task, self._phases, self._threads, self._told)
@@ -202,7 +202,7 @@ class _Replay:
             self._checks.append(Check(name, "failed", str(difference), difference))
 
     def _check_actions(
-        self, episodes: Sequence[EvaluationEpisode], seen: Sequence[NDArray[np.float64]]
+        self, episodes: Mapping[int, EvaluationEpisode], seen: Mapping[int, NDArray[np.float64]]
     ) -> tuple[int, float | None]:
         """Recompute the final evaluation's actions from the policy file; how many, and the largest difference."""
         name = "policy"
@@ -214,10 +214,10 @@ class _Replay:
         except RecordError as error:
             self._checks.append(Check(name, "failed", str(error)))
             return 0, None
-        actions = _acted(StackedActors([policy.version(self._phases)] * len(episodes)), seen)
+        actions = _acted(StackedActors([policy.version(self._phases)] * len(episodes)), [seen[i] for i in episodes])
         largest, difference = 0.0, None
-        for episode, recomputed in zip(episodes, actions, strict=True):
-            distance = np.abs(episode.action[: len(recomputed)].astype(np.float64) - recomputed)
+        for episode, recomputed in zip(episodes.values(), actions, strict=True):
+            distance = np.abs(episode.action.astype(np.float64) - recomputed)
             largest = float(np.fmax(largest, distance.max(initial=0.0)))
             wrong = ~(distance <= ACTION_TOLERANCE)
             if difference is None and wrong.any():
@@ -261,7 +261,7 @@ def _no_final(run: Run) -> str:
 
 def _acted(actors: StackedActors, seen: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float32]]:
     """The mean actions [length, act] for each episode's observations, in the products in which evaluation acts."""
-    observation = np.zeros((max(map(len, seen)), len(seen), max(s.shape[1] for s in seen)))
+    observation = np.zeros((max(map(len, seen)), len(seen), seen[0].shape[1]))
     for j, own in enumerate(seen):
         observation[: len(own), j] = own
     action = np.stack([actors.mean(row).copy() for row in observation])

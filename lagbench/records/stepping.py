@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,12 @@ Told = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Stepped:
-    """What was stepped: how much, the first difference, and the observations [length, obs] of episodes to keep."""
+    """What was stepped: how much, the first difference, and the observations [length, obs] of some, by index."""
 
     episodes: int
     steps: int
     difference: Difference | None
-    seen: tuple[NDArray[np.float64], ...] = ()
+    seen: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def step_evaluations(
@@ -43,49 +43,48 @@ def step_evaluations(
 ) -> Stepped:
     """Step evaluation episodes again, each from its recorded seed with its recorded actions.
 
-    ``keep`` are the indices of those whose observations are wanted, in ascending order.
+    ``keep`` are the indices of those whose observations are wanted.
     """
-    first: dict[int, Difference] = {}
+    first = {i: wrong for i, episode in enumerate(episodes) if (wrong := _malformed(episode))}
     seen: dict[int, NDArray[np.float64]] = {}
     wanted = frozenset(keep)
-    whole = [i for i, episode in enumerate(episodes) if not _malformed(episode, i, first)]
     # Those of one length together, so that few environments wait for the others to end.
-    whole.sort(key=lambda i: episodes[i].length)
+    whole = sorted(set(range(len(episodes))) - first.keys(), key=lambda i: (episodes[i].length, i))
     for at in range(0, len(whole), _TOGETHER):
         indices = whole[at : at + _TOGETHER]
         batch = _Batch(task, [episodes[i] for i in indices], threads, told)
         for j, i in enumerate(indices):
-            if difference := batch.difference(j):
-                first.setdefault(i, difference)
+            if difference := batch.difference(j) or _wrong_return(episodes[i]):
+                first[i] = difference
             if i in wanted:
                 seen[i] = batch.observation[: episodes[i].length, j].copy()
     return Stepped(
         episodes=len(whole),
         steps=sum(episodes[i].length for i in whole),
         difference=first[min(first)] if first else None,
-        seen=tuple(seen.get(i, np.empty((0, 0))) for i in keep),
+        seen=seen,
     )
 
 
-def _malformed(episode: EvaluationEpisode, i: int, first: dict[int, Difference]) -> bool:
-    """Note what is wrong with an episode by itself; whether it is such that it cannot be stepped."""
-    where = episode.name
+def _malformed(episode: EvaluationEpisode) -> Difference | None:
+    """What is wrong with an episode such that it cannot be stepped."""
     lengths = {len(episode.action), len(episode.reward)}
     if episode.observation is not None:
         lengths.add(len(episode.observation))
     if lengths != {episode.length} or not episode.length:
-        first[i] = Difference("evaluations", where, "length", episode.length, max(lengths), "summed")
-        return True
+        return Difference("evaluations", episode.name, "length", episode.length, max(lengths), "summed")
     if not 0 <= episode.seed < _SEEDS:
-        first[i] = Difference("evaluations", where, "seed", episode.seed, "a seed of EnvPool's", "replayed")
-        return True
+        return Difference("evaluations", episode.name, "seed", episode.seed, "a seed of EnvPool's", "replayed")
     if not (episode.terminated or episode.truncated):
-        first[i] = Difference("evaluations", where, "truncated", False, "an end", "specified")
-        return True
-    total = np.asarray(summed(episode.reward))
-    if differs(np.asarray(episode.episode_return), total).any():
-        first[i] = element("evaluations", where, "return", np.asarray(episode.episode_return), total, "summed")
-    return False
+        return Difference("evaluations", episode.name, "truncated", False, "an end", "specified")
+    return None
+
+
+def _wrong_return(episode: EvaluationEpisode) -> Difference | None:
+    recorded, total = np.asarray(episode.episode_return), np.asarray(summed(episode.reward))
+    if differs(recorded, total).any():
+        return element("evaluations", episode.name, "return", recorded, total, "summed")
+    return None
 
 
 class _Batch:

@@ -198,21 +198,7 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
         Returns observation [N, obs] float64, reward [N] float32, terminated [N], truncated [N] and EnvPool's info, all
         newly allocated. Raises ResetNeeded before the first ``reset`` and ValueError for another shape.
         """
-        self.send(actions)
-        return self.recv()
-
-    def send(self, actions: ArrayLike) -> None:
-        """The first half of ``step``: the environments begin to step, and the caller may do something else meanwhile.
-
-        Raises as ``step``.
-        """
-        self._send(actions, None)
-
-    def recv(
-        self,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """The second half: wait for the step that ``send`` began, and return what ``step`` does."""
-        observation, reward, terminated, truncated, info = self._pool.recv()
+        observation, reward, terminated, truncated, info = self._step(actions, None)
         return _float64(observation), reward, terminated, truncated, info
 
     def restore(self, resets: Sequence[int], actions: Sequence[NDArray[np.floating[Any]]]) -> NDArray[np.float64]:
@@ -241,15 +227,14 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
         length = np.array([len(a) for a in actions])
         for t in range(length.max()):
             ids = np.flatnonzero(length > t).astype(np.int32)
-            self._send(np.stack([actions[i][t] for i in ids.tolist()]), ids)
-            current[ids] = self._pool.recv()[0]
+            current[ids] = self._step(np.stack([actions[i][t] for i in ids.tolist()]), ids)[0]
         return current
 
     def close_extras(self, **kwargs: Any) -> None:
         """Let go of the pool and its threads."""
         self._pool = None
 
-    def _send(self, actions: ArrayLike, ids: NDArray[np.int32] | None) -> None:
+    def _step(self, actions: ArrayLike, ids: NDArray[np.int32] | None) -> Any:
         # The one way in which actions reach EnvPool, replay included: float32, clipped so, then EnvPool's own float64.
         if self._pool is None:
             if self.closed:
@@ -264,7 +249,7 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
         np.maximum(actions, self._low, out=clipped)
         np.minimum(clipped, self._high, out=clipped)
         stepped[...] = clipped
-        self._pool.send(stepped, ids)
+        return self._pool.step(stepped, ids)
 
     def _build(self, seeds: list[int]) -> None:
         try:

@@ -59,15 +59,18 @@ def test_as_json(finished: Path, forged: Path) -> None:
     (failed,) = [check for check in done.json["checks"] if check["outcome"] == "failed"]
     difference: dict[str, Any] = failed["difference"]
     assert difference["table"] == "evaluations"
-    assert difference["where"] == {"evaluation": 2, "mode": "mode", "episode": 0}
-    assert difference["column"] == "return"
+    assert difference["where"] == {"evaluation": 2, "mode": "mode", "episode": 0, "step": 3}
+    assert difference["column"] == "reward"
+    assert difference["recorded"] == difference["expected"] + 0.5
 
 
 def test_the_row_that_differs(forged: Path) -> None:
     done = lagbench("replay", forged)
     assert done.code == 1
     (failed,) = [line for line in done.out.splitlines() if not line.startswith("ok")]
-    assert failed.startswith("FAIL  evaluation episodes  evaluations, evaluation 2, mode mode, episode 0: return is ")
+    assert failed.startswith(
+        "FAIL  evaluation episodes  evaluations, evaluation 2, mode mode, episode 0, step 3: reward is "
+    )
     assert lagbench("replay", forged, "-q").out == failed + "\n"
 
 

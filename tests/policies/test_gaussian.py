@@ -220,15 +220,3 @@ def test_a_step_makes_the_same_bits_again() -> None:
         litter = torch.randn(1001)  # memory lies elsewhere the next time
         assert (StackedActors(versions).mean(observation) == first).all()
         del litter
-
-
-def test_a_part_acts_as_it_does_within_the_whole() -> None:
-    versions = [policy(k).version(k) for k in range(7)]
-    observation = np.random.default_rng(0).standard_normal((7, OBS))
-    actors = StackedActors(versions)
-    whole = actors.mean(observation).copy()
-    for own in (slice(0, 4), slice(4, 7), slice(2, 3)):
-        part = actors.part(own)
-        assert (part.mean(observation[own]) == whole[own]).all()
-        assert torch.equal(part.log_std, actors.log_std[own])
-        assert torch.equal(part.std, actors.std[own])

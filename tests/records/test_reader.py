@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import xml.etree.ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from lagbench.errors import LagbenchError, RecordError
 from lagbench.records import streams
 from lagbench.records.reader import find_run, open_run
 from lagbench.spec import AlgorithmSource
-from tests.records.build import PHASES, TABLES, make_policy, make_record, make_spec, write, write_finished
+from tests.records.build import PHASES, TABLES, finish, make_policy, make_record, make_spec, write, write_finished
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +227,21 @@ def test_a_newer_format(tmp_path: Path) -> None:
     edit_json("spec.json", "format_version", 2)(path)
     with pytest.raises(RecordError, match=r"spec\.json cannot be read: .* format 2.*pip install -U lagbench"):
         open_run(path)
+
+
+@pytest.mark.parametrize("end", ["data.arrow", "00000.arrows"])
+def test_a_table_of_another_run(tmp_path: Path, end: str) -> None:
+    for seed in (0, 1):
+        writer = write(tmp_path / f"{seed}", make_spec(seed=seed), map(make_record, range(PHASES)))
+        if end == "data.arrow":
+            finish(writer)
+        writer.close()
+    for name in {end, end.replace("arrows", "sums")}:
+        shutil.copy(tmp_path / "1" / "episodes" / name, tmp_path / "0" / "episodes")
+    run = open_run(tmp_path / "0")
+    assert run.phases.count_rows() == PHASES
+    with pytest.raises(RecordError, match=r"episodes.* is of another run \(seed is 1, was 0\); restore it from a copy"):
+        run.episodes  # noqa: B018
 
 
 def test_verification_is_of_every_value(tmp_path: Path) -> None:

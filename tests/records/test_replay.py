@@ -146,6 +146,11 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     (
         "a reward alone",
         item("reward", 11, 0, by=0.25),
+        {"evaluation episodes": r"evaluation 4, mode stochastic, episode 1, step 0: reward is .*, replayed "},
+    ),
+    (
+        "a return",
+        lambda c: c["return"].__setitem__(11, c["return"][11] + 1e-12),
         {"evaluation episodes": r"evaluation 4, mode stochastic, episode 1: return is .*, summed "},
     ),
     (
@@ -177,6 +182,11 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
         {"evaluation plan": r"seed is -1, specified", "evaluation episodes": r"episode 0: seed is -1, "},
     ),
     ("a version", cell("version", 7, 0), {"evaluation plan": r"episode 1: version is 0, specified 6"}),
+    (
+        "the ends of the final evaluation",
+        lambda c: c.update(terminated=[False] * 12, truncated=[False] * 12),
+        {"evaluation episodes": r"evaluation 0, mode mode, episode 0: truncated is False, specified an end"},
+    ),
     (
         "a length",
         cell("length", 0, 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,30 @@ def test_an_envelope(tmp_path: Path) -> None:
     file.write_bytes(whole + b"x")
     with pytest.raises(RecordError, match=r"file\.pt is damaged"):
         envelope.read(file)
+
+
+def test_a_run_is_read_while_it_is_written(tmp_path: Path) -> None:
+    """Whatever the moment, what is read is a number of whole phases, and never less than before."""
+    path = tmp_path / "run"
+    writer = write(path, make_spec(), [make_record(0)])
+
+    seen_enough = threading.Event()
+
+    def commit() -> None:
+        with writer:
+            while not seen_enough.is_set():
+                writer.commit(make_record(1))
+
+    thread = threading.Thread(target=commit)
+    thread.start()
+    try:
+        counts = [1]
+        while len(set(counts)) < 10:
+            run = open_run(path)
+            counts.append(run.phases.count_rows())
+            assert run.trajectories.count_rows() == 32 + 31 * (counts[-1] - 1)
+    finally:
+        seen_enough.set()
+        thread.join()
+    assert counts == sorted(counts)
+    assert set(phases(path)) == {0, 1}
