@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
     from lagbench.spec import RunSpec as RunSpec
-    from lagbench.spec import resolve as resolve
+    from lagbench.suites import Suite as Suite
+    from lagbench.suites import load as _load_suite
+    from lagbench.suites import resolve as resolve
     from lagbench.training import PhaseResult as PhaseResult
     from lagbench.training import train as train
 
     open = _open_run
+    load_suite = _load_suite
 
 _PUBLIC = {
     "Algorithm": "algorithm",
@@ -45,6 +48,7 @@ _PUBLIC = {
     "Protocol": "protocol",
     "Rollout": "rollout",
     "RunSpec": "spec",
+    "Suite": "suites",
     "UsageError": "errors",
     "divergence": "",
     "estimators": "",
@@ -53,10 +57,12 @@ _PUBLIC = {
     "open": "records.reader",
     "register_task": "registry",
     "replay": "records.replay",
-    "resolve": "spec",
+    "load_suite": "suites",
+    "resolve": "suites",
     "run": "runner",
     "train": "training",
 }
+_NAMES = {"open": "open_run", "load_suite": "load"}
 __all__ = sorted(_PUBLIC)
 
 
@@ -66,7 +72,7 @@ def __getattr__(name: str) -> Any:
     module = _PUBLIC[name]
     if not module:
         return importlib.import_module(f"lagbench.{name}")
-    value = getattr(importlib.import_module(f"lagbench.{module}"), {"open": "open_run"}.get(name, name))
+    value = getattr(importlib.import_module(f"lagbench.{module}"), _NAMES.get(name, name))
     globals()[name] = value
     return value
 

@@ -14,7 +14,7 @@ import torch
 
 from lagbench.errors import RecordError
 from lagbench.records import envelope
-from lagbench.records.files import CHECKPOINT_FILE
+from lagbench.records.files import CHECKPOINT_FILE, explained, resume_command
 from lagbench.spec import RunSpec
 
 _STATE = Path(CHECKPOINT_FILE).name
@@ -49,7 +49,7 @@ class Checkpoint:
         Raises RecordError where the disk will not take it.
         """
         versions: Mapping[int, Mapping[str, torch.Tensor]] = state["versions"]
-        try:
+        with explained(self._directory, f"go on with: {resume_command(self._directory.parent)}"):
             self._directory.mkdir(exist_ok=True)
             for number in versions.keys() - self._versions:
                 _write(self._version_file(number), dict(versions[number]))
@@ -64,10 +64,6 @@ class Checkpoint:
             for file in self._directory.glob("version-*.pt"):
                 if int(file.stem.removeprefix("version-")) not in versions:
                     file.unlink()
-        except OSError as error:
-            raise RecordError(
-                f"the checkpoint in {self._directory} cannot be written: {error.strerror or error}"
-            ) from error
 
     def load(self) -> Saved | None:
         """What was saved last; None where no phase was finished. Raises RecordError where it cannot be read."""
@@ -82,7 +78,8 @@ class Checkpoint:
         except Exception as error:
             reason = " ".join(str(error).split())
             raise RecordError(
-                f"the checkpoint in {self._directory} cannot be read ({reason}); start a new run"
+                f"the checkpoint in {self._directory} cannot be read ({reason}); restore it from a copy of the run, or "
+                f"delete that directory and have all phases made again with: {resume_command(self._directory.parent)}"
             ) from error
         self._versions = set(versions)
         return saved

@@ -16,7 +16,7 @@ from lagbench.spec import RunSpec
 
 def seeds(spec: RunSpec, index: int) -> list[int]:
     """The environment seeds [episodes] of a run's evaluation ``index``, fixed by (suite, run seed, index, episode)."""
-    return evaluation_seeds(spec.seed, spec.suite, index, spec.evaluation.episodes)
+    return evaluation_seeds(spec.seed, spec.suite_name, index, spec.evaluation.episodes)
 
 
 def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[EvaluationRecord]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import threading
 import traceback
@@ -14,15 +13,15 @@ from typing import Any
 
 import torch
 
-from lagbench import diagnostics, registry
+from lagbench import diagnostics, registry, suites
 from lagbench.checkpoint import Checkpoint
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.evaluation import summarize
-from lagbench.records.files import LOCK_FILE, explained, locked
+from lagbench.records.files import LOCK_FILE, explained, locked, resume_command
 from lagbench.records.reader import RUNS, Run, open_run
 from lagbench.records.writer import RunWriter
 from lagbench.sinks.base import Sink, Sinks
-from lagbench.spec import RunSpec, check_device, resolve
+from lagbench.spec import RunSpec, check_device
 from lagbench.tasks.spec import load_task
 from lagbench.training import train
 
@@ -37,11 +36,6 @@ class Interrupted(LagbenchError):
         super().__init__(f"interrupted after {phases} of {of} phases; go on with: {resume_command(path)}")
         self.path = path
         self.exit_code = 128 + number
-
-
-def resume_command(path: Path) -> str:
-    """What to type to go on with a run."""
-    return f"lagbench resume {shlex.quote(str(path))}"
 
 
 def new_directory(spec: RunSpec, root: Path = RUNS) -> Path:
@@ -111,13 +105,14 @@ def run(
     """Resolve a spec (``lagbench.resolve`` has the options, or give ``spec``), run it, and return the finished run."""
     if spec is not None and options:
         raise UsageError("give a spec or options, not both")
-    spec = spec or resolve(**options)
+    spec = spec or suites.resolve(**options)
     return execute(spec, Path(out) if out is not None else new_directory(spec), threads=threads, sinks=sinks)
 
 
 def _check(spec: RunSpec) -> None:
     """Raise UsageError, before anything is written, where a spec from elsewhere cannot be run here."""
     spec.load_algorithm()
+    suites.check(spec)
     check_device(spec.device)
 
 
@@ -135,7 +130,7 @@ def _go_on(
 ) -> Run:
     path = writer.path
     done = 0 if state is None else int(state["phases"])
-    with _signals_wait(sinks.stopping) as received:
+    with signals_wait(sinks.stopping) as received:
         try:
             sinks.start(spec, path, done)
             for result in train(spec, threads=threads, state=state):
@@ -212,7 +207,7 @@ def _place(error: BaseException, spec: RunSpec) -> str | None:
 
 
 @contextmanager
-def _signals_wait(stopping: Callable[[], None]) -> Iterator[Callable[[], int]]:
+def signals_wait(stopping: Callable[[], None]) -> Iterator[Callable[[], int]]:
     """Turn SIGINT and SIGTERM into a number to ask for between phases; a second one is KeyboardInterrupt at once.
 
     ``stopping`` is called at the first. Python takes signals in the main thread only; elsewhere the host's handling

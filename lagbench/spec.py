@@ -32,6 +32,14 @@ class AlgorithmSource:
 
 
 @dataclass(frozen=True)
+class SuiteVersion:
+    """A suite by name and the SHA-256 of what it means."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class EvaluationPlan:
     """``episodes`` an evaluation, at the fractions 0, 1/intervals, …, 1 of the budget."""
 
@@ -51,7 +59,7 @@ class RunSpec:
     budget: int
     evaluation: EvaluationPlan
     seed: int
-    suite: str | None
+    suite: SuiteVersion | None
     record: Recording
     device: str
     torch_threads: int
@@ -60,6 +68,11 @@ class RunSpec:
     def domain(self) -> Domain:
         """Control or language."""
         return domains.get(registry.task_entry(self.task).domain)
+
+    @property
+    def suite_name(self) -> str | None:
+        """The name of its suite, if it is of one."""
+        return None if self.suite is None else self.suite.name
 
     @property
     def phases(self) -> int:
@@ -86,6 +99,7 @@ class RunSpec:
             "config": dict(self.config),
             "protocol": self.protocol.to_json(),
             "evaluation": dataclasses.asdict(self.evaluation),
+            "suite": None if self.suite is None else dataclasses.asdict(self.suite),
         }
 
     @classmethod
@@ -112,12 +126,14 @@ class RunSpec:
                     "config": MappingProxyType({**rest["config"]}),
                     "protocol": Protocol(**rest["protocol"]),
                     "evaluation": EvaluationPlan(**rest["evaluation"]),
+                    "suite": None if rest["suite"] is None else SuiteVersion(**rest["suite"]),
                 }
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"the specification is not complete: {error}") from error
-        for part in (spec, spec.algorithm, spec.protocol, spec.evaluation):
-            _check_types(part)
+        for part in (spec, spec.algorithm, spec.protocol, spec.evaluation, spec.suite):
+            if part is not None:
+                _check_types(part)
         # Built before, so that nothing is filled in; now held to what can be run.
         Protocol.resolve(**spec.protocol.to_json())
         spec._check()
@@ -164,7 +180,7 @@ class RunSpec:
         return algorithm
 
 
-_NOUNS: dict[Any, str] = {int: "a whole number", bool: "true or false", str: "text", str | None: "text or null"}
+_NOUNS: dict[Any, str] = {int: "a whole number", bool: "true or false", str: "text"}
 
 
 def _check_types(part: Any) -> None:
@@ -172,7 +188,7 @@ def _check_types(part: Any) -> None:
     for name, hint in get_type_hints(type(part)).items():
         kind = str if get_origin(hint) is Literal else hint
         value = getattr(part, name)
-        if kind in _NOUNS and type(value) not in (get_args(kind) or (kind,)):
+        if kind in _NOUNS and type(value) is not kind:
             raise UsageError(f"the specification's {name} must be {_NOUNS[kind]}, not {value!r}")
 
 
@@ -217,7 +233,7 @@ def resolve(
     task_options: Mapping[str, Any] | None = None,
     eval_episodes: int = 10,
     eval_intervals: int = 10,
-    suite: str | None = None,
+    suite: SuiteVersion | None = None,
     record: Recording = "trajectories",
     device: str = "cpu",
     torch_threads: int = 1,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lagbench import registry
 from lagbench.errors import LagbenchError, UsageError
-from lagbench.spec import EvaluationPlan, RunSpec, resolve, source_sha256
+from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, resolve, source_sha256
 
 SMALL: dict[str, Any] = {"actors": 8, "phase_steps": 16, "minibatch": 32, "budget": 1024}
 MINE = """
@@ -189,7 +189,7 @@ SPECS = st.fixed_dictionaries(
         "updates_fixed": st.booleans(),
         "budget": st.integers(128, 10**9),
         "seed": st.integers(0, 2**70),
-        "suite": st.none() | st.text(),
+        "suite": st.none() | st.builds(SuiteVersion, name=st.text(), sha256=st.text()),
         "record": st.sampled_from(["trajectories", "episodes"]),
         "eval_episodes": st.integers(1, 100),
         "eval_intervals": st.integers(1, 100),

@@ -16,15 +16,15 @@ from lagbench.cli.options import OneOf, json_option, quiet_option
 @click.option(
     "--to",
     required=True,
-    type=OneOf(["parquet", "minari"]),
-    help="parquet: one file a table; minari: a dataset of the training episodes.",
+    type=OneOf(["parquet", "minari", "slim"]),
+    help="parquet: one file a table; minari: a dataset of the training episodes; slim: the run without single steps.",
 )
 @click.option(
     "-o",
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Parquet: a new directory. Minari: a root of datasets, as MINARI_DATASETS_PATH names one.",
+    help="A new directory; for Minari a root of datasets, as MINARI_DATASETS_PATH names one.",
 )
 @json_option
 @quiet_option
@@ -34,6 +34,7 @@ def command(run: str, to: str, out: Path, as_json: bool, quiet: bool) -> None:
     \b
     lagbench export RUN --to parquet -o tables/
     lagbench export RUN --to minari -o ~/.minari/datasets
+    lagbench export RUN --to slim -o results/RUN
     """  # noqa: D301 - click takes the character itself
     quiet = quiet or as_json
     with starting(quiet):

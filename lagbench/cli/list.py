@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 
 import click
 
-from lagbench import registry
+from lagbench import registry, suites
 from lagbench.cli.options import OneOf, json_option
 
 
@@ -20,9 +19,7 @@ def _algorithms() -> list[dict[str, str]]:
 
 
 def _suites() -> list[dict[str, str]]:
-    directory = importlib.resources.files("lagbench").joinpath("suites")
-    names = sorted(file.name for file in directory.iterdir()) if directory.is_dir() else []
-    return [{"suite": name.removesuffix(".toml")} for name in names if name.endswith(".toml")]
+    return [{"suite": name, "about": suites.load(name).about} for name in suites.names()]
 
 
 _KINDS = {"tasks": _tasks, "algorithms": _algorithms, "suites": _suites}
@@ -37,9 +34,7 @@ def command(what: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    if not rows:
-        click.echo(f"no {what}")
-    width = max((len(next(iter(row.values()))) for row in rows), default=0)
+    width = max(len(next(iter(row.values()))) for row in rows)
     for row in rows:
         first, *rest = row.values()
         click.echo(f"{first:<{width}}  {'  '.join(rest)}".rstrip())

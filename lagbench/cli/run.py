@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lagbench import registry
+from lagbench import registry, suites
 from lagbench.cli.follow import finished, make_sinks, starting, stdout_free
 from lagbench.cli.options import (
     ASSIGNMENT,
@@ -26,6 +26,12 @@ _FLAGS = {"config": "--set", "task_options": "--task-set"}
 
 
 @click.command()
+@click.option(
+    "--suite",
+    type=Name("name", suites.names),
+    metavar="SUITE",
+    help="Run one cell of a suite, see `lagbench list suites`: it fixes all but the algorithm.",
+)
 @click.option(
     "--algo",
     type=Name("name", registry.algorithms),
@@ -74,8 +80,9 @@ _FLAGS = {"config": "--set", "task_options": "--task-set"}
     metavar="NAME=VALUE",
     help="An option of the task. May be repeated.",
 )
+@click.option("--eval-episodes", type=INTEGER, metavar="K", help="Episodes of each evaluation.  [default: 10]")
 @click.option(
-    "--eval-episodes", type=INTEGER, metavar="K", help="Episodes of each of the 11 evaluations.  [default: 10]"
+    "--eval-intervals", type=INTEGER, metavar="I", help="Evaluate at every 1/I of the budget, from 0.  [default: 10]"
 )
 @click.option(
     "--record",
@@ -118,6 +125,7 @@ def command(
     lagbench run --algo ppo --lag 31 --task HalfCheetah-v5 --budget 300k
     lagbench run --algo vaco --set delta=0.1 --set filter=false
     lagbench run --algo mine.py:Mine --lag 8 --log tensorboard
+    lagbench run --suite mujoco-mini-v0 --task Hopper-v5 --lag 16 --seed 2 --algo vaco
 
     Backward lag: each actor acts with a policy version up to L versions old. Forward lag: U optimizer updates are made
     on each phase's data. A run is written to runs/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>, and can be resumed; its
@@ -133,9 +141,9 @@ def command(
     quiet = quiet or as_json
     with starting(quiet):
         from lagbench import runner
-        from lagbench.spec import RunSpec, resolve
+        from lagbench.spec import RunSpec
 
-        spec = resolve(**given) if spec_file is None else RunSpec.load(spec_file)
+        spec = suites.resolve(**given) if spec_file is None else RunSpec.load(spec_file)
         sinks = make_sinks(log, quiet)
         path = out or runner.new_directory(spec)
     with stdout_free():

@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lagbench import registry
+from lagbench import registry, suites
 from lagbench.cli.follow import starting
 from lagbench.cli.options import Name, json_option
 from lagbench.errors import UsageError, nearest, unknown
+from lagbench.suites import words as suite_words
 
 if TYPE_CHECKING:
     from lagbench.records.reader import Run
 
 
 def _names() -> list[str]:
-    return [*registry.algorithms(), *registry.task_ids()]
+    return [*registry.algorithms(), *registry.task_ids(), *suites.names()]
 
 
 @click.command()
 @click.argument("what", metavar="RUN-OR-NAME", type=Name("name", _names))
 @json_option
 def command(what: str, as_json: bool) -> None:
-    """Show a run (its directory), a task or an algorithm (by name, or path/to/file.py:Class)."""
+    """Show a run (its directory), a task, a suite or an algorithm (by name, or path/to/file.py:Class)."""
     with starting(quiet=False):
         facts, lines = _look(what)
     if as_json:
@@ -39,6 +40,9 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
     """What is known of it, as data and as lines of text."""
     if what.removeprefix("lagbench/") in registry.task_ids():
         facts = _task(what)
+    elif what in suites.names():
+        suite = suites.load(what)
+        return suite_words.facts(suite), _aligned(suite_words.rows(suite))
     elif what in registry.algorithms() or (".py" in what and not Path(what).is_dir()):
         facts = _algorithm(what)
     else:
@@ -49,8 +53,8 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
             path = run_directory(what)
         except UsageError as error:
             if nearest(what, _names()):
-                raise unknown("task or algorithm", what, _names()) from None
-            raise UsageError(f"{what!r} is no task and no algorithm, and {error}") from None
+                raise unknown("task, algorithm or suite", what, _names()) from None
+            raise UsageError(f"{what!r} is no task, algorithm or suite, and {error}") from None
         run = open_run(path)
         return _run(run), _run_lines(run)
     return facts, _lines(facts)
@@ -68,7 +72,7 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _run_lines(run: Run) -> list[str]:
-    from lagbench.runner import resume_command
+    from lagbench.records.files import resume_command
     from lagbench.sinks import words
 
     rows = {**words.about(run.spec), **words.outcome(run)}

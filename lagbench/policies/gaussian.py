@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -81,6 +81,14 @@ class GaussianPolicy(Policy):
         self.actor = _mlp((observation_size, HIDDEN, HIDDEN, action_size), 0.01, generator)
         self.critic = _mlp((observation_size, HIDDEN, HIDDEN, 1), 1.0, generator)
         self.log_std = nn.Parameter(torch.zeros(action_size))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """The policy that has this state. Raises KeyError or RuntimeError where it is that of another network."""
+        # The initial weights are overwritten, so that any generator does.
+        policy = cls(len(state["normalizer.mean"]), len(state["log_std"]), torch.Generator())
+        policy.load_state_dict(state)
+        return policy
 
     def evaluate(self, batch: Rollout) -> Evaluation:
         """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""

@@ -58,7 +58,7 @@ def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
     for index, version in enumerate(sorted(due)):
         if version > reached:
             return
-        seeds = evaluation_seeds(spec.seed, spec.suite, index, spec.evaluation.episodes)
+        seeds = evaluation_seeds(spec.seed, spec.suite_name, index, spec.evaluation.episodes)
         for mode in ("mode", "stochastic") if version == spec.phases else ("mode",):
             for episode, seed in enumerate(seeds):
                 yield {

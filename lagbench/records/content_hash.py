@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lagbench.records.schema import type_name
+from lagbench.records.schema import left_out, type_name
 
 
 class TableHash:
@@ -20,17 +20,22 @@ class TableHash:
 
     def __init__(self, schema: Any) -> None:
         self._columns = {field.name: _Node(field.type) for field in schema}
+        self._left_out = left_out(schema)
 
     def update(self, batch: Any) -> None:
         """Take in the next rows."""
         for name, node in self._columns.items():
             node.update(batch.column(name))
 
+    def column(self, name: str) -> bytes:
+        """The hash of one column so far."""
+        return self._left_out[name] if name in self._left_out else self._columns[name].digest()
+
     def hexdigest(self) -> str:
         """The hash of all rows so far."""
         total = hashlib.sha256()
-        for name in sorted(self._columns):
-            total.update(f"{name}\n".encode() + self._columns[name].digest())
+        for name in sorted([*self._columns, *self._left_out]):
+            total.update(f"{name}\n".encode() + self.column(name))
         return total.hexdigest()
 
 

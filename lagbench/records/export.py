@@ -1,4 +1,4 @@
-"""A run in other people's formats: Parquet, one file a table, or a Minari dataset of its training episodes."""
+"""A run in another form: Parquet, one file a table, a Minari dataset of its training episodes, or a slim run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from lagbench.errors import UsageError, unknown
 from lagbench.records.files import explained
 from lagbench.records.reader import Run
 
-FORMATS = {"parquet": "lagbench.records.parquet:write", "minari": "lagbench.records.minari:write"}
+FORMATS = {
+    "parquet": "lagbench.records.parquet:write",
+    "minari": "lagbench.records.minari:write",
+    "slim": "lagbench.records.slim:write",
+}
 Progress = Callable[[int, int], None]
 """Told how many rows of how many are done."""
 
@@ -37,16 +41,18 @@ class Export:
 
 
 def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total: None) -> Export:
-    """Write a run into ``out`` as ``parquet`` or ``minari``; of a run that is not finished, its committed phases.
+    """Write a run into ``out`` in one of ``FORMATS``; of a run that is not finished, its committed phases.
 
     Parquet: ``out`` must be new or empty and gets one ``<table>.parquet`` a table, with the same columns, rows and
     order. Minari: ``out`` is a root as MINARI_DATASETS_PATH names one, which may hold other datasets, and gets one of
-    the training episodes that ended, in the order of their ends. Either is there at the end, whole, or not at all. In
-    memory are a few batches at a time, and for Minari the episodes under way.
+    the training episodes that ended, in the order of their ends. Slim: ``out`` must be new or empty and gets a run
+    without its steps (``lagbench.records.slim``). Each is there at the end, whole, or not at all. In memory are a few
+    batches at a time, and for Minari the episodes under way.
 
     Raises UsageError for another format, an output that is there already, a missing extra and, for Minari, a task that
     is not a control task. Raises RecordError where a run without trajectories is to give episodes, where the rows are
-    not those that the run recorded, and where the output cannot be written.
+    not those that the run recorded, where a run that is not finished is to be slim, and where the output cannot be
+    written.
     """
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)

@@ -8,6 +8,7 @@ import fcntl
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -72,6 +73,11 @@ def finite(data: Any) -> Any:
     if isinstance(data, Sequence) and not isinstance(data, str):
         return [finite(v) for v in data]
     return data
+
+
+def resume_command(run: Path) -> str:
+    """What to type to go on with a run."""
+    return f"lagbench resume {shlex.quote(str(run))}"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from lagbench.errors import RecordError
@@ -26,7 +25,7 @@ from lagbench.records.content_hash import table_hash
 from lagbench.records.display import run_html
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, evaluation_episodes, training_episodes
 from lagbench.records.files import CHECKPOINT_FILE, POLICY_FILE, RESULT_FILE, SPEC_FILE, TABLE_FILE
-from lagbench.records.schema import FORMAT_VERSION, check_table, recorded_spec, tables_of
+from lagbench.records.schema import FORMAT_VERSION, check_table, left_out, recorded_spec, tables_of
 from lagbench.records.spec_file import read_spec
 from lagbench.records.table_file import unreadable
 from lagbench.spec import RunSpec, differences
@@ -63,6 +62,7 @@ class Run:
         """Every valid transition, as a pyarrow dataset. Raises RecordError where the run recorded episodes only."""
         if self.spec.record != "trajectories":
             raise RecordError(f"{self.path} has no trajectories: it was run with --record episodes")
+        self.check_steps("trajectories")
         return self._table("trajectories")
 
     @functools.cached_property
@@ -85,6 +85,27 @@ class Run:
         """The entries of environment.json, one each time that the run was started or resumed. Raises RecordError."""
         return environment.read_entries(self.path / environment.FILE)
 
+    def schema(self, table: str) -> Any:
+        """A table's pyarrow schema, held to be that table's and of this run. Raises RecordError."""
+        if self.result is not None:
+            file = self.path / table / TABLE_FILE
+            return self._own(table_file.schema(file, table), file)
+        self._committed  # noqa: B018 - tables of which one is missing are no run that has not begun
+        schema = streams.schema(self.path / table)
+        if schema is None:
+            self._check_unfinished()
+            if (self.path / table / TABLE_FILE).exists():
+                # A run has no shards once it is finished, and only then.
+                raise RecordError(f"{self.path / RESULT_FILE} is missing; restore it from a copy of the run")
+            raise RecordError(f"{self.path} holds no rows yet; go on with: lagbench resume {self.path}")
+        check_table(schema, table, self.path / table)
+        return self._own(schema, self.path / table)
+
+    def check_steps(self, table: str) -> None:
+        """Raise RecordError where this is a slim copy, whose table lacks the columns of single steps."""
+        if left_out(self.schema(table)):
+            raise RecordError(f"{self.path} is a slim copy, without single steps; use the run that it was made from")
+
     def read(self, table: str) -> Iterator[Any]:
         """The record batches of a table in order, few of them in memory. Raises RecordError where one is damaged."""
         if self.result is None:
@@ -103,6 +124,7 @@ class Run:
     def evaluation_episodes(self) -> Iterator[EvaluationEpisode]:
         """The evaluation episodes, by evaluation and then by episode."""
         self.evaluations  # noqa: B018 - to be checked now
+        self.check_steps("evaluations")
         return evaluation_episodes(self.read("evaluations"))
 
     def batches(self, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, Tensor]]:
@@ -119,8 +141,10 @@ class Run:
         """The content hash of each table, from its values as they are now; result.json says what they were."""
         hashes = {}
         for table in tables_of(self.spec):
-            getattr(self, table)
-            hashes[table] = table_hash(self._schema(table), self.read(table))
+            schema = self.schema(table)
+            if not left_out(schema):
+                getattr(self, table)
+            hashes[table] = table_hash(schema, self.read(table))
         return hashes
 
     def verify(self) -> None:
@@ -142,18 +166,10 @@ class Run:
             raise RecordError(f"{self.path} has no policy yet: it is not finished; see: lagbench resume {self.path}")
         if POLICY_FILE not in self.result["files"]:
             raise RecordError(f"{self.path} has no policy: the run {self.status}; see: lagbench show {self.path}")
-        # The sizes from the records: to look at a policy takes no simulator.
-        schema = self._schema("evaluations")
-        observation_size, action_size = (
-            schema.field(name).type.value_type.list_size for name in ("observation", "action")
-        )
-        # The initial weights are overwritten, so that any generator does.
-        policy = GaussianPolicy(observation_size, action_size, torch.Generator())
         try:
-            policy.load_state_dict(safetensors.torch.load(self._policy_file()))
-        except (RuntimeError, safetensors.SafetensorError) as error:
+            return GaussianPolicy.from_state(safetensors.torch.load(self._policy_file()))
+        except (KeyError, RuntimeError, safetensors.SafetensorError) as error:
             raise unreadable(file, error) from error
-        return policy
 
     def curve(self) -> list[tuple[float, float, int]]:
         """(fraction of the budget, mean return, budget used) of every evaluation of the policy's mode, in order.
@@ -175,29 +191,13 @@ class Run:
 
     def _table(self, table: str) -> Any:
         if self.result is None:
-            schema = self._schema(table)
+            schema = self.schema(table)
             return pa.dataset.dataset(pa.Table.from_batches(self.read(table), schema))
         file = self.path / table / TABLE_FILE
         if not file.is_file():
             raise RecordError(f"{file} is missing; restore it from a copy of the run")
-        self._schema(table)
+        self.schema(table)
         return table_file.dataset(file, table, self.result["rows"][table])
-
-    def _schema(self, table: str) -> Any:
-        """A table's schema, held to be that table's and of this run."""
-        if self.result is not None:
-            file = self.path / table / TABLE_FILE
-            return self._own(table_file.schema(file, table), file)
-        self._committed  # noqa: B018 - tables of which one is missing are no run that has not begun
-        schema = streams.schema(self.path / table)
-        if schema is None:
-            self._check_unfinished()
-            if (self.path / table / TABLE_FILE).exists():
-                # A run has no shards once it is finished, and only then.
-                raise RecordError(f"{self.path / RESULT_FILE} is missing; restore it from a copy of the run")
-            raise RecordError(f"{self.path} holds no rows yet; go on with: lagbench resume {self.path}")
-        check_table(schema, table, self.path / table)
-        return self._own(schema, self.path / table)
 
     def _own(self, schema: Any, file: Path) -> Any:
         if changed := differences(recorded_spec(schema), self.spec.to_json()):

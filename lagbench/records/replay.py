@@ -104,6 +104,7 @@ def replay(
     task = load_task(run.spec.task, run.spec.task_options)
     if not isinstance(task, ControlTask):
         raise RecordError(f"{run.path} cannot be replayed: {run.spec.task} is not a control task")
+    run.check_steps("evaluations")
     kept = run.spec.record == "trajectories"
     if training and not kept:
         raise RecordError(

@@ -18,6 +18,7 @@ TABLES = ("trajectories", "episodes", "evaluations", "phases")
 """In the order in which a commit writes them: a phase counts once its row of ``phases`` is there."""
 
 CHECKSUM = "checksum"
+LEFT_OUT = "left_out"
 
 Columns = dict[str, list[tuple[str, Any]]]
 
@@ -104,6 +105,24 @@ def _control(observation_size: int, action_size: int) -> Columns:
 _DOMAINS: Mapping[str, Callable[[int, int], Columns]] = {"control": _control}
 
 
+def step_columns(table: str, schema: Any) -> list[str]:
+    """The columns of a table that hold single steps: all of ``trajectories``, the lists of ``evaluations``."""
+    per_step = {"trajectories": schema.names, "evaluations": ["action", "reward", "observation"]}
+    return [name for name in per_step.get(table, []) if name in schema.names]
+
+
+def without(schema: Any, digests: Mapping[str, bytes]) -> Any:
+    """The schema without some columns, whose hashes (see ``content_hash``) stand in its metadata instead."""
+    noted = json.dumps({name: digest.hex() for name, digest in {**left_out(schema), **digests}.items()})
+    kept = [field for field in schema if field.name not in digests]
+    return _signed(pa.schema(kept, metadata={**_metadata(schema), LEFT_OUT: noted}))
+
+
+def left_out(schema: Any) -> dict[str, bytes]:
+    """The hashes of the columns that a copy of a table was made without; empty for a table as it was recorded."""
+    return {name: bytes.fromhex(digest) for name, digest in json.loads(_metadata(schema).get(LEFT_OUT, "{}")).items()}
+
+
 def type_name(kind: Any) -> str:
     """A column's type as docs/records.md and the content hash write it, whatever pyarrow calls a list's inside."""
     if pa.types.is_map(kind):
@@ -143,7 +162,7 @@ def _metadata(schema: Any) -> dict[str, str]:
 
 
 def _signed(schema: Any) -> Any:
-    return schema.with_metadata({**schema.metadata, CHECKSUM: _checksum(schema)})
+    return schema.with_metadata({**_metadata(schema), CHECKSUM: _checksum(schema)})
 
 
 def _checksum(schema: Any) -> str:

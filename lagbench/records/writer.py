@@ -29,6 +29,7 @@ from lagbench.records.files import (
     finite,
     locked,
     replacing,
+    resume_command,
     write_json,
 )
 from lagbench.records.rows import PhaseRecord
@@ -131,7 +132,7 @@ class RunWriter:
         counts = {table: committed.get(table, 0) for table in tables}
         if len(set(counts.values())) != 1 or committed.keys() - tables.keys():
             raise RecordError(f"the checkpoint of {path} does not fit its tables: it counts {dict(committed)}")
-        with explained(path, f"go on with: lagbench resume {path}"), contextlib.ExitStack() as resources:
+        with explained(path, f"go on with: {resume_command(path)}"), contextlib.ExitStack() as resources:
             _refuse_a_finished_run(path, tables)
             resources.enter_context(locked(path / LOCK_FILE, path))
             _refuse_a_finished_run(path, tables)
@@ -175,7 +176,7 @@ class RunWriter:
         before = {table: stream.position for table, stream in self._streams.items()}
         try:
             for table, stream in self._streams.items():
-                with explained(stream.file, f"go on with: lagbench resume {self.path}"):
+                with explained(stream.file, f"go on with: {resume_command(self.path)}"):
                     stream.append(batches[table])
         except BaseException:
             for table, stream in self._streams.items():
@@ -196,7 +197,7 @@ class RunWriter:
         go after it. Raises RecordError.
         """
         self._check_open()
-        with self, explained(self.path, f"go on with: lagbench resume {self.path}"):
+        with self, explained(self.path, f"go on with: {resume_command(self.path)}"):
             for stream in self._streams.values():
                 stream.close()
             files = {}
@@ -221,8 +222,7 @@ class RunWriter:
                 )
             )
             write_json(self.path / RESULT_FILE, result)
-            _remove_shards(self.path, self._schemas)
-            (self.path / LOCK_FILE).unlink(missing_ok=True)
+            _clear(self.path, self._schemas)
         return result
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class RunWriter:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise RecordError(f"the writer of {self.path} is closed; go on with: lagbench resume {self.path}")
+            raise RecordError(f"the writer of {self.path} is closed; go on with: {resume_command(self.path)}")
 
     def __enter__(self) -> Self:
         return self
@@ -256,7 +256,8 @@ def _refuse_a_run(path: Path) -> None:
 def _refuse_a_finished_run(path: Path, tables: Iterable[str]) -> None:
     if (path / RESULT_FILE).exists():
         # Left where the process was killed just after it wrote the result.
-        _remove_shards(path, tables)
+        with contextlib.suppress(OSError):
+            _clear(path, tables)
         raise UsageError(f"{path} is finished: there is nothing to resume; see: lagbench show {path}")
 
 
@@ -290,6 +291,8 @@ def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
         yield group
 
 
-def _remove_shards(path: Path, tables: Iterable[str]) -> None:
+def _clear(path: Path, tables: Iterable[str]) -> None:
+    """Delete what a finished run needs no more."""
     for table in tables:
         streams.remove(path / table)
+    (path / LOCK_FILE).unlink(missing_ok=True)

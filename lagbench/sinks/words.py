@@ -29,6 +29,8 @@ def about(spec: RunSpec) -> dict[str, str]:
         "seed": str(spec.seed),
         "config": " ".join(_assignments(spec.config)),
     }
+    if spec.suite is not None:
+        rows = {"suite": spec.suite.name, **rows}
     if spec.device != "cpu":
         rows["device"] = spec.device
     return rows

@@ -23,7 +23,8 @@ def test_algorithms() -> None:
 def test_suites() -> None:
     done, rows = lagbench("list", "suites"), lagbench("list", "suites", "--json").json
     assert done.code == 0
-    assert done.out.split() == ([row["suite"] for row in rows] or ["no", "suites"])
+    assert [tuple(line.split(maxsplit=1)) for line in done.out.splitlines()] == [tuple(row.values()) for row in rows]
+    assert {"TESTING", "mujoco-mini-v0", "mujoco-reuse-lite-v0"} <= {row["suite"] for row in rows}
 
 
 def test_columns_are_aligned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,3 +314,13 @@ def test_two_runs_of_one_spec_agree_whatever_the_threads(here: Path) -> None:
     )
     assert one["path"] != two["path"]
     assert specs(one) == specs(two)
+
+
+def test_a_cell_of_a_suite(here: Path) -> None:
+    cell = ("--suite", "TESTING", "--task", "Hopper-v5", "--lag", "2", "--seed", "1")
+    assert lagbench("run", *cell, "--algo", "vaco", "-q", "-o", "cell").code == 0
+    spec = json.loads((here / "cell" / "spec.json").read_text())
+    assert (spec["suite"]["name"], spec["protocol"]["lag"], spec["budget"], spec["seed"]) == ("TESTING", 2, 2048, 1)
+    assert lagbench("run", *cell, "--budget", "4k").sentence == "Error: budget is 2048 in TESTING, and cannot be 4000"
+    refused = lagbench("run", "--suite", "TESTING", "--task", "Hopper-v5", "--lag", "1")
+    assert (refused.code, refused.sentence) == (2, "Error: TESTING has no lag 1; choose one of: 0, 2")

@@ -43,8 +43,8 @@ def test_a_run_by_its_name(finished: Path, here: Path) -> None:
     assert "completed" in lagbench("show", "lag2-u20-seed0-0").out
     sentence = lagbench("show", "lag2-u20-seed0").sentence
     assert sentence == (
-        "Error: 'lag2-u20-seed0' is no task and no algorithm, and there is no run 'lag2-u20-seed0', neither as a path "
-        "nor in runs/; did you mean 'lag2-u20-seed0-0'?"
+        "Error: 'lag2-u20-seed0' is no task, algorithm or suite, and there is no run 'lag2-u20-seed0', neither as a "
+        "path nor in runs/; did you mean 'lag2-u20-seed0-0'?"
     )
 
 
@@ -76,12 +76,12 @@ def test_an_algorithm(here: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "code", "sentence"),
     [
-        ("Hopper-v6", 2, "unknown task or algorithm 'Hopper-v6'; did you mean 'Hopper-v5'? Known: Ant-v4, "),
-        ("vacco", 2, "unknown task or algorithm 'vacco'; did you mean 'vaco'? Known: "),
+        ("Hopper-v6", 2, "unknown task, algorithm or suite 'Hopper-v6'; did you mean 'Hopper-v5'? Known: Ant-v4, "),
+        ("vacco", 2, "unknown task, algorithm or suite 'vacco'; did you mean 'vaco'? Known: "),
         (
             "zzz",
             2,
-            "'zzz' is no task and no algorithm, and there is no run 'zzz', neither as a path nor in runs/; give",
+            "'zzz' is no task, algorithm or suite, and there is no run 'zzz', neither as a path nor in runs/; give",
         ),
         ("mine.py", 2, "'mine.py' needs the name of its class: mine.py:Mine"),
         ("mine.py:Mime", 2, "unknown class in mine.py 'Mime'; did you mean 'Mine'?"),
@@ -94,3 +94,17 @@ def test_what_cannot_be_shown(here: Path, what: str, code: int, sentence: str) -
     done = lagbench("show", what)
     assert done.code == code
     assert sentence in done.sentence
+
+
+def test_a_suite() -> None:
+    done = lagbench("show", "mujoco-mini-v0")
+    assert (done.code, done.err) == (0, "")
+    for line in (
+        "lag         0, 16 (uniform)",
+        "runs        12 an algorithm",
+        "evaluation  10 episodes at every 1/5 of the budget",
+        "rules       one set of hyperparameters for every task, lag, number of updates and seed",
+    ):
+        assert f"\n{line}\n" in done.out
+    facts = lagbench("show", "mujoco-reuse-mini-v0", "--json").json
+    assert (facts["axis"], facts["runs"], facts["protocol"]["updates"]) == ("updates", 30, [8, 16, 40, 80, 160])

@@ -1,0 +1,186 @@
+"""Suites: frozen grids of cells, as data. A suite's meaning never changes under its name; a change is another suite."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+from lagbench import domain, registry, spec
+from lagbench.domain import Domain
+from lagbench.errors import UsageError, unknown
+from lagbench.protocol import Protocol
+from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, differences
+from lagbench.tasks.spec import load_task
+
+Axis = Literal["lag", "updates"]
+_ABOUT = "about"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the grid: a task under a protocol with a seed."""
+
+    task: str
+    protocol: Protocol
+    seed: int
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A grid of cells: every task × every value of its axis × every seed.
+
+    Attributes:
+        name: its id, that of its file.
+        about: what it is for, in a sentence; no part of its meaning.
+        data: all the rest of the file, which the hash is of. In its protocol the axis is the entry that is a list.
+    """
+
+    name: str
+    about: str
+    data: Mapping[str, Any]
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of what the suite means: of its data as canonical JSON."""
+        text = json.dumps(dict(self.data), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def version(self) -> SuiteVersion:
+        """Name and hash, as they stand in every spec."""
+        return SuiteVersion(self.name, self.sha256)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The ids of its tasks."""
+        return tuple(self.data["tasks"])
+
+    @property
+    def domain(self) -> Domain:
+        """The domain of its tasks."""
+        return domain.get(registry.task_entry(self.tasks[0]).domain)
+
+    @property
+    def axis(self) -> Axis:
+        """What it varies: backward lag, or the updates a phase."""
+        return "updates" if isinstance(self.data["protocol"]["updates"], list) else "lag"
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The values of its axis, rising."""
+        return tuple(self.data["protocol"][self.axis])
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of its runs, from 0 on."""
+        return range(self.data["seeds"])
+
+    @property
+    def budget(self) -> int:
+        """The budget of each run, in the unit of its domain."""
+        return int(self.data["budget"])
+
+    @property
+    def evaluation(self) -> EvaluationPlan:
+        """What is evaluated when."""
+        return EvaluationPlan(**self.data["evaluation"])
+
+    def protocol(self, value: int) -> Protocol:
+        """The protocol at one value of the axis."""
+        return Protocol.resolve(**{"phase_steps": None, **self.data["protocol"], self.axis: value})
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, task by task."""
+        for task in self.tasks:
+            for value in self.values:
+                for seed in self.seeds:
+                    yield Cell(task, self.protocol(value), seed)
+
+    def options(self, value: int) -> dict[str, Any]:
+        """What the suite fixes at one value of its axis, as the options of ``lagbench.resolve``."""
+        return {
+            **self.data["protocol"],
+            self.axis: value,
+            "budget": self.budget,
+            "eval_episodes": self.evaluation.episodes,
+            "eval_intervals": self.evaluation.intervals,
+            "task_options": self.data.get("task_options", {}),
+        }
+
+    def resolve(self, *, algo: str = "ppo", task: str | None = None, seed: int = 0, **options: Any) -> RunSpec:
+        """The spec of one cell. ``options`` are those of ``lagbench.resolve``; the suite fills in what it fixes.
+
+        Raises UsageError for a cell that is not in the suite and for an option that would leave it.
+        """
+        task = self._one_of("task", task, self.tasks)
+        value = self._one_of(self.axis, options.pop(self.axis, None), self.values)
+        if seed not in self.seeds:
+            raise UsageError(f"{self.name} has the seeds {self.seeds[0]}-{self.seeds[-1]}, not {seed}")
+        fixed = self.options(value)
+        for name, given in options.items():
+            if name in fixed and given != fixed[name]:
+                own = "; an algorithm makes fewer with --set updates=N" if name == "updates" else ""
+                raise UsageError(f"{name} is {fixed[name]} in {self.name}, and cannot be {given}{own}")
+        return spec.resolve(algo=algo, task=task, seed=seed, suite=self.version, **{**options, **fixed})
+
+    def check(self, run: RunSpec) -> None:
+        """Raise UsageError unless a spec is that of one of the cells."""
+        if run.suite != self.version:
+            raise UsageError(f"the specification is not of {self.name} ({self.sha256[:12]}…), but of {run.suite}")
+        self._one_of("task", run.task, self.tasks)
+        value = self._one_of(self.axis, getattr(run.protocol, self.axis), self.values)
+        if run.seed not in self.seeds:
+            raise UsageError(f"{self.name} has the seeds {self.seeds[0]}-{self.seeds[-1]}, not {run.seed}")
+        planned = {
+            "task_options": dict(load_task(run.task, self.data.get("task_options")).options),
+            "protocol": self.protocol(value).to_json(),
+            "budget": self.budget,
+            "evaluation": self.data["evaluation"],
+        }
+        found = run.to_json()
+        if changed := differences({name: found[name] for name in planned}, planned):
+            raise UsageError(f"the specification leaves {self.name}: {'; '.join(changed)} in the suite")
+
+    def _one_of(self, name: str, given: Any, known: tuple[Any, ...]) -> Any:
+        if given is None and len(known) == 1:
+            return known[0]
+        listing = ", ".join(map(str, known))
+        if given is None:
+            raise UsageError(f"{self.name} is a grid; choose a cell's {name} (--{name}): {listing}")
+        given = given.removeprefix("lagbench/") if isinstance(given, str) else given
+        if given not in known:
+            raise UsageError(f"{self.name} has no {name} {given}; choose one of: {listing}")
+        return given
+
+
+def names() -> list[str]:
+    """The names of all suites, sorted."""
+    files = (file.name for file in importlib.resources.files(__package__).iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def load(name: str) -> Suite:
+    """The suite of that name. Raises UsageError, with the nearest one, where there is none."""
+    if name not in names():
+        raise unknown("suite", name, names())
+    data = tomllib.loads(importlib.resources.files(__package__).joinpath(f"{name}.toml").read_text("utf-8"))
+    about = data.pop(_ABOUT)
+    return Suite(name, about, MappingProxyType(data))
+
+
+def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
+    """``lagbench.resolve``: a spec from options, or with ``suite`` from one of its cells. Raises UsageError."""
+    return spec.resolve(**options) if suite is None else load(suite).resolve(**options)
+
+
+def check(run: RunSpec) -> None:
+    """Raise UsageError where a spec names a suite that it is no cell of, or that is not known here."""
+    if run.suite is not None:
+        load(run.suite.name).check(run)

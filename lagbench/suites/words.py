@@ -1,0 +1,66 @@
+"""A suite in words: its grid, its rules, what it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from lagbench.suites import Suite, references
+
+RULES = (
+    "one set of hyperparameters for every task, lag, number of updates and seed",
+    "tuned on seeds that are not the suite's; what was tried is said",
+    "every cell is run; a run that diverged is a result, and scores as the random policy after it",
+    "the score is that of the last evaluation, never of the best",
+)
+
+
+def facts(suite: Suite) -> dict[str, Any]:
+    """All that there is to know, as data for JSON."""
+    found = references.load(suite)
+    return {
+        "suite": suite.name,
+        "about": suite.about,
+        "sha256": suite.sha256,
+        "axis": suite.axis,
+        "runs": len(list(suite.cells())),
+        **suite.data,
+        "references": None if found is None else {name: dataclasses.asdict(task) for name, task in found.tasks.items()},
+    }
+
+
+def rows(suite: Suite) -> dict[str, str]:
+    """The same for people: a name and a text a row."""
+    protocol, found = suite.protocol(suite.values[0]), references.load(suite)
+    values = ", ".join(map(str, suite.values))
+    updates = f"{values}: fixed" if suite.axis == "updates" else f"at most {protocol.updates}, an algorithm's own"
+    runs = len(list(suite.cells()))
+    return {
+        "suite": suite.name,
+        "about": suite.about,
+        "tasks": ", ".join(suite.tasks),
+        "lag": f"{values} ({protocol.lag_mode})" if suite.axis == "lag" else f"{protocol.lag}",
+        "updates": f"{updates} ({protocol.forward}, minibatches of {protocol.minibatch})",
+        "seeds": f"{suite.seeds[0]}-{suite.seeds[-1]}",
+        "runs": f"{runs} an algorithm",
+        "budget": f"{suite.budget:,} {suite.domain.budget_unit} a run, in phases of {_phase(suite)}",
+        "evaluation": f"{suite.evaluation.episodes} episodes at every 1/{suite.evaluation.intervals} of the budget",
+        "references": "none: results are not normalised" if found is None else "",
+        **({} if found is None else {f"  {name}": _reference(task) for name, task in found.tasks.items()}),
+        "rules": RULES[0],
+        **{" " * (i + 1): rule for i, rule in enumerate(RULES[1:])},
+        "hash": suite.sha256,
+    }
+
+
+def _phase(suite: Suite) -> str:
+    sizes = {(p.actors, p.phase_steps) for p in map(suite.protocol, suite.values)}
+    return " or ".join(f"{actors} actors × {steps} steps" for actors, steps in sorted(sizes))
+
+
+def _reference(task: references.TaskReferences) -> str:
+    parts = [
+        f"{name} {at.mean:.1f} ± {at.standard_error:.1f} ({len(at.seeds)} {unit})"
+        for name, at, unit in (("random", task.random, "episodes"), ("PPO at lag 0", task.reference, "runs"))
+    ]
+    return ", ".join(parts)

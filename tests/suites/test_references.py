@@ -1,0 +1,78 @@
+"""References: what a suite's scores are normalised by."""
+
+import importlib.resources
+import json
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from lagbench import suites
+from lagbench.errors import LagbenchError
+from lagbench.suites import references
+from lagbench.suites.references import APART, Reference, TaskReferences
+
+MINI = suites.load("mujoco-mini-v0")
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    at = {
+        "random": {"mean": 10.0, "standard_error": 3.0, "seeds": [1, 2]},
+        "reference": {"mean": 110.0, "standard_error": 4.0, "seeds": [100, 101]},
+    }
+    suite = {"name": MINI.name, "sha256": MINI.sha256}
+    return {"suite": suite, "command": "make", "packages": {"envpool": "1.2.5"}, "tasks": {"Hopper-v5": at}, **changes}
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def ship(data: Any) -> None:
+        (tmp_path / "mujoco-mini-v0.references.json").write_text(json.dumps(data))
+
+    monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
+    return ship
+
+
+def test_a_distance_is_counted_in_standard_errors_of_the_difference() -> None:
+    assert TaskReferences(Reference(10.0, 3.0, (1,)), Reference(110.0, 4.0, (2,))).apart == 20.0
+    assert TaskReferences(Reference(10.0, 0.0, (1,)), Reference(110.0, 0.0, (2,))).apart == float("inf")
+
+
+def test_what_ships_is_read(shipped: Any) -> None:
+    shipped(document())
+    found = references.load(MINI)
+    assert found is not None
+    assert found.tasks == {"Hopper-v5": TaskReferences(Reference(10.0, 3.0, (1, 2)), Reference(110.0, 4.0, (100, 101)))}
+    assert (found.command, found.packages) == ("make", MappingProxyType({"envpool": "1.2.5"}))
+
+
+def test_a_suite_may_have_none(shipped: Any) -> None:
+    assert references.load(MINI) is None
+
+
+def test_those_of_another_version_are_refused(shipped: Any) -> None:
+    shipped(document(suite={"name": MINI.name, "sha256": "0" * 64}))
+    with pytest.raises(LagbenchError, match="are of another version of it"):
+        references.load(MINI)
+
+
+def test_a_task_that_they_do_not_tell_apart_is_refused(shipped: Any) -> None:
+    close = document()
+    close["tasks"]["Hopper-v5"]["reference"]["mean"] = 10.0 + APART * 5.0
+    shipped(close)
+    with pytest.raises(LagbenchError, match=r"Hopper-v5 cannot be scored: its references are 10\.0 standard errors ap"):
+        references.load(MINI)
+
+
+@pytest.mark.parametrize("name", suites.names())
+def test_those_that_ship_are_sound(name: str) -> None:
+    suite = suites.load(name)
+    found = references.load(suite)
+    if found is None:
+        return
+    assert set(found.tasks) == set(suite.tasks)
+    for task in found.tasks.values():
+        assert len(task.reference.seeds) >= 10
+        assert not set(task.reference.seeds) & set(suite.seeds)
+        assert len(task.random.seeds) == 100
