@@ -119,7 +119,10 @@ def test_what_cannot_be_read(tmp_path: Path, file: str, content: bytes | None) -
     with pytest.raises(RecordError) as caught:
         Checkpoint(directory).load()
     assert str(caught.value).startswith(f"the checkpoint in {directory} cannot be read (")
-    assert str(caught.value).endswith("; start a new run")
+    assert str(caught.value).endswith(
+        "; restore it from a copy of the run, or delete that directory and have all phases made again with: lagbench "
+        f"resume {tmp_path}"
+    )
     assert "\n" not in str(caught.value)
 
 
@@ -127,7 +130,10 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "c").write_text("no directory")
     with pytest.raises(RecordError) as caught:
         Checkpoint(tmp_path / "c").save(SPEC, state(0), COUNTS)
-    assert str(caught.value) == f"the checkpoint in {tmp_path / 'c'} cannot be written: File exists"
+    assert str(caught.value) == (
+        f"cannot write {tmp_path / 'c'} (File exists); move that out of the way, then go on with: lagbench resume "
+        f"{tmp_path}"
+    )
 
 
 def test_it_can_be_removed_more_than_once(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import torch
 import lagbench
 from lagbench import runner
 from lagbench.errors import RecordError, UsageError
+from lagbench.records.files import resume_command
 from lagbench.records.reader import Run, open_run
 from lagbench.records.writer import RunWriter
-from lagbench.runner import Interrupted, execute, new_directory, resume, resume_command
+from lagbench.runner import Interrupted, execute, new_directory, resume
 from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec, resolve
 

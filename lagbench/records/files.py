@@ -25,6 +25,7 @@ TEMPORARY = ".tmp"
 _HINTS = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "allow larger files",
     errno.EROFS: "make that file system writable",
     errno.EACCES: "allow writing there",
     errno.EEXIST: "move that out of the way",

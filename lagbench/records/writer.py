@@ -139,12 +139,16 @@ class RunWriter:
             check_spec(path, spec.to_json())
             # Nothing is touched before every table is known to hold what was committed.
             cuts = {table: streams.plan(path / table, count) for table, count in counts.items()}
-            for cut in cuts.values():
+            for table, cut in cuts.items():
+                if not cut and (path / table / TABLE_FILE).exists():
+                    # A run has no shards once it is finished, and only then.
+                    raise RecordError(f"{path / RESULT_FILE} is missing; restore it from a copy of the run")
                 streams.verify(cut)
-            numbers = {table: streams.carry_out(path / table, cut) for table, cut in cuts.items()}
+            # Before the shards, some of which may go: a file of the whole table is never all that is left of it.
             for directory in (path, *(path / table for table in tables)):
                 for file in (*directory.glob("*" + TEMPORARY), directory / TABLE_FILE):
                     file.unlink(missing_ok=True)
+            numbers = {table: streams.carry_out(path / table, cut) for table, cut in cuts.items()}
             writer = cls(path, spec, tables, resources)
             writer._begin(counts["phases"], numbers, threads)
             writer._resources = resources.pop_all()

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -44,9 +44,12 @@ class Child:
 
 
 @contextlib.contextmanager
-def started(directory: Path, *arguments: str) -> Iterator[Child]:
-    """``lagbench ARGUMENTS`` in ``directory``; killed at the end if it still runs."""
-    process = CONTEXT.Process(target=_main, args=(directory, arguments))
+def started(directory: Path, *arguments: str, prepare: Callable[[], None] | None = None) -> Iterator[Child]:
+    """``lagbench ARGUMENTS`` in ``directory``; killed at the end if it still runs.
+
+    ``prepare`` is called in the process first.
+    """
+    process = CONTEXT.Process(target=_main, args=(directory, arguments, prepare))
     process.start()
     try:
         yield Child(process, directory)
@@ -65,10 +68,12 @@ def until(condition: object, seconds: float = 60) -> None:
         time.sleep(0.002)
 
 
-def _main(directory: Path, arguments: tuple[str, ...]) -> None:
+def _main(directory: Path, arguments: tuple[str, ...], prepare: Callable[[], None] | None) -> None:
     from lagbench.cli.main import main
 
     os.chdir(directory)
+    if prepare is not None:
+        prepare()
     for number, name in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)

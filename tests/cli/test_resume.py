@@ -75,6 +75,18 @@ def test_a_run_without_a_checkpoint_begins_again(run: Path, finished: Path) -> N
     assert content_hash(run) == content_hash(finished)
 
 
+def test_a_finished_run_that_lost_its_result_is_not_made_again(finished: Path, here: Path) -> None:
+    """Its rows are there, on what may be another machine than the one that made them."""
+    shutil.copytree(finished, here / "run")
+    (here / "run/result.json").unlink()
+    before = {f: f.read_bytes() for f in Path("run").rglob("*") if f.is_file()}
+    done = lagbench("resume", "run")
+    assert done.code == 1
+    assert done.sentence == "Error: run/result.json is missing; restore it from a copy of the run"
+    (here / "run/.lock").unlink()
+    assert {f: f.read_bytes() for f in Path("run").rglob("*") if f.is_file()} == before
+
+
 def test_an_edited_spec_is_refused(run: Path) -> None:
     file = run / "spec.json"
     spec = json.loads(file.read_text())
@@ -108,12 +120,16 @@ def test_another_source_is_refused(here: Path) -> None:
         (b"not what torch wrote", "the checkpoint in run/checkpoint cannot be read ("),
     ],
 )
-def test_a_damaged_checkpoint(run: Path, damage: bytes, sentence: str) -> None:
+def test_a_damaged_checkpoint(run: Path, finished: Path, damage: bytes, sentence: str) -> None:
     (run / "checkpoint/state.pt").write_bytes(damage)
     done = lagbench("resume", "run")
     assert done.code == 1
     assert sentence in done.sentence
-    assert done.sentence.endswith("; start a new run")
+    # And what it says to do helps.
+    assert done.sentence.endswith(" or delete that directory and have all phases made again with: lagbench resume run")
+    shutil.rmtree(run / "checkpoint")
+    assert lagbench("resume", "run", "-q").code == 0
+    assert content_hash(run) == content_hash(finished)
 
 
 @pytest.mark.parametrize(
