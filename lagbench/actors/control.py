@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lagbench.actors.base import Actors, Collection, Episode, PlayedEpisode, Transitions
 from lagbench.actors.reward_scale import RewardScale
+from lagbench.errors import RecordError
 from lagbench.policies.base import Version
 from lagbench.policies.gaussian import GaussianPolicy, StackedActors, log_prob
 from lagbench.rollout import Rollout
@@ -232,10 +233,11 @@ class ControlActors(Actors):
             "return": torch.from_numpy(self._return.copy()),
             "fresh": torch.from_numpy(self._fresh.copy()),
             "history": torch.from_numpy(np.concatenate(self._history)),
+            "observation": torch.from_numpy(self._observation.copy()),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """See ``Actors.restore``."""
+        """See ``Actors.restore``. Raises RecordError for a task whose episodes do not follow from seeds and actions."""
         self._reward_scale.restore(state["reward_scale"])
         self._resets = state["resets"].numpy().copy()
         self._step = state["step"].numpy().copy()
@@ -248,6 +250,12 @@ class ControlActors(Actors):
         self._env.close()
         self._env = self._task.make(self._seeds.tolist(), self._threads)
         self._observation = self._env.restore(self._resets.tolist(), open_actions)
+        moved = np.flatnonzero((self._observation != state["observation"].numpy()).any(axis=1))
+        if len(moved):
+            raise RecordError(
+                f"{self._spec.task} cannot be resumed: of {self._n} environments, {len(moved)} are not where they were "
+                "after the same resets and actions; run it again from the start"
+            )
 
 
 class _Steps:

@@ -12,8 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lagbench.actors.base import Collection, Episode
+from lagbench import registry
+from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
+from lagbench.errors import RecordError
 from lagbench.policies.base import Version
 from lagbench.policies.gaussian import GaussianPolicy
 from lagbench.seeding import Stream, environment_seeds, generator, torch_generator
@@ -114,7 +116,7 @@ def test_every_row_is_what_a_bare_pool_answers_to_the_recorded_actions(collected
 
 def test_episodes_are_the_rows_that_make_them_up(collected: Collected) -> None:
     rows: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    found: list[Episode] = []
+    found: list[Any] = []
     for collection in collected.phases:
         columns = collection.transitions.columns
         names = ("step", "reward", "terminated", "truncated", "actor", "phase")
@@ -310,3 +312,19 @@ def test_no_more_actions_are_kept_than_the_longest_open_episode_needs() -> None:
         kept.append(len(actors.state()["history"]))
     # Episodes of 20 steps in phases of 16: never more than three phases, however long the run.
     assert max(kept) <= 3 * T
+
+
+def test_a_task_whose_episodes_do_not_follow_from_seeds_and_actions_is_not_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Of EnvPool's continuous tasks, LunarLander is one: it draws from a generator that no reset begins anew.
+    monkeypatch.setattr(registry, "_tasks", {**registry._tasks})
+    registry.register_task("LunarLanderContinuous-v3")
+    plan = spec(task="LunarLanderContinuous-v3", task_options={})
+    actors, others = ControlActors(plan), ControlActors(plan)
+    versions = [actors.make_policy().version(0)] * N
+    for phase in range(PHASES):
+        actors.collect(versions, phase)
+    others.make_policy()
+    with pytest.raises(RecordError, match="LunarLanderContinuous-v3 cannot be resumed: of 6 environments, "):
+        others.restore(actors.state())
