@@ -19,6 +19,8 @@ class IMPALA(Algorithm):
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "sequences"
 
+    presets = {"control": {"learning_rate": 1e-3, "updates": 16}}
+
     class Config(Algorithm.Config):
         """Hyperparameters.
 

@@ -30,7 +30,7 @@ class Algorithm(nn.Module):
         minibatch: "steps", the smallest thing that the policy evaluates alone (a transition on control, a completion on
             language), or "sequences", whole actors' rows in time order.
         presets: defaults of ``Config`` by domain, such as ``{"language": {"learning_rate": 1e-5}}``. An
-            algorithm's own replace these.
+            algorithm adds its own to these.
         config: the hyperparameters of this run.
         policy: the learner.
         optimizer: made by ``make_optimizer``.
@@ -65,6 +65,14 @@ class Algorithm(nn.Module):
         def __init_subclass__(cls) -> None:
             super().__init_subclass__()
             dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+    @classmethod
+    def preset(cls, domain: str) -> dict[str, Any]:
+        """The defaults of ``Config`` in a domain: ``presets`` of the class over those of the classes it derives from."""
+        found: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            found |= vars(base).get("presets", {}).get(domain, {})
+        return found
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "steps"
     # A group's rewards are centred already, and one scale for all groups would weigh a minibatch by what else is in it.

@@ -196,7 +196,7 @@ class _Bench:
     def learner(self, cap: int = _UPDATES, **config: Any) -> Learner:
         """A fresh learner, the same each time."""
         torch.manual_seed(0)
-        preset = self.cls.presets.get(self.world.domain.name, {})
+        preset = self.cls.preset(self.world.domain.name)
         values = dataclasses.asdict(make_config(self.cls.Config, preset, {**self.overrides, **config}))
         exact = self.world.domain.exact_log_prob
         return Learner(self.cls, values, self.world.policy(), self.world.protocol(cap), seed=0, exact_log_prob=exact)

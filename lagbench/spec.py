@@ -263,7 +263,7 @@ def resolve(
         task_options=MappingProxyType(dict(task_spec.options)),
         algorithm=AlgorithmSource(algo, source_sha256(path)),
         config=MappingProxyType(
-            dataclasses.asdict(make_config(cls.Config, cls.presets.get(domain.name, {}), config or {}))
+            dataclasses.asdict(make_config(cls.Config, cls.preset(domain.name), config or {}))
         ),
         protocol=protocol,
         budget=domain.budget if budget is None else budget,

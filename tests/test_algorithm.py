@@ -253,3 +253,15 @@ def test_minibatches_are_steps_unless_asked_otherwise() -> None:
     new = world.policy().evaluate(rollout)
     assert new.log_prob.shape == rollout.valid.shape
     assert new.next_value is None
+
+
+def test_presets_add_up_along_the_classes() -> None:
+    class Base(Minimal):
+        presets = {"language": {"learning_rate": 1e-5}, "control": {"gamma": 0.9}}  # noqa: RUF012
+
+    class Derived(Base):
+        presets = {"language": {"learning_rate": 1e-6}}  # noqa: RUF012
+
+    assert Derived.preset("language") == {"standardize": "none", "learning_rate": 1e-6}
+    assert Derived.preset("control") == {"gamma": 0.9}
+    assert Minimal.preset("control") == {}

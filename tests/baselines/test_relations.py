@@ -18,7 +18,7 @@ BASELINES = sorted(registry.algorithms())
 
 def learner_of(name: str, world: World) -> Learner:
     cls = registry.load_algorithm(name)[0]
-    config = make_config(cls.Config, cls.presets.get(world.domain.name, {}), {})
+    config = make_config(cls.Config, cls.preset(world.domain.name), {})
     return Learner(cls, vars(config), world.policy(), world.protocol(4), 0, exact_log_prob=world.domain.exact_log_prob)
 
 
