@@ -68,7 +68,7 @@ class Algorithm(nn.Module):
 
     @classmethod
     def preset(cls, domain: str) -> dict[str, Any]:
-        """The defaults of ``Config`` in a domain: ``presets`` of the class over those of the classes it derives from."""
+        """The defaults of ``Config`` in a domain: the class's ``presets`` over those of what it derives from."""
         found: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
             found |= vars(base).get("presets", {}).get(domain, {})

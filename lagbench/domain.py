@@ -15,13 +15,15 @@ class Domain:
     ``actors_class`` is a ``"module:attribute"`` string, loaded when a run needs it; ``budget_unit`` names what
     ``--budget`` counts. With ``exact_log_prob`` the learner recomputes the log-probability of what its own version
     chose to within rounding, and the recorded one is taken in its place, so that w is exactly 1 there; without it the
-    mismatch between sampler and learner is data. The rest are the defaults of a run.
+    mismatch between sampler and learner is data. Where ``returns_are_scores``, as accuracy is one, nothing is
+    normalised. The rest are the defaults of a run.
     """
 
     name: str
     budget_unit: str
     actors_class: str
     exact_log_prob: bool
+    returns_are_scores: bool
     forward: ForwardMode
     minibatch: int
     actors: int
@@ -34,6 +36,7 @@ CONTROL = Domain(
     budget_unit="actor steps",
     actors_class="lagbench.actors.control:ControlActors",
     exact_log_prob=True,
+    returns_are_scores=False,
     forward="reuse",
     minibatch=256,
     actors=64,
@@ -45,6 +48,7 @@ LANGUAGE = Domain(
     budget_unit="completions",
     actors_class="lagbench.actors.language:LanguageActors",
     exact_log_prob=False,
+    returns_are_scores=True,
     forward="split",
     minibatch=32,
     actors=4,

@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": ("lagbench.cli.run:command", "Run one algorithm under one lag, to a finished record."),
     "resume": ("lagbench.cli.resume:command", "Go on with a run that was cut off."),
     "show": ("lagbench.cli.show:command", "Show a run, a task or an algorithm."),
+    "score": ("lagbench.cli.score:command", "Score runs: who does how well as lag grows, and how sure that is."),
     "replay": ("lagbench.cli.replay:command", "Step a run's recorded episodes again, and compare bit for bit."),
     "list": ("lagbench.cli.list:command", "List tasks, algorithms or suites."),
     "check": ("lagbench.cli.check:command", "Check an algorithm against the harness's contract, in seconds."),

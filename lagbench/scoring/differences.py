@@ -1,0 +1,148 @@
+"""Entries against one another, by one bootstrap of all their runs: differences, probabilities of improvement, ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench.scoring import aggregate, robustness
+from lagbench.scoring.bootstrap import Intervals, intervals
+from lagbench.scoring.estimates import by_runs, estimate
+from lagbench.scoring.normalize import Scores
+from lagbench.scoring.results import Comparison, Estimate, Line
+
+Array = NDArray[np.float64]
+
+
+def comparisons(scores: Scores, replications: int, tick: Callable[[], object] = lambda: None) -> tuple[Comparison, ...]:
+    """Every pair of entries, of their final scores, unpaired: a seed shares only initial weights and environments.
+
+    The probability of improvement is there for returns that are not normalised too, for it compares within a task.
+    """
+    grid = scores.grid
+    size = len(grid.values)
+    blocks: dict[int, Array] = {}  # entry × values + value → [runs, tasks]
+    for e, entry in enumerate(grid.entries):
+        for v, value in enumerate(grid.values):
+            if (curves := scores.block(entry, value)) is not None:
+                blocks[e * size + v] = curves[..., -1]
+    stacks = by_runs(blocks)
+    pairs = list(combinations(range(len(grid.entries)), 2))
+    cells = [(p, v) for p, pair in enumerate(pairs) for v in range(size) if all(e * size + v in blocks for e in pair)]
+    if not cells:
+        return tuple(_comparison(scores, pair, {}, {}, blocks) for pair in pairs)
+    both = {p: [c for c, (q, _) in enumerate(cells) if q == p] for p in range(len(pairs))}
+    complete = [p for p in both if len(both[p]) == size]
+    matches = _matches(stacks, [(pairs[p][0] * size + v, pairs[p][1] * size + v) for p, v in cells])
+    x = robustness.positions(grid.values, grid.axis)
+    first, second = (np.array([pairs[p][side] for p in complete], dtype=np.int64) for side in (0, 1))
+    firsts, seconds = (np.array([pairs[p][side] * size + v for p, v in cells]) for side in (0, 1))
+    over = np.array([both[p] for p in complete], dtype=np.int64).reshape(-1, size)
+
+    def statistics(*drawn: Array) -> dict[str, Array]:
+        improvement = np.empty(len(cells))
+        for g, h, mine, theirs, own in matches:
+            improvement[own] = aggregate.improvement(drawn[g][..., mine], drawn[h][..., theirs])
+        found = {"improvements": improvement, "improvement": improvement[over].mean(axis=-1)}
+        if scores.scales is not None:
+            iqm = np.full(len(grid.entries) * size, np.nan)
+            for (own, _), block in zip(stacks, drawn, strict=True):
+                iqm[own] = aggregate.iqm(block)
+            found["iqm"] = iqm[firsts] - iqm[seconds]
+            if size > 1:
+                heights = robustness.lag_score(iqm.reshape(-1, size), x)
+                found["lag_score"] = heights[first] - heights[second]
+        return found
+
+    found = intervals([stack for _, stack in stacks], statistics, replications, tick)
+    index = {(pairs[p], v): c for c, (p, v) in enumerate(cells)}
+    return tuple(
+        _comparison(scores, pair, found, index, blocks, complete.index(p) if p in complete else None)
+        for p, pair in enumerate(pairs)
+    )
+
+
+def _matches(
+    stacks: Sequence[tuple[list[int], Array]], cells: Sequence[tuple[int, int]]
+) -> list[tuple[int, int, list[int], list[int], list[int]]]:
+    """Which columns of which stacks meet: stack and stack, columns and columns, and the numbers of the cells."""
+    place = {key: (g, column) for g, (own, _) in enumerate(stacks) for column, key in enumerate(own)}
+    found: dict[tuple[int, int], tuple[list[int], list[int], list[int]]] = {}
+    for c, (one, other) in enumerate(cells):
+        (g, mine), (h, theirs) = place[one], place[other]
+        for target, x in zip(found.setdefault((g, h), ([], [], [])), (mine, theirs, c), strict=True):
+            target.append(x)
+    return [(g, h, *columns) for (g, h), columns in found.items()]
+
+
+def _comparison(
+    scores: Scores,
+    pair: tuple[int, int],
+    found: dict[str, Intervals],
+    index: dict[tuple[tuple[int, int], int], int],
+    blocks: dict[int, Array],
+    whole: int | None = None,
+) -> Comparison:
+    size = len(scores.grid.values)
+
+    def fewest(values: Sequence[int]) -> int:
+        return min(len(blocks[e * size + v]) for e in pair for v in values)
+
+    def at(name: str) -> tuple[Estimate | None, ...]:
+        return tuple(
+            estimate(found[name], (index[pair, v],), fewest([v])) if name in found and (pair, v) in index else None
+            for v in range(size)
+        )
+
+    def over(name: str) -> Estimate | None:
+        known = name in found and whole is not None
+        return estimate(found[name], (whole,), fewest(range(size))) if known and whole is not None else None
+
+    return Comparison(
+        first=scores.grid.entries[pair[0]].label,
+        second=scores.grid.entries[pair[1]].label,
+        lag_score=over("lag_score"),
+        iqm=at("iqm"),
+        improvement=over("improvement"),
+        improvements=at("improvements"),
+    )
+
+
+def ranked(lines: Sequence[Line], found: Sequence[Comparison]) -> tuple[Line, ...]:
+    """The lines with ranks by lag score and, at each value, by IQM: 1 + the number of those that are surely better.
+
+    Ties are what cannot be told apart. What has no interval has no rank, and is better than nobody.
+    """
+    by_score = _ranks([line.label for line in lines], [(pair, pair.lag_score) for pair in found])
+    by_value = [
+        _ranks([line.label for line in lines], [(pair, pair.iqm[v]) for pair in found])
+        for v in range(len(lines[0].points))
+    ]
+    return tuple(
+        replace(
+            line,
+            rank=by_score[line.label] if line.lag_score and line.lag_score.low is not None else None,
+            points=tuple(
+                replace(
+                    point,
+                    rank=by_value[v][line.label] if point.final and point.final.iqm.low is not None else None,
+                )
+                for v, point in enumerate(line.points)
+            ),
+        )
+        for line in lines
+    )
+
+
+def _ranks(labels: Sequence[str], differences: Sequence[tuple[Comparison, Estimate | None]]) -> dict[str, int]:
+    ranks = dict.fromkeys(labels, 1)
+    for pair, difference in differences:
+        if difference is not None and difference.above_zero:
+            ranks[pair.second] += 1
+        elif difference is not None and difference.below_zero:
+            ranks[pair.first] += 1
+    return ranks

@@ -1,0 +1,34 @@
+"""The runs in and below some directories. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lagbench.errors import UsageError
+from lagbench.records.files import SPEC_FILE
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The directories of all runs in and below some directories, each once, sorted.
+
+    Raises UsageError where there is no such directory, and where one holds no run.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.is_dir():
+            raise UsageError(f"there is no directory {str(path)!r}; give directories that hold runs")
+        here = list(_runs_below(path))
+        if not here:
+            raise UsageError(f"no runs found in {str(path)!r}: no directory in it has a {SPEC_FILE} as a run has")
+        for run in here:
+            found.setdefault(run.resolve(), run)
+    return sorted(found.values())
+
+
+def _runs_below(path: Path) -> Iterator[Path]:
+    for directory, below, files in os.walk(path):
+        if SPEC_FILE in files:
+            below.clear()
+            yield Path(directory)

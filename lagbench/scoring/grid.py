@@ -1,0 +1,376 @@
+"""A table of runs as the grid that it should be: what is there, what is missing, and what may not be mixed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from lagbench import suites
+from lagbench.errors import LagbenchError, UsageError, unknown
+from lagbench.protocol import ForwardMode
+from lagbench.spec import SuiteVersion, differences
+from lagbench.suites import Axis, Suite
+from lagbench.tasks.spec import load_task
+
+FEW_SEEDS = 3
+"""Below so many seeds an interval says next to nothing, and the output says that."""
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A finished run: mean returns at the planned fractions of the budget; shorter where it diverged."""
+
+    seed: int
+    returns: tuple[float, ...]
+    diverged: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of every table: an algorithm with one set of hyperparameters.
+
+    Attributes:
+        label: by which it is called: the algorithm's name, with the swept hyperparameters where there are any.
+        sha256: of its source, as its runs have it; more than one where the source was changed between them.
+        config: its hyperparameters.
+        runs: finished runs by (value of the axis, task), by rising seed.
+        missing: what the grid lacks, a phrase a task and value.
+    """
+
+    label: str
+    algorithm: str
+    sha256: tuple[str, ...]
+    config: Mapping[str, Any]
+    runs: Mapping[tuple[int, str], tuple[ScoredRun, ...]]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Entries × values of the axis × tasks × seeds.
+
+    ``fractions`` are those of the budget at which was evaluated, ``notes`` what has to be said beside every number.
+    """
+
+    suite: SuiteVersion | None
+    axis: Axis
+    forward: ForwardMode
+    values: tuple[int, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    fractions: tuple[float, ...]
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...]
+
+
+def read(table: Any, by: Sequence[str] = ()) -> Grid:
+    """The grid of a table's runs; ``by`` names hyperparameters that split an algorithm into entries.
+
+    Raises UsageError for runs that may not be scored together (of several suites or versions of one, protocols,
+    configurations, EnvPool minor versions; different runs of one cell), LagbenchError where none is finished.
+    """
+    rows = table.to_pylist(maps_as_pydicts="strict")
+    _check_finished(rows)
+    suite = _suite(rows)
+    _check_envpool(rows)
+    axis = suite.axis if suite else _axis(rows)
+    if suite:
+        _check_cells(rows, suite)
+    else:
+        _check_alike(rows, axis)
+    values = suite.values if suite else tuple(sorted({row[axis] for row in rows}))
+    tasks = suite.tasks if suite else tuple(sorted({row["task"] for row in rows}))
+    seeds = tuple(suite.seeds) if suite else tuple(sorted({row["seed"] for row in rows}))
+    split = _split(rows, by)
+    _check_configurations(split)
+    notes = [*_statuses(rows), *_versions(split)]
+    entries = []
+    for label, own in split.items():
+        runs, copies = _runs(own, axis, label)
+        notes += copies
+        entries.append(
+            Entry(
+                label=label,
+                algorithm=own[0]["algorithm"],
+                sha256=tuple(sorted({row["algorithm_sha256"] for row in own})),
+                config=json.loads(own[0]["config"]),
+                runs=runs,
+                missing=_missing(runs, axis, values, tasks, seeds),
+            )
+        )
+    notes += _gaps(entries, len(values) * len(tasks) * len(seeds))
+    notes += _few(entries, axis)
+    intervals = rows[0]["evaluation_intervals"]
+    return Grid(
+        suite=suite.version if suite else None,
+        axis=axis,
+        forward=rows[0]["forward"],
+        values=values,
+        tasks=tasks,
+        seeds=seeds,
+        fractions=tuple(i / intervals for i in range(intervals + 1)),
+        entries=tuple(entries),
+        notes=tuple(notes),
+    )
+
+
+def _finished(row: Mapping[str, Any]) -> bool:
+    return row["status"] in ("completed", "diverged")
+
+
+def _check_finished(rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        raise UsageError("the table has no runs")
+    if any(map(_finished, rows)):
+        return
+    counts = Counter(row["status"] for row in rows)
+    found = " and ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+    first = min((row["path"] for row in rows if row["status"] == "unfinished"), default=None)
+    hint = f"go on with one: lagbench resume {first}" if first else f"see: lagbench show {rows[0]['path']}"
+    raise LagbenchError(f"no run is finished ({found}), so there is nothing to score; {hint}")
+
+
+def _suite(rows: Sequence[Mapping[str, Any]]) -> Suite | None:
+    """The one suite that all runs are of; None where they are of none."""
+    versions = Counter((row["suite"], row["suite_sha256"]) for row in rows)
+    if len(versions) > 1:
+        found = _named(
+            (f"{n} of {name} ({sha256[:12]}…)" if name else f"{n} of no suite", name or "")
+            for (name, sha256), n in versions.items()
+        )
+        raise UsageError(f"runs of more than one suite cannot be scored together ({found}); score them apart")
+    ((name, sha256),) = versions
+    if name is None:
+        return None
+    suite = suites.load(name)
+    if suite.sha256 != sha256:
+        raise UsageError(
+            f"the runs are of another version of {name} ({sha256[:12]}…) than this lagbench's ({suite.sha256[:12]}…); "
+            "score them with the lagbench that they were run with"
+        )
+    return suite
+
+
+def _check_envpool(rows: Sequence[Mapping[str, Any]]) -> None:
+    minors = Counter(minor for row in rows for minor in {".".join(v.split(".")[:2]) for v in row["envpool"]})
+    if len(minors) > 1:
+        found = _named((f"{n} with {minor}", minor) for minor, n in minors.items())
+        raise UsageError(
+            f"runs of more than one minor version of EnvPool, the physics, cannot be scored together ({found}); score "
+            "them apart"
+        )
+
+
+def _conditions(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal in all runs but for the axis, as a nested document."""
+    return {
+        "protocol": json.loads(row["protocol"]),
+        "budget": row["budget"],
+        "evaluation": {"episodes": row["evaluation_episodes"], "intervals": row["evaluation_intervals"]},
+    }
+
+
+def _without(conditions: Mapping[str, Any], axis: Axis) -> dict[str, Any]:
+    protocol = conditions["protocol"]
+    # In split mode the samples of a phase follow from its updates.
+    follows = {"phase_steps"} if axis == "updates" and protocol["forward"] == "split" else set()
+    return {**conditions, "protocol": {k: v for k, v in protocol.items() if k not in {axis} | follows}}
+
+
+def _axis(rows: Sequence[Mapping[str, Any]]) -> Axis:
+    """What varies between runs of no suite: lag, unless it is the updates alone."""
+    lags, updates = {row["lag"] for row in rows}, {row["updates"] for row in rows}
+    if len(lags) > 1 and len(updates) > 1:
+        raise UsageError(
+            f"the runs vary both in lag ({_numbers(lags)}) and in updates ({_numbers(updates)}); score one of the two "
+            "at a time"
+        )
+    return "updates" if len(updates) > 1 else "lag"
+
+
+def _check_alike(rows: Sequence[Mapping[str, Any]], axis: Axis) -> None:
+    options: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        first = options.setdefault(row["task"], row)
+        changed = differences(_without(_conditions(row), axis), _without(_conditions(rows[0]), axis))
+        other = rows[0]
+        if not changed:
+            changed = differences(json.loads(row["task_options"]), json.loads(first["task_options"]))
+            other = first
+        if changed:
+            raise UsageError(
+                f"runs under different conditions cannot be scored together: against {other['path']}, in {row['path']} "
+                f"{'; '.join(changed)}"
+            )
+
+
+def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
+    """Raise UsageError where a run says that it is of the suite, and is none of its cells."""
+    cells = {(cell.task, getattr(cell.protocol, suite.axis), cell.seed): cell for cell in suite.cells()}
+    options = {task: dict(load_task(task, suite.data.get("task_options")).options) for task in suite.tasks}
+    evaluation = {"episodes": suite.evaluation.episodes, "intervals": suite.evaluation.intervals}
+    for row in rows:
+        place = (row["task"], row[suite.axis], row["seed"])
+        if place not in cells:
+            raise UsageError(
+                f"{row['path']} is no run of {suite.name}: it has no {place[0]}, {suite.axis} {place[1]}, "
+                f"seed {place[2]}"
+            )
+        planned = {
+            "protocol": cells[place].protocol.to_json(),
+            "budget": suite.budget,
+            "evaluation": evaluation,
+            "task_options": options[row["task"]],
+        }
+        found = {**_conditions(row), "task_options": json.loads(row["task_options"])}
+        if changed := differences(found, planned):
+            raise UsageError(f"{row['path']} is no run of {suite.name}: {'; '.join(changed)} in the suite")
+
+
+def _split(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """Label → rows, sorted by what the label is made of. Raises UsageError for a name that no configuration has."""
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    known: set[str] = set()
+    for row in rows:
+        config = json.loads(row["config"])
+        known |= config.keys()
+        swept = [(name, config[name]) for name in by if name in config]
+        found.setdefault((row["algorithm"], *swept), []).append(row)
+    for name in by:
+        if name not in known:
+            raise unknown("hyperparameter", name, known)
+
+    def order(key: tuple[Any, ...]) -> list[Any]:
+        # Values of one hyperparameter may be of several types, None among them: numbers by size, the rest by name.
+        return [key[0], *((n, isinstance(v, str), v is None, v if _numeric(v) else 0, str(v)) for n, v in key[1:])]
+
+    return {
+        " ".join([key[0], *(f"{name}={_text(value)}" for name, value in key[1:])]): found[key]
+        for key in sorted(found, key=order)
+    }
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _check_configurations(split: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    for label, rows in split.items():
+        configs = [json.loads(text) for text in sorted({row["config"] for row in rows})]
+        for before, now in pairwise(configs):
+            names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+            values = "; ".join(f"{k} is {_text(before.get(k))} and {_text(now.get(k))}" for k in names)
+            raise UsageError(
+                f"{label} was run with {len(configs)} configurations: {values}; score them apart, or as rows of their "
+                f"own: {' '.join(f'--by {k}' for k in names)}"
+            )
+
+
+def _runs(
+    rows: Sequence[Mapping[str, Any]], axis: Axis, label: str
+) -> tuple[dict[tuple[int, str], tuple[ScoredRun, ...]], list[str]]:
+    """An entry's finished runs by cell, and a note for every copy. Raises UsageError for two runs of one cell."""
+    cells: dict[tuple[int, str, int], Mapping[str, Any]] = {}
+    notes = []
+    for row in filter(_finished, rows):
+        cell = (row[axis], row["task"], row["seed"])
+        first = cells.setdefault(cell, row)
+        if first is row:
+            continue
+        if first["content_hash"] != row["content_hash"]:
+            raise UsageError(
+                f"seed {row['seed']} of {label} on {row['task']} at {axis} {row[axis]} was run twice, with different "
+                f"results: {first['path']} and {row['path']}; leave one out"
+            )
+        notes.append(f"{row['path']} is a copy of {first['path']}, and counts once")
+    found: dict[tuple[int, str], tuple[ScoredRun, ...]] = {}
+    for (value, task, seed), row in sorted(cells.items(), key=lambda item: item[0]):
+        run = ScoredRun(seed, tuple(row["returns"]), row["status"] == "diverged")
+        found[value, task] = (*found.get((value, task), ()), run)
+    return found, notes
+
+
+def _missing(
+    runs: Mapping[tuple[int, str], Sequence[ScoredRun]],
+    axis: Axis,
+    values: Sequence[int],
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+) -> tuple[str, ...]:
+    phrases = []
+    for task in tasks:
+        for value in values:
+            there = {run.seed for run in runs.get((value, task), ())}
+            if lacking := [seed for seed in seeds if seed not in there]:
+                phrases.append(f"{task} at {axis} {value}, seed{'s' * (len(lacking) > 1)} {_numbers(lacking)}")
+    return tuple(phrases)
+
+
+def _statuses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    notes = []
+    for status in ("unfinished", "failed"):
+        if paths := sorted(row["path"] for row in rows if row["status"] == status):
+            is_ = "run is" if len(paths) == 1 else "runs are"
+            verb = {"unfinished": f"{is_} unfinished", "failed": f"{'run' if len(paths) == 1 else 'runs'} failed"}[
+                status
+            ]
+            notes.append(f"{len(paths)} {verb}, and not scored: {_listed(paths)}")
+    return notes
+
+
+def _versions(split: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    notes = []
+    for label, rows in split.items():
+        sources = Counter(row["algorithm_sha256"] for row in rows)
+        if len(sources) > 1:
+            found = _named((f"{n} with {sha256[:12]}…", sha256) for sha256, n in sources.items())
+            notes.append(f"the source of {label} was changed between its runs ({found})")
+    everything = [row for rows in split.values() for row in rows]
+    versions = {version for row in everything for version in row["lagbench"]}
+    if len(versions) > 1:
+        notes.append(f"the runs were made with more than one lagbench: {', '.join(sorted(versions))}")
+    if unknown_ := sum(_finished(row) and not row["lagbench"] for row in everything):
+        notes.append(f"{unknown_} of the runs have no environment.json: with which versions they ran is not known")
+    return notes
+
+
+def _gaps(entries: Sequence[Entry], promised: int) -> list[str]:
+    return [
+        f"{entry.label} has {sum(map(len, entry.runs.values()))} of {promised} runs; missing: "
+        f"{_listed(entry.missing, '; ')}"
+        for entry in entries
+        if entry.missing
+    ]
+
+
+def _few(entries: Sequence[Entry], axis: Axis) -> list[str]:
+    fewest = {entry.label: min(map(len, entry.runs.values()), default=0) for entry in entries}
+    few = [f"{label} ({n})" for label, n in fewest.items() if 0 < n < FEW_SEEDS]
+    return (
+        [f"fewer than {FEW_SEEDS} seeds somewhere, so that intervals say next to nothing: {_listed(few)}"]
+        if few
+        else []
+    )
+
+
+def _named(texts: Iterable[tuple[str, str]]) -> str:
+    """Texts in the order of their keys."""
+    return ", ".join(text for text, _ in sorted(texts, key=lambda item: item[1]))
+
+
+def _numbers(values: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(values)))
+
+
+def _listed(items: Sequence[str], separator: str = ", ") -> str:
+    more = [f"and {len(items) - _LISTED} more"] if len(items) > _LISTED else []
+    return separator.join([*items[:_LISTED], *more])

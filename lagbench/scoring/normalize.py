@@ -1,0 +1,97 @@
+"""Returns as scores: 0 is uniform random actions, 1 is PPO at lag 0, by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench import domain, registry, suites
+from lagbench.errors import UsageError
+from lagbench.scoring.grid import Entry, Grid, ScoredRun
+from lagbench.suites import references
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The returns that score 0 and 1 on a task."""
+
+    random: float
+    reference: float
+
+    def score(self, returns: Array) -> Array:
+        """(return − random) / (reference − random); nothing is clipped."""
+        return (returns - self.random) / (self.reference - self.random)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A grid's scores over the budget. ``scales`` by task; None where nothing is known to normalise returns by."""
+
+    grid: Grid
+    scales: Mapping[str, Scale] | None
+
+    def curve(self, entry: Entry, value: int, task: str) -> Array | None:
+        """[runs, fractions], by rising seed: scores, or returns where there are no scales.
+
+        After a run diverged it scores as the random policy. None where there is no run, and where one diverged and what
+        the random policy scores is not known.
+        """
+        runs = entry.runs.get((value, task), ())
+        if not runs or (self.scales is None and any(map(self._cut_short, runs))):
+            return None
+        scale = None if self.scales is None else self.scales[task]
+        rest = 0.0 if scale is None else scale.random
+        whole = np.array([[*run.returns, *[rest] * (len(self.grid.fractions) - len(run.returns))] for run in runs])
+        return whole if scale is None else scale.score(whole)
+
+    def block(self, entry: Entry, value: int) -> Array | None:
+        """[runs, tasks, fractions]; None where ``absent`` says why."""
+        if self.absent(entry, value):
+            return None
+        curves = [self.curve(entry, value, task) for task in self.grid.tasks]
+        return np.stack([curve for curve in curves if curve is not None], axis=1)
+
+    def absent(self, entry: Entry, value: int) -> str:
+        """Why nothing can be said over all tasks of an entry at a value of the axis; empty where it can."""
+        seeds = {task: [run.seed for run in entry.runs.get((value, task), ())] for task in self.grid.tasks}
+        if lacking := [task for task in self.grid.tasks if not seeds[task]]:
+            return f"no runs on {', '.join(lacking)}"
+        if len({tuple(own) for own in seeds.values()}) > 1:
+            return "not the same seeds on every task"
+        if any(self.curve(entry, value, task) is None for task in self.grid.tasks):
+            return "a run diverged, and the random policy's return is not known"
+        return ""
+
+    def area(self, curves: Array) -> Array:
+        """The area under curves [..., fractions]: the trapezoid over the fractions of the budget."""
+        return np.asarray(np.trapezoid(curves, self.grid.fractions, axis=-1))
+
+    def _cut_short(self, run: ScoredRun) -> bool:
+        return len(run.returns) < len(self.grid.fractions)
+
+
+def scales(grid: Grid) -> Mapping[str, Scale] | None:
+    """What a grid's returns are normalised by: the suite's references; None where there are none.
+
+    On a domain whose returns are scores already, accuracy itself.
+    """
+    if _are_scores(grid):
+        return {task: Scale(0.0, 1.0) for task in grid.tasks}
+    if grid.suite is None:
+        return None
+    found = references.load(suites.load(grid.suite.name))
+    if found is None:
+        return None
+    return {task: Scale(at.random.mean, at.reference.mean) for task, at in found.tasks.items()}
+
+
+def _are_scores(grid: Grid) -> bool:
+    try:
+        return all(domain.get(registry.task_entry(task).domain).returns_are_scores for task in grid.tasks)
+    except UsageError:
+        return False  # a task that somebody registered elsewhere

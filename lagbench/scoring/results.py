@@ -1,0 +1,211 @@
+"""What comes out of scoring, as data: to and from JSON without loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+
+from lagbench.protocol import ForwardMode
+from lagbench.spec import SuiteVersion
+from lagbench.suites import Axis
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its 95% interval; the bounds are None where there is but one run to draw from."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def above_zero(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the whole interval lies below 0."""
+        return self.high is not None and self.high < 0
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The smallest value of the axis at which IQM falls below 0.9 of the anchor's.
+
+    ``largest`` is the axis's largest value: where a number is that, IQM never falls below, and the tolerance is
+    censored, at least so much.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    largest: float
+
+    @property
+    def censored(self) -> bool:
+        """Whether IQM never falls below."""
+        return self.value >= self.largest
+
+
+@dataclass(frozen=True)
+class Aggregates:
+    """Over all tasks of the grid, of runs × tasks."""
+
+    iqm: Estimate
+    median: Estimate
+    mean: Estimate
+    optimality_gap: Estimate
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """Mean scores of one entry on one task at one value of the axis; returns where nothing is normalised.
+
+    ``mean_return`` is that of the last evaluations, None where a run diverged, which has none. ``final`` and ``area``
+    are None where there is no run, and where one diverged and what the random policy scores is not known.
+    """
+
+    task: str
+    seeds: tuple[int, ...]
+    diverged: int
+    mean_return: float | None
+    final: Estimate | None
+    area: Estimate | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """An entry at one value of the axis. ``absent`` says why there are no aggregates, where there are none."""
+
+    value: int
+    runs: int
+    diverged: int
+    final: Aggregates | None
+    area: Aggregates | None
+    absent: str
+    rank: int | None
+    retention: Estimate | None
+    tasks: tuple[TaskScore, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """An entry over the whole axis.
+
+    ``undefined`` says why there are no retention and tolerance, where there are none; ``rank`` is by lag score.
+    """
+
+    label: str
+    algorithm: str
+    sha256: tuple[str, ...]
+    config: Mapping[str, Any]
+    runs: int
+    diverged: int
+    missing: tuple[str, ...]
+    points: tuple[Point, ...]
+    lag_score: Estimate | None
+    rank: int | None
+    tolerance: Tolerance | None
+    undefined: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``first`` − ``second``, and the probability that a run of ``first`` scores above one of ``second``.
+
+    ``iqm`` and ``improvements`` by value of the axis; ``improvement`` is over all of them.
+    """
+
+    first: str
+    second: str
+    lag_score: Estimate | None
+    iqm: tuple[Estimate | None, ...]
+    improvement: Estimate | None
+    improvements: tuple[Estimate | None, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that is said of a table of runs.
+
+    ``normalized``: whether returns became scores; else there are per-task returns and probabilities of improvement
+    only. ``scales``: the returns that score 0 and 1, by task. ``coverage``, ``coverage_by_task``: how often intervals
+    over all tasks, and by task, hold what they should. ``notes``: what has to be said beside the numbers.
+    """
+
+    suite: SuiteVersion | None
+    axis: Axis
+    forward: ForwardMode
+    values: tuple[int, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    normalized: bool
+    scales: Mapping[str, tuple[float, float]]
+    lines: tuple[Line, ...]
+    comparisons: tuple[Comparison, ...]
+    replications: int
+    coverage: str
+    coverage_by_task: str
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_json``. Raises KeyError, TypeError or ValueError for what is none."""
+        if data["format_version"] != FORMAT_VERSION:
+            raise ValueError("another format")
+        found = _read(cls, data)
+        assert isinstance(found, cls)
+        return found
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """One flat row a number, for a CSV file: label, against, task, value of the axis, measure, quantity."""
+        for line in self.lines:
+            yield from _rows({"label": line.label}, "final", lag_score=line.lag_score, tolerance=line.tolerance)
+            for point in line.points:
+                at = {"label": line.label, self.axis: point.value}
+                yield from _rows(at, "final", retention=point.retention)
+                for measure, found in (("final", point.final), ("area", point.area)):
+                    if found is not None:
+                        named = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+                        yield from _rows(at, measure, **named)
+                    for task in point.tasks:
+                        yield from _rows({**at, "task": task.task}, measure, mean=getattr(task, measure))
+        for pair in self.comparisons:
+            both = {"label": pair.first, "against": pair.second}
+            yield from _rows(both, "final", lag_score_difference=pair.lag_score, improvement=pair.improvement)
+            for value, iqm, improvement in zip(self.values, pair.iqm, pair.improvements, strict=True):
+                at = {**both, self.axis: value}
+                yield from _rows(at, "final", iqm_difference=iqm, improvement=improvement)
+
+
+def _rows(place: Mapping[str, Any], measure: str, **named: Estimate | Tolerance | None) -> Iterator[dict[str, Any]]:
+    for quantity, x in named.items():
+        if x is not None:
+            yield {**place, "measure": measure, "quantity": quantity, "value": x.value, "low": x.low, "high": x.high}
+
+
+def _read(kind: Any, data: Any) -> Any:
+    """``data``, as JSON gives it, as the type ``kind``."""
+    if get_origin(kind) in (Union, types.UnionType):
+        (inner,) = [k for k in get_args(kind) if k is not type(None)]
+        return None if data is None else _read(inner, data)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{f.name: _read(hints[f.name], data[f.name]) for f in dataclasses.fields(kind)})
+    if get_origin(kind) is tuple:
+        inner, *rest = get_args(kind)
+        kinds = [inner] * len(data) if rest == [...] else [inner, *rest]
+        return tuple(_read(k, x) for k, x in zip(kinds, data, strict=True))
+    if isinstance(data, Mapping):
+        return {k: _read(get_args(kind)[1], v) for k, v in data.items()}
+    return data

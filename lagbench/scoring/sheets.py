@@ -1,0 +1,168 @@
+"""Results as tables of text, to be laid out on a terminal, in LaTeX or on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lagbench.scoring.results import Aggregates, Estimate, Line, Point, Results, Tolerance
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text. ``notes`` stand under it: what is missing in it, and how far its intervals can be trusted."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def sheets(results: Results) -> list[Sheet]:
+    """All tables of some results, the headline first."""
+    found = []
+    if results.normalized:
+        found = [
+            _headline(results),
+            _aggregates(results, "Final score", lambda point: point.final, ranked=True),
+            _aggregates(results, "Area under the curve", lambda point: point.area, ranked=False),
+        ]
+    found += [_by_task(results, "final"), _by_task(results, "area")]
+    return found + ([_comparisons(results)] if results.comparisons else [])
+
+
+def _headline(results: Results) -> Sheet:
+    axis, first, last = results.axis, results.values[0], results.values[-1]
+    lines = sorted(results.lines, key=lambda line: (line.rank or len(results.lines), -_value(line.lag_score)))
+    ends = [first, last] if last != first else [first]
+    columns = ["algorithm", "rank", "lag score", *(f"IQM at {axis} {value}" for value in ends)]
+    if last != first:
+        columns += [f"retention at {axis} {last}", "tolerance"]
+    ranks = [line.rank for line in lines]
+    rows = []
+    for line in lines:
+        points = [line.points[0], *([line.points[-1]] if last != first else [])]
+        cells = [line.label, _rank(line.rank, ranks), _score(line.lag_score)]
+        cells += [_score(point.final.iqm if point.final else None) for point in points]
+        if last != first:
+            undefined = "undefined" if line.undefined else NOTHING
+            cells += [_score(line.points[-1].retention, undefined), tolerance(line.tolerance, undefined)]
+        rows.append((*cells, _diverged(line)))
+    notes = [
+        f"{line.label}: retention and tolerance are undefined, {line.undefined}" for line in lines if line.undefined
+    ]
+    return Sheet(
+        f"Score over {axis}",
+        (*columns, "diverged"),
+        tuple(rows),
+        (*(notes if last != first else ()), _tied(ranks), results.coverage),
+    )
+
+
+def _aggregates(results: Results, title: str, measure: Callable[[Point], Aggregates | None], *, ranked: bool) -> Sheet:
+    rows, notes = [], []
+    for line in results.lines:
+        for i, point in enumerate(line.points):
+            found = measure(point)
+            ranks = [other.points[i].rank for other in results.lines]
+            cells = [found.iqm, found.median, found.mean, found.optimality_gap] if found else [None] * 4
+            rank = [_rank(point.rank, ranks)] if ranked else []
+            rows.append((line.label, str(point.value), *rank, *map(_score, cells), _diverged(point)))
+            if point.absent:
+                notes.append(f"{line.label} at {results.axis} {point.value}: {point.absent}")
+    rank = ["rank by IQM"] if ranked else []
+    columns = ("algorithm", results.axis, *rank, "IQM", "median", "mean", "optimality gap", "diverged")
+    return Sheet(title, columns, tuple(rows), (*notes, results.coverage))
+
+
+def _by_task(results: Results, measure: str) -> Sheet:
+    what = {"final": "Final", "area": "Area under the curve"}[measure]
+    kind = "score" if results.normalized else "return"
+    show = _score if results.normalized else _return
+    rows, notes = [], []
+    for line in results.lines:
+        for point in line.points:
+            cells = []
+            for task in point.tasks:
+                text = show(getattr(task, measure))
+                few = 0 < len(task.seeds) != len(results.seeds)
+                cells.append(f"{text} ({len(task.seeds)} seed{'s' * (len(task.seeds) != 1)})" if few else text)
+            rows.append((line.label, str(point.value), *cells))
+            if point.diverged and not results.normalized:
+                notes.append(f"{line.label} at {results.axis} {point.value}: {_diverged(point)} diverged")
+    title = f"{what} {kind} by task" if measure == "final" else f"{what} by task"
+    return Sheet(
+        f"{title}: mean over seeds",
+        ("algorithm", results.axis, *results.tasks),
+        tuple(rows),
+        (*notes, results.coverage_by_task),
+    )
+
+
+def _comparisons(results: Results) -> Sheet:
+    ends = sorted({0, len(results.values) - 1})
+    columns = ["pair"]
+    if results.normalized:
+        columns += ["lag score", *(f"IQM at {results.axis} {results.values[i]}" for i in ends)]
+    columns.append("P(first scores above second)")
+    rows = []
+    for pair in results.comparisons:
+        cells = [f"{pair.first} − {pair.second}"]
+        if results.normalized:
+            cells += [_signed(pair.lag_score), *(_signed(pair.iqm[i]) for i in ends)]
+        rows.append((*cells, _score(pair.improvement)))
+    notes = ("* the interval does not hold 0",) if results.normalized else ()
+    return Sheet("Differences", tuple(columns), tuple(rows), (*notes, results.coverage))
+
+
+def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
+    """A tolerance as text; ≥ where it is censored."""
+    if found is None:
+        return nothing
+
+    def one(value: float) -> str:
+        return f"≥ {value:.0f}" if value >= found.largest else f"{value:.1f}"
+
+    if found.low is None or found.high is None:
+        return one(found.value)
+    return f"{one(found.value)} [{one(found.low)}, {one(found.high)}]"
+
+
+def _score(found: Estimate | None, nothing: str = NOTHING) -> str:
+    return _text(found, nothing, "{:.2f}")
+
+
+def _signed(found: Estimate | None) -> str:
+    apart = found is not None and (found.above_zero or found.below_zero)
+    return _text(found, NOTHING, "{:+.2f}") + " *" * apart
+
+
+def _return(found: Estimate | None) -> str:
+    return _text(found, NOTHING, "{:.1f}")
+
+
+def _text(found: Estimate | None, nothing: str, form: str) -> str:
+    if found is None:
+        return nothing
+    if found.low is None or found.high is None:
+        return form.format(found.value)
+    return f"{form.format(found.value)} [{form.format(found.low)}, {form.format(found.high)}]"
+
+
+def _value(found: Estimate | None) -> float:
+    return float("-inf") if found is None else found.value
+
+
+def _rank(rank: int | None, ranks: Sequence[int | None]) -> str:
+    return NOTHING if rank is None else f"{rank}{'=' * (ranks.count(rank) > 1)}"
+
+
+def _tied(ranks: Sequence[int | None]) -> str:
+    tied = any(rank is not None and ranks.count(rank) > 1 for rank in ranks)
+    return "Rank: 1 + the number of those that are surely better" + ("; = is shared." if tied else ".")
+
+
+def _diverged(found: Line | Point) -> str:
+    return f"{found.diverged} of {found.runs}"

@@ -1,0 +1,247 @@
+"""Run directories as one Arrow table, a row a run: the only input of everything else in scoring."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lagbench.errors import LagbenchError, RecordError, UsageError
+from lagbench.records import environment
+from lagbench.records.content_hash import table_hash
+from lagbench.records.files import RESULT_FILE, replacing
+from lagbench.records.reader import Run, open_run
+from lagbench.scoring.find import find_runs
+
+FORMAT_VERSION = 1
+NAME = "lagbench scores"
+DIAGNOSTICS = (
+    "updates_made",
+    "backward_lag_mean",
+    "tv",
+    "tv_backward",
+    "tv_forward",
+    "kl",
+    "ess",
+    "entropy",
+    "normalizer_drift",
+)
+"""Columns of a run's ``phases``, of which the table has the mean; ``updates_made`` is its ``updates``."""
+
+SCHEMA = pa.schema(
+    [
+        ("algorithm", pa.string()),
+        ("algorithm_sha256", pa.string()),
+        ("config", pa.string()),
+        ("suite", pa.string()),
+        ("suite_sha256", pa.string()),
+        ("task", pa.string()),
+        ("task_options", pa.string()),
+        ("lag", pa.int32()),
+        ("updates", pa.int32()),
+        ("forward", pa.string()),
+        ("protocol", pa.string()),
+        ("budget", pa.int64()),
+        ("evaluation_episodes", pa.int32()),
+        ("evaluation_intervals", pa.int32()),
+        ("seed", pa.int64()),
+        ("status", pa.string()),
+        ("fractions", pa.list_(pa.float64())),
+        ("returns", pa.list_(pa.float64())),
+        ("final", pa.float64()),
+        ("area", pa.float64()),
+        *[(name, pa.float64()) for name in DIAGNOSTICS],
+        ("metrics", pa.map_(pa.string(), pa.float64())),
+        ("lagbench", pa.list_(pa.string())),
+        ("envpool", pa.list_(pa.string())),
+        ("content_hash", pa.string()),
+        ("path", pa.string()),
+    ],
+    metadata={"table": NAME, "format_version": str(FORMAT_VERSION)},
+)
+_SCORED = ("completed", "diverged")
+_STATUSES = (*_SCORED, "failed", "unfinished")
+_NULLABLE = {"suite", "suite_sha256", "final", "area", *DIAGNOSTICS, "content_hash"}
+_ORDER = ("algorithm", "config", "suite", "task", "lag", "updates", "seed", "status", "content_hash", "path")
+Progress = Callable[[int, int], object]
+
+
+def collect(paths: Sequence[Path], progress: Progress = lambda done, total: None) -> Any:
+    """The table of all runs in and below some directories, a row a run: those that are not finished or failed too.
+
+    What it is made from is held to the runs' content hashes. Rows are sorted, so that the order of ``paths`` is none.
+    Raises UsageError as ``find_runs``, and RecordError for a run that cannot be read.
+    """
+    runs = find_runs(paths)
+    rows = []
+    for i, path in enumerate(runs):
+        rows.append(_row(open_run(path)))
+        progress(i + 1, len(runs))
+    return check(pa.Table.from_pylist(rows, SCHEMA), "the runs")
+
+
+def concat(tables: Sequence[Any]) -> Any:
+    """Several tables as one, sorted."""
+    return _sorted(pa.concat_tables(tables))
+
+
+def _row(run: Run) -> dict[str, Any]:
+    spec = run.spec
+    finished = run.status in _SCORED
+    if finished:
+        _verify(run)
+    curve = [(fraction, mean) for fraction, mean, _ in run.curve()] if finished else []
+    whole = run.status == "completed"
+    return {
+        "algorithm": spec.algorithm.name,
+        "algorithm_sha256": spec.algorithm.sha256,
+        "config": canonical(spec.config),
+        "suite": spec.suite and spec.suite.name,
+        "suite_sha256": spec.suite and spec.suite.sha256,
+        "task": spec.task,
+        "task_options": canonical(spec.task_options),
+        "lag": spec.protocol.lag,
+        "updates": spec.protocol.updates,
+        "forward": spec.protocol.forward,
+        "protocol": canonical(spec.protocol.to_json()),
+        "budget": spec.budget,
+        "evaluation_episodes": spec.evaluation.episodes,
+        "evaluation_intervals": spec.evaluation.intervals,
+        "seed": spec.seed,
+        "status": run.status,
+        "fractions": [fraction for fraction, _ in curve],
+        "returns": [mean for _, mean in curve],
+        "final": curve[-1][1] if whole and curve else None,
+        "area": float(np.trapezoid([m for _, m in curve], [f for f, _ in curve])) if whole and curve else None,
+        **(_diagnostics(run) if finished else {name: None for name in DIAGNOSTICS} | {"metrics": []}),
+        **_versions(run),
+        "content_hash": run.result["content_hash"]["evaluations"] if finished and run.result else None,
+        "path": str(run.path),
+    }
+
+
+def _verify(run: Run) -> None:
+    """Raise RecordError where the tables that are scored have not the values that were recorded."""
+    assert run.result is not None
+    for table in ("evaluations", "phases"):
+        if table_hash(run.schema(table), run.read(table)) != run.result["content_hash"][table]:
+            raise RecordError(
+                f"{run.path / table} has other values than were recorded: its content hash is not the one in "
+                f"{RESULT_FILE}; restore it from a copy of the run"
+            )
+
+
+def _diagnostics(run: Run) -> dict[str, Any]:
+    """Means over the phases, of what was measured and is a number; null where that is nothing."""
+    sources = {name: "updates" if name == "updates_made" else name for name in DIAGNOSTICS}
+    # What is not measured on a domain is no column there.
+    columns = {name: source for name, source in sources.items() if source in run.phases.schema.names}
+    table = run.phases.to_table(columns=[*columns.values(), "metrics"])
+    metrics: dict[str, list[float]] = {}
+    for row in table.column("metrics").to_pylist():
+        for name, value in row or []:
+            metrics.setdefault(name, []).append(value)
+    means: dict[str, float | None] = dict.fromkeys(DIAGNOSTICS)
+    means |= {name: _mean(table.column(source).to_pylist()) for name, source in columns.items()}
+    named = {name: _mean(values) for name, values in sorted(metrics.items())}
+    return {**means, "metrics": [(name, value) for name, value in named.items() if value is not None]}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(known)) if known else None
+
+
+def _versions(run: Run) -> dict[str, list[str]]:
+    """The versions of lagbench and EnvPool in which the run was started and resumed; empty where nobody wrote them."""
+    entries = run.environment if (run.path / environment.FILE).exists() else []
+    return {
+        name: sorted({str(version) for entry in entries if (version := entry["packages"].get(name)) is not None})
+        for name in ("lagbench", "envpool")
+    }
+
+
+def canonical(data: Mapping[str, Any]) -> str:
+    """JSON that is equal where the data is."""
+    return json.dumps(dict(data), sort_keys=True, separators=(",", ":"))
+
+
+def check(table: Any, what: str) -> Any:
+    """The table, sorted. Raises LagbenchError, naming ``what`` it is, for a column or a value that cannot be scored."""
+    if not table.schema.equals(SCHEMA):
+        raise LagbenchError(f"{what} cannot be scored: the columns are not those of docs/scores.md")
+    table = table.replace_schema_metadata(SCHEMA.metadata)
+    for field in SCHEMA:
+        if field.name not in _NULLABLE and table.column(field.name).null_count:
+            raise LagbenchError(f"{what} cannot be scored: a row has no {field.name}")
+    columns = ("status", "fractions", "returns", "final", "area", "evaluation_intervals", "path")
+    for row in table.select(columns).to_pylist():
+        if problem := _problem(row):
+            raise LagbenchError(f"{row['path']} cannot be scored: {problem}; run it again, or leave it out")
+    return _sorted(table)
+
+
+def _problem(row: Mapping[str, Any]) -> str:
+    fractions, returns, intervals = row["fractions"], row["returns"], row["evaluation_intervals"]
+    planned = [i / intervals for i in range(intervals + 1)]
+    if row["status"] not in _STATUSES:
+        return f"its status is {row['status']!r}"
+    for fraction, value in zip(fractions, returns, strict=False):
+        if value is None or not math.isfinite(value):
+            return f"its return at {fraction:.0%} of the budget is not a number"
+    if len(fractions) != len(returns) or fractions != planned[: len(fractions)]:
+        return "its evaluations are not at the fractions of the budget that were planned"
+    if row["status"] == "completed":
+        if len(fractions) != len(planned):
+            return f"it has {len(fractions)} of {len(planned)} evaluations, though it was completed"
+        if row["final"] != returns[-1] or not _close(row["area"], float(np.trapezoid(returns, fractions))):
+            return "its final return or its area is not that of its evaluations"
+    elif row["final"] is not None or row["area"] is not None:
+        return "it has a final return, though it did not reach the end of its budget"
+    return ""
+
+
+def _close(value: float | None, wanted: float) -> bool:
+    return value is not None and math.isclose(value, wanted, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _sorted(table: Any) -> Any:
+    rows = sorted(table.to_pylist(maps_as_pydicts=None), key=lambda row: [_key(row[name]) for name in _ORDER])
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _key(value: Any) -> Any:
+    return (value is not None, value if value is not None else 0)
+
+
+def to_file(table: Any, file: Path) -> None:
+    """Write the table as an Arrow IPC file, whole or not at all."""
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with replacing(file) as out, pa.ipc.new_file(out, table.schema, options=options) as writer:
+        writer.write_table(table)
+
+
+def from_file(file: Path) -> Any:
+    """The table in a file. Raises LagbenchError where there is none that can be scored."""
+    try:
+        with pa.OSFile(str(file)) as source:
+            reader = pa.ipc.open_file(source)
+            metadata = reader.schema.metadata or {}
+            if metadata.get(b"table") != NAME.encode():
+                raise UsageError(f"{file} is no table of runs; make one with: lagbench score RUNS --table {file.name}")
+            if metadata.get(b"format_version") != str(FORMAT_VERSION).encode():
+                raise LagbenchError(
+                    f"{file} has another format than this lagbench's, {FORMAT_VERSION}: install the newest one (pip "
+                    "install -U lagbench), or make it again from the runs"
+                )
+            table = reader.read_all()
+            table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise LagbenchError(f"{file} cannot be read ({reason}); make it again from the runs") from error
+    return check(table, str(file))

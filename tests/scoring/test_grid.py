@@ -1,0 +1,197 @@
+"""What may not be mixed is refused, what is missing is said, and nothing is dropped silently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lagbench import suites
+from lagbench.errors import LagbenchError, UsageError
+from lagbench.scoring import grid
+from tests.scoring.synthetic import even, lags, row, table
+
+MINI = suites.load("mujoco-mini-v0")
+
+
+def read(*rows: dict[str, Any], by: tuple[str, ...] = ()) -> grid.Grid:
+    return grid.read(table(rows), by)
+
+
+def mini(**changes: Any) -> dict[str, Any]:
+    """A run of mujoco-mini-v0."""
+    given = {"suite": MINI.name, "suite_sha256": MINI.sha256, "intervals": 5, "returns": (0.0, 1, 2, 3, 4, 5)}
+    return row(**{**given, **changes})
+
+
+def whole(algorithm: str = "ppo", **changes: Any) -> list[dict[str, Any]]:
+    cells = MINI.cells()
+    return [mini(algorithm=algorithm, task=c.task, lag=c.protocol.lag, seed=c.seed, **changes) for c in cells]
+
+
+def test_a_suite_that_is_whole_says_nothing() -> None:
+    found = read(*whole(), *whole("vaco"))
+    assert found.suite == MINI.version
+    assert (found.axis, found.values, found.tasks, found.seeds) == ("lag", (0, 16), MINI.tasks, (0, 1, 2))
+    assert found.fractions == (0, 0.2, 0.4, 0.6, 0.8, 1)
+    assert [entry.label for entry in found.entries] == ["ppo", "vaco"]
+    assert [run.seed for run in found.entries[0].runs[16, "Hopper-v5"]] == [0, 1, 2]
+    assert found.notes == ()
+
+
+def test_what_is_missing_is_named() -> None:
+    rows = [r for r in whole() if not (r["task"] == "Hopper-v5" and r["lag"] == 16 and r["seed"] > 0)]
+    found = read(*rows)
+    assert found.entries[0].missing == ("Hopper-v5 at lag 16, seeds 1, 2",)
+    assert found.notes[0] == "ppo has 10 of 12 runs; missing: Hopper-v5 at lag 16, seeds 1, 2"
+    assert "fewer than 3 seeds somewhere" in found.notes[1]
+
+
+def test_what_one_algorithm_lacks_of_a_free_grid() -> None:
+    found = read(*lags({"ppo": {0: even(1), 8: even(1)}, "vaco": {0: even(1)}}))
+    assert [entry.missing for entry in found.entries] == [
+        (),
+        ("HalfCheetah-v5 at lag 8, seeds 0, 1, 2", "Hopper-v5 at lag 8, seeds 0, 1, 2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [("unfinished", "1 run is unfinished, and not scored: "), ("failed", "1 run failed, and not scored: ")],
+)
+def test_runs_without_a_score_are_said(status: str, sentence: str) -> None:
+    rows = whole()
+    rows[0] = {**rows[0], "status": status, "returns": [], "fractions": [], "final": None, "area": None}
+    found = read(*rows)
+    assert found.notes[0] == f"{sentence}{rows[0]['path']}"
+    assert found.entries[0].missing == ("Hopper-v5 at lag 0, seed 0",)
+
+
+def test_nothing_finished() -> None:
+    bare: dict[str, Any] = {"returns": [], "status": "unfinished"}
+    with pytest.raises(
+        LagbenchError,
+        match=r"no run is finished \(1 failed and 1 unfinished\).*; go on with one: lagbench resume runs/",
+    ):
+        read(row(**bare), row(seed=1, **{**bare, "status": "failed"}))
+    with pytest.raises(LagbenchError, match=r"no run is finished \(1 failed\).*; see: lagbench show runs/"):
+        read(row(returns=[], status="failed"))
+    with pytest.raises(UsageError, match="the table has no runs"):
+        read()
+
+
+def test_suites_are_not_mixed() -> None:
+    with pytest.raises(UsageError, match=r"more than one suite .*\(1 of no suite, 1 of mujoco-mini-v0 \(\w{12}…\)\)"):
+        read(mini(), row(seed=1))
+    with pytest.raises(UsageError, match=r"2 of mujoco-mini-v0 .*1 of mujoco-mini-v0 \(ffffffffffff…\)"):
+        read(mini(), mini(seed=2), mini(seed=1, suite_sha256="f" * 64))
+
+
+def test_another_version_of_a_suite_is_not_this_one() -> None:
+    with pytest.raises(UsageError, match=r"another version of mujoco-mini-v0 \(ffffffffffff…\) than this lagbench's"):
+        read(mini(suite_sha256="f" * 64))
+    with pytest.raises(UsageError, match=r"unknown suite 'mujoco-mini-v9'; did you mean 'mujoco-mini-v0'"):
+        read(mini(suite="mujoco-mini-v9"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"lag": 8}, "it has no Hopper-v5, lag 8, seed 0"),
+        ({"seed": 3}, "it has no Hopper-v5, lag 0, seed 3"),
+        ({"task": "Ant-v5"}, "it has no Ant-v5, lag 0, seed 0"),
+        ({"budget": 10}, "budget is 10, was 300000 in the suite"),
+        ({"evaluation_episodes": 1}, "evaluation.episodes is 1, was 10 in the suite"),
+        ({"protocol": {"minibatch": 512}}, "protocol.minibatch is 512, was 256"),
+        ({"task_options": '{"a":1}'}, "task_options"),
+    ],
+)
+def test_a_run_that_is_no_cell_of_its_suite(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=rf"is no run of mujoco-mini-v0: .*{sentence}"):
+        read(mini(**changes))
+
+
+def test_physics_is_not_mixed() -> None:
+    with pytest.raises(UsageError, match=r"EnvPool, the physics, .*\(1 with 1\.2, 2 with 1\.3\)"):
+        read(row(), row(seed=1, envpool=["1.3.0"]), row(seed=2, envpool=["1.3.1"]))
+    assert read(row(), row(seed=1, envpool=["1.2.9"])).entries
+
+
+def test_configurations_are_not_mixed() -> None:
+    rows = [row(seed=seed, config={"clip": clip, "gamma": 0.99}) for seed, clip in enumerate([0.1, 0.2, 0.1])]
+    with pytest.raises(UsageError, match=r"ppo was run with 2 configurations: clip is 0\.1 and 0\.2; .*: --by clip$"):
+        read(*rows)
+    found = read(*rows, by=("clip",))
+    assert [entry.label for entry in found.entries] == ["ppo clip=0.1", "ppo clip=0.2"]
+    assert [len(entry.runs[0, "Hopper-v5"]) for entry in found.entries] == [2, 1]
+
+
+def test_by_sorts_values_of_every_kind() -> None:
+    kinds = [None, "full", 10, 9.5, True]
+    rows = [row(config={"x": x}, path=f"p{i}") for i, x in enumerate(kinds)] + [row("vaco", config={})]
+    labels = [entry.label for entry in read(*rows, by=("x",)).entries]
+    assert labels == ["ppo x=true", "ppo x=9.5", "ppo x=10", "ppo x=none", "ppo x=full", "vaco"]
+
+
+def test_by_takes_what_there_is() -> None:
+    with pytest.raises(UsageError, match="unknown hyperparameter 'clp'; did you mean 'clip'"):
+        read(row(config={"clip": 1}), by=("clp",))
+
+
+def test_conditions_are_not_mixed() -> None:
+    with pytest.raises(UsageError, match=r"against runs/\S+seed0, in runs/\S+seed1 budget is 10, was 300000"):
+        read(row(), row(seed=1, budget=10))
+    with pytest.raises(UsageError, match=r"protocol\.actors is 32, was 64"):
+        read(row(), row(seed=1, protocol={"actors": 32, "phase_steps": 64}))
+    with pytest.raises(UsageError, match=r"gravity is -1\.0, was missing"):
+        read(row(), row(seed=1, task_options='{"gravity":-1.0}'))
+
+
+def test_the_axis_of_a_free_grid_is_what_varies() -> None:
+    assert read(row(), row(lag=8)).axis == "lag"
+    assert read(row()).axis == "lag"
+    reuse = read(row(updates=8), row(updates=80))
+    assert (reuse.axis, reuse.values, reuse.forward) == ("updates", (8, 80), "reuse")
+    split = {"forward": "split", "phase_steps": None}
+    found = read(row(updates=1, protocol=split), row(updates=4, protocol=split))
+    assert (found.axis, found.values, found.forward) == ("updates", (1, 4), "split")
+    with pytest.raises(UsageError, match=r"both in lag \(0, 8\) and in updates \(8, 80\)"):
+        read(row(updates=8), row(updates=80, lag=8))
+
+
+def test_a_copy_counts_once_and_is_said() -> None:
+    found = read(*whole(), mini(path="copy"))
+    assert len(found.entries[0].runs[0, "Hopper-v5"]) == 3
+    assert found.notes == ("runs/Hopper-v5/ppo/lag0-u80-seed0 is a copy of copy, and counts once",)
+
+
+def test_two_runs_of_one_cell_are_refused() -> None:
+    again = mini(path="again", returns=(0.0, 1, 2, 3, 4, 6))
+    with pytest.raises(
+        UsageError, match=r"seed 0 of ppo on Hopper-v5 at lag 0 was run twice, .*again.*; leave one out"
+    ):
+        read(mini(), again)
+
+
+def test_a_second_attempt_takes_the_place_of_one_that_failed() -> None:
+    found = read(row(), row(path="first", status="failed", returns=[]))
+    assert found.entries[0].missing == ()
+    assert found.notes[0] == "1 run failed, and not scored: first"
+
+
+def test_what_changed_between_the_runs_is_said() -> None:
+    found = read(
+        row(), row(seed=1, algorithm_sha256="1" * 64, lagbench=["0.2.0"]), row(seed=2, lagbench=[], envpool=[])
+    )
+    assert found.notes[:3] == (
+        "the source of ppo was changed between its runs (2 with 000000000000…, 1 with 111111111111…)",
+        "the runs were made with more than one lagbench: 0.1.0, 0.2.0",
+        "1 of the runs have no environment.json: with which versions they ran is not known",
+    )
+    assert found.entries[0].sha256 == ("0" * 64, "1" * 64)
+
+
+def test_a_run_that_diverged_is_a_result() -> None:
+    found = read(row(returns=[5.0], status="diverged"), row(seed=1))
+    assert [run.diverged for run in found.entries[0].runs[0, "Hopper-v5"]] == [True, False]
+    assert found.entries[0].missing == ()

@@ -1,0 +1,325 @@
+"""From tables to results: numbers worked by hand, and what must hold of any."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from rliable import library, metrics
+
+from lagbench import suites
+from lagbench.scoring import bootstrap, coverage, score
+from lagbench.scoring.normalize import Scale
+from lagbench.scoring.results import Comparison, Estimate, Line, Results, Tolerance
+from tests.scoring.synthetic import IDENTITY, TASKS, even, lags, noisy, row, scores, table
+
+FEW = 100
+
+
+def results(rows: list[dict[str, Any]], scale: Scale | None = IDENTITY, replications: int = FEW) -> Results:
+    return score.score_grid(scores(rows, scale), replications=replications)
+
+
+def lines(found: Results) -> dict[str, Line]:
+    return {line.label: line for line in found.lines}
+
+
+def about(value: float) -> Any:
+    return pytest.approx(value)
+
+
+def exactly(value: float) -> Estimate:
+    """What comes of runs that are all alike."""
+    return Estimate(about(value), about(value), about(value))
+
+
+def test_everything_by_hand() -> None:
+    """Lags 0, 1, 3 stand at 0, 1, 2; every run of a cell is alike, so that intervals are points."""
+    found = results(
+        lags({"a": {0: even(1.0), 1: even(0.8), 3: even(0.2)}, "b": {0: even(0.6), 1: even(0.6), 3: even(0.6)}})
+    )
+    a, b = found.lines
+    assert (a.label, b.label) == ("a", "b")
+    assert a.lag_score == exactly((0.9 + 0.5) / 2)
+    assert b.lag_score == exactly(0.6)
+    assert (a.rank, b.rank) == (1, 2)
+    assert [point.retention for point in a.points] == [exactly(1), exactly(0.8), exactly(0.2)]
+    assert a.tolerance == Tolerance(about(2**0.5 - 1), about(2**0.5 - 1), about(2**0.5 - 1), largest=3)
+    assert b.tolerance == Tolerance(3, 3, 3, largest=3)
+    assert b.tolerance.censored
+    assert not a.tolerance.censored
+    last = a.points[2]
+    assert last.final is not None
+    assert last.area is not None
+    assert (last.final.iqm, last.final.median, last.final.mean) == (exactly(0.2),) * 3
+    assert last.final.optimality_gap == exactly(0.8)
+    assert last.area.iqm == exactly(0.1)
+    assert [task.final for task in last.tasks] == [exactly(0.2)] * 2
+    assert [task.mean_return for task in last.tasks] == [pytest.approx(0.2)] * 2
+    assert [point.rank for point in a.points] == [1, 1, 2]
+    assert [point.rank for point in b.points] == [2, 2, 1]
+    (pair,) = found.comparisons
+    assert pair.lag_score == exactly(0.1)
+    assert pair.iqm == (exactly(0.4), exactly(0.2), exactly(-0.4))
+    assert pair.improvements == (exactly(1), exactly(1), exactly(0))
+    assert pair.improvement == exactly(2 / 3)
+    assert (a.runs, a.diverged, a.missing, a.undefined) == (18, 0, (), "")
+
+
+def test_scores_are_of_the_returns_between_the_references() -> None:
+    found = results(lags({"a": {0: even(300.0)}}), Scale(random=100.0, reference=500.0))
+    point = found.lines[0].points[0]
+    assert point.final is not None
+    assert point.final.iqm == exactly(0.5)
+    assert [task.mean_return for task in point.tasks] == [300, 300]
+    assert found.scales == dict.fromkeys(TASKS, (100.0, 500.0))
+
+
+def test_the_same_as_rliable_called_directly() -> None:
+    rows = noisy({"a": {0: 0.5, 1: 0.4, 3: 0.3}}, seeds=6)
+    found = results(rows).lines[0]
+    # Its array: [runs, tasks, final and area, lags]; runs begin at 0, so that an area is half the final score.
+    final = np.empty((6, 2, 3))
+    for r in rows:
+        final[r["seed"], TASKS.index(r["task"]), [0, 1, 3].index(r["lag"])] = r["final"]
+    array = np.stack([final, final / 2], axis=2)
+    for name, function in (
+        ("iqm", metrics.aggregate_iqm),
+        ("median", metrics.aggregate_median),
+        ("mean", metrics.aggregate_mean),
+        ("optimality_gap", metrics.aggregate_optimality_gap),
+    ):
+        with bootstrap.seeded():
+            value, bounds = library.get_interval_estimates(
+                {"a": array}, lambda x, f=function: np.array([f(x[:, :, 0, 2]), f(x[:, :, 1, 2])]), reps=FEW
+            )
+        last = found.points[2]
+        for m, measure in enumerate((last.final, last.area)):
+            estimate = getattr(measure, name)
+            assert [estimate.value, estimate.low, estimate.high] == pytest.approx(
+                [value["a"][m], *bounds["a"][:, m]], abs=1e-12
+            )
+
+    def lag_score(x: Any) -> Any:
+        return np.array([(metrics.aggregate_iqm(x[:, :, 0, 0]) / 2 + metrics.aggregate_iqm(x[:, :, 0, 1])
+                          + metrics.aggregate_iqm(x[:, :, 0, 2]) / 2) / 2])  # fmt: skip
+
+    with bootstrap.seeded():
+        value, bounds = library.get_interval_estimates({"a": array}, lag_score, reps=FEW)
+    assert found.lag_score is not None
+    assert [found.lag_score.value, found.lag_score.low, found.lag_score.high] == pytest.approx(
+        [value["a"][0], *bounds["a"][:, 0]], abs=1e-12
+    )
+
+
+def test_the_same_files_give_the_same_numbers() -> None:
+    rows = noisy({"b": {0: 0.8, 8: 0.2}, "a": {0: 0.8, 8: 0.3}}, seeds=4)
+    shuffled = rows.copy()
+    random.Random(0).shuffle(shuffled)
+    np.random.seed(1)  # noqa: NPY002
+    first = score.score(table(rows), replications=FEW)
+    np.random.seed(2)  # noqa: NPY002
+    assert score.score(table(shuffled), replications=FEW) == first
+    assert results(shuffled) == results(rows)
+
+
+def test_an_entrys_numbers_do_not_hang_on_the_others() -> None:
+    rows = noisy({"a": {0: 0.8, 8: 0.3}, "b": {0: 0.8, 8: 0.2}}, seeds=4)
+    alone = results([r for r in rows if r["algorithm"] == "a"]).lines[0]
+    beside = lines(results(rows))["a"]
+    assert alone.points[0].final == beside.points[0].final
+    assert alone.tolerance == beside.tolerance
+
+
+@pytest.mark.slow
+def test_processes_change_nothing() -> None:
+    told: list[tuple[int, int]] = []
+    given = scores(noisy({"a": {0: 0.8, 8: 0.3}, "b": {0: 0.8, 8: 0.2}}, seeds=4))
+    alone = score.score_grid(given, replications=FEW, progress=lambda done, total: told.append((done, total)))
+    assert told[-1][1] == 3 * FEW
+    assert told == sorted(told)
+    assert score.score_grid(given, replications=FEW, jobs=2) == alone
+
+
+@pytest.mark.slow
+def test_what_is_interrupted_ends() -> None:
+    """Not when the processes are through with replications that would take them minutes."""
+
+    def interrupt(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    given = scores(noisy({"a": {0: 0.8, 8: 0.3}, "b": {0: 0.8, 8: 0.2}}, seeds=4))
+    with pytest.raises(KeyboardInterrupt):
+        score.score_grid(given, replications=1_000_000, jobs=2, progress=interrupt)
+
+
+def test_an_algorithm_without_a_finished_run_has_no_numbers() -> None:
+    rows = lags({"a": {0: even(1.0), 8: even(0.5)}})
+    rows.append(row("b", "Hopper-v5", status="unfinished", returns=[]))
+    a, b = results(rows).lines
+    assert (a.rank, b.rank, b.runs, b.lag_score) == (1, None, 0, None)
+    assert b.points[0].absent == "no runs on HalfCheetah-v5, Hopper-v5"
+    assert b.missing[0] == "HalfCheetah-v5 at lag 0, seeds 0, 1, 2"
+
+
+def test_a_learning_rate_of_0_does_not_win() -> None:
+    """It stays where the random policy is, and tolerates everything: retention and tolerance rank nobody."""
+    found = lines(results(noisy({"frozen": {0: 0.0, 16: 0.0, 64: 0.0}, "ppo": {0: 1.0, 16: 0.4, 64: 0.1}}, seeds=5)))
+    frozen, ppo = found["frozen"], found["ppo"]
+    assert (ppo.rank, frozen.rank) == (1, 2)
+    assert ppo.lag_score is not None
+    assert frozen.lag_score is not None
+    assert ppo.lag_score.low is not None
+    assert frozen.lag_score.high is not None
+    assert ppo.lag_score.low > frozen.lag_score.high
+    assert frozen.tolerance is None
+    assert frozen.undefined == "the lower bound of IQM at lag 0 is not above 0.2"
+    assert all(point.retention is None for point in frozen.points)
+    assert ppo.tolerance is not None
+
+
+def test_what_cannot_be_told_apart_is_tied() -> None:
+    heights = {"a": {0: 0.9, 8: 0.9}, "b": {0: 0.9, 8: 0.89}, "c": {0: 0.5, 8: 0.5}}
+    found = lines(results(noisy(heights, seeds=5, sd=0.1)))
+    assert [found[name].rank for name in "abc"] == [1, 1, 3]
+
+
+def test_ranks_need_not_be_transitive() -> None:
+    """C is surely worse than a alone: it is third to nobody."""
+
+    def pair(first: str, second: str, low: float, high: float) -> Comparison:
+        return Comparison(first, second, Estimate((low + high) / 2, low, high), (), None, ())
+
+    from lagbench.scoring.differences import _ranks
+
+    found = [pair("a", "b", -0.1, 0.2), pair("a", "c", 0.1, 0.3), pair("b", "c", -0.1, 0.2)]
+    assert _ranks("abc", [(p, p.lag_score) for p in found]) == {"a": 1, "b": 1, "c": 2}
+
+
+def test_one_seed_gives_no_interval_and_no_rank() -> None:
+    found = results(lags({"a": {0: even(1.0, seeds=1), 8: even(0.5, seeds=1)}, "b": {0: even(0.1), 8: even(0.1)}}))
+    a = lines(found)["a"]
+    assert a.lag_score == Estimate(about(0.75), None, None)
+    assert a.rank is None
+    assert a.undefined == "from one run on a task there is no interval"
+    assert a.points[0].rank is None
+    (pair,) = found.comparisons
+    assert pair.lag_score == Estimate(about(0.65), None, None)
+    assert lines(found)["b"].rank == 1
+    assert found.coverage == "From one run on a task there is no interval."
+
+
+def test_a_gap_makes_what_needs_it_absent() -> None:
+    rows = lags({"a": {0: even(1.0), 8: even(0.5)}, "b": {0: even(0.6), 8: even(0.6)}})
+    gap = [r for r in rows if (r["algorithm"], r["task"], r["lag"], r["seed"]) != ("a", "Hopper-v5", 8, 2)]
+    found = results(gap)
+    a, b = found.lines
+    assert a.points[0].final is not None
+    assert a.points[1].final is None
+    assert a.points[1].absent == "not the same seeds on every task"
+    assert [task.final for task in a.points[1].tasks] == [exactly(0.5)] * 2
+    assert [len(task.seeds) for task in a.points[1].tasks] == [3, 2]
+    assert (a.lag_score, a.rank, a.tolerance) == (None,) * 3
+    assert a.undefined == "the grid is not complete"
+    assert b.lag_score == exactly(0.6)
+    (pair,) = found.comparisons
+    assert pair.lag_score is pair.improvement is None
+    assert pair.iqm == (exactly(0.4), None)
+    assert pair.improvements == (exactly(1), None)
+    assert found.notes[0].startswith("a has 11 of 12 runs; missing: Hopper-v5 at lag 8, seed 2")
+
+
+def test_algorithms_may_have_different_numbers_of_seeds() -> None:
+    """Each number of seeds is an array of its own in the bootstrap."""
+    rows = noisy({"a": {0: 0.9, 8: 0.4}}, seeds=6) + noisy({"b": {0: 0.2, 8: 0.2}}, seeds=3)
+    found = results(rows)
+    assert [line.rank for line in found.lines] == [1, 2]
+    (pair,) = found.comparisons
+    assert all(x is not None and x.above_zero for x in pair.iqm)
+    assert pair.improvement == exactly(1)
+
+
+def test_a_run_that_diverged_scores_as_the_random_policy_from_there_on() -> None:
+    rows = [
+        row("a", "Hopper-v5", seed, (20.0, 20.0, 20.0), intervals=2) if seed else
+        row("a", "Hopper-v5", seed, (20.0, 20.0), status="diverged", intervals=2)
+        for seed in range(4)
+    ]  # fmt: skip
+    found = results(rows, Scale(10.0, 20.0)).lines[0]
+    (task,) = found.points[0].tasks
+    assert (found.diverged, found.points[0].diverged, task.diverged) == (1, 1, 1)
+    assert task.final is not None
+    assert task.area is not None
+    assert task.final.value == pytest.approx(3 / 4)
+    assert task.area.value == pytest.approx((3 + 0.75) / 4)
+    assert task.mean_return is None
+
+
+def test_without_references_there_are_returns_by_task() -> None:
+    found = results(lags({"a": {0: even(1000.0), 8: even(500.0)}, "b": {0: even(900.0), 8: even(900.0)}}), None)
+    a = found.lines[0]
+    assert not found.normalized
+    assert found.scales == {}
+    assert (a.lag_score, a.tolerance, a.points[0].final) == (None,) * 3
+    assert [task.final for task in a.points[1].tasks] == [exactly(500)] * 2
+    (pair,) = found.comparisons
+    assert pair.lag_score is None
+    assert pair.iqm == (None, None)
+    assert pair.improvements == (exactly(1), exactly(0))
+    assert "the runs are of no suite, so that returns are not normalised" in found.notes[0]
+
+
+def test_without_references_a_run_that_diverged_cannot_be_scored() -> None:
+    rows = lags({"a": {0: even(1000.0)}})
+    rows[0] = row("a", rows[0]["task"], 0, (0.0,), status="diverged")
+    found = results(rows, None)
+    assert [task.final is None for task in found.lines[0].points[0].tasks] == [True, False]
+    assert found.notes[-1].startswith("1 run diverged, which score as the random policy; what that is is not known")
+
+
+def test_reuse_is_relative_to_the_peak() -> None:
+    """Updates 8, 16, 32 stand at 3, 4, 5; the peak is at 16."""
+    heights = {8: 0.4, 16: 1.0, 32: 0.8}
+    rows = [row("a", seed=seed, returns=(0.0, height), updates=u) for u, height in heights.items() for seed in range(3)]
+    (line,) = results(rows).lines
+    assert line.lag_score == exactly((0.7 + 0.9) / 2)
+    assert line.tolerance == Tolerance(about(2**4.5), about(2**4.5), about(2**4.5), largest=32)
+    assert [point.retention for point in line.points] == [exactly(0.4), exactly(1), exactly(0.8)]
+
+
+@pytest.mark.parametrize(
+    ("heights", "undefined"),
+    [
+        ({0: 0.15, 8: 0.1}, "the lower bound of IQM at lag 0 is not above 0.2"),
+        ({4: 1.0, 8: 0.1}, "the grid has no lag 0"),
+        ({0: 1.0}, "there is but one value of lag"),
+    ],
+)
+def test_where_shares_are_undefined(heights: dict[int, float], undefined: str) -> None:
+    (line,) = results(lags({"a": {lag: even(height) for lag, height in heights.items()}})).lines
+    assert line.undefined == undefined
+    assert line.tolerance is None
+
+
+def test_a_suites_results_name_it() -> None:
+    mini = suites.load("mujoco-mini-v0")
+    run = row(suite=mini.name, suite_sha256=mini.sha256, returns=[0.0] * 6, intervals=5)
+    found = score.score_grid(scores([run]), replications=FEW)
+    assert found.suite == mini.version
+    assert found.values == (0, 16)
+    assert found.lines[0].points[1].absent == "no runs on Hopper-v5, HalfCheetah-v5"
+
+
+def test_one_algorithm_has_nobody_to_be_compared_with() -> None:
+    found = results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3))
+    assert found.comparisons == ()
+    assert found.lines[0].rank == 1
+
+
+def test_coverage_stands_beside() -> None:
+    found = results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3))
+    assert found.coverage == coverage.note(3, 2)
+    assert found.coverage_by_task == coverage.note(3, 1)

@@ -1,0 +1,88 @@
+"""Results as tables of text, and as LaTeX."""
+
+from __future__ import annotations
+
+import pytest
+
+from lagbench.scoring import coverage, score
+from lagbench.scoring.latex import escaped, latex
+from lagbench.scoring.results import Results, Tolerance
+from lagbench.scoring.sheets import Sheet, sheets, tolerance
+from tests.scoring.synthetic import even, lags, row, scores
+
+
+def score_of(rows: list[dict[str, object]], **options: object) -> Results:
+    return score.score_grid(scores(rows, **options), replications=50)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, Sheet]:
+    found = {"a_1": {0: even(1.0), 1: even(0.5)}, "b": {0: even(0.5), 1: even(0.5)}, "c": {0: even(0.1), 1: even(0.1)}}
+    return {sheet.title: sheet for sheet in sheets(score_of(lags(found)))}
+
+
+def test_the_headline(pages: dict[str, Sheet]) -> None:
+    sheet = pages["Score over lag"]
+    assert sheet.columns == (
+        "algorithm", "rank", "lag score", "IQM at lag 0", "IQM at lag 1", "retention at lag 1", "tolerance", "diverged"
+    )  # fmt: skip
+    one, half = "1.00 [1.00, 1.00]", "0.50 [0.50, 0.50]"
+    assert sheet.rows[:2] == (
+        ("a_1", "1", "0.75 [0.75, 0.75]", one, half, half, "0.1 [0.1, 0.1]", "0 of 12"),
+        ("b", "2", half, half, half, one, "≥ 1 [≥ 1, ≥ 1]", "0 of 12"),
+    )
+    assert sheet.rows[2][-3:] == ("undefined", "undefined", "0 of 12")
+    assert sheet.notes[0].startswith("c: retention and tolerance are undefined, the lower bound of IQM at lag 0")
+
+
+def test_coverage_stands_under_every_table(pages: dict[str, Sheet]) -> None:
+    assert len(pages) == 6
+    for title, sheet in pages.items():
+        assert sheet.notes[-1] == coverage.note(3, 1 if "by task" in title else 2)
+        assert all(len(row) == len(sheet.columns) for row in sheet.rows)
+
+
+def test_differences_say_which_are_sure(pages: dict[str, Sheet]) -> None:
+    assert pages["Differences"].rows[0] == (
+        "a_1 − b", "+0.25 [+0.25, +0.25] *", "+0.50 [+0.50, +0.50] *", "+0.00 [+0.00, +0.00]", "0.75 [0.75, 0.75]"
+    )  # fmt: skip
+
+
+def test_ties_show() -> None:
+    (sheet, *_) = sheets(score_of(lags({"a": {0: even(1.0), 1: even(0.5)}, "b": {0: even(1.0), 1: even(0.5)}})))
+    assert [cells[1] for cells in sheet.rows] == ["1=", "1="]
+    assert "= is shared" in sheet.notes[0]
+
+
+def test_gaps_show() -> None:
+    rows = lags({"a": {0: even(1.0), 1: even(0.5)}})[:-1]
+    pages = {sheet.title: sheet for sheet in sheets(score_of(rows))}
+    assert pages["Final score"].rows[1][2:7] == ("–",) * 5
+    assert pages["Final score"].notes[0] == "a at lag 1: not the same seeds on every task"
+    assert pages["Final score by task: mean over seeds"].rows[1][-1] == "0.50 [0.50, 0.50] (2 seeds)"
+
+
+def test_returns_that_are_not_normalised() -> None:
+    rows = lags({"a": {0: even(1234.5)}})
+    rows[0] = row("a", rows[0]["task"], 0, (0.0,), status="diverged")
+    final, _ = sheets(score_of(rows, scale=None))
+    assert final.title == "Final return by task: mean over seeds"
+    assert final.rows == (("a", "0", "–", "1234.5 [1234.5, 1234.5]"),)
+    assert final.notes[0] == "a at lag 0: 1 of 6 diverged"
+
+
+def test_tolerance_as_text() -> None:
+    assert tolerance(None) == "–"
+    assert tolerance(Tolerance(3.26, 1.0, 64.0, 64.0)) == "3.3 [1.0, ≥ 64]"
+    assert tolerance(Tolerance(64.0, None, None, 64.0)) == "≥ 64"
+
+
+def test_latex(pages: dict[str, Sheet]) -> None:
+    text = latex(pages.values())
+    assert text.count(r"\begin{table}") == text.count(r"\end{tabular}") == 6
+    assert r"a\_1 & 1 & 0.75 [0.75, 0.75]" in text
+    assert r"$\geq$ 1" in text
+    assert r"a\_1 $-$ b" in text
+    assert r"95\% intervals" in text
+    assert escaped("a_b ≥ 5% \\ ^ ~") == r"a\_b $\geq$ 5\% \textbackslash{} \textasciicircum{} \textasciitilde{}"
+    assert not set("≥−–") & set(text)
