@@ -43,7 +43,8 @@ class Algorithm(nn.Module):
         """Hyperparameters. A subclass is made a frozen, keyword-only dataclass by being written.
 
         Fields are bool, int, float, str or a Literal, or one of these or None. One set holds for all tasks, lags,
-        updates and seeds; ``Algorithm.presets`` may change defaults by domain.
+        updates and seeds; ``Algorithm.presets`` may change defaults by domain. Advantages are standardized over each
+        minibatch; with ``group``, which only language has, each by the spread of its prompt's completions instead.
         """
 
         learning_rate: float = 3e-4
@@ -53,7 +54,7 @@ class Algorithm(nn.Module):
         lam: float = 0.95
         value_coef: float = 0.5
         entropy_coef: float = 0.0
-        standardize: Literal["full", "scale", "none"] = "full"
+        standardize: Literal["full", "scale", "none", "group"] = "full"
         prepare_every: Literal["phase", "epoch"] = "phase"
         updates: int | None = None
 
@@ -61,6 +62,11 @@ class Algorithm(nn.Module):
             for name in ("gamma", "lam"):
                 if not 0 <= getattr(self, name) <= 1:
                     raise UsageError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+
+        @property
+        def standardize_minibatch(self) -> Literal["full", "scale", "none"]:
+            """What is to be done to the advantages of a minibatch."""
+            return "none" if self.standardize == "group" else self.standardize
 
         def __init_subclass__(cls) -> None:
             super().__init_subclass__()
@@ -90,6 +96,11 @@ class Algorithm(nn.Module):
         self.progress = 0.0
         # Listed once: walking through a policy's modules at each update would take as long as clipping its gradient.
         self._weights = list(policy.parameters())
+        if config.standardize == "group" and policy.has_critic:
+            raise UsageError(
+                "standardize=group divides by the spread of a prompt's completions, and here are none; use full, scale "
+                "or none"
+            )
 
     def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
         """The scalar to minimise on a minibatch, and scalars to log. Called once an update."""
@@ -115,7 +126,7 @@ class Algorithm(nn.Module):
             if rollout.has("advantage"):
                 return rollout
             outcome = torch.where(rollout.valid, rollout.reward, 0.0).sum(0)
-            relative = estimators.group_relative(outcome, rollout.group)
+            relative = estimators.group_relative(outcome, rollout.group, scale=self.config.standardize == "group")
             return rollout.replace(advantage=relative.expand_as(rollout.reward))
         if rollout.layout == "steps":
             raise AlgorithmError(
@@ -138,7 +149,8 @@ class Algorithm(nn.Module):
             trace = estimators.vtrace(*args, log_ratio, rho_bar, c_bar)
             advantage, value_target = trace.q - rollout.value, trace.value_target
         if rollout.layout != "phase":
-            advantage = estimators.standardize(advantage, rollout.valid, mode=self.config.standardize)
+            mode = self.config.standardize_minibatch
+            advantage = estimators.standardize(advantage, rollout.valid, mode=mode)
         return rollout.replace(advantage=advantage, value_target=value_target)
 
     def auxiliary_loss(self, new: Evaluation, batch: Rollout) -> Tensor:

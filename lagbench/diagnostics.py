@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from lagbench import divergence
+from lagbench.domain import DOMAINS, Domain
 from lagbench.policies.base import Evaluation
 from lagbench.rollout import Rollout
 
@@ -24,6 +25,13 @@ NAMES = (
     "logprob_mismatch_max",
     "normalizer_drift",
 )
+RESERVED = frozenset(NAMES).union(*(domain.diagnostics for domain in DOMAINS.values()))
+"""What no algorithm may call a metric of its own, in either domain."""
+
+
+def names(domain: Domain) -> tuple[str, ...]:
+    """What is measured of every phase of a domain: columns of ``phases``, in their order."""
+    return (*NAMES, *domain.diagnostics)
 
 
 @torch.no_grad()

@@ -13,47 +13,76 @@ class Domain:
     """What differs between control and language, as data.
 
     ``actors_class`` is a ``"module:attribute"`` string, loaded when a run needs it; ``budget_unit`` names what
-    ``--budget`` counts. With ``exact_log_prob`` the learner recomputes the log-probability of what its own version
-    chose to within rounding, and the recorded one is taken in its place, so that w is exactly 1 there; without it the
-    mismatch between sampler and learner is data. Where ``returns_are_scores``, as accuracy is one, nothing is
-    normalised. The rest are the defaults of a run.
+    ``--budget`` counts, ``step_unit`` what an actor takes ``phase_steps`` of. ``policy`` names a function of a task's
+    id, its options and a state, which makes the policy of that state; ``records`` a ``RecordKind``, ``retracer`` a
+    ``Retracer``. ``diagnostics`` is what the actors measure beside what all measure, ``packages`` what rows depend on
+    beside what all do.
+
+    With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
+    and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
+    and learner is data. Where ``returns_are_scores``, as accuracy is one, nothing is normalised; people are shown
+    returns in ``return_format``. The rest are the defaults of a run; without ``actors`` they follow from the samples.
     """
 
     name: str
     budget_unit: str
+    step_unit: str
     actors_class: str
+    policy: str
+    records: str
+    retracer: str
+    diagnostics: tuple[str, ...]
+    packages: tuple[str, ...]
     exact_log_prob: bool
     returns_are_scores: bool
+    return_format: str
     forward: ForwardMode
     minibatch: int
-    actors: int
+    actors: int | None
     phase_steps: int | None
     budget: int
+    evaluation_episodes: int
 
 
 CONTROL = Domain(
     name="control",
     budget_unit="actor steps",
+    step_unit="steps",
     actors_class="lagbench.actors.control:ControlActors",
+    policy="lagbench.policies.gaussian:restored",
+    records="lagbench.records.control:ControlRecords",
+    retracer="lagbench.records.control_retracer:ControlRetracer",
+    diagnostics=(),
+    packages=(),
     exact_log_prob=True,
     returns_are_scores=False,
+    return_format=".1f",
     forward="reuse",
     minibatch=256,
     actors=64,
     phase_steps=32,
     budget=1_000_000,
+    evaluation_episodes=10,
 )
 LANGUAGE = Domain(
     name="language",
     budget_unit="completions",
+    step_unit="completions",
     actors_class="lagbench.actors.language:LanguageActors",
+    policy="lagbench.tasks.gsm8k.task:restored",
+    records="lagbench.records.language:LanguageRecords",
+    retracer="lagbench.records.language_retracer:LanguageRetracer",
+    diagnostics=("accuracy", "accuracy_flexible", "response_length", "ended_fraction", "groups_without_signal"),
+    packages=("tokenizers", "transformers"),
     exact_log_prob=False,
     returns_are_scores=True,
+    return_format=".1%",
     forward="split",
     minibatch=32,
-    actors=4,
+    actors=None,
     phase_steps=None,
     budget=20_480,
+    evaluation_episodes=200,
 )
 DOMAINS = {d.name: d for d in (CONTROL, LANGUAGE)}
 

@@ -120,8 +120,8 @@ class Learner:
             minibatch=algorithm.minibatch,
             minibatches=self._protocol.epoch_updates,
             cap=self.cap,
-            standardization=algorithm.config.standardize,
-            reserved=frozenset(diagnostics.NAMES),
+            standardization=algorithm.config.standardize_minibatch,
+            reserved=diagnostics.RESERVED,
             rng=generator(self._seed, Stream.MINIBATCH, version),
         )
 

@@ -10,6 +10,8 @@ from lagbench.errors import UsageError, unknown
 LagMode = Literal["uniform", "fixed"]
 ForwardMode = Literal["reuse", "split"]
 DEFAULT_EPOCHS = 10
+MOST_ACTORS = 8
+"""Where their number follows from the samples: as many versions as a phase has at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,14 @@ class Protocol:
         updates_fixed: bool = False,
         forward: ForwardMode = "reuse",
         minibatch: int,
-        actors: int,
-        phase_steps: int | None,
+        actors: int | None = None,
+        phase_steps: int | None = None,
+        group: int = 1,
     ) -> Self:
         """Fill in what is not given: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
+
+        Where ``actors`` are not given, samples come in groups of ``group`` that are dealt to them: there are as many
+        actors as groups, at most 8, and in ``reuse`` a phase collects one minibatch unless ``phase_steps`` says else.
 
         Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
         """
@@ -74,6 +80,10 @@ class Protocol:
         for name, value in (("minibatch", minibatch), ("actors", actors), ("updates", updates)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
+        if actors is None:
+            collected = minibatch * (updates or 1) if forward == "split" else minibatch
+            actors = max(1, min(MOST_ACTORS, collected // group))
+            phase_steps = collected // actors if phase_steps is None else phase_steps
         if forward == "split":
             updates = 1 if updates is None else updates
             if updates * minibatch % actors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -33,6 +34,9 @@ _MUJOCO = (
 )
 
 
+_SINGLE, _VECTOR = "lagbench.tasks.mujoco:make_single", "lagbench.tasks.mujoco:make_vector"
+
+
 @dataclass(frozen=True)
 class TaskEntry:
     """Where a task comes from: its id, its domain's name and the ``"module:attribute"`` that makes its TaskSpec."""
@@ -41,6 +45,8 @@ class TaskEntry:
     domain: str
     entry: str
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    environment: str = _SINGLE
+    vector_environment: str | None = _VECTOR
 
 
 _tasks: dict[str, TaskEntry] = {}
@@ -51,14 +57,17 @@ def register_task(
     *,
     domain: str = "control",
     entry: str = "lagbench.tasks.mujoco:task",
+    environment: str = _SINGLE,
+    vector_environment: str | None = _VECTOR,
     **options: Any,
 ) -> None:
     """Make a task known by its id; the default is any continuous-control id of EnvPool's.
 
     ``entry`` names a function called as ``f(task_id, **options)`` that returns a ``TaskSpec``; ``options`` are the
-    defaults of what ``--task-set`` may change. Raises UsageError where the id is taken by something else.
+    defaults of what ``--task-set`` may change. ``environment`` and ``vector_environment`` are for Gymnasium: what its
+    ``make`` and ``make_vector`` call. Raises UsageError where the id is taken by something else.
     """
-    new = TaskEntry(task_id, domain, entry, MappingProxyType(dict(options)))
+    new = TaskEntry(task_id, domain, entry, MappingProxyType(dict(options)), environment, vector_environment)
     if _tasks.setdefault(task_id, new) != new:
         raise UsageError(f"task {task_id!r} is registered already, with other settings; choose another id")
 
@@ -66,6 +75,21 @@ def register_task(
 for _name in _MUJOCO:
     for _version in ("v5", "v4"):
         register_task(f"{_name}-{_version}")
+
+
+def _register_questions(task_id: str, **options: Any) -> None:
+    register_task(
+        task_id,
+        domain="language",
+        entry="lagbench.tasks.gsm8k.task:task",
+        environment="lagbench.tasks.gsm8k.environment:make",
+        vector_environment=None,
+        **options,
+    )
+
+
+_register_questions("GSM8k-v0")
+_register_questions("GSM8kMini-v0", data="mini", model="mini", prompt="plain", max_new_tokens=144)
 
 
 def task_ids() -> list[str]:
@@ -83,12 +107,18 @@ def task_entry(task_id: str) -> TaskEntry:
 
 def algorithms() -> dict[str, str]:
     """Every installed algorithm: name → ``"module:Class"``, from the entry-point group ``lagbench.algorithms``."""
-    return {e.name: e.value for e in sorted(entry_points(group=ALGORITHM_GROUP), key=lambda e: e.name)}
+    return dict(_entries(ALGORITHM_GROUP))
 
 
 def commands() -> dict[str, str]:
     """Further commands of the command line: name → ``"module:attribute"``, from ``lagbench.commands``."""
-    return {e.name: e.value for e in sorted(entry_points(group=COMMAND_GROUP), key=lambda e: e.name)}
+    return dict(_entries(COMMAND_GROUP))
+
+
+@functools.cache
+def _entries(group: str) -> dict[str, str]:
+    # Milliseconds each time, over all that is installed; a sweep asks once a cell.
+    return {e.name: e.value for e in sorted(entry_points(group=group), key=lambda e: e.name)}
 
 
 def load(target: str) -> Any:
@@ -104,12 +134,20 @@ def load_algorithm(name: str) -> tuple[Any, Path]:
     """
     if ".py" in name:
         path_text, _, attribute = name.partition(":")
-        return _load_from_file(Path(path_text), attribute)
+        return _load_from_file(_copies.get(path_text, Path(path_text)), attribute)
     known = algorithms()
     if name not in known:
         raise unknown("algorithm", name, known)
     cls = load(known[name])
     return cls, Path(str(sys.modules[cls.__module__].__file__))
+
+
+def stand_in(file: str, copy: Path) -> None:
+    """Have algorithms named ``file:Class`` loaded from a copy of that file: on another machine it is not there."""
+    _copies[file] = copy
+
+
+_copies: dict[str, Path] = {}
 
 
 def _load_from_file(path: Path, attribute: str) -> tuple[Any, Path]:

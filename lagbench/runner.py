@@ -114,10 +114,11 @@ def _check(spec: RunSpec) -> None:
     spec.load_algorithm()
     suites.check(spec)
     check_device(spec.device)
+    load_task(spec.task, spec.task_options).check(spec.protocol, spec.evaluation.episodes)
 
 
 def _sizes(spec: RunSpec) -> dict[str, Any]:
-    return {**load_task(spec.task, spec.task_options).record_sizes, "diagnostics": diagnostics.NAMES}
+    return {**load_task(spec.task, spec.task_options).record_sizes, "diagnostics": diagnostics.names(spec.domain)}
 
 
 def _go_on(

@@ -148,8 +148,8 @@ class RunSpec:
             protocol = self.protocol
             raise UsageError(
                 f"a budget of {self.budget} {self.domain.budget_unit} is less than one phase, which takes "
-                f"{protocol.samples} ({protocol.actors} actors × {protocol.phase_steps} steps); give at least --budget "
-                f"{protocol.samples}"
+                f"{protocol.samples} ({protocol.actors} actors × {protocol.phase_steps} {self.domain.step_unit}); give "
+                f"at least --budget {protocol.samples}"
             )
 
     @classmethod
@@ -231,7 +231,7 @@ def resolve(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     task_options: Mapping[str, Any] | None = None,
-    eval_episodes: int = 10,
+    eval_episodes: int | None = None,
     eval_intervals: int = 10,
     suite: SuiteVersion | None = None,
     record: Recording = "trajectories",
@@ -242,7 +242,7 @@ def resolve(
 
     Raises UsageError in one sentence for anything that cannot be run.
     """
-    task_spec = load_task(task, dict(task_options or {}))
+    task_spec = load_task(task, dict(task_options or {})).pinned()
     domain = task_spec.domain
     cls, path = registry.load_algorithm(algo)
     _check_class(cls, algo)
@@ -256,7 +256,9 @@ def resolve(
         minibatch=domain.minibatch if minibatch is None else minibatch,
         actors=domain.actors if actors is None else actors,
         phase_steps=domain.phase_steps if phase_steps is None and forward == "reuse" else phase_steps,
+        group=task_spec.group,
     )
+    episodes = domain.evaluation_episodes if eval_episodes is None else eval_episodes
     check_device(device)
     spec = RunSpec(
         task=task_spec.task_id,
@@ -267,7 +269,7 @@ def resolve(
         ),
         protocol=protocol,
         budget=domain.budget if budget is None else budget,
-        evaluation=EvaluationPlan(eval_episodes, eval_intervals),
+        evaluation=EvaluationPlan(episodes, eval_intervals),
         seed=seed,
         suite=suite,
         record=record,
@@ -275,6 +277,7 @@ def resolve(
         torch_threads=torch_threads,
     )
     spec._check()
+    task_spec.check(protocol, episodes)
     return spec
 
 

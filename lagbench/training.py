@@ -129,7 +129,7 @@ class _Loop:
             budget_used=self.done * spec.protocol.samples,
             versions=versions,
             updates=learner.updates,
-            diagnostics={name: values[name] for name in diagnostics.NAMES},
+            diagnostics={name: values[name] for name in diagnostics.names(spec.domain)},
             metrics=work.metrics(),
             transitions=collection.transitions,
             episodes=collection.episodes,

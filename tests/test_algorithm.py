@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lagbench import Algorithm, Evaluation, Metrics, Rollout, estimators
-from lagbench.errors import AlgorithmError, DivergedError
+from lagbench.errors import AlgorithmError, DivergedError, UsageError
 from lagbench.synthetic import ControlWorld, LanguageWorld
 from tests.baselines.tables import CriticTable, Table, batch, make, numbers
 
@@ -265,3 +265,33 @@ def test_presets_add_up_along_the_classes() -> None:
     assert Derived.preset("language") == {"standardize": "none", "learning_rate": 1e-6}
     assert Derived.preset("control") == {"gamma": 0.9}
     assert Minimal.preset("control") == {}
+
+
+def test_a_group_may_be_brought_to_one_spread() -> None:
+    """Two prompts: rewards 1, 0 and 1, 1, 0, 0, 0, whose standard deviations are 1/2 and √0.24."""
+    world = LanguageWorld()
+    valid = torch.ones(1, 7, dtype=torch.bool)
+    rollout = Rollout(
+        observation=torch.zeros(1, 7, dtype=torch.long),
+        action=torch.zeros(1, 7, dtype=torch.long),
+        reward=torch.tensor([[1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]]),
+        terminated=valid,
+        truncated=~valid,
+        valid=valid,
+        behaviour_version=torch.zeros(1, 7),
+        behaviour_log_prob=torch.zeros(1, 7),
+        group=torch.tensor([0, 0, 1, 1, 1, 1, 1]),
+        longest=1,
+    )
+    for name, expected in {
+        "none": [0.5, -0.5, 0.6, 0.6, -0.4, -0.4, -0.4],
+        "group": [1.0, -1.0, *(x / 0.24**0.5 for x in (0.6, 0.6, -0.4, -0.4, -0.4))],
+    }.items():
+        algorithm = Algorithm(Algorithm.Config(standardize=name), world.policy())  # type: ignore[arg-type]
+        assert algorithm.estimate(rollout).advantage[0].tolist() == pytest.approx(expected)
+        assert algorithm.config.standardize_minibatch == "none"
+
+
+def test_only_language_has_groups() -> None:
+    with pytest.raises(UsageError, match="standardize=group divides by the spread of a prompt's completions, and here"):
+        Algorithm(Algorithm.Config(standardize="group"), ControlWorld().policy())

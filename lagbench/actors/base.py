@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,12 @@ from lagbench.policies.base import Policy, Version
 from lagbench.rollout import Rollout
 
 
-@dataclass(frozen=True)
-class Episode:
-    """A training episode that ended. (``seed``, ``reset``) names its start; ``phase`` is the one in which it ended."""
+@dataclass(frozen=True, kw_only=True)
+class EndedEpisode:
+    """A training episode that ended, in ``phase``; what its domain records of it beside this, a subclass adds."""
 
     episode_id: int
     actor: int
-    seed: int
-    reset: int
     phase: int
     episode_return: float
     length: int
@@ -29,17 +27,26 @@ class Episode:
     truncated: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Episode(EndedEpisode):
+    """One of control. (``seed``, ``reset``) names its start."""
+
+    seed: int
+    reset: int
+
+
 @dataclass(frozen=True)
 class Transitions:
-    """The valid rows of a phase, in time order and then by actor, as they are recorded: n rows.
+    """What a phase adds to the trajectories table: n rows in their order, by column.
 
-    ``columns`` holds one array a column of the trajectories table, [n] or [n, size]; ``final_observation`` holds rows
-    only for those of ``ends`` (indices into the n rows), where an episode ended.
+    A column is an array [n] or, of a list of fixed size, [n, size]; or a sequence of n strings or of n arrays.
     """
 
-    columns: Mapping[str, NDArray[Any]]
-    ends: NDArray[np.int64]
-    final_observation: NDArray[Any]
+    columns: Mapping[str, Any]
+    ends: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Where there are final observations: the rows (indices into the n) that have one."""
+    final_observation: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0)))
+    """Those rows'."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +55,38 @@ class Collection:
 
     rollout: Rollout
     transitions: Transitions
-    episodes: Sequence[Episode]
+    episodes: Sequence[EndedEpisode]
 
 
-@dataclass(frozen=True)
-class PlayedEpisode:
-    """One evaluation episode: from ``seed``, the actions that were chosen and what they earned.
+@dataclass(frozen=True, kw_only=True)
+class Played(ABC):
+    """One evaluation episode from ``seed``. What its domain records of it, a subclass has under the columns' names."""
+
+    seed: int
+    terminated: bool
+    truncated: bool
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """Steps."""
+
+    @property
+    @abstractmethod
+    def episode_return(self) -> float:
+        """The undiscounted sum of the raw rewards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayedEpisode(Played):
+    """One of control: the actions that were chosen and what they earned.
 
     ``action`` is float32 [length, act], ``reward`` float32 [length], ``observation`` float64 [length, obs].
     """
 
-    seed: int
     action: NDArray[Any]
     reward: NDArray[np.float32]
     observation: NDArray[Any]
-    terminated: bool
-    truncated: bool
 
     @property
     def length(self) -> int:
@@ -91,7 +114,7 @@ class Actors(ABC):
         """One phase: actor i acts with ``versions[i]`` throughout."""
 
     @abstractmethod
-    def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> list[PlayedEpisode]:
+    def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> Sequence[Played]:
         """One episode a seed, each played to its end; the policy's mode, or a sample of it."""
 
     @abstractmethod

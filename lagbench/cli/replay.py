@@ -17,7 +17,9 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @click.command()
 @click.argument("run")
 @click.option(
-    "--training", is_flag=True, help="Step the training episodes again too: about two thirds of the time that the run took."
+    "--training",
+    is_flag=True,
+    help="Step the training episodes again too: about two thirds of the time that the run took.",
 )
 @threads_option
 @json_option

@@ -87,7 +87,7 @@ def _run_lines(run: Run) -> list[str]:
     rows["records"] = f"{run.path} ({run.spec.record})"
     lines = _aligned(rows)
     # By budget, for a small one lets an evaluation stand for several fractions.
-    if returns := {f"{used:,}": f"{mean:.1f}" for _, mean, used in run.curve()}:
+    if returns := {f"{used:,}": f"{mean:{run.spec.domain.return_format}}" for _, mean, used in run.curve()}:
         lines += ["", *_aligned({run.spec.domain.budget_unit: "return", **returns})]
     if run.result is not None:
         lines += ["", *_aligned({"table": "content hash", **run.result["content_hash"]})]

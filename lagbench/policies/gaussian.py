@@ -122,6 +122,11 @@ class GaussianPolicy(Policy):
         self.normalizer.update(rollout.observation[:-1][rollout.valid])
 
 
+def restored(_task: str, _options: Mapping[str, Any], state: Mapping[str, Tensor]) -> GaussianPolicy:
+    """The policy of a control task that has this state; see ``Domain.policy``."""
+    return GaussianPolicy.from_state(state)
+
+
 class StackedActors:
     """N actors, each with a version of its own, that act in one batched product a layer.
 

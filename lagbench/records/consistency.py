@@ -6,17 +6,12 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lagbench.lag.staleness import draw
-from lagbench.records.episodes import TrainingEpisode, as_numpy
-from lagbench.records.findings import Difference, differs
+from lagbench.records.findings import Difference
 from lagbench.records.reader import Run
 from lagbench.seeding import evaluation_seeds
 
 _PLANNED = ("evaluation", "fractions", "version", "budget_used", "mode", "episode", "seed")
-_EPISODE = ("episode_id", "actor", "seed", "reset", "phase", "return", "length", "terminated", "truncated")
 
 
 def wrong_hash(run: Run) -> Difference | None:
@@ -87,64 +82,3 @@ def wrong_draw(run: Run) -> Difference | None:
             actor, (recorded, wanted) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
             return Difference("phases", {"phase": number}, f"versions[{actor}]", recorded, wanted, "drawn")
     return None
-
-
-def wrong_version(run: Run) -> Difference | None:
-    """The first transition whose versions are not those of its phase: the actor's by ``phases``, and the learner's."""
-    actors = run.spec.protocol.actors
-    lists = run.phases.to_table(columns=["versions"])["versions"].to_pylist()
-    held = np.array([[*own, *[-1] * actors][:actors] for own in lists], np.int32).reshape(-1, actors)
-    names = ("episode_id", "step", "actor", "phase", "behaviour_version", "learner_version")
-    for batch in run.read("trajectories"):
-        rows = {name: as_numpy(batch.column(name)) for name in names}
-        phase, actor = rows["phase"], rows["actor"]
-        known = (phase >= 0) & (phase < len(held)) & (actor >= 0) & (actor < actors)
-        expected = {
-            "phase": np.where(known, phase, -1),
-            "behaviour_version": held[np.where(known, phase, 0), np.where(known, actor, 0)],
-            "learner_version": phase,
-        }
-        for name, values in expected.items():
-            if (wrong := np.flatnonzero(rows[name] != values)).size:
-                i = int(wrong[0])
-                where = {"episode_id": int(rows["episode_id"][i]), "step": int(rows["step"][i])}
-                by = "in phases" if name == "behaviour_version" else "specified"
-                return Difference("trajectories", where, name, int(rows[name][i]), int(values[i]), by)
-    return None
-
-
-def wrong_episode(run: Run) -> Difference | None:
-    """The first episode whose row of ``episodes`` is not the sum of its transitions, or whose steps have a gap."""
-    rows = (row for batch in run.read("episodes") for row in batch.to_pylist())
-    for episode in run.training_episodes():
-        if (steps := differs(episode.step, np.arange(episode.length, dtype=np.int32))).any():
-            i = int(np.flatnonzero(steps)[0])
-            where = {"episode_id": episode.episode_id, "step": int(episode.step[i])}
-            return Difference("trajectories", where, "step", int(episode.step[i]), i, "in order")
-        if not episode.ended:
-            continue
-        row = next(rows, None)
-        if row is None:
-            return Difference("episodes", {"episode_id": episode.episode_id}, "row", "missing", "recorded", "summed")
-        for name, value in _summary(episode, run.spec.protocol.actors).items():
-            if differs(np.asarray(row[name]), np.asarray(value)).any():
-                return Difference("episodes", {"episode_id": row["episode_id"]}, name, row[name], value, "summed")
-    if (row := next(rows, None)) is not None:
-        return Difference("episodes", {"episode_id": row["episode_id"]}, "row", "recorded", "none", "summed")
-    return None
-
-
-def _summary(episode: TrainingEpisode, actors: int) -> dict[str, Any]:
-    values: NDArray[Any] = episode.phase
-    summary = {
-        "episode_id": episode.actor + actors * episode.reset,
-        "actor": episode.actor,
-        "seed": episode.seed,
-        "reset": episode.reset,
-        "phase": int(values[-1]),
-        "return": episode.episode_return,
-        "length": episode.length,
-        "terminated": episode.terminated,
-        "truncated": episode.truncated,
-    }
-    return {name: summary[name] for name in _EPISODE}

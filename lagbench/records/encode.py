@@ -10,9 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lagbench.actors.base import Episode, Transitions
+from lagbench.actors.base import EndedEpisode, Transitions
 from lagbench.errors import RecordError
 from lagbench.records.rows import EvaluationRecord, PhaseRecord
+
+_PER_STEP = ("action", "reward", "observation", "token")
+"""Lists of an evaluation that have as many elements as the episode has steps."""
 
 
 def encode(record: PhaseRecord, schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def _trajectories(transitions: Transitions, schema: Any) -> Any:
     unknown = columns.keys() ^ (set(schema.names) - {"final_observation"})
     if unknown:
         raise ValueError(f"columns {sorted(unknown)} are missing or unknown")
-    rows = len(columns["step"])
+    rows = len(next(iter(columns.values())))
     if not rows:
         return None
     arrays = [
@@ -59,7 +62,7 @@ def _final_observation(transitions: Transitions, rows: int, kind: Any) -> Any:
     return pa.ListArray.from_arrays(_offsets(lengths), _flat(values, kind.value_type), type=kind, mask=pa.array(null))
 
 
-def _episodes(episodes: Sequence[Episode], schema: Any) -> Any:
+def _episodes(episodes: Sequence[EndedEpisode], schema: Any) -> Any:
     if not episodes:
         return None
     attribute = {"return": "episode_return"}
@@ -91,8 +94,10 @@ def _evaluations(evaluations: Sequence[EvaluationRecord], schema: Any, observati
             arrays.append(pa.array(plain[field.name], field.type))
         elif field.name == "observation" and not observations:
             arrays.append(pa.nulls(len(rows), field.type))
-        else:
+        elif pa.types.is_list(field.type) and field.name in _PER_STEP:
             arrays.append(_lists([getattr(e, field.name) for _, _, e in rows], lengths, field.type))
+        else:
+            arrays.append(_column([getattr(e, field.name) for _, _, e in rows], field.type))
     return _batch(arrays, schema)
 
 
@@ -119,8 +124,12 @@ def _batch(arrays: list[Any], schema: Any) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _column(values: NDArray[Any], kind: Any) -> Any:
-    """An array [n], or [n, size] for a fixed-size list, as a column."""
+def _column(values: Any, kind: Any) -> Any:
+    """An array [n], or [n, size] for a fixed-size list, as a column; or a sequence of texts, numbers or arrays."""
+    if not isinstance(values, np.ndarray):
+        if pa.types.is_list(kind):
+            return _lists(values, np.array([len(part) for part in values], dtype=np.int32), kind)
+        return pa.array(values, kind)
     if not pa.types.is_fixed_size_list(kind):
         return _flat(values, kind)
     if values.ndim != 2 or values.shape[1] != kind.list_size:

@@ -51,7 +51,7 @@ def read_entries(file: Path) -> list[dict[str, Any]]:
 def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "packages": {name: installed(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in (*PACKAGES, *spec.domain.packages)},
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "cpu": _cpu(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,11 @@ class Check:
     outcome: Outcome
     message: str
     difference: Difference | None = None
+
+    @classmethod
+    def of(cls, name: str, difference: Difference | None, message: str) -> Self:
+        """The check that found this difference; with ``message`` where it found none."""
+        return cls(name, "ok", message) if difference is None else cls(name, "failed", str(difference), difference)
 
 
 def differs(recorded: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:

@@ -18,16 +18,17 @@ import safetensors.torch
 from torch import Tensor
 
 from lagbench.errors import RecordError
-from lagbench.policies.gaussian import GaussianPolicy
+from lagbench.policies.base import Policy
 from lagbench.records import envelope, environment, streams, table_file, tensors
 from lagbench.records.checksums import is_whole, sha256
 from lagbench.records.content_hash import table_hash
 from lagbench.records.display import run_html
-from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, evaluation_episodes, training_episodes
 from lagbench.records.files import CHECKPOINT_FILE, POLICY_FILE, RESULT_FILE, SPEC_FILE, TABLE_FILE
+from lagbench.records.kind import kind_of
 from lagbench.records.schema import FORMAT_VERSION, check_table, left_out, recorded_spec, tables_of
 from lagbench.records.spec_file import read_spec
 from lagbench.records.table_file import unreadable
+from lagbench.registry import load
 from lagbench.spec import RunSpec, differences
 
 RUNS = Path("runs")
@@ -112,20 +113,24 @@ class Run:
             return streams.read(self.path / table, self._committed)
         return table_file.batches(self.path / table / TABLE_FILE, table)
 
-    def training_episodes(self) -> Iterator[TrainingEpisode]:
+    def training_episodes(self) -> Iterator[Any]:
         """The training episodes with their transitions: those that ended in the order of their ends, then the rest.
 
-        In memory are one batch of the table and the episodes under way. Raises RecordError where the run recorded
+        On control ``TrainingEpisode``, on language ``Completion``. In memory are one batch of the table and the
+        episodes under way. Raises RecordError where the run recorded
         summaries only.
         """
         self.trajectories  # noqa: B018 - to be checked now
-        return training_episodes(self.read("trajectories"), self.spec, self.path / "trajectories")
+        return kind_of(self.spec).training_episodes(self.read("trajectories"), self.spec, self.path / "trajectories")
 
-    def evaluation_episodes(self) -> Iterator[EvaluationEpisode]:
-        """The evaluation episodes, by evaluation and then by episode."""
+    def evaluation_episodes(self) -> Iterator[Any]:
+        """The evaluation episodes, by evaluation and then by episode.
+
+        On control ``EvaluationEpisode``, on language ``EvaluatedCompletion``.
+        """
         self.evaluations  # noqa: B018 - to be checked now
         self.check_steps("evaluations")
-        return evaluation_episodes(self.read("evaluations"))
+        return kind_of(self.spec).evaluation_episodes(self.read("evaluations"))
 
     def batches(self, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, Tensor]]:
         """Transitions in order as torch tensors by column, [n] or [n, size]: n = ``batch_size``, at the end the rest.
@@ -159,7 +164,7 @@ class Run:
         if self.result is not None and POLICY_FILE in self.result["files"]:
             self._policy_file()
 
-    def policy(self) -> GaussianPolicy:
+    def policy(self) -> Policy:
         """The policy after the last phase. Raises RecordError where there is none or the file is damaged."""
         file = self.path / POLICY_FILE
         if self.result is None:
@@ -167,7 +172,9 @@ class Run:
         if POLICY_FILE not in self.result["files"]:
             raise RecordError(f"{self.path} has no policy: the run {self.status}; see: lagbench show {self.path}")
         try:
-            return GaussianPolicy.from_state(safetensors.torch.load(self._policy_file()))
+            state = safetensors.torch.load(self._policy_file())
+            policy: Policy = load(self.spec.domain.policy)(self.spec.task, self.spec.task_options, state)
+            return policy
         except (KeyError, RuntimeError, safetensors.SafetensorError) as error:
             raise unreadable(file, error) from error
 
@@ -256,7 +263,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         protocol = self.spec.protocol
-        curve = self.curve()
+        curve, shown = self.curve(), self.spec.domain.return_format
         rows = {
             "task": self.spec.task,
             "algorithm": self.spec.algorithm.name,
@@ -264,7 +271,7 @@ class Run:
             "updates": f"{protocol.updates} ({protocol.forward})",
             "seed": str(self.spec.seed),
             "status": self.status,
-            "last evaluation": f"{curve[-1][1]:.1f} at {curve[-1][0]:.0%} of the budget" if curve else "none",
+            "last evaluation": f"{curve[-1][1]:{shown}} at {curve[-1][0]:.0%} of the budget" if curve else "none",
         }
         return run_html(rows, [(fraction, mean) for fraction, mean, _ in curve])
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lagbench.errors import RecordError
-from lagbench.policies.gaussian import StackedActors
-from lagbench.records import consistency, environment
-from lagbench.records.episodes import EvaluationEpisode
+from lagbench.records import consistency
 from lagbench.records.files import finite
 from lagbench.records.findings import Check, Difference
 from lagbench.records.reader import Run
-from lagbench.records.stepping import Stepped, step_evaluations, step_training
-from lagbench.tasks.mujoco import ControlTask
-from lagbench.tasks.spec import load_task
-
-ACTION_TOLERANCE = 1e-4
-"""How far a recorded action may be from the recomputed one: other CPUs round otherwise."""
+from lagbench.records.retracing import Retraced, Retracer, counted
+from lagbench.registry import load
 
 Progress = Callable[[int, int], None]
 """Told how many steps of how many have been made."""
@@ -36,9 +27,9 @@ class ReplayReport:
         path: the run.
         status: its status.
         checks: in the order in which they were made.
-        episodes: evaluation episodes that were stepped again.
-        steps: and their steps.
-        training_episodes: training episodes that were stepped to their end.
+        episodes: evaluation episodes that were gone through again.
+        steps: and their steps; on language tokens.
+        training_episodes: training episodes that were gone through to their end.
         training_steps: steps of training episodes, open ones included.
         actions: actions that were recomputed from the policy file.
         action_difference: the largest distance of a recorded action from the recomputed one; None without any.
@@ -88,40 +79,34 @@ def replay(
 
     Always: the content hashes; the evaluations against the plan of the specification, seeds included; the versions that
     the actors held against the run's seed, and those of the transitions against them; the sums of ``episodes`` against
-    the transitions. Then every evaluation episode is stepped again in EnvPool, and each observation, reward and flag is
-    compared bit for bit; the actions of the final evaluation's mode are recomputed from the policy file.
+    the transitions. Then, on control, every evaluation episode is stepped again in EnvPool, and each observation,
+    reward and flag is compared bit for bit; on language every completion is graded again, from the record alone. What
+    the policy does by its mode in the final evaluation is recomputed from the policy file.
 
     Args:
         run: finished or not; of a run that is not, what it has committed.
-        training: step the training episodes again too.
-        where: a pyarrow expression over the columns of ``evaluations``; only those episodes are stepped again.
+        training: go through the training episodes again too.
+        where: a pyarrow expression over the columns of ``evaluations``; only those episodes are gone through again.
         threads: EnvPool's; 0 for one a core. They change no result.
         progress: is told how many steps of how many have been made.
 
     Raises:
-        RecordError: the run cannot be read or is of no control task, or it has no training episodes to step.
+        RecordError: the run cannot be read, or it has no training episodes to go through.
     """
-    task = load_task(run.spec.task, run.spec.task_options)
-    if not isinstance(task, ControlTask):
-        raise RecordError(f"{run.path} cannot be replayed: {run.spec.task} is not a control task")
     run.check_steps("evaluations")
     kept = run.spec.record == "trajectories"
     if training and not kept:
         raise RecordError(
             f"{run.path} has no training episodes to replay: it was run with --record episodes; leave out --training"
         )
-    return _Replay(run, task, threads, progress, training, where).report()
+    return _Replay(run, threads, progress, training, where).report()
 
 
 class _Replay:
     """One replay: the checks one after the other, and what they count."""
 
-    def __init__(
-        self, run: Run, task: ControlTask, threads: int, progress: Progress, training: bool, where: Any
-    ) -> None:
+    def __init__(self, run: Run, threads: int, progress: Progress, training: bool, where: Any) -> None:
         self._run = run
-        self._task = task
-        self._threads = threads
         self._phases = run.phases.count_rows()
         self._training = training
         self._chosen = _chosen(run, where)
@@ -129,6 +114,8 @@ class _Replay:
         self._done = 0
         self._total = sum(e.length for e in self._chosen) + (run.trajectories.count_rows() if training else 0)
         self._progress = progress
+        retracer: type[Retracer] = load(run.spec.domain.retracer)
+        self._retracer = retracer(run, self._chosen, self._phases, threads, self._told)
 
     def report(self) -> ReplayReport:
         run, kept = self._run, self._run.spec.record == "trajectories"
@@ -148,44 +135,36 @@ class _Replay:
         self._check(
             "staleness draws",
             lambda: consistency.wrong_draw(run),
-            f"the versions held in {_count(self._phases, 'phase')} are those of the run's seed",
+            f"the versions held in {counted(self._phases, 'phase')} are those of the run's seed",
         )
         self._check(
             "behaviour versions",
-            lambda: consistency.wrong_version(run),
+            self._retracer.wrong_version,
             "every transition has the version that its actor held",
             None if kept else no_rows,
         )
         self._check(
             "episode sums",
-            lambda: consistency.wrong_episode(run),
+            self._retracer.wrong_episode,
             "returns and lengths are those of the transitions",
             None if kept else no_rows,
         )
-        final = _final(run, self._chosen, self._phases)
-        stepped = step_evaluations(self._task, self._chosen, self._threads, self._told, final)
-        self._add(
-            "evaluation episodes",
-            stepped.difference,
-            f"{_count(stepped.episodes, 'episode')}, {_count(stepped.steps, 'step')}, bit for bit",
-        )
-        actions, largest = self._check_actions({i: self._chosen[i] for i in final if i in stepped.seen}, stepped.seen)
-        trained = Stepped(0, 0, None)
+        evaluated = self._retraced(self._retracer.evaluations_check, self._retracer.evaluations())
+        actions, largest = self._check_policy(_final(run, self._chosen, self._phases))
+        trained = Retraced(0, 0, None, "")
         if self._training:
-            trained = step_training(run, self._task, self._phases, self._threads, self._told)
-            counted = f"{_count(trained.episodes, 'episode')} and those under way, {_count(trained.steps, 'step')}"
-            self._add("training episodes", trained.difference, f"{counted}, bit for bit")
+            trained = self._retraced(self._retracer.training_check, self._retracer.training())
         return ReplayReport(
             path=run.path,
             status=run.status,
             checks=tuple(self._checks),
-            episodes=stepped.episodes,
-            steps=stepped.steps,
+            episodes=evaluated.episodes,
+            steps=evaluated.steps,
             training_episodes=trained.episodes,
             training_steps=trained.steps,
             actions=actions,
             action_difference=largest,
-            notes=tuple(_notes(run, self._phases)),
+            notes=(*self._retracer.notes(), *_notes(run, self._phases)),
         )
 
     def _check(
@@ -194,48 +173,31 @@ class _Replay:
         if skipped is not None:
             self._checks.append(Check(name, "skipped", skipped))
         else:
-            self._add(name, find(), message)
+            self._checks.append(Check.of(name, find(), message))
 
-    def _add(self, name: str, difference: Difference | None, message: str) -> None:
-        if difference is None:
-            self._checks.append(Check(name, "ok", message))
-        else:
-            self._checks.append(Check(name, "failed", str(difference), difference))
+    def _retraced(self, name: str, retraced: Retraced) -> Retraced:
+        self._checks.append(Check.of(name, retraced.difference, retraced.message))
+        return retraced
 
-    def _check_actions(
-        self, episodes: Mapping[int, EvaluationEpisode], seen: Mapping[int, NDArray[np.float64]]
-    ) -> tuple[int, float | None]:
-        """Recompute the final evaluation's actions from the policy file; how many, and the largest difference."""
-        name = "policy"
-        if not episodes:
-            self._checks.append(Check(name, "skipped", _no_final(self._run)))
+    def _check_policy(self, final: Sequence[int]) -> tuple[int, float | None]:
+        """Recompute what the policy file chooses in the final evaluation; how much, and the largest difference."""
+        if not final:
+            self._checks.append(Check("policy", "skipped", _no_final(self._run)))
             return 0, None
         try:
-            policy = self._run.policy()
+            recomputed = self._retracer.policy(final)
         except RecordError as error:
-            self._checks.append(Check(name, "failed", str(error)))
+            self._checks.append(Check("policy", "failed", str(error)))
             return 0, None
-        actions = _acted(StackedActors([policy.version(self._phases)] * len(episodes)), [seen[i] for i in episodes])
-        largest, difference = 0.0, None
-        for episode, recomputed in zip(episodes.values(), actions, strict=True):
-            distance = np.abs(episode.action.astype(np.float64) - recomputed)
-            largest = float(np.fmax(largest, distance.max(initial=0.0)))
-            wrong = ~(distance <= ACTION_TOLERANCE)
-            if difference is None and wrong.any():
-                step, i = (int(k) for k in np.argwhere(wrong)[0])
-                where = {**episode.name, "step": step}
-                recorded, own = float(episode.action[step, i]), float(recomputed[step, i])
-                difference = Difference("evaluations", where, f"action[{i}]", recorded, own, "by the policy file")
-        count = sum(len(a) for a in actions)
-        self._add(name, difference, f"{_count(count, 'action')} of the final evaluation, |Δaction| ≤ {largest:.2g}")
-        return count, largest
+        self._checks.append(recomputed.check)
+        return recomputed.actions, recomputed.largest
 
     def _told(self, steps: int) -> None:
         self._done += steps
         self._progress(self._done, self._total)
 
 
-def _chosen(run: Run, where: Any) -> list[EvaluationEpisode]:
+def _chosen(run: Run, where: Any) -> list[Any]:
     episodes = list(run.evaluation_episodes())
     if where is None:
         return episodes
@@ -245,7 +207,7 @@ def _chosen(run: Run, where: Any) -> list[EvaluationEpisode]:
     return [e for e in episodes if (e.evaluation, e.mode, e.episode) in keys]
 
 
-def _final(run: Run, episodes: Sequence[EvaluationEpisode], phases: int) -> list[int]:
+def _final(run: Run, episodes: Sequence[Any], phases: int) -> list[int]:
     """The indices of the episodes that the policy in the policy file played, by its mode."""
     if run.status not in ("completed", "failed"):
         return []
@@ -260,29 +222,7 @@ def _no_final(run: Run) -> str:
     return "no evaluation of the last policy is among the episodes"
 
 
-def _acted(actors: StackedActors, seen: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float32]]:
-    """The mean actions [length, act] for each episode's observations, in the products in which evaluation acts."""
-    observation = np.zeros((max(map(len, seen)), len(seen), seen[0].shape[1]))
-    for j, own in enumerate(seen):
-        observation[: len(own), j] = own
-    action = np.stack([actors.mean(row).copy() for row in observation])
-    return [action[: len(own), j] for j, own in enumerate(seen)]
-
-
 def _notes(run: Run, phases: int) -> list[str]:
-    notes = []
-    here = environment.installed("envpool")
-    entries: list[Mapping[str, Any]] = list(run.environment)
-    there = dict.fromkeys(str(entry["packages"].get("envpool")) for entry in entries)
-    if others := [version for version in there if version != here]:
-        notes.append(
-            f"it was recorded with EnvPool {' and '.join(others)} and replayed with {here}: a difference may come from "
-            "that"
-        )
-    if run.result is None:
-        notes.append(f"it is not finished: this is what it had committed, {phases} of {run.spec.phases} phases")
-    return notes
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    if run.result is not None:
+        return []
+    return [f"it is not finished: this is what it had committed, {phases} of {run.spec.phases} phases"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lagbench.actors.base import Episode, PlayedEpisode, Transitions
+from lagbench.actors.base import EndedEpisode, Transitions
 
 Mode = Literal["mode", "stochastic"]
 
@@ -18,7 +18,8 @@ Mode = Literal["mode", "stochastic"]
 class EvaluationRecord:
     """One evaluation: the policy's ``version``, the fractions of the budget that it stands for, and its episodes.
 
-    ``mode`` says how actions were chosen: the policy's mode (mean action, greedy) or a sample.
+    ``mode`` says how actions were chosen: the policy's mode (mean action, greedy) or a sample. Each episode is a
+    ``Played`` of the domain's.
     """
 
     index: int
@@ -26,7 +27,7 @@ class EvaluationRecord:
     version: int
     budget_used: int
     mode: Mode
-    episodes: Sequence[PlayedEpisode]
+    episodes: Sequence[Any]
 
     @property
     def mean_return(self) -> float:
@@ -45,5 +46,5 @@ class PhaseRecord:
     diagnostics: Mapping[str, float]
     metrics: Mapping[str, float]
     transitions: Transitions
-    episodes: Sequence[Episode]
+    episodes: Sequence[EndedEpisode]
     evaluations: Sequence[EvaluationRecord]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lagbench.errors import RecordError
+from lagbench.records.kind import kind_of
 from lagbench.spec import RunSpec
 
 FORMAT_VERSION = 1
@@ -20,16 +21,14 @@ TABLES = ("trajectories", "episodes", "evaluations", "phases")
 CHECKSUM = "checksum"
 LEFT_OUT = "left_out"
 
-Columns = dict[str, list[tuple[str, Any]]]
 
-
-def schemas(spec: RunSpec, *, observation_size: int, action_size: int, diagnostics: Sequence[str]) -> dict[str, Any]:
+def schemas(spec: RunSpec, *, diagnostics: Sequence[str], **sizes: int) -> dict[str, Any]:
     """Table → pyarrow schema of the tables that a run of ``spec`` writes.
 
-    ``diagnostics`` names the columns of ``phases`` that the harness measures. Without trajectories where the
-    specification records episodes only.
+    ``diagnostics`` names the columns of ``phases`` that the harness measures; ``sizes`` are ``TaskSpec.record_sizes``.
+    Without trajectories where the specification records episodes only.
     """
-    columns = _DOMAINS[spec.domain.name](observation_size, action_size)
+    columns = kind_of(spec).columns(**sizes)
     columns["phases"] += [(name, pa.float64()) for name in diagnostics]
     columns["phases"].append(("metrics", pa.map_(pa.string(), pa.float64())))
     about = {
@@ -44,71 +43,6 @@ def schemas(spec: RunSpec, *, observation_size: int, action_size: int, diagnosti
 def tables_of(spec: RunSpec) -> list[str]:
     """The tables that a run of ``spec`` has."""
     return [table for table in TABLES if table != "trajectories" or spec.record == "trajectories"]
-
-
-def _control(observation_size: int, action_size: int) -> Columns:
-    observation = pa.list_(pa.float64(), observation_size)
-    action = pa.list_(pa.float32(), action_size)
-    return {
-        "trajectories": [
-            ("episode_id", pa.int64()),
-            ("step", pa.int32()),
-            ("actor", pa.int32()),
-            ("phase", pa.int32()),
-            ("observation", observation),
-            ("action", action),
-            ("reward", pa.float32()),
-            ("terminated", pa.bool_()),
-            ("truncated", pa.bool_()),
-            ("behaviour_version", pa.int32()),
-            ("learner_version", pa.int32()),
-            ("behaviour_log_prob", pa.float32()),
-            # Of variable size, for a fixed-size list stores its full size for every null.
-            ("final_observation", pa.list_(pa.float64())),
-        ],
-        "episodes": [
-            ("episode_id", pa.int64()),
-            ("actor", pa.int32()),
-            ("seed", pa.int64()),
-            ("reset", pa.int32()),
-            ("phase", pa.int32()),
-            ("return", pa.float64()),
-            ("length", pa.int32()),
-            ("terminated", pa.bool_()),
-            ("truncated", pa.bool_()),
-        ],
-        "evaluations": [
-            ("evaluation", pa.int32()),
-            ("fractions", pa.list_(pa.float64())),
-            ("version", pa.int32()),
-            ("budget_used", pa.int64()),
-            ("mode", pa.string()),
-            ("episode", pa.int32()),
-            ("seed", pa.int64()),
-            ("return", pa.float64()),
-            ("length", pa.int32()),
-            ("terminated", pa.bool_()),
-            ("truncated", pa.bool_()),
-            ("action", pa.list_(action)),
-            ("reward", pa.list_(pa.float32())),
-            ("observation", pa.list_(observation)),
-        ],
-        "phases": [
-            ("phase", pa.int32()),
-            ("budget_used", pa.int64()),
-            ("versions", pa.list_(pa.int32())),
-            ("updates", pa.int32()),
-        ],
-    }
-
-
-_DOMAINS: Mapping[str, Callable[[int, int], Columns]] = {"control": _control}
-
-
-def step_columns(table: str, schema: Any) -> list[str]:
-    """The columns of a table that hold single steps: all of ``trajectories``, the lists of ``evaluations``."""
-    per_step = {"trajectories": schema.names, "evaluations": ["action", "reward", "observation"]}
-    return [name for name in per_step.get(table, []) if name in schema.names]
 
 
 def without(schema: Any, digests: Mapping[str, bytes]) -> Any:

@@ -13,8 +13,9 @@ from lagbench.records import environment
 from lagbench.records.content_hash import TableHash
 from lagbench.records.export import Export, Progress, appearing, refuse_what_is_there
 from lagbench.records.files import RESULT_FILE, SPEC_FILE, TABLE_FILE
+from lagbench.records.kind import kind_of
 from lagbench.records.reader import Run
-from lagbench.records.schema import step_columns, tables_of, without
+from lagbench.records.schema import tables_of, without
 
 COMPRESSION = "zstd"
 
@@ -43,7 +44,8 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
 def _copy(run: Run, table: str, file: Path) -> int:
     schema = run.schema(table)
     hashes = TableHash(schema)
-    dropped = step_columns(table, schema)
+    steps = kind_of(run.spec).step_columns(table)
+    dropped = schema.names if steps is None else [name for name in steps if name in schema.names]
     kept = [name for name in schema.names if name not in dropped]
     batches: list[Any] = []
     for batch in run.read(table):

@@ -65,26 +65,24 @@ class RunWriter:
         path: Path,
         spec: RunSpec,
         *,
-        observation_size: int,
-        action_size: int,
         diagnostics: Sequence[str],
         threads: int = 0,
+        **sizes: int,
     ) -> Self:
         """Begin a run in a directory that holds none, made where it is missing.
 
         Args:
             path: the run's directory.
             spec: the run.
-            observation_size: length of an observation.
-            action_size: length of an action.
             diagnostics: the names of the diagnostics that every phase may have.
             threads: EnvPool's threads, for environment.json.
+            sizes: ``TaskSpec.record_sizes``.
 
         Raises:
             UsageError: the directory holds a run.
             RecordError: another process is writing one in it, or it cannot be written.
         """
-        tables = schemas(spec, observation_size=observation_size, action_size=action_size, diagnostics=diagnostics)
+        tables = schemas(spec, diagnostics=diagnostics, **sizes)
         _refuse_a_run(path)
         with explained(path, "try again"), contextlib.ExitStack() as resources:
             path.mkdir(parents=True, exist_ok=True)
@@ -111,10 +109,9 @@ class RunWriter:
         spec: RunSpec,
         *,
         committed: Mapping[str, int],
-        observation_size: int,
-        action_size: int,
         diagnostics: Sequence[str],
         threads: int = 0,
+        **sizes: int,
     ) -> Self:
         """Go on with a run that was not finished, keeping exactly its ``committed`` batches, in a new shard.
 
@@ -126,7 +123,7 @@ class RunWriter:
             RecordError: committed batches are missing or damaged, another process is writing the run, or it cannot be
                 written.
         """
-        tables = schemas(spec, observation_size=observation_size, action_size=action_size, diagnostics=diagnostics)
+        tables = schemas(spec, diagnostics=diagnostics, **sizes)
         if not (path / SPEC_FILE).is_file():
             raise RecordError(f"{path} is not a run directory: it has no {SPEC_FILE}")
         counts = {table: committed.get(table, 0) for table in tables}

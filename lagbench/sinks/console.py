@@ -29,7 +29,7 @@ class Console(Sink):
     """Shows hyperparameters first, then progress, then a summary, all on stderr."""
 
     def __init__(self) -> None:
-        self._console = _Terminal(stderr=True, highlight=False)
+        self._console = Terminal(stderr=True, highlight=False)
         self._live: Live | None = None
         self._last_line = 0.0
         self._done = 0
@@ -59,7 +59,8 @@ class Console(Sink):
         self._done = record.phase + 1
         for e in record.evaluations:
             if e.mode == "mode":
-                self._evaluation = {"evaluation": f"{e.mean_return:.1f} at {e.fractions[-1]:.0%}"}
+                mean = format(e.mean_return, spec.domain.return_format)
+                self._evaluation = {"evaluation": f"{mean} at {e.fractions[-1]:.0%}"}
         self._measured = words.measured(result)
         total = spec.phases * spec.protocol.samples
         self._used = f"{record.budget_used:,} of {total:,} {spec.domain.budget_unit}"
@@ -129,7 +130,9 @@ class Console(Sink):
         self._console.print(table)
 
 
-class _Terminal(RichConsole):
+class Terminal(RichConsole):
+    """A console that leaves the process alone."""
+
     def on_broken_pipe(self) -> None:
         """Raise, so that the sink is dropped; rich would end the process, and the run with it."""
         raise BrokenPipeError("nobody reads it any more")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lagbench import diagnostics
 from lagbench.records.reader import Run
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
 # What of an algorithm's own metrics stands in the display, where it logs it.
+_ACTIVE = "filter_active"
 _DROPPED = ("filtered_fraction", "clipped_fraction", "truncated_fraction", "outside_fraction")
+_SMALL = 1e-3  # below it a TV is no 0.000
 
 
 def about(spec: RunSpec) -> dict[str, str]:
@@ -21,13 +24,14 @@ def about(spec: RunSpec) -> dict[str, str]:
     cap = "" if own == p.updates else f"{own}, the algorithm's own, of "
     rows = {
         "algorithm": spec.algorithm.name,
-        "task": " ".join([spec.task, *_assignments(spec.task_options)]),
+        "task": " ".join([spec.task, *assignments(spec.task_options)]),
         "lag": f"{p.lag} ({p.lag_mode})" if p.lag else "0 (synchronous)",
         "updates": f"{cap}{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
-        "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} steps",
+        "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} "
+        f"{spec.domain.step_unit}",
         "evaluation": f"{_episodes(spec.evaluation.episodes)} at every 1/{spec.evaluation.intervals} of the budget",
         "seed": str(spec.seed),
-        "config": " ".join(_assignments(spec.config)),
+        "config": " ".join(assignments(spec.config)),
     }
     if spec.suite is not None:
         rows = {"suite": spec.suite.name, **rows}
@@ -39,19 +43,30 @@ def about(spec: RunSpec) -> dict[str, str]:
 def measured(result: PhaseResult) -> dict[str, str]:
     """What a phase showed of lag and of what it does to the updates."""
     record = result.record
-    rows = {"backward lag": f"{record.diagnostics['backward_lag_mean']:.1f}", "TV": f"{record.diagnostics['tv']:.3f}"}
+    tv = record.diagnostics["tv"]
+    rows = {
+        "backward lag": f"{record.diagnostics['backward_lag_mean']:.1f}",
+        "TV": f"{tv:.1e}" if 0 < tv < _SMALL else f"{tv:.3f}",
+    }
     for name in _DROPPED:
         if name in record.metrics:
             rows[name.removesuffix("_fraction")] = f"{record.metrics[name]:.1%}"
-    return rows
+    if record.metrics.get(_ACTIVE) == 0:
+        rows["filter"] = "inactive"
+    # What only this domain measures.
+    own = {k: v for k, v in record.diagnostics.items() if k not in diagnostics.NAMES}
+    return rows | {name.replace("_", " "): f"{value:.3g}" for name, value in own.items()}
 
 
 def outcome(run: Run) -> dict[str, str]:
     """How a run ended."""
-    rows = {"status": run.status}
+    rows, shown = {"status": run.status}, run.spec.domain.return_format
     for name, label in (("mode", "final evaluation"), ("stochastic", "… with sampled actions")):
         if final := run.summary.get("final", {}).get(name):
-            rows[label] = f"{final['mean']:.1f} ± {final['std']:.1f} over {_episodes(final['episodes'])}"
+            rows[label] = f"{final['mean']:{shown}} ± {final['std']:{shown}} over {_episodes(final['episodes'])}"
+    logged = [dict(metrics) for metrics in run.phases.to_table(columns=["metrics"])["metrics"].to_pylist()]
+    if any(_ACTIVE in metrics for metrics in logged) and not any(metrics.get(_ACTIVE) for metrics in logged):
+        rows["filter"] = "inactive: it never fired"
     return rows
 
 
@@ -76,6 +91,6 @@ def _episodes(n: int) -> str:
     return "1 episode" if n == 1 else f"{n} episodes"
 
 
-def _assignments(values: Mapping[str, Any]) -> list[str]:
+def assignments(values: Mapping[str, Any]) -> list[str]:
     """As ``--set`` and ``--task-set`` take them."""
     return [f"{k}={str(v).lower() if v is None or isinstance(v, bool) else v}" for k, v in values.items()]

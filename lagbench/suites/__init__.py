@@ -94,7 +94,10 @@ class Suite:
 
     def protocol(self, value: int) -> Protocol:
         """The protocol at one value of the axis."""
-        return Protocol.resolve(**{"phase_steps": None, **self.data["protocol"], self.axis: value})
+        fixed = self.data["protocol"]
+        # Where actors follow from the samples, how many belong together is the task's.
+        group = 1 if "actors" in fixed else load_task(self.tasks[0], self.data.get("task_options")).group
+        return Protocol.resolve(**{"phase_steps": None, "group": group, **fixed, self.axis: value})
 
     def cells(self) -> Iterator[Cell]:
         """Every cell, task by task."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from lagbench.sinks.words import duration
 from lagbench.suites import Suite, references
+from lagbench.sweep import estimate
 
 RULES = (
     "one set of hyperparameters for every task, lag, number of updates and seed",
@@ -42,7 +44,7 @@ def rows(suite: Suite) -> dict[str, str]:
         "lag": f"{values} ({protocol.lag_mode})" if suite.axis == "lag" else f"{protocol.lag}",
         "updates": f"{updates} ({protocol.forward}, minibatches of {protocol.minibatch})",
         "seeds": f"{suite.seeds[0]}-{suite.seeds[-1]}",
-        "runs": f"{runs} an algorithm",
+        "runs": f"{runs} an algorithm: {_hours(suite)}",
         "budget": f"{suite.budget:,} {suite.domain.budget_unit} a run, in phases of {_phase(suite)}",
         "evaluation": f"{suite.evaluation.episodes} episodes at every 1/{suite.evaluation.intervals} of the budget",
         "references": "none: results are not normalised" if found is None else "",
@@ -51,6 +53,15 @@ def rows(suite: Suite) -> dict[str, str]:
         **{" " * (i + 1): rule for i, rule in enumerate(RULES[1:])},
         "hash": suite.sha256,
     }
+
+
+def _hours(suite: Suite) -> str:
+    points: list[dict[str, Any]] = [{suite.axis: value} for value in suite.values]
+    one_seed = [suite.resolve(task=task, **point) for task in suite.tasks for point in points]
+    hours = estimate.hours(one_seed)
+    if hours is None:
+        return "how long they take is not known"
+    return f"about {duration(3600 * hours * len(suite.seeds))} of one core"
 
 
 def _phase(suite: Suite) -> str:

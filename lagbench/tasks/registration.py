@@ -1,4 +1,4 @@
-"""The control tasks as Gymnasium environments, ``lagbench/<id>``: strings only, no simulator is imported."""
+"""The tasks as Gymnasium environments, ``lagbench/<id>``: strings only, no simulator is imported."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from lagbench import registry
 
 
 def register() -> None:
-    """Register every control task that the registry knows and Gymnasium does not; safe to call again.
+    """Register every task that the registry knows and Gymnasium does not; safe to call again.
 
-    ``gymnasium.make_vec("lagbench/Hopper-v5", num_envs=64)`` then gives an ``EnvPoolVectorEnv``.
+    ``gymnasium.make_vec("lagbench/Hopper-v5", num_envs=64)`` then gives an ``EnvPoolVectorEnv``, and
+    ``gymnasium.make("lagbench/GSM8k-v0")`` a ``GSM8kEnv``.
     """
     for task_id in registry.task_ids():
-        name = f"lagbench/{task_id}"
-        if registry.task_entry(task_id).domain != "control" or name in gymnasium.registry:
-            continue
-        gymnasium.register(
-            name,
-            entry_point="lagbench.tasks.mujoco:make_single",
-            vector_entry_point="lagbench.tasks.mujoco:make_vector",
-            kwargs={"task_id": task_id},
-        )
+        name, entry = f"lagbench/{task_id}", registry.task_entry(task_id)
+        if name not in gymnasium.registry:
+            gymnasium.register(
+                name,
+                entry_point=entry.environment,
+                vector_entry_point=entry.vector_environment,
+                kwargs={"task_id": task_id},
+            )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from lagbench import registry
 from lagbench.config import coerce
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
+from lagbench.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class TaskSpec:
     def record_sizes(self) -> Mapping[str, int]:
         """What the sizes of its records' columns depend on; each domain has its own names for them."""
         return {}
+
+    @property
+    def group(self) -> int:
+        """How many samples of a phase belong together and come from one policy version."""
+        return 1
+
+    def pinned(self) -> Self:
+        """The task with the digests, as options, of what its options name outside this package. Raises UsageError."""
+        return self
+
+    def check(self, protocol: Protocol, evaluation_episodes: int) -> None:
+        """Raise UsageError where no run of these sizes can be made of it here: what it needs is not there, say."""
 
 
 def load_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpec:

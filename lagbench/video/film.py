@@ -100,7 +100,8 @@ def _find(run: Run, episode: int, evaluation: int | None) -> EvaluationEpisode:
     if (evaluation, episode) not in known:
         most = max(number for index, number in known if index == evaluation)
         raise UsageError(f"evaluation {evaluation} of {run.path} has no episode {episode}; it has 0 to {most}")
-    return known[evaluation, episode]
+    found: EvaluationEpisode = known[evaluation, episode]
+    return found
 
 
 def _step_again(run: Run, task: ControlTask, recorded: EvaluationEpisode) -> NDArray[np.float64]:

@@ -9,7 +9,10 @@ from tests.cli.run_here import lagbench
 def test_tasks() -> None:
     done = lagbench("list", "tasks")
     assert (done.code, done.err) == (0, "")
-    assert [line.split() for line in done.out.splitlines()] == [[t, "control"] for t in registry.task_ids()]
+    assert [line.split() for line in done.out.splitlines()] == [
+        [t, registry.task_entry(t).domain] for t in registry.task_ids()
+    ]
+    assert {"control", "language"} == {line.split()[1] for line in done.out.splitlines()}
     assert lagbench("list", "tasks", "--json").json[0] == {"task": registry.task_ids()[0], "domain": "control"}
 
 

@@ -101,7 +101,7 @@ def test_a_suite() -> None:
     assert (done.code, done.err) == (0, "")
     for line in (
         "lag         0, 16 (uniform)",
-        "runs        12 an algorithm",
+        "runs        12 an algorithm: about 6 min 51 s of one core",
         "evaluation  10 episodes at every 1/5 of the budget",
         "rules       one set of hyperparameters for every task, lag, number of updates and seed",
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lagbench import Rollout
-from lagbench.policies.causal_lm import CausalLMPolicy
+from lagbench.policies import causal_lm
+from lagbench.policies.causal_lm import CausalLMPolicy, scored
 from lagbench.synthetic import LanguageWorld, TinyCausalLM
+from tests.tasks.gsm8k.tiny import make_model
 
 P = -1
 
@@ -156,3 +159,74 @@ def test_a_temperature_above_0(temperature: float) -> None:
 def test_a_prompt_of_at_least_one_token() -> None:
     with pytest.raises(ValueError, match="a prompt of at least one token"):
         CausalLMPolicy(Recorder()).evaluate(rollout(torch.zeros(0, 1, dtype=torch.int64), tokens([1])))
+
+
+def test_scoring_has_the_gradient_of_the_formula() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, generator=rng, dtype=torch.float64, requires_grad=True)
+    token = torch.randint(0, 5, (2, 3), generator=rng)
+    assert torch.autograd.gradcheck(lambda x: scored(x, token, 0.7), (logits,))
+    chosen, entropy = scored(logits, token, 0.7)
+    log_p = (logits / 0.7).log_softmax(-1)
+    torch.testing.assert_close(chosen, log_p.gather(-1, token.unsqueeze(-1)).squeeze(-1))
+    torch.testing.assert_close(entropy, -(log_p.exp() * log_p).sum(-1))
+    for x in (chosen, entropy):  # one without the other, as where no entropy is wanted
+        assert torch.isfinite(torch.autograd.grad(x.sum(), logits, retain_graph=True)[0]).all()
+
+
+def test_scoring_is_in_float32_at_least() -> None:
+    logits = torch.tensor([[10.0, 10.0625, -5.0]], dtype=torch.bfloat16, requires_grad=True)
+    chosen, entropy = scored(logits, torch.tensor([0]))
+    assert chosen.dtype == entropy.dtype == torch.float32
+    assert float(chosen.detach()) == pytest.approx(math.log(1 / (1 + math.exp(0.0625))), abs=1e-5)
+    chosen.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.dtype == torch.bfloat16
+
+
+def test_many_completions_are_evaluated_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And rows in which nothing stands are not computed: neither changes what comes out."""
+    world = LanguageWorld()
+    policy = world.policy()
+    collected = world.collect(policy, 5)
+    with torch.no_grad():
+        whole = policy.evaluate(collected)
+        monkeypatch.setattr(causal_lm, "_TOGETHER", 3)
+        parts = policy.evaluate(collected)
+    torch.testing.assert_close(parts.log_prob, whole.log_prob)
+    torch.testing.assert_close(parts.entropy, whole.entropy)
+
+
+def test_weights_that_are_one_stay_one() -> None:
+    model = TinyCausalLM(8, 8)
+    model.head.weight = model.token.weight
+    state = CausalLMPolicy(model).acting_state()
+    assert state["head.weight"] is state["token.weight"]
+    assert state["head.weight"].data_ptr() != model.head.weight.data_ptr()
+
+
+def test_parts_have_the_gradient_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that says how large its vocabulary is, 257 tokens: two completions of 4 tokens at a time."""
+    from transformers import LlamaForCausalLM
+
+    policy = CausalLMPolicy(LlamaForCausalLM.from_pretrained(make_model(tmp_path / "model")))
+    rng = torch.Generator().manual_seed(0)
+    prompt, action = (torch.randint(1, 257, (k, 5), generator=rng) for k in (3, 4))
+    prompt[0, 2] = P
+    valid = torch.arange(4).unsqueeze(1) < torch.tensor([4, 1, 2, 3, 2])
+    batch = rollout(prompt, action, valid)
+
+    def gradients() -> tuple[Tensor, list[Tensor]]:
+        new = policy.evaluate(batch)
+        policy.zero_grad()
+        (new.log_prob.sum() + 0.1 * new.entropy.sum()).backward()
+        return new.log_prob.detach(), [p.grad.clone() for p in policy.parameters() if p.grad is not None]
+
+    whole = gradients()
+    monkeypatch.setattr(causal_lm, "_LOGIT_BYTES", 2 * 4 * 257 * 5)
+    assert policy._together(4, 5) == 2
+    parts = gradients()
+    torch.testing.assert_close(parts[0], whole[0])
+    assert len(parts[1]) == len(whole[1]) > 10
+    for x, y in zip(parts[1], whole[1], strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5)

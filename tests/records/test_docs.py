@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from lagbench import diagnostics
+from lagbench.protocol import Protocol
 from lagbench.records.reader import open_run
 from lagbench.records.schema import schemas, type_name
 from tests.records.build import ACTION, OBSERVATION, SIZES, TABLES, make_record, make_spec, write, write_finished
@@ -40,6 +42,25 @@ def test_columns_are_documented(table: str) -> None:
     for field in schema:
         kind, unit, meaning = columns[field.name]
         assert written_type(kind) == type_name(field.type), field.name
+        assert unit, field.name
+        assert meaning, field.name
+
+
+LANGUAGE: dict[str, Any] = {"task": "GSM8k-v0", "protocol": Protocol.resolve(minibatch=32, actors=4, phase_steps=8)}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_columns_of_language_are_documented(table: str) -> None:
+    spec = make_spec(**LANGUAGE)
+    schema = schemas(spec, diagnostics=diagnostics.names(spec.domain))[table]
+    columns = documented(f"language: {table}")
+    if table == "phases":
+        shared = documented(table)
+        columns = {**{k: v for k, v in shared.items() if k != "metrics"}, **columns, "metrics": shared["metrics"]}
+    assert list(columns) == schema.names
+    for field in schema:
+        kind, unit, meaning = columns[field.name]
+        assert kind == type_name(field.type), field.name
         assert unit, field.name
         assert meaning, field.name
 

@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 
 def write_to(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the place of stderr, which is pytest's own between a fixture and its test."""
-    monkeypatch.setattr(module, "_Terminal", functools.partial(module._Terminal, file=stream))
+    monkeypatch.setattr(module, "Terminal", functools.partial(module.Terminal, file=stream))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_without_a_terminal_plain_lines(followed: Followed, plain: io.StringIO) 
         "budget      330 actor steps: 5 phases of 4 actors × 16 steps",
         "evaluation  2 episodes at every 1/2 of the budget",
         "seed        0",
-        "config      learning_rate=0.0003 anneal=true max_grad_norm=0.5 gamma=0.99 lam=0.95 value_coef=0.5 "
+        "config      learning_rate=0.001 anneal=true max_grad_norm=0.5 gamma=0.99 lam=0.95 value_coef=0.5 "
         "entropy_coef=0.0 standardize=full prepare_every=phase updates=none delta=0.2 reference=behaviour align=true "
         "filter=true",
         f"records     {followed.path} (trajectories)",

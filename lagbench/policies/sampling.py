@@ -1,0 +1,180 @@
+"""Completions of prompts by a causal language model, a batch at a time, each token from softmax(logits/temperature)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lagbench.policies.causal_lm import CausalLMPolicy
+
+# What keys and values may take at once; beyond it prompts wait for those before them.
+_CACHE_BYTES = 1 << 30
+# The share of a batch that must have ended before the rest is moved together: moving costs a copy of the cache.
+_ENDED = 0.125
+
+
+class Completions(NamedTuple):
+    """Completions of n prompts, time first, each [T, n] with T the longest of them.
+
+    Attributes:
+        token: what was chosen; 0 where not ``valid``.
+        log_prob: its log-probability, float32; 0 where not ``valid``.
+        valid: true up to the end token, itself included, or up to the limit.
+    """
+
+    token: Tensor
+    log_prob: Tensor
+    valid: Tensor
+
+
+@torch.no_grad()
+def complete(
+    policy: CausalLMPolicy,
+    prompts: Sequence[Sequence[int]],
+    *,
+    copies: int,
+    longest: int,
+    end: int,
+    noise: Tensor | None,
+) -> Completions:
+    """Complete each prompt ``copies`` times, on the policy's device; results are on the CPU.
+
+    The completions of prompt i are the columns i·copies … (i+1)·copies − 1. Whatever the model's generation
+    configuration says is not looked at. The prompt is computed once for all its copies, and a completion that has ended
+    soon takes no more time.
+
+    Args:
+        policy: whose model takes ``past_key_values`` as transformers' models do.
+        prompts: token ids, at least one each.
+        copies: completions of each prompt.
+        longest: tokens at most.
+        end: the token that ends a completion.
+        noise: uniform in [0, 1), float64, [longest, n]: what chooses token t of completion i by the inverse of the
+            distribution function; None takes the most probable token.
+    """
+    together = max(_most(policy, max(map(len, prompts)) + longest) // copies, 1)
+    parts = [
+        _complete(
+            policy,
+            prompts[i : i + together],
+            copies,
+            longest,
+            end,
+            None if noise is None else noise[:, i * copies : (i + together) * copies],
+        )
+        for i in range(0, len(prompts), together)
+    ]
+    length = max(len(part.token) for part in parts)
+
+    def joined(columns: Sequence[Tensor]) -> Tensor:
+        return torch.cat([torch.nn.functional.pad(x, (0, 0, 0, length - len(x))) for x in columns], dim=1)
+
+    return Completions(*(joined(columns) for columns in zip(*parts, strict=True)))
+
+
+def _most(policy: CausalLMPolicy, length: int) -> int:
+    """Completions of that many tokens, prompt included, that fit into the cache's share of the memory."""
+    config: Any = policy.model.config
+    config = config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(_CACHE_BYTES // (8 * config.num_hidden_layers * heads * size * length))
+
+
+def _complete(
+    policy: CausalLMPolicy,
+    prompts: Sequence[Sequence[int]],
+    copies: int,
+    longest: int,
+    end: int,
+    noise: Tensor | None,
+) -> Completions:
+    from transformers import DynamicCache
+
+    device = next(policy.parameters()).device
+    width, n = max(map(len, prompts)), len(prompts) * copies
+    tokens = torch.zeros(len(prompts), width, dtype=torch.long)
+    mask = torch.zeros(len(prompts), width + longest, dtype=torch.bool)
+    for i, prompt in enumerate(prompts):
+        tokens[i, width - len(prompt) :] = torch.tensor(prompt)
+        mask[i, width - len(prompt) :] = True
+    tokens, mask = tokens.to(device), mask.to(device)
+    noise = None if noise is None else noise.to(device)
+
+    config: Any = policy.model.config
+    cache = DynamicCache(config=config)
+    cache.layers = [_roomy(layer, longest) for layer in cache.layers]
+    logits = policy.logits(tokens, mask[:, :width], last=1, past_key_values=cache, use_cache=True)[:, -1]
+    cache.batch_repeat_interleave(copies)
+    logits, mask = (x.repeat_interleave(copies, 0) for x in (logits, mask))
+
+    chosen = torch.zeros(longest, n, dtype=torch.long, device=device)
+    log_prob = torch.zeros(longest, n, device=device)
+    valid = torch.zeros(longest, n, dtype=torch.bool, device=device)
+    column = torch.arange(n, device=device)  # of each row of the batch
+    going = torch.ones(n, dtype=torch.bool, device=device)
+    for t in range(longest):
+        log_p = torch.log_softmax(logits.float() / policy.temperature, dim=-1)
+        token = log_p.argmax(-1) if noise is None else _drawn(log_p, noise[t, column])
+        live = column[going]
+        chosen[t, live] = token[going]
+        log_prob[t, live] = log_p.gather(1, token.unsqueeze(1)).squeeze(1)[going]
+        valid[t, live] = True
+        going &= token != end
+        left = int(going.sum())
+        if not left or t + 1 == longest:
+            break
+        if left <= len(going) * (1 - _ENDED):
+            keep = going.nonzero().squeeze(1)
+            cache.batch_select_indices(keep)
+            token, column, mask, going = token[keep], column[keep], mask[keep], going[keep]
+        seen = mask[:, : width + t + 1]
+        logits = policy.logits(token.unsqueeze(1), seen, last=1, past_key_values=cache, use_cache=True)[:, -1]
+    length = t + 1
+    return Completions(chosen[:length].cpu(), log_prob[:length].cpu(), valid[:length].cpu())
+
+
+def _roomy(layer: Any, longest: int) -> Any:
+    """A cache layer with room for the whole completion, where transformers' own copies all it has each step."""
+    from transformers.cache_utils import DynamicLayer
+
+    if type(layer) is not DynamicLayer:
+        return layer  # of a model that looks at a window, say
+
+    class Roomy(DynamicLayer):  # type: ignore[misc]
+        def update(self, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+            new, before = key.shape[-2], self.get_seq_length()
+            if not self.is_initialized:
+                self.lazy_initialization(key, value)
+                shape = (*key.shape[:-2], new + longest, key.shape[-1])
+                self.rooms = [key.new_empty(shape), key.new_empty(shape)]
+            for room, x in zip(self.rooms, (key, value), strict=True):
+                room[..., before : before + new, :] = x
+            self._show(before + new)
+            return self.keys, self.values
+
+        def batch_repeat_interleave(self, repeats: int) -> None:
+            self.rooms = [room.repeat_interleave(repeats, 0) for room in self.rooms]
+            self._show(self.get_seq_length())
+
+        def batch_select_indices(self, indices: Tensor) -> None:
+            self.rooms = [room.index_select(0, indices) for room in self.rooms]
+            self._show(self.get_seq_length())
+
+        def _show(self, length: int) -> None:
+            self.keys, self.values = (room[..., :length, :] for room in self.rooms)
+
+    return Roomy()
+
+
+def _drawn(log_p: Tensor, u: Tensor) -> Tensor:
+    """The first token whose cumulative probability exceeds u [n]; never one of probability 0."""
+    cumulative = log_p.double().exp().cumsum(-1)
+    return (
+        torch.searchsorted(cumulative, (u * cumulative[:, -1]).unsqueeze(1), right=True)
+        .squeeze(1)
+        .clamp(max=log_p.shape[1] - 1)
+    )

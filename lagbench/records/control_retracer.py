@@ -1,0 +1,161 @@
+"""A run of control held to itself: episodes stepped again in EnvPool, actions recomputed by the policy file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench.errors import RecordError
+from lagbench.policies.gaussian import StackedActors
+from lagbench.records import environment
+from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, as_numpy
+from lagbench.records.findings import Check, Difference, differs
+from lagbench.records.reader import Run
+from lagbench.records.retracing import Recomputed, Retraced, Retracer, Told, counted
+from lagbench.records.stepping import step_evaluations, step_training
+from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.spec import load_task
+
+ACTION_TOLERANCE = 1e-4
+"""How far a recorded action may be from the recomputed one: other CPUs round otherwise."""
+
+_EPISODE = ("episode_id", "actor", "seed", "reset", "phase", "return", "length", "terminated", "truncated")
+
+
+class ControlRetracer(Retracer):
+    """See ``Retracer``. Raises RecordError for a task of another kind."""
+
+    evaluations_check: ClassVar[str] = "evaluation episodes"
+    training_check: ClassVar[str] = "training episodes"
+
+    chosen: Sequence[EvaluationEpisode]
+
+    def __init__(self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told) -> None:
+        super().__init__(run, chosen, phases, threads, told)
+        task = load_task(run.spec.task, run.spec.task_options)
+        if not isinstance(task, ControlTask):
+            raise RecordError(f"{run.path} cannot be replayed: {run.spec.task} is not a control task")
+        self._task = task
+        self._seen: Mapping[int, NDArray[np.float64]] = {}
+
+    def evaluations(self) -> Retraced:
+        """See ``Retracer.evaluations``: each observation, reward and flag, bit for bit."""
+        # Observations are kept of those that may be asked for later.
+        last = [i for i, e in enumerate(self.chosen) if e.version == self.phases and e.mode == "mode"]
+        stepped = step_evaluations(self._task, self.chosen, self.threads, self.told, last)
+        self._seen = stepped.seen
+        message = f"{counted(stepped.episodes, 'episode')}, {counted(stepped.steps, 'step')}, bit for bit"
+        return Retraced(stepped.episodes, stepped.steps, stepped.difference, message)
+
+    def training(self) -> Retraced:
+        """See ``Retracer.training``: all actors together from their first, bit for bit."""
+        stepped = step_training(self.run, self._task, self.phases, self.threads, self.told)
+        done = f"{counted(stepped.episodes, 'episode')} and those under way, {counted(stepped.steps, 'step')}"
+        return Retraced(stepped.episodes, stepped.steps, stepped.difference, f"{done}, bit for bit")
+
+    def policy(self, final: Sequence[int]) -> Recomputed:
+        """See ``Retracer.policy``: the mean actions, |Δaction| ≤ 1e-4."""
+        policy = self.run.policy()
+        # An episode that could not be stepped has been reported.
+        episodes = {i: self.chosen[i] for i in final if i in self._seen}
+        if not episodes:
+            return Recomputed(0, None, Check("policy", "skipped", "no episode could be stepped"))
+        version = policy.version(self.phases)
+        actions = _acted(StackedActors([version] * len(episodes)), [self._seen[i] for i in episodes])
+        largest, difference = 0.0, None
+        for episode, recomputed in zip(episodes.values(), actions, strict=True):
+            distance = np.abs(episode.action.astype(np.float64) - recomputed)
+            largest = float(np.fmax(largest, distance.max(initial=0.0)))
+            wrong = ~(distance <= ACTION_TOLERANCE)
+            if difference is None and wrong.any():
+                step, i = (int(k) for k in np.argwhere(wrong)[0])
+                where = {**episode.name, "step": step}
+                recorded, own = float(episode.action[step, i]), float(recomputed[step, i])
+                difference = Difference("evaluations", where, f"action[{i}]", recorded, own, "by the policy file")
+        count = sum(len(a) for a in actions)
+        message = f"{counted(count, 'action')} of the final evaluation, |Δaction| ≤ {largest:.2g}"
+        return Recomputed(count, largest, Check.of("policy", difference, message))
+
+    def notes(self) -> list[str]:
+        """See ``Retracer.notes``."""
+        here = environment.installed("envpool")
+        there = dict.fromkeys(str(entry["packages"].get("envpool")) for entry in self.run.environment)
+        if others := [version for version in there if version != here]:
+            return [
+                f"it was recorded with EnvPool {' and '.join(others)} and replayed with {here}: a difference may come "
+                "from that"
+            ]
+        return []
+
+    def wrong_version(self) -> Difference | None:
+        """See ``Retracer.wrong_version``: the actor's by ``phases``, and the learner's."""
+        actors = self.run.spec.protocol.actors
+        lists = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
+        held = np.array([[*own, *[-1] * actors][:actors] for own in lists], np.int32).reshape(-1, actors)
+        names = ("episode_id", "step", "actor", "phase", "behaviour_version", "learner_version")
+        for batch in self.run.read("trajectories"):
+            rows = {name: as_numpy(batch.column(name)) for name in names}
+            phase, actor = rows["phase"], rows["actor"]
+            known = (phase >= 0) & (phase < len(held)) & (actor >= 0) & (actor < actors)
+            expected = {
+                "phase": np.where(known, phase, -1),
+                "behaviour_version": held[np.where(known, phase, 0), np.where(known, actor, 0)],
+                "learner_version": phase,
+            }
+            for name, values in expected.items():
+                if (wrong := np.flatnonzero(rows[name] != values)).size:
+                    i = int(wrong[0])
+                    where = {"episode_id": int(rows["episode_id"][i]), "step": int(rows["step"][i])}
+                    by = "in phases" if name == "behaviour_version" else "specified"
+                    return Difference("trajectories", where, name, int(rows[name][i]), int(values[i]), by)
+        return None
+
+    def wrong_episode(self) -> Difference | None:
+        """See ``Retracer.wrong_episode``: a row is the sum of its transitions, whose steps have no gap."""
+        rows = (row for batch in self.run.read("episodes") for row in batch.to_pylist())
+        for episode in self.run.training_episodes():
+            if (steps := differs(episode.step, np.arange(episode.length, dtype=np.int32))).any():
+                i = int(np.flatnonzero(steps)[0])
+                where = {"episode_id": episode.episode_id, "step": int(episode.step[i])}
+                return Difference("trajectories", where, "step", int(episode.step[i]), i, "in order")
+            if not episode.ended:
+                continue
+            row = next(rows, None)
+            if row is None:
+                return Difference(
+                    "episodes", {"episode_id": episode.episode_id}, "row", "missing", "recorded", "summed"
+                )
+            for name, value in _summary(episode, self.run.spec.protocol.actors).items():
+                if differs(np.asarray(row[name]), np.asarray(value)).any():
+                    return Difference("episodes", {"episode_id": row["episode_id"]}, name, row[name], value, "summed")
+        if (row := next(rows, None)) is not None:
+            return Difference("episodes", {"episode_id": row["episode_id"]}, "row", "recorded", "none", "summed")
+        return None
+
+
+def _summary(episode: TrainingEpisode, actors: int) -> dict[str, Any]:
+    values: NDArray[Any] = episode.phase
+    summary = {
+        "episode_id": episode.actor + actors * episode.reset,
+        "actor": episode.actor,
+        "seed": episode.seed,
+        "reset": episode.reset,
+        "phase": int(values[-1]),
+        "return": episode.episode_return,
+        "length": episode.length,
+        "terminated": episode.terminated,
+        "truncated": episode.truncated,
+    }
+    return {name: summary[name] for name in _EPISODE}
+
+
+def _acted(actors: StackedActors, seen: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float32]]:
+    """The mean actions [length, act] for each episode's observations, in the products in which evaluation acts."""
+    observation = np.zeros((max(map(len, seen)), len(seen), seen[0].shape[1]))
+    for j, own in enumerate(seen):
+        observation[: len(own), j] = own
+    action = np.stack([actors.mean(row).copy() for row in observation])
+    return [action[: len(own), j] for j, own in enumerate(seen)]

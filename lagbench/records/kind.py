@@ -1,0 +1,43 @@
+"""What the tables of a domain hold, and how their rows are read back as episodes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lagbench.registry import load
+from lagbench.spec import RunSpec
+
+Columns = dict[str, list[tuple[str, Any]]]
+"""Table → its columns in order, by name and pyarrow type."""
+
+
+class RecordKind(ABC):
+    """The tables of one domain; ``Domain.records`` names its class."""
+
+    @abstractmethod
+    def columns(self, **sizes: int) -> Columns:
+        """The columns of every table, without those that each phase's measurements add; ``sizes`` are the task's."""
+
+    @abstractmethod
+    def step_columns(self, table: str) -> Sequence[str] | None:
+        """The columns of a table that hold single steps, which a slim copy leaves out; None: all of them."""
+
+    @abstractmethod
+    def evaluation_episodes(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The episodes of ``evaluations``, given as its batches, in their order."""
+
+    @abstractmethod
+    def training_episodes(self, batches: Iterable[Any], spec: RunSpec, directory: Path) -> Iterator[Any]:
+        """The episodes of ``trajectories``, given as its batches: those that ended, in that order, and then the rest.
+
+        Raises RecordError, which names the ``directory`` that the batches come from, where they cannot be a run's.
+        """
+
+
+def kind_of(spec: RunSpec) -> RecordKind:
+    """That of a run's domain."""
+    kind: RecordKind = load(spec.domain.records)()
+    return kind

@@ -1,0 +1,179 @@
+"""The tables of language: a row a completion, with its tokens as lists and its text as it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lagbench.records.kind import Columns, RecordKind
+from lagbench.spec import RunSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """A completion of training: a row of ``trajectories``, by its columns."""
+
+    episode_id: int
+    phase: int
+    actor: int
+    group: int
+    prompt_id: int
+    prompt: NDArray[np.int32]
+    token: NDArray[np.int32]
+    behaviour_log_prob: NDArray[np.float32]
+    behaviour_version: NDArray[np.int32]
+    learner_version: int
+    completion: str
+    target: str
+    strict: str | None
+    flexible: str | None
+    grader_version: int
+    reward: float
+    terminated: bool
+    truncated: bool
+
+    @property
+    def length(self) -> int:
+        """Tokens, the end token included."""
+        return len(self.token)
+
+    @property
+    def ended(self) -> bool:
+        """Always: a completion that does not end is cut."""
+        return True
+
+    @property
+    def episode_return(self) -> float:
+        """Its reward."""
+        return self.reward
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedCompletion:
+    """A completion of an evaluation: a row of ``evaluations``, by its columns."""
+
+    evaluation: int
+    fractions: tuple[float, ...]
+    version: int
+    budget_used: int
+    mode: str
+    episode: int
+    seed: int
+    episode_return: float
+    length: int
+    terminated: bool
+    truncated: bool
+    prompt_id: int
+    question: str
+    prompt: NDArray[np.int32]
+    token: NDArray[np.int32]
+    completion: str
+    target: str
+    strict: str | None
+    flexible: str | None
+    correct_flexible: bool
+    grader_version: int
+
+    @property
+    def name(self) -> dict[str, int | str]:
+        """What names it in its run: evaluation, mode and episode."""
+        return {"evaluation": self.evaluation, "mode": self.mode, "episode": self.episode}
+
+
+class LanguageRecords(RecordKind):
+    """See ``RecordKind``; there are no ``sizes``."""
+
+    def columns(self, **sizes: int) -> Columns:
+        """See ``RecordKind.columns``."""
+        tokens = pa.list_(pa.int32())
+        graded = [
+            ("completion", pa.string()),
+            ("target", pa.string()),
+            ("strict", pa.string()),
+            ("flexible", pa.string()),
+        ]
+        return {
+            "trajectories": [
+                ("episode_id", pa.int64()),
+                ("phase", pa.int32()),
+                ("actor", pa.int32()),
+                ("group", pa.int64()),
+                ("prompt_id", pa.int32()),
+                ("prompt", tokens),
+                ("token", tokens),
+                ("behaviour_log_prob", pa.list_(pa.float32())),
+                ("behaviour_version", tokens),
+                ("learner_version", pa.int32()),
+                *graded,
+                ("grader_version", pa.int32()),
+                ("reward", pa.float32()),
+                ("terminated", pa.bool_()),
+                ("truncated", pa.bool_()),
+            ],
+            "episodes": [
+                ("episode_id", pa.int64()),
+                ("phase", pa.int32()),
+                ("actor", pa.int32()),
+                ("group", pa.int64()),
+                ("prompt_id", pa.int32()),
+                ("return", pa.float64()),
+                ("length", pa.int32()),
+                ("terminated", pa.bool_()),
+                ("truncated", pa.bool_()),
+            ],
+            "evaluations": [
+                ("evaluation", pa.int32()),
+                ("fractions", pa.list_(pa.float64())),
+                ("version", pa.int32()),
+                ("budget_used", pa.int64()),
+                ("mode", pa.string()),
+                ("episode", pa.int32()),
+                ("seed", pa.int64()),
+                ("return", pa.float64()),
+                ("length", pa.int32()),
+                ("terminated", pa.bool_()),
+                ("truncated", pa.bool_()),
+                ("prompt_id", pa.int32()),
+                ("question", pa.string()),
+                ("prompt", tokens),
+                ("token", tokens),
+                *graded,
+                ("correct_flexible", pa.bool_()),
+                ("grader_version", pa.int32()),
+            ],
+            "phases": [
+                ("phase", pa.int32()),
+                ("budget_used", pa.int64()),
+                ("versions", pa.list_(pa.int32())),
+                ("updates", pa.int32()),
+            ],
+        }
+
+    def step_columns(self, table: str) -> Sequence[str] | None:
+        """See ``RecordKind.step_columns``: an evaluation keeps all, so that a slim copy can be graded again."""
+        return None if table == "trajectories" else ()
+
+    def evaluation_episodes(self, batches: Iterable[Any]) -> Iterator[EvaluatedCompletion]:
+        """See ``RecordKind.evaluation_episodes``."""
+        for row in _rows(batches, ("prompt", "token")):
+            yield EvaluatedCompletion(fractions=tuple(row.pop("fractions")), episode_return=row.pop("return"), **row)
+
+    def training_episodes(self, batches: Iterable[Any], spec: RunSpec, directory: Path) -> Iterator[Completion]:
+        """See ``RecordKind.training_episodes``: completions are whole rows, so that none is under way."""
+        for row in _rows(batches, ("prompt", "token", "behaviour_log_prob", "behaviour_version")):
+            yield Completion(**row)
+
+
+def _rows(batches: Iterable[Any], lists: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows by column, those of ``lists`` as arrays."""
+    for batch in batches:
+        plain = batch.select([name for name in batch.schema.names if name not in lists]).to_pylist()
+        columns = {name: batch.column(name) for name in lists}
+        for i, row in enumerate(plain):
+            yield {**row, **{name: column[i].values.to_numpy() for name, column in columns.items()}}

@@ -1,0 +1,150 @@
+"""A run of language held to itself: completions graded again, tokens held to the policy file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from lagbench.errors import UsageError
+from lagbench.policies.causal_lm import CausalLMPolicy
+from lagbench.records.findings import Check, Difference
+from lagbench.records.language import Completion, EvaluatedCompletion
+from lagbench.records.retracing import Recomputed, Retraced, Retracer, counted
+from lagbench.tasks.gsm8k import grading
+
+LOGIT_TOLERANCE = 1e-2
+"""How far below the largest a greedy token's logit may be, in nats: other CPUs round otherwise."""
+
+
+class LanguageRetracer(Retracer):
+    """See ``Retracer``. Grading takes the record alone; the policy check the model's configuration too."""
+
+    evaluations_check: ClassVar[str] = "evaluation grades"
+    training_check: ClassVar[str] = "training grades"
+
+    chosen: Sequence[EvaluatedCompletion]
+
+    def wrong_version(self) -> Difference | None:
+        """See ``Retracer.wrong_version``; every token of a completion has the version of its group's actor."""
+        held = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
+        for row in self.run.training_episodes():
+            where = _where(row)
+            if not (0 <= row.phase < len(held) and 0 <= row.actor < len(held[row.phase])):
+                return Difference("trajectories", where, "actor", row.actor, "one of its phase", "specified")
+            if row.learner_version != row.phase:
+                return Difference("trajectories", where, "learner_version", row.learner_version, row.phase, "specified")
+            wanted = held[row.phase][row.actor]
+            if (wrong := np.flatnonzero(row.behaviour_version != wanted)).size:
+                i = int(wrong[0])
+                recorded = int(row.behaviour_version[i])
+                return Difference("trajectories", where, f"behaviour_version[{i}]", recorded, wanted, "in phases")
+        return None
+
+    def wrong_episode(self) -> Difference | None:
+        """See ``Retracer.wrong_episode``."""
+        rows = (row for batch in self.run.read("episodes") for row in batch.to_pylist())
+        for completion in self.run.training_episodes():
+            if (row := next(rows, None)) is None:
+                return Difference("episodes", _where(completion), "row", "missing", "recorded", "summed")
+            if len({completion.length, len(completion.behaviour_log_prob), len(completion.behaviour_version)}) > 1:
+                return Difference(
+                    "trajectories", _where(completion), "token", completion.length, "one a log-probability", "summed"
+                )
+            for name, value in row.items():
+                attribute = "episode_return" if name == "return" else name
+                if (expected := getattr(completion, attribute)) != value:
+                    return Difference("episodes", {"episode_id": row["episode_id"]}, name, value, expected, "summed")
+        if (row := next(rows, None)) is not None:
+            return Difference("episodes", {"episode_id": row["episode_id"]}, "row", "recorded", "none", "summed")
+        return None
+
+    def evaluations(self) -> Retraced:
+        """See ``Retracer.evaluations``: each completion is graded again."""
+        first, tokens = None, 0
+        for episode in self.chosen:
+            tokens += episode.length
+            grade = grading.grade(episode.completion, episode.target)
+            columns = {
+                **_grades(episode, grade),
+                "correct_flexible": (episode.correct_flexible, grade.correct_flexible),
+                "return": (episode.episode_return, float(grade.correct)),
+                "length": (episode.length, len(episode.token)),
+            }
+            first = first or _first("evaluations", episode.name, columns)
+            self.told(episode.length)
+        message = f"{counted(len(self.chosen), 'completion')} graded again, by version {grading.VERSION} of the rules"
+        return Retraced(len(self.chosen), tokens, first, message)
+
+    def training(self) -> Retraced:
+        """See ``Retracer.training``."""
+        first, rows, tokens = None, 0, 0
+        for row in self.run.training_episodes():
+            grade = grading.grade(row.completion, row.target)
+            columns = {**_grades(row, grade), "reward": (row.reward, float(grade.correct))}
+            first = first or _first("trajectories", _where(row), columns)
+            rows, tokens = rows + 1, tokens + row.length
+            self.told(1)
+        return Retraced(rows, tokens, first, f"{counted(rows, 'completion')} graded again")
+
+    def policy(self, final: Sequence[int]) -> Recomputed:
+        """See ``Retracer.policy``: each token is the most probable, to within the rounding of other CPUs."""
+        try:
+            policy = self.run.policy()
+        except UsageError as error:
+            return Recomputed(0, None, Check("policy", "skipped", str(error)))
+        assert isinstance(policy, CausalLMPolicy)
+        largest, difference, count = 0.0, None, 0
+        for episode, below in _below(policy, [self.chosen[i] for i in final]):
+            count += len(below)
+            largest = float(np.fmax(largest, below.max(initial=0.0)))
+            if difference is None and (wrong := ~(below <= LOGIT_TOLERANCE)).any():
+                i = int(np.argmax(wrong))
+                said = f"{below[i]:.2g} nats below the most probable"
+                difference = Difference(
+                    "evaluations", episode.name, f"token[{i}]", int(episode.token[i]), said, "by the policy file"
+                )
+        message = (
+            f"{counted(count, 'token')} of the final evaluation, at most {largest:.2g} nats below the most probable"
+        )
+        return Recomputed(count, largest, Check.of("policy", difference, message))
+
+    def notes(self) -> list[str]:
+        """See ``Retracer.notes``."""
+        others = sorted({e.grader_version for e in self.chosen} - {grading.VERSION})
+        if others:
+            listed = " and ".join(map(str, others))
+            return [
+                f"it was graded by version {listed} of the rules and again by {grading.VERSION}: a difference may come "
+                "from that"
+            ]
+        return []
+
+
+def _where(row: Completion) -> dict[str, Any]:
+    return {"episode_id": row.episode_id}
+
+
+def _grades(row: Completion | EvaluatedCompletion, grade: grading.Grade) -> dict[str, tuple[Any, Any]]:
+    return {"strict": (row.strict, grade.strict), "flexible": (row.flexible, grade.flexible)}
+
+
+def _first(table: str, where: Mapping[str, Any], columns: Mapping[str, tuple[Any, Any]]) -> Difference | None:
+    for name, (recorded, graded) in columns.items():
+        if recorded != graded:
+            return Difference(table, where, name, recorded, graded, "graded")
+    return None
+
+
+@torch.no_grad()
+def _below(
+    policy: CausalLMPolicy, episodes: Sequence[EvaluatedCompletion]
+) -> Iterator[tuple[EvaluatedCompletion, Any]]:
+    """Each episode with how far each token's logit [length] is below the largest."""
+    for episode in episodes:
+        tokens = torch.from_numpy(np.concatenate([episode.prompt, episode.token])).long().unsqueeze(0)
+        logits = policy.logits(tokens, torch.ones_like(tokens, dtype=torch.bool), last=episode.length + 1)[0, :-1]
+        chosen = logits.gather(1, tokens[0, -episode.length :].unsqueeze(1)).squeeze(1)
+        yield episode, (logits.amax(1) - chosen).float().numpy()

@@ -1,0 +1,88 @@
+"""What a replay asks of a domain: its episodes gone through again, its rows held to one another."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lagbench.records.findings import Check, Difference
+from lagbench.records.reader import Run
+
+Told = Callable[[int], None]
+"""Told how many steps more have been made."""
+
+
+@dataclass(frozen=True)
+class Retraced:
+    """What was gone through again: how many episodes and steps, the first difference, and what was done, in words."""
+
+    episodes: int
+    steps: int
+    difference: Difference | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """What was recomputed from the policy file: how many actions, the largest difference, and the check of it."""
+
+    actions: int
+    largest: float | None
+    check: Check
+
+
+class Retracer(ABC):
+    """One run's episodes, to be gone through again; ``Domain.retracer`` names its class.
+
+    Args:
+        run: the run.
+        chosen: the evaluation episodes to look at.
+        phases: how many the run has committed.
+        threads: the simulator's, 0 for one a core.
+        told: told of progress, ``total`` in all.
+    """
+
+    evaluations_check: ClassVar[str]
+    training_check: ClassVar[str]
+    """What the two are called among a replay's checks."""
+
+    def __init__(self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told) -> None:
+        self.run = run
+        self.chosen = chosen
+        self.phases = phases
+        self.threads = threads
+        self.told = told
+
+    @abstractmethod
+    def wrong_version(self) -> Difference | None:
+        """The first row of ``trajectories`` whose versions are not those of its phase."""
+
+    @abstractmethod
+    def wrong_episode(self) -> Difference | None:
+        """The first row of ``episodes`` that does not follow from ``trajectories``."""
+
+    @abstractmethod
+    def evaluations(self) -> Retraced:
+        """The evaluation episodes ``chosen``."""
+
+    @abstractmethod
+    def policy(self, final: Sequence[int]) -> Recomputed:
+        """What the policy file would have chosen in those of ``chosen`` at these indices, one at least.
+
+        Called after ``evaluations``. Raises RecordError where the policy file cannot be read.
+        """
+
+    @abstractmethod
+    def training(self) -> Retraced:
+        """The training episodes."""
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """Sentences on what to bear in mind."""
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 step``, ``2,000 steps``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

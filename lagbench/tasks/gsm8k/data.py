@@ -1,0 +1,125 @@
+"""The questions: JSON lines as they were published, from a directory, the Hugging Face hub or this package."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import lzma
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lagbench.errors import UsageError
+from lagbench.tasks.gsm8k.grading import extract_strict
+
+HUB, MINI = "hub", "mini"
+HUB_NAME, HUB_CONFIG = "openai/gsm8k", "main"
+TRAIN = "train"
+SUFFIXES = (".jsonl", ".jsonl.xz")
+MINI_DIRECTORY = Path(__file__).parent / "mini"
+_PUBLISHED = "https://github.com/openai/grade-school-math"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a set: its number there, from 0, the published solution, and the answer in normal form."""
+
+    number: int
+    question: str
+    solution: str
+    target: str
+
+
+def load(source: str, name: str) -> tuple[Question, ...]:
+    """The questions of the set ``name`` (``train``, ``test``, …), in their order.
+
+    ``source`` is a directory with ``<name>.jsonl`` or ``<name>.jsonl.xz``; ``hub`` for openai/gsm8k by Hugging Face
+    ``datasets``; or ``mini`` for the sets of this package. Each line is an object with ``question`` and ``answer``,
+    which ends in ``#### <number>``. Raises UsageError, with file and line, for what is missing or malformed.
+    """
+    if source == HUB:
+        return _from_hub(name)
+    directory = MINI_DIRECTORY if source == MINI else Path(source).expanduser()
+    file = _file(directory, name)
+    return _from_file(file, file.stat().st_mtime_ns)
+
+
+def digest(questions: Iterable[Question]) -> str:
+    """SHA-256, in hex, of what is asked and answered, wherever it came from and however it was compressed."""
+    total = hashlib.sha256()
+    for q in questions:
+        total.update(json.dumps([q.question, q.solution]).encode() + b"\n")
+    return total.hexdigest()
+
+
+def _file(directory: Path, name: str) -> Path:
+    files = [directory / f"{name}{suffix}" for suffix in SUFFIXES]
+    for file in files:
+        if file.is_file():
+            return file
+    if not directory.is_dir():
+        raise UsageError(f"there is no directory {str(directory)!r} with questions; {_way_out(name)}")
+    there = sorted({file.name.removesuffix(s) for s in SUFFIXES for file in directory.glob(f"*{s}")})
+    listing = f"it has the sets {', '.join(there)}" if there else "it has no .jsonl file at all"
+    raise UsageError(f"{str(directory)!r} has no {files[0].name}: {listing}; {_way_out(name)}")
+
+
+def _way_out(name: str) -> str:
+    return f"give a directory with {name}.jsonl as published ({_PUBLISHED}): --task-set data=DIR"
+
+
+@functools.lru_cache(maxsize=8)
+def _from_file(file: Path, changed: int) -> tuple[Question, ...]:
+    """``changed``: when, so that a file that was edited is read again."""
+    try:
+        content = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
+        lines = content.decode().split("\n")  # not splitlines: text may hold other separators
+    except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read ({error}); restore it from where it came from") from error
+    rows = ((f"{file}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip())
+    return _questions(((place, _parsed(place, line)) for place, line in rows), str(file))
+
+
+def _parsed(place: str, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{place}: not JSON ({error.msg}, column {error.colno}); mend or remove the line") from error
+
+
+def _from_hub(name: str) -> tuple[Question, ...]:
+    what = f"the set {name!r} of {HUB_NAME} ({HUB_CONFIG})"
+    try:
+        import datasets
+    except ImportError:
+        raise UsageError("data=hub needs an extra: pip install 'lagbench[gsm8k]'") from None
+    try:
+        rows = datasets.load_dataset(HUB_NAME, HUB_CONFIG, split=name)
+    except Exception as error:  # of many kinds, by what is not reached
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"{what} cannot be had from the hub ({reason}); {_way_out(name)}") from error
+    return _questions(((f"{what}, row {i}", row) for i, row in enumerate(rows)), what)
+
+
+def _questions(rows: Iterable[tuple[str, Any]], what: str) -> tuple[Question, ...]:
+    questions = tuple(_checked(rows))
+    if not questions:
+        raise UsageError(f"{what} has no question in it; restore it from where it came from")
+    return questions
+
+
+def _checked(rows: Iterable[tuple[str, Any]]) -> Iterator[Question]:
+    for number, (place, row) in enumerate(rows):
+        for name in ("question", "answer"):
+            if not isinstance(row, dict) or not isinstance(row.get(name), str):
+                raise UsageError(
+                    f'{place}: no text under "{name}"; a line is {{"question": "…", "answer": "… #### 42"}}'
+                )
+        target = extract_strict(row["answer"])
+        if target is None:
+            raise UsageError(f'{place}: the answer does not end in "#### " and a number; mend or remove the line')
+        if not row["question"].strip():
+            raise UsageError(f"{place}: the question is empty; mend or remove the line")
+        yield Question(number, row["question"], row["answer"], target)

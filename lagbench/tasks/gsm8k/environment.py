@@ -1,0 +1,89 @@
+"""GSM8k for Gymnasium: ``gymnasium.make("lagbench/GSM8k-v0", data=DIR)``. The observation is the question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Text
+
+from lagbench.errors import UsageError
+from lagbench.tasks.gsm8k import grading
+from lagbench.tasks.gsm8k.data import TRAIN, Question
+from lagbench.tasks.gsm8k.task import GSM8kTask
+from lagbench.tasks.spec import load_task
+
+
+class AnyText(Text):
+    """Every string, where plain ``Text`` admits letters and digits only; its samples are of these."""
+
+    def __init__(self) -> None:
+        super().__init__(max_length=1 << 10, min_length=0)
+
+    def contains(self, x: Any) -> bool:
+        """Whether it is a string."""
+        return isinstance(x, str)
+
+    def __repr__(self) -> str:
+        return "AnyText()"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnyText)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class GSM8kEnv(gymnasium.Env[str, str]):
+    """One question, one completion: the reward is 1.0 where the strict rule finds the answer in it, else 0.0.
+
+    ``reset`` draws a question; ``options={"number": k}`` asks for one. A step's info has what both rules extracted.
+
+    Args:
+        task: where the questions come from.
+        name: which set: ``train``, ``test``, …
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012 - not a ClassVar: the base class declares it so
+
+    def __init__(self, task: GSM8kTask, name: str = TRAIN) -> None:
+        self.observation_space = AnyText()
+        self.action_space = AnyText()
+        self.questions = task.questions(name)
+        self._asked: Question | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """The question, and its number in the set. Raises UsageError for a number that is not in it."""
+        super().reset(seed=seed)
+        given = options or {}
+        if given.keys() - {"number"}:
+            raise UsageError(f"reset takes the option 'number' only, not {sorted(given)}")
+        n = len(self.questions)
+        number = given.get("number", int(self.np_random.integers(n)))
+        if not 0 <= number < n:
+            raise UsageError(f"there is no question {number}; there are {n}, from 0")
+        self._asked = self.questions[number]
+        return self._asked.question, {"number": number}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Grade a completion. Raises ResetNeeded where no question is open."""
+        if self._asked is None:
+            raise ResetNeeded("reset the environment first: each question is answered once")
+        asked, self._asked = self._asked, None
+        grade = grading.grade(action, asked.target)
+        info = {
+            "number": asked.number,
+            "target": asked.target,
+            "strict": grade.strict,
+            "flexible": grade.flexible,
+            "correct_flexible": grade.correct_flexible,
+            "grader_version": grading.VERSION,
+        }
+        return asked.question, float(grade.correct), True, False, info
+
+
+def make(task_id: str, name: str = TRAIN, **options: Any) -> GSM8kEnv:
+    """What ``gymnasium.make("lagbench/<task>")`` calls. Raises UsageError for unknown options and missing data."""
+    task = load_task(task_id, options)
+    assert isinstance(task, GSM8kTask)
+    return GSM8kEnv(task, name)

@@ -1,0 +1,41 @@
+"""How a question becomes the tokens that a model is given."""
+
+from __future__ import annotations
+
+import functools
+
+from lagbench.errors import UsageError
+from lagbench.policies.pretrained import Pretrained
+from lagbench.tasks.gsm8k.data import Question
+
+STYLES = ("chat", "plain")
+"""``chat``: the model's own chat template, for one tuned to follow instructions; ``plain``: text to go on with."""
+
+INSTRUCTION = '\n\nReason step by step. End with one line: "#### " and the answer as a number.'
+
+
+def text(question: str, style: str) -> str:
+    """What is asked, before any chat template."""
+    return question + INSTRUCTION if style == "chat" else f"Question: {question}\nAnswer:"
+
+
+@functools.lru_cache(maxsize=8)
+def encode(
+    model: Pretrained, questions: tuple[Question, ...], style: str, max_new_tokens: int
+) -> tuple[list[int], ...]:
+    """Prompt tokens of each question.
+
+    Raises UsageError where the model has no chat template and one is asked for, and where a prompt and the longest
+    completion do not fit into the model's context.
+    """
+    asked = [text(q.question, style) for q in questions]
+    tokens = model.chat(asked) if style == "chat" else model.tokens(asked)
+    room = model.context - max_new_tokens
+    for q, own in zip(questions, tokens, strict=True):
+        if len(own) > room:
+            raise UsageError(
+                f"question {q.number} takes {len(own)} tokens, and with completions of up to {max_new_tokens} only "
+                f"{max(room, 0)} fit into the {model.context} of {model.source!r}; give --task-set max_new_tokens=N, "
+                "or another model"
+            )
+    return tuple(tokens)

@@ -1,0 +1,156 @@
+"""GSM8K as a task: which questions, which model answers them, and how they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from lagbench.domain import LANGUAGE
+from lagbench.errors import UsageError, unknown
+from lagbench.policies import pretrained
+from lagbench.policies.causal_lm import CausalLMPolicy
+from lagbench.policies.pretrained import Pretrained
+from lagbench.protocol import Protocol
+from lagbench.tasks.gsm8k import data
+from lagbench.tasks.gsm8k.data import TRAIN, Question
+from lagbench.tasks.gsm8k.prompts import STYLES, encode
+from lagbench.tasks.spec import TaskSpec, check_options
+
+PRECISIONS = ("float32", "bfloat16")
+_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "data": data.HUB,
+        "data_sha256": "",
+        "model": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "model_sha256": "",
+        "test": "test",
+        "prompt": "chat",
+        "max_new_tokens": 160,
+        "group_size": 8,
+        "precision": "float32",
+    }
+)
+
+
+@dataclass(frozen=True)
+class GSM8kTask(TaskSpec):
+    """GSM8K, or questions in its format.
+
+    Attributes:
+        data: where questions come from; see ``data.load``.
+        data_sha256: what they must be, as ``data.digest`` of the training set and the test set; empty: anything.
+        model: which model answers: an id on the Hugging Face hub, a directory, a GGUF file, or ``mini``.
+        model_sha256: what it must be; empty: anything.
+        test: the set that evaluations ask from.
+        prompt: how a question becomes tokens; see ``prompts.STYLES``.
+        max_new_tokens: the longest completion allowed.
+        group_size: completions of each prompt.
+        precision: ``bfloat16`` computes so what torch's autocast does, with weights in float32.
+    """
+
+    data: str
+    data_sha256: str
+    model: str
+    model_sha256: str
+    test: str
+    prompt: str
+    max_new_tokens: int
+    group_size: int
+    precision: str
+
+    def questions(self, name: str) -> tuple[Question, ...]:
+        """A set of questions. Raises UsageError where it cannot be had or is malformed."""
+        return data.load(self.data, name)
+
+    def pretrained(self) -> Pretrained:
+        """The model's parts, of which weights are loaded when asked for. Raises UsageError."""
+        return pretrained.find(str(data.MINI_DIRECTORY) if self.model == data.MINI else self.model)
+
+    def prompts(self, questions: tuple[Question, ...]) -> tuple[list[int], ...]:
+        """Each question as prompt tokens. Raises UsageError where one leaves too little room for a completion."""
+        model = self.pretrained()
+        return encode(model, questions, self.prompt, self.max_new_tokens)
+
+    @property
+    def group(self) -> int:
+        """See ``TaskSpec.group``."""
+        return self.group_size
+
+    def policy(self, model: Any) -> CausalLMPolicy:
+        """The policy that a model makes."""
+        return CausalLMPolicy(model, precision=self.precision)
+
+    def pinned(self) -> Self:
+        """See ``TaskSpec.pinned``: with the digests of data and model that are not this package's own."""
+        found = {}
+        if self.data != data.MINI:
+            found["data_sha256"] = self._data_digest()
+        if self.model != data.MINI:
+            found["model_sha256"] = self.pretrained().sha256
+        pinned = task(self.task_id, **{**self.options, **found})
+        assert isinstance(pinned, type(self))
+        return pinned
+
+    def check(self, protocol: Protocol, evaluation_episodes: int) -> None:
+        """See ``TaskSpec.check``."""
+        if protocol.samples % self.group_size:
+            raise UsageError(
+                f"a phase of {protocol.samples} completions is no whole number of groups of {self.group_size}; "
+                "choose a minibatch, or --task-set group_size=N, so that it is"
+            )
+        if protocol.actors > protocol.samples // self.group_size:
+            raise UsageError(
+                f"{protocol.actors} actors cannot share {protocol.samples // self.group_size} prompts a phase; give "
+                "fewer, or leave --actors out"
+            )
+        test = self.questions(self.test)
+        if evaluation_episodes > len(test):
+            raise UsageError(
+                f"an evaluation of {evaluation_episodes} questions needs as many, and the set {self.test!r} has "
+                f"{len(test)}; give --eval-episodes {len(test)} or fewer"
+            )
+        self._hold("data", self.data_sha256, self._data_digest)
+        self._hold("model", self.model_sha256, lambda: self.pretrained().sha256)
+        self.prompts(test[:evaluation_episodes])
+        self.prompts(self.questions(TRAIN))
+
+    def _data_digest(self) -> str:
+        return data.digest((*self.questions(TRAIN), *self.questions(self.test)))
+
+    def _hold(self, what: str, wanted: str, find: Any) -> None:
+        if wanted and (found := find()) != wanted:
+            raise UsageError(
+                f"the {what} {getattr(self, what)!r} has changed since this run was specified (SHA-256 "
+                f"{wanted[:12]}…, now {found[:12]}…); restore it, or start a new run"
+            )
+
+
+def task(task_id: str, /, **options: Any) -> GSM8kTask:
+    """The task of that id; ``options`` are fields of ``GSM8kTask``, by name.
+
+    Raises UsageError for an unknown option, or a value that it cannot have. Neither data nor model is looked at.
+    """
+    checked = check_options(task_id, options, _DEFAULTS)
+    for name, choices in (("prompt", STYLES), ("precision", PRECISIONS)):
+        if checked.get(name, choices[0]) not in choices:
+            raise unknown(f"task option {name}", checked[name], choices)
+    for name in ("max_new_tokens", "group_size"):
+        if checked.get(name, 1) < 1:
+            raise UsageError(f"task option {name!r} of {task_id} must be at least 1, not {checked[name]}")
+    for name, own in (("data", (data.HUB, data.MINI)), ("model", (data.MINI,))):
+        path = Path(str(checked.get(name, ""))).expanduser()
+        # A run is resumed from wherever one is.
+        if name in checked and checked[name] not in own and path.exists():
+            checked[name] = str(path.resolve())
+    return GSM8kTask(task_id=task_id, domain=LANGUAGE, options=checked, **{**_DEFAULTS, **checked})
+
+
+def restored(task_id: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> CausalLMPolicy:
+    """The policy that has this state; see ``Domain.policy``. Needs the model's configuration, not its weights."""
+    own = task(task_id, **options)
+    policy = own.policy(own.pretrained().model(weights=False))
+    policy.load_state_dict(state)
+    return policy

@@ -1,0 +1,87 @@
+"""Make the questions of GSM8kMini from reasoning-gym's gsm_symbolic.
+
+    pip install reasoning-gym==0.1.25
+    python scripts/make_gsm8k_mini_data.py
+
+The same files come out each time, byte for byte. They are frozen: a change makes another task, with another id.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+
+from lagbench.tasks.gsm8k.data import MINI_DIRECTORY
+from lagbench.tasks.gsm8k.grading import extract_strict
+
+SEED = 20_261_122
+# The shortest templates that do not repeat themselves; of each four, one is kept away from all training.
+TRAINED = (43, 10, 58, 99, 50, 62, 18, 72, 31, 78, 95, 20, 39, 82, 75, 56, 34, 4, 57, 9, 47, 49, 8, 14)
+UNSEEN = (48, 16, 69, 85, 91, 67, 55, 44)
+# Where the model (make_gsm8k_mini_model.py, card) is neither always right nor always wrong.
+LEARNED = TRAINED
+# Questions of each template. A template gives them in this order, so that no set depends on which templates are in
+# another.
+COUNTS = {"supervised": 1500, "train": 400, "test": 100}
+UNSEEN_COUNT = 128
+_TRIES = 20
+
+
+@click.command()
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=MINI_DIRECTORY, show_default=True)
+def main(out: Path) -> None:
+    """Write the four sets, and say how large they are."""
+    sets: dict[str, list[dict[str, Any]]] = {name: [] for name in (*COUNTS, "test-unseen")}
+    taken: set[str] = set()
+    for template in TRAINED:
+        fresh = made(template, taken)
+        for name, count in COUNTS.items():
+            own = [next(fresh) for _ in range(count)]
+            if name == "supervised" or template in LEARNED:
+                sets[name] += own
+    for template in UNSEEN:
+        fresh = made(template, taken)
+        sets["test-unseen"] += [next(fresh) for _ in range(UNSEEN_COUNT)]
+    out.mkdir(parents=True, exist_ok=True)
+    for name, rows in sets.items():
+        Random(f"{SEED} {name}").shuffle(rows)
+        file = out / f"{name}.jsonl.xz"
+        file.write_bytes(packed(rows))
+        templates = len({row["template"] for row in rows})
+        click.echo(f"{file}: {len(rows):,} questions of {templates} templates, {file.stat().st_size:,} bytes")
+
+
+def made(template: int, taken: set[str]) -> Iterator[dict[str, Any]]:
+    """A template's questions without end, none of them ``taken`` already. Raises RuntimeError where it runs dry."""
+    from reasoning_gym.arithmetic.gsm_symbolic.gsm_symbolic import GSMSymbolicDataset, GSMSymbolicDatasetConfig
+
+    make = GSMSymbolicDataset(GSMSymbolicDatasetConfig(seed=0, size=1)).generators[template]
+    rng, missed = Random(f"{SEED} {template}"), 0
+    while missed < _TRIES * sum(COUNTS.values()):
+        example = make(rng, 1.0)
+        question = " ".join(example["question"].split())
+        solution = example["metadata"]["answer_cot"].strip()
+        target = extract_strict(solution)
+        # Whole numbers without rounding on the way, as in GSM8K.
+        if question in taken or target is None or target != example["answer"] or not target.isdecimal():
+            missed += 1
+            continue
+        taken.add(question)
+        yield {"question": question, "answer": solution, "template": template}
+    raise RuntimeError(f"template {template} has too few questions")
+
+
+def packed(rows: Iterable[dict[str, Any]]) -> bytes:
+    """JSON lines, compressed as small as it gets."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return lzma.compress(lines.encode(), preset=9 | lzma.PRESET_EXTREME)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Actors on questions: who completes what with which version, and what the rollout and the rows say of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lagbench.actors import language
+from lagbench.actors.base import Collection
+from lagbench.actors.language import LanguageActors
+from lagbench.policies.base import Version
+from lagbench.policies.causal_lm import PADDING, CausalLMPolicy
+from lagbench.policies.sampling import Completions
+from lagbench.spec import RunSpec, resolve
+from tests.tasks.gsm8k.tiny import make_data, make_model
+
+LONGEST = 12
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    path = tmp_path_factory.mktemp("language")
+    return {"data": str(make_data(path / "data")), "model": str(make_model(path / "model"))}
+
+
+def make_spec(places: dict[str, str], **options: Any) -> RunSpec:
+    task = {**places, "prompt": "plain", "max_new_tokens": LONGEST, **options.pop("task_options", {})}
+    given = {"task": "GSM8k-v0", "task_options": task, "eval_episodes": 6, "updates": 3, "lag": 4, "budget": 960}
+    return resolve(**{**given, **options})
+
+
+def moved(policy: CausalLMPolicy, number: int) -> Version:
+    """A version of its own: the weights, shifted."""
+    rng = torch.Generator().manual_seed(number)
+    state = {k: x + 0.1 * number * torch.randn(x.shape, generator=rng) for k, x in policy.acting_state().items()}
+    return Version(number, state)
+
+
+@pytest.fixture(scope="module")
+def collected(places: dict[str, str]) -> tuple[RunSpec, LanguageActors, CausalLMPolicy, Collection]:
+    """12 groups of 8, dealt to 8 slots that hold versions 5, 6, 7, 5, 6, 7, 5, 6."""
+    spec = make_spec(places)
+    actors = LanguageActors(spec)
+    policy = actors.make_policy()
+    versions = {k: moved(policy, k) for k in (5, 6, 7)}
+    return spec, actors, policy, actors.collect([versions[5 + i % 3] for i in range(8)], 7)
+
+
+def column(collection: Collection, name: str) -> Any:
+    return collection.transitions.columns[name]
+
+
+def test_groups_are_dealt_in_turn_and_of_one_version(collected: Any) -> None:
+    _, _, _, c = collected
+    assert c.rollout.valid.shape[1] == 96
+    assert c.rollout.group.tolist() == [g for g in range(12) for _ in range(8)]
+    assert column(c, "actor").tolist() == [g % 8 for g in range(12) for _ in range(8)]
+    held = [5 + (g % 8) % 3 for g in range(12) for _ in range(8)]
+    assert c.rollout.behaviour_version[0].tolist() == held
+    assert all(set(v) == {h} for v, h in zip(column(c, "behaviour_version"), held, strict=True))
+    assert set(column(c, "learner_version")) == {7}
+    assert column(c, "group").tolist() == [7 * 12 + g for g in range(12) for _ in range(8)]
+    assert column(c, "episode_id").tolist() == [7 * 96 + i for i in range(96)]
+
+
+def test_each_version_gave_the_log_probabilities_of_its_groups(collected: Any) -> None:
+    _, _, policy, c = collected
+    before = {k: x.clone() for k, x in policy.model.state_dict().items()}
+    with torch.no_grad():
+        for number in (5, 6, 7):
+            policy.model.load_state_dict(moved_from(before, number))
+            new = policy.evaluate(c.rollout)
+            own = c.rollout.valid & (c.rollout.behaviour_version == number)
+            torch.testing.assert_close(new.log_prob[own], c.rollout.behaviour_log_prob[own], rtol=1e-4, atol=1e-4)
+            others = c.rollout.valid & ~own
+            assert (new.log_prob - c.rollout.behaviour_log_prob)[others].abs().max() > 0.1
+    policy.model.load_state_dict(before)
+
+
+def moved_from(state: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+    rng = torch.Generator().manual_seed(number)
+    return {k: x + 0.1 * number * torch.randn(x.shape, generator=rng) for k, x in state.items()}
+
+
+def test_rows_are_the_rollouts_columns(collected: Any) -> None:
+    spec, actors, _, c = collected
+    r = c.rollout
+    questions = load(spec).questions("train")
+    for i in range(96):
+        n = int(r.valid[:, i].sum())
+        assert column(c, "token")[i].tolist() == r.action[:n, i].tolist()
+        assert column(c, "behaviour_log_prob")[i].tolist() == r.behaviour_log_prob[:n, i].tolist()
+        prompt = r.observation[:, i]
+        assert column(c, "prompt")[i].tolist() == prompt[prompt != PADDING].tolist()
+        asked = questions[column(c, "prompt_id")[i]]
+        assert column(c, "target")[i] == asked.target
+        assert actors._model.text(column(c, "token")[i].tolist()) == column(c, "completion")[i]
+        assert bool(r.terminated[n - 1, i]) == bool(column(c, "terminated")[i])
+        assert bool(r.truncated[n - 1, i]) == bool(column(c, "truncated")[i]) == (not r.terminated[n - 1, i])
+        assert (n == LONGEST) or r.terminated[n - 1, i]
+    assert (r.terminated | r.truncated).sum() == 96
+    assert (r.behaviour_log_prob[~r.valid] == 0).all()
+    assert r.longest == LONGEST
+    e = c.episodes[95]
+    assert (e.episode_id, e.length, e.phase) == (7 * 96 + 95, len(column(c, "token")[95]), 7)
+
+
+def load(spec: RunSpec) -> Any:
+    from lagbench.tasks.spec import load_task
+
+    return load_task(spec.task, spec.task_options)
+
+
+def test_a_phase_is_the_same_whatever_came_before(places: dict[str, str], collected: Any) -> None:
+    spec, _, policy, c = collected
+    actors = LanguageActors(spec)
+    versions = {k: moved(policy, k) for k in (5, 6, 7)}
+    actors.collect([versions[5]] * 8, 0)
+    actors.play(versions[6], range(6))
+    again = actors.collect([versions[5 + i % 3] for i in range(8)], 7)
+    assert torch.equal(again.rollout.action, c.rollout.action)
+    assert torch.equal(again.rollout.behaviour_log_prob, c.rollout.behaviour_log_prob)
+    other = LanguageActors(make_spec(places, seed=1)).collect([versions[5 + i % 3] for i in range(8)], 7)
+    assert other.rollout.action.shape != c.rollout.action.shape or not torch.equal(
+        other.rollout.action, c.rollout.action
+    )
+
+
+def test_every_question_is_asked_once_before_any_twice(places: dict[str, str]) -> None:
+    """12 questions, 4 a phase: three phases ask all of them, in another order each time."""
+    actors = LanguageActors(make_spec(places, updates=1))
+    asked = [actors._drawn(phase).tolist() for phase in range(9)]
+    passes = [list(itertools.chain(*asked[k : k + 3])) for k in (0, 3, 6)]
+    assert all(sorted(order) == list(range(12)) for order in passes)
+    assert len({tuple(order) for order in passes}) == 3
+    # Where a phase goes over the end of the set, so too.
+    actors = LanguageActors(make_spec(places, updates=5, budget=1600))
+    counts = Counter(itertools.chain(*(actors._drawn(phase).tolist() for phase in range(3))))
+    assert set(counts.values()) == {5}
+
+
+def fixed(texts: list[str], actors: LanguageActors) -> Any:
+    """Instead of sampling: these completions, in turn."""
+    encoded = [[*actors._model.tokens([t])[0], actors._model.end] for t in texts]
+
+    def complete(*arguments: Any, **options: Any) -> Completions:
+        n = len(arguments[1]) * options["copies"]
+        own = [encoded[i % len(encoded)] for i in range(n)]
+        longest = max(map(len, own))
+        token = torch.tensor([t + [0] * (longest - len(t)) for t in own]).T
+        valid = torch.tensor([[True] * len(t) + [False] * (longest - len(t)) for t in own]).T
+        return Completions(token, torch.where(valid, -1.0, 0.0), valid)
+
+    return complete
+
+
+def test_rewards_and_what_is_measured(places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four groups of two: the questions' answers are 0 … 11."""
+    spec = make_spec(places, updates=1, minibatch=8, actors=4, task_options={"group_size": 2})
+    actors = LanguageActors(spec)
+    monkeypatch.setattr(actors, "_drawn", lambda phase: np.array([3, 5, 3, 7]))
+    texts = ["#### 3", "3", "#### 5", "#### 5", "no", "#### 4", "#### 8", "#### 7"]
+    monkeypatch.setattr(language, "complete", fixed(texts, actors))
+    version = actors.make_policy().version(0)
+    c = actors.collect([version] * 4, 0)
+    last = [n - 1 for n in c.rollout.valid.sum(0).tolist()]
+    assert [c.rollout.reward[n, i].item() for i, n in enumerate(last)] == [1, 0, 1, 1, 0, 0, 0, 1]
+    assert c.rollout.reward.sum() == 4
+    assert column(c, "strict") == ["3", None, "5", "5", None, "4", "8", "7"]
+    assert column(c, "flexible") == ["3", "3", "5", "5", None, "4", "8", "7"]
+    assert actors.diagnostics() == {
+        "reward_scale": 1.0,
+        "accuracy": 0.5,
+        "accuracy_flexible": 0.625,
+        "response_length": np.mean([len(t) + 1 for t in texts]),
+        "ended_fraction": 1.0,
+        "groups_without_signal": 0.5,
+    }
+
+
+def test_evaluations_ask_the_same_questions(places: dict[str, str]) -> None:
+    actors = LanguageActors(make_spec(places))
+    policy = actors.make_policy()
+    greedy, other = (actors.play(policy.version(0), seeds) for seeds in (range(6), range(90, 96)))
+    assert [e.prompt_id for e in greedy] == list(range(6))
+    assert [e.completion for e in greedy] == [e.completion for e in other]
+    assert [e.seed for e in other] == list(range(90, 96))
+    assert greedy[0].question == "Ann has 13 figs and eats 1. How many are left?"
+    for e in greedy:
+        assert e.length == len(e.token)
+        assert e.terminated != e.truncated
+        assert e.episode_return == float(e.strict == e.target)
+    sampled, again, others = (
+        [e.completion for e in actors.play(policy.version(0), seeds, stochastic=True)]
+        for seeds in (range(6), range(6), range(90, 96))
+    )
+    assert sampled == again != others
+    assert sampled != [e.completion for e in greedy]
+
+
+def test_nothing_has_to_be_kept(places: dict[str, str]) -> None:
+    actors = LanguageActors(make_spec(places))
+    assert actors.state() == {}
+    actors.restore({})

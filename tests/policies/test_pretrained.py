@@ -1,0 +1,161 @@
+"""Models as they lie around: what they must have, and one sentence where they have not."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lagbench.errors import UsageError
+from lagbench.policies import pretrained
+from tests.tasks.gsm8k.tiny import CHAT, END, make_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("tiny") / "model", chat=CHAT)
+
+
+@pytest.fixture
+def copy(model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model, tmp_path / "copy"))
+
+
+def change(file: Path, **values: Any) -> None:
+    data = {**json.loads(file.read_text()), **values}
+    file.write_text(json.dumps({k: v for k, v in data.items() if v != "gone"}))
+
+
+def test_a_directory(model: Path) -> None:
+    found = pretrained.find(str(model))
+    assert found.context == 256
+    (tokens,) = found.tokens(["figs"])
+    assert len(tokens) == 4
+    assert found.text([*tokens, found.end]) == "figs"
+    assert found.tokenizer.decode([found.end]) == END
+    assert found.chat(["figs"]) == found.tokens(["<|user|>figs<|assistant|>"])
+    loaded, again = found.model(), found.model()
+    assert loaded is not again
+    assert all(torch.equal(x, y) for x, y in zip(loaded.parameters(), again.parameters(), strict=True))
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+
+
+def test_without_weights_the_global_generator_is_as_it_was(model: Path) -> None:
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    found = pretrained.find(str(model))
+    bare = found.model(weights=False)
+    assert [p.shape for p in bare.parameters()] == [p.shape for p in found.model().parameters()]
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_digest_is_of_the_files(model: Path, copy: Path) -> None:
+    digest = pretrained.find(str(model)).sha256
+    assert pretrained.find(str(copy)).sha256 == digest
+    (copy / "README.md").write_text("A model.")
+    assert pretrained.find(str(copy)).sha256 == digest
+    change(copy / "config.json", rope_theta=1.0)
+    assert pretrained.find(str(copy)).sha256 != digest
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("/nowhere/model", "there is no model '/nowhere/model'; give a directory, a .gguf file or an id on the hub"),
+        ("./model", "there is no model './model'"),
+        ("a/b/c", "there is no model 'a/b/c'"),
+    ],
+)
+def test_no_such_path(source: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        pretrained.find(source)
+    assert said in str(caught.value)
+
+
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"model\.pt' is no model: give a directory, a \.gguf file or an id"):
+        pretrained.find(str(tmp_path / "model.pt"))
+
+
+def test_a_directory_without_weights(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"holds no weights \(\*\.safetensors, \*\.gguf\); restore them, or give"):
+        pretrained.find(str(copy))
+
+
+def test_a_directory_without_a_configuration(copy: Path) -> None:
+    (copy / "config.json").unlink()
+    with pytest.raises(UsageError, match=r"the config\.json of '.*copy' cannot be had .*; restore it"):
+        pretrained.find(str(copy))
+
+
+def test_a_directory_without_a_tokenizer(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    (copy / "tokenizer_config.json").unlink()
+    with pytest.raises(UsageError, match=r"the tokenizer of '.*copy' cannot be had .*; restore it"):
+        pretrained.find(str(copy))
+
+
+def test_damaged_weights(copy: Path) -> None:
+    (copy / "model.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(UsageError, match=r"the weights of '.*copy' cannot be had .*; restore it"):
+        pretrained.find(str(copy)).model()
+
+
+def test_weights_of_another_model(copy: Path) -> None:
+    change(copy / "config.json", num_hidden_layers=3)
+    with pytest.raises(UsageError, match=r"has weights, but not all of its model: model\.layers\.2\..* is missing"):
+        pretrained.find(str(copy)).model()
+
+
+def test_a_tokenizer_without_an_end(copy: Path) -> None:
+    change(copy / "tokenizer_config.json", eos_token="gone")
+    with pytest.raises(UsageError, match=r"has no end token, by which a completion ends; set eos_token in its"):
+        pretrained.find(str(copy))
+
+
+def test_tokens_that_the_model_lacks(copy: Path) -> None:
+    change(copy / "config.json", vocab_size=100)
+    with pytest.raises(UsageError, match=r"has tokens that its model lacks: number 256 of 100; give a model with"):
+        pretrained.find(str(copy))
+
+
+def test_no_chat_template(tmp_path: Path) -> None:
+    found = pretrained.find(str(make_model(tmp_path / "model")))
+    with pytest.raises(UsageError, match=r"has no chat template, so it cannot be asked as in a chat; give --task-set"):
+        found.chat(["figs"])
+
+
+def test_without_network_the_file_is_named_and_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(UsageError) as caught:
+        pretrained.find("HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert str(caught.value) == (
+        "the config.json of 'HuggingFaceTB/SmolLM2-135M-Instruct' from the Hugging Face hub cannot be had (We couldn't "
+        "connect to 'https://huggingface.co'); without network, give a local directory or .gguf file: --task-set "
+        "model=DIR"
+    )
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == "transformers":
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UsageError, match=r"language models need an extra: pip install 'lagbench\[gsm8k\]'"):
+        pretrained.find("a/b")

@@ -1,0 +1,130 @@
+"""The task: its options, what pins them, and what cannot be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lagbench.errors import UsageError
+from lagbench.protocol import Protocol
+from lagbench.spec import resolve
+from lagbench.tasks.gsm8k.task import GSM8kTask
+from lagbench.tasks.spec import load_task
+from tests.tasks.gsm8k.tiny import CHAT, make_data, make_model, make_questions, write_lines
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("tiny") / "model", chat=CHAT)
+
+
+def make(data: Path, model: Path, **options: Any) -> GSM8kTask:
+    given = {"data": str(data), "model": str(model), "prompt": "plain", "max_new_tokens": 16, **options}
+    task = load_task("GSM8k-v0", given)
+    assert isinstance(task, GSM8kTask)
+    return task
+
+
+def protocol(**changes: Any) -> Protocol:
+    return Protocol.resolve(**{"forward": "split", "minibatch": 32, "group": 8, **changes})
+
+
+def test_nothing_is_looked_at_until_it_is_needed() -> None:
+    task = load_task("GSM8k-v0", {"data": "/nowhere", "model": "no/such"})
+    assert isinstance(task, GSM8kTask)
+    assert (task.data, task.model, task.prompt, task.group) == ("/nowhere", "no/such", "chat", 8)
+    mini = load_task("GSM8kMini-v0")
+    assert isinstance(mini, GSM8kTask)
+    assert (mini.data, mini.model, mini.prompt) == ("mini", "mini", "plain")
+    assert mini.domain.name == "language"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prompt": "chatty"}, "unknown task option prompt 'chatty'; did you mean 'chat'?"),
+        ({"precision": "half"}, "unknown task option precision 'half'"),
+        ({"max_new_tokens": 0}, "'max_new_tokens' of GSM8k-v0 must be at least 1, not 0"),
+        ({"group_size": "many"}, "'group_size' of GSM8k-v0 takes a whole number, not 'many'"),
+        ({"modle": "x"}, "unknown task option 'modle'; did you mean 'model'?"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_task("GSM8k-v0", options)
+    assert said in str(caught.value)
+
+
+def test_prompts(data: Path, model: Path) -> None:
+    plain, chat = (make(data, model, prompt=style) for style in ("plain", "chat"))
+    questions = plain.questions("test")[:1]
+    (tokens,) = plain.prompts(questions)
+    tokenizer = plain.pretrained().tokenizer
+    assert tokenizer.decode(tokens) == "Question: Ann has 13 figs and eats 1. How many are left?\nAnswer:"
+    (tokens,) = chat.prompts(questions)
+    text = tokenizer.decode(tokens)
+    assert text.startswith("<|user|>Ann has 13 figs")
+    assert text.endswith('"#### " and the answer as a number.<|assistant|>')
+
+
+def test_pins_hold_what_was_there(tmp_path: Path, model: Path) -> None:
+    data = make_data(tmp_path / "data")
+    pinned = make(data, model).pinned()
+    assert len(pinned.data_sha256) == len(pinned.model_sha256) == 64
+    assert make(data, model).pinned() == pinned
+    pinned.check(protocol(), 6)
+    write_lines(data / "train.jsonl", make_questions(13))
+    with pytest.raises(UsageError, match=r"the data .* has changed since this run was specified \(SHA-256 .* start a"):
+        pinned.check(protocol(), 6)
+
+
+def test_a_changed_model_is_refused(tmp_path: Path, data: Path) -> None:
+    pinned = make(data, make_model(tmp_path / "model")).pinned()
+    make_model(tmp_path / "model", seed=1)
+    with pytest.raises(UsageError, match=r"the model .* has changed since this run was specified"):
+        pinned.check(protocol(), 6)
+
+
+def test_a_path_is_kept_whole(data: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data.parent)
+    assert make(Path("data"), model).data == str(data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "episodes", "said"),
+    [
+        ({"minibatch": 20}, 6, "a phase of 20 completions is no whole number of groups of 8"),
+        ({"actors": 8}, 6, "8 actors cannot share 4 prompts a phase"),
+        ({}, 7, "an evaluation of 7 questions needs as many, and the set 'test' has 6; give --eval-episodes 6"),
+    ],
+)
+def test_sizes_that_cannot_be(data: Path, model: Path, changes: dict[str, Any], episodes: int, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make(data, model).check(protocol(**changes), episodes)
+    assert said in str(caught.value)
+
+
+def test_a_prompt_longer_than_the_context(data: Path, model: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"question 0 takes 64 tokens, and with completions of up to 200 only 56 fit into the 256 of"
+    ):
+        make(data, model, max_new_tokens=200).check(protocol(), 6)
+
+
+def test_a_model_without_a_chat_template(tmp_path: Path, data: Path) -> None:
+    model = make_model(tmp_path / "model")
+    with pytest.raises(UsageError, match=r"has no chat template, .* give --task-set prompt=plain"):
+        make(data, model, prompt="chat").check(protocol(), 6)
+
+
+@pytest.mark.parametrize(("updates", "actors", "steps"), [(1, 4, 8), (2, 8, 8), (3, 8, 12), (16, 8, 64), (64, 8, 256)])
+def test_actors_are_as_many_as_prompts_up_to_eight(
+    data: Path, model: Path, updates: int, actors: int, steps: int
+) -> None:
+    options = {"data": str(data), "model": str(model), "prompt": "plain", "max_new_tokens": 16}
+    spec = resolve(task="GSM8k-v0", task_options=options, updates=updates, eval_episodes=6)
+    assert (spec.protocol.actors, spec.protocol.phase_steps, spec.protocol.forward) == (actors, steps, "split")
+    assert spec.protocol.samples == 32 * updates
+    assert type(spec).from_json(spec.to_json()) == spec

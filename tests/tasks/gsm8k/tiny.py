@@ -1,0 +1,82 @@
+"""A random Llama of some thousand weights with a tokenizer of single bytes, and questions in GSM8K's format."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+END = "<|end|>"
+CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
+
+
+def make_model(directory: Path, *, context: int = 256, chat: str | None = None, seed: int = 0, **config: Any) -> Path:
+    """Save it as transformers does."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer(chat=chat)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                **{
+                    "vocab_size": len(tokenizer),
+                    "hidden_size": 32,
+                    "intermediate_size": 64,
+                    "num_hidden_layers": 2,
+                    "num_attention_heads": 4,
+                    "num_key_value_heads": 2,
+                    "max_position_embeddings": context,
+                    "bos_token_id": None,
+                    "eos_token_id": tokenizer.eos_token_id,
+                    "pad_token_id": None,
+                    "initializer_range": 0.3,
+                    **config,
+                }
+            )
+        )
+    model.generation_config.temperature = 0.1  # what no sampler of ours may look at
+    model.generation_config.top_k = 1
+    model.generation_config.do_sample = True
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+@functools.cache
+def make_tokenizer(chat: str | None = None) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    own = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))
+    own.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    own.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=own, eos_token=END)
+    tokenizer.chat_template = chat
+    return tokenizer
+
+
+def make_questions(n: int, first: int = 0) -> list[dict[str, str]]:
+    return [
+        {
+            "question": f"Ann has {a} figs and eats 1. How many are left?",
+            "answer": f"{a}-1=<<{a}-1={a - 1}>>\n#### {a - 1}",
+        }
+        for a in range(first + 1, first + n + 1)
+    ]
+
+
+def write_lines(file: Path, rows: Sequence[Any]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def make_data(directory: Path, train: int = 12, test: int = 6) -> Path:
+    write_lines(directory / "train.jsonl", make_questions(train))
+    write_lines(directory / "test.jsonl", make_questions(test, train))
+    return directory

@@ -1,0 +1,326 @@
+"""Whole runs on questions, with a tiny model: every baseline, both kinds of lag, records, replay, and resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+
+from lagbench import diagnostics, registry, runner
+from lagbench.checkpoint import Checkpoint
+from lagbench.lag.staleness import draw
+from lagbench.policies.causal_lm import CausalLMPolicy
+from lagbench.records.export import export
+from lagbench.records.reader import Run, open_run
+from lagbench.records.replay import replay
+from lagbench.spec import RunSpec, resolve
+from tests.cli.processes import started
+from tests.cli.run_here import content_hash, lagbench
+from tests.records.conftest import Stop
+from tests.records.forge import Columns, change_table
+from tests.tasks.gsm8k.tiny import make_data, make_model
+
+BUDGET = 384
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("language")
+    places = {"data": str(make_data(path / "data")), "model": str(make_model(path / "model"))}
+    return {**places, "prompt": "plain", "max_new_tokens": 8}
+
+
+def make_spec(places: dict[str, Any], **options: Any) -> RunSpec:
+    given = {"algo": "vaco", "task": "GSM8k-v0", "task_options": places, "eval_episodes": 4, "eval_intervals": 2}
+    return resolve(**{**given, "budget": BUDGET, "updates": 2, **options})
+
+
+@pytest.fixture(scope="module")
+def finished(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six phases at lag 3. Not to be changed."""
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    runner.execute(make_spec(places, lag=3), path)
+    return path
+
+
+@pytest.mark.parametrize("algo", sorted(registry.algorithms()))
+def test_every_baseline_runs(places: dict[str, Any], tmp_path: Path, algo: str) -> None:
+    run = runner.execute(make_spec(places, algo=algo, lag=2, budget=192), tmp_path / "run")
+    assert run.status == "completed"
+    rows = run.phases.to_table().to_pylist()
+    assert len(rows) == 3
+    for row in rows:
+        assert row["updates"] == 2
+        assert dict(row["metrics"])["gradient_norm"] >= 0
+        for name in diagnostics.names(run.spec.domain):
+            assert row[name] is not None, name
+    assert run.summary["final"]["mode"]["episodes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "phases", "samples", "updates"),
+    [
+        ({"updates": 1}, 12, 32, 1),
+        ({"updates": 4}, 3, 128, 4),
+        ({"forward": "reuse", "updates": 3}, 12, 32, 3),
+        ({"forward": "reuse", "actors": 8, "phase_steps": 16, "updates": 8}, 3, 128, 8),
+    ],
+)
+def test_forward_lag(
+    places: dict[str, Any], tmp_path: Path, options: dict[str, Any], phases: int, samples: int, updates: int
+) -> None:
+    run = runner.execute(make_spec(places, **options), tmp_path / "run")
+    table = run.phases.to_table().to_pylist()
+    assert [row["updates"] for row in table] == [updates] * phases
+    assert run.spec.protocol.samples == samples
+    assert [row["backward_lag_max"] for row in table] == [0.0] * phases
+    # Measured, not mended: sampler and learner differ by rounding.
+    assert all(0 <= row["logprob_mismatch_max"] < 1e-3 for row in table)
+    assert any(row["logprob_mismatch_max"] > 0 for row in table)
+
+
+def test_backward_lag_is_by_group(finished: Path) -> None:
+    run = open_run(finished)
+    rows = run.trajectories.to_table().to_pylist()
+    assert len(rows) == BUDGET
+    groups: dict[int, set[int]] = {}
+    for row in rows:
+        held = draw(run.spec.protocol, run.spec.seed, row["phase"])[row["actor"]]
+        assert set(row["behaviour_version"]) == {held}
+        assert 0 <= row["learner_version"] - held <= 3
+        groups.setdefault(row["group"], set()).add(held)
+        assert len(row["token"]) == len(row["behaviour_log_prob"]) == len(row["behaviour_version"]) <= 8
+    assert all(len(versions) == 1 for versions in groups.values())
+    assert len(groups) == BUDGET // 8
+    lag = run.phases.to_table()["backward_lag_mean"].to_pylist()
+    assert lag[0] == 0 < max(lag)
+
+
+def test_the_recorded_log_probabilities_are_of_the_versions(places: dict[str, Any], tmp_path: Path) -> None:
+    """At lag 0 the last phase's are of the version before the last update: undo nothing, compare at learning rate 0."""
+    run = runner.execute(make_spec(places, config={"learning_rate": 0.0}, budget=64), tmp_path / "run")
+    policy = run.policy()
+    assert isinstance(policy, CausalLMPolicy)
+    for row in run.training_episodes():
+        tokens = torch.tensor([[*row.prompt, *row.token]])
+        with torch.no_grad():
+            logits = policy.logits(tokens, torch.ones_like(tokens, dtype=torch.bool))[0].log_softmax(-1)
+        own = logits[len(row.prompt) - 1 : -1].gather(1, torch.tensor(row.token).long().unsqueeze(1)).squeeze(1)
+        np.testing.assert_allclose(own.numpy(), row.behaviour_log_prob, atol=1e-4)
+
+
+def test_a_run_replays(finished: Path) -> None:
+    report = replay(open_run(finished), training=True)
+    assert [(check.name, check.outcome) for check in report.checks] == [
+        ("content hash", "ok"),
+        ("evaluation plan", "ok"),
+        ("staleness draws", "ok"),
+        ("behaviour versions", "ok"),
+        ("episode sums", "ok"),
+        ("evaluation grades", "ok"),
+        ("policy", "ok"),
+        ("training grades", "ok"),
+    ]
+    assert (report.episodes, report.training_episodes) == (16, BUDGET)
+    final = [e for e in open_run(finished).evaluation_episodes() if e.version == 6 and e.mode == "mode"]
+    assert report.actions == sum(e.length for e in final)
+    assert report.action_difference is not None
+    assert report.action_difference < 1e-3
+
+
+FORGERIES: dict[str, tuple[str, str, Any, str]] = {
+    "completion": ("evaluations", "completion", "#### 5", "strict"),
+    "target": ("evaluations", "target", None, "return"),
+    "strict": ("evaluations", "strict", "77", "strict"),
+    "return": ("evaluations", "return", 0.5, "return"),
+    "trained": ("trajectories", "strict", "77", "strict"),
+    "reward": ("trajectories", "reward", 0.5, "return"),
+    "length": ("episodes", "length", 77, "length"),
+    "version": ("trajectories", "behaviour_version", [99] * 8, "behaviour_version[0]"),
+    "learner": ("trajectories", "learner_version", 5, "learner_version"),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_record_is_found(finished: Path, tmp_path: Path, name: str) -> None:
+    table, column, value, found = FORGERIES[name]
+    shutil.copytree(finished, tmp_path / "run")
+
+    def change(columns: Columns) -> None:
+        old = columns[column][3]
+        columns[column][3] = value[: len(old)] if isinstance(value, list) else value
+        if name == "target":
+            # What the completion says: now it would have earned a reward.
+            columns[column][3] = columns["target"][3]
+            columns["completion"][3] = f"#### {columns['target'][3]}"
+            columns["strict"][3] = columns["flexible"][3] = columns["target"][3]
+            columns["correct_flexible"][3] = True
+
+    change_table(tmp_path / "run", table, change)
+    report = replay(open_run(tmp_path / "run"), training=True)
+    assert not report.passed
+    differences = [c.difference for c in report.checks if c.difference is not None and c.name != "content hash"]
+    # A reward is summed up in episodes, and found wrong there first.
+    assert (differences[0].table, differences[0].column) == ("episodes" if name == "reward" else table, found)
+
+
+def test_grading_again_takes_the_record_alone(finished: Path, tmp_path: Path, places: dict[str, Any]) -> None:
+    """Neither questions nor model are there any more: only the policy check is left out, and says why."""
+    shutil.copytree(finished, tmp_path / "run")
+    moved = [Path(places[name]) for name in ("data", "model")]
+    for path in moved:
+        path.rename(path.with_suffix(".gone"))
+    try:
+        done = lagbench("replay", tmp_path / "run")
+        assert done.code == 0
+        lines = done.out.splitlines()
+        assert lines[5].startswith("ok    evaluation grades   16 completions graded again")
+        assert lines[6].startswith("skip  policy              there is no model ")
+    finally:
+        for path in moved:
+            path.with_suffix(".gone").rename(path)
+
+
+def test_two_runs_are_the_same(finished: Path, places: dict[str, Any], tmp_path: Path) -> None:
+    runner.execute(make_spec(places, lag=3), tmp_path / "again")
+    assert content_hash(tmp_path / "again") == content_hash(finished)
+    runner.execute(make_spec(places, lag=3, seed=1, budget=64), tmp_path / "other")
+    assert content_hash(tmp_path / "other") != content_hash(finished)
+
+
+def test_an_interrupted_run_goes_on_exactly(finished: Path, places: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(runner.Interrupted):
+        runner.execute(make_spec(places, lag=3), tmp_path / "run", sinks=[Stop(2)])
+    assert [e.phase for e in open_run(tmp_path / "run").training_episodes()] == [0] * 64 + [1] * 64
+    with pytest.raises(runner.Interrupted):
+        runner.resume(tmp_path / "run", sinks=[Stop(2)])
+    runner.resume(tmp_path / "run")
+    assert content_hash(tmp_path / "run") == content_hash(finished)
+
+
+def dies_after_three_phases() -> None:
+    """To be called in the process that runs."""
+    save, saved = Checkpoint.save, []
+
+    def save_and_die(self: Checkpoint, *arguments: Any) -> None:
+        save(self, *arguments)
+        saved.append(1)
+        if len(saved) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Checkpoint.save = save_and_die  # type: ignore[method-assign,assignment]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_exactly(finished: Path, places: dict[str, Any], tmp_path: Path) -> None:
+    options = [f"--task-set={k}={v}" for k, v in places.items()]
+    sizes = ("--eval-episodes", "4", "--eval-intervals", "2", "--budget", str(BUDGET), "--updates", "2", "--lag", "3")
+    command = ("run", "--algo", "vaco", "--task", "GSM8k-v0", *options, *sizes, "--out", "run")
+    with started(tmp_path, *command, prepare=dies_after_three_phases) as child:
+        assert child.wait() == -signal.SIGKILL
+    with started(tmp_path, "resume", "run") as child:
+        assert child.wait() == 0, child.err
+    assert content_hash(tmp_path / "run") == content_hash(finished)
+
+
+def test_the_policy_file_is_the_models(finished: Path, places: dict[str, Any]) -> None:
+    from transformers import AutoModelForCausalLM
+
+    policy = open_run(finished).policy()
+    assert isinstance(policy, CausalLMPolicy)
+    first = AutoModelForCausalLM.from_pretrained(places["model"]).state_dict()
+    assert first.keys() == policy.model.state_dict().keys()
+
+
+def test_slim_and_parquet(finished: Path, tmp_path: Path) -> None:
+    run = open_run(finished)
+    export(run, "parquet", tmp_path / "parquet")
+    assert len(list((tmp_path / "parquet").iterdir())) == 4
+    export(run, "slim", tmp_path / "slim")
+    slim = open_run(tmp_path / "slim", verify=True)
+    assert slim.curve() == run.curve()
+    assert [e.completion for e in slim.evaluation_episodes()] == [e.completion for e in run.evaluation_episodes()]
+
+
+def test_show(finished: Path) -> None:
+    done = lagbench("show", finished)
+    assert done.code == 0
+    assert "384 completions: 6 phases of 8 actors × 8 completions" in done.out
+    assert "final evaluation        0.0% ± 0.0% over 4 episodes" in done.out
+    facts = lagbench("show", finished, "--json").json
+    assert facts["spec"]["task_options"]["max_new_tokens"] == 8
+    assert len(facts["spec"]["task_options"]["model_sha256"]) == 64
+
+
+def test_a_filter_that_never_fired_is_told(places: dict[str, Any], tmp_path: Path) -> None:
+    runner.execute(make_spec(places, config={"delta": 1e9}, budget=64), tmp_path / "run")
+    assert "filter                  inactive: it never fired" in lagbench("show", tmp_path / "run").out
+
+
+def test_episodes_alone(places: dict[str, Any], tmp_path: Path) -> None:
+    run = runner.execute(make_spec(places, record="episodes", budget=64), tmp_path / "run")
+    assert run.episodes.count_rows() == 64
+    report = replay(run)
+    assert report.passed
+    assert {c.name for c in report.checks if c.outcome == "skipped"} == {"behaviour versions", "episode sums"}
+
+
+def test_a_bad_line_is_told_before_anything_is_written(places: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(places["data"], tmp_path / "data")
+    with (tmp_path / "data" / "train.jsonl").open("a") as file:
+        file.write("{}\n")
+    options = [f"--task-set={k}={v}" for k, v in {**places, "data": tmp_path / "data"}.items()]
+    done = lagbench("run", "--task", "GSM8k-v0", *options, "--out", tmp_path / "run")
+    assert done.code == 2
+    assert "train.jsonl, line 13: no text under" in done.sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_where_there_is_no_cuda(places: dict[str, Any]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    options = [f"--task-set={k}={v}" for k, v in places.items()]
+    done = lagbench("run", "--task", "GSM8k-v0", *options, "--device", "cuda", "--eval-episodes", "4")
+    assert done.sentence == "Error: --device cuda: no CUDA device can be used here; use --device cpu"
+
+
+def test_the_spec_is_the_runs(finished: Path) -> None:
+    run = open_run(finished)
+    assert isinstance(run, Run)
+    data = json.loads((finished / "spec.json").read_text())
+    assert RunSpec.from_json(data) == run.spec
+    assert run.evaluations.count_rows(filter=pc.field("mode") == "stochastic") == 4
+
+
+def test_mini_with_a_model_of_ones_own(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model", context=1024)
+    done = lagbench(
+        *(
+            "run",
+            "--task",
+            "GSM8kMini-v0",
+            "--algo",
+            "ppo",
+            "--updates",
+            "2",
+            "--budget",
+            "128",
+            "--eval-episodes",
+            "8",
+        ),
+        *("--task-set", f"model={model}", "--task-set", "max_new_tokens=8", "--task-set", "test=test-unseen", "-q"),
+        *("--out", tmp_path / "run"),
+    )
+    assert (done.code, done.err) == (0, "")
+    run = open_run(tmp_path / "run")
+    assert run.spec.task_options["data"] == "mini"
+    assert "data_sha256" not in run.spec.task_options
+    assert run.evaluations.count_rows() == 8 * (len(run.spec.evaluation_phases()) + 1)
