@@ -31,11 +31,15 @@ if TYPE_CHECKING:
     from lagbench.suites import Suite as Suite
     from lagbench.suites import load as _load_suite
     from lagbench.suites import resolve as resolve
+    from lagbench.sweep.driver import Outcome as Outcome
+    from lagbench.sweep.driver import run_grid as run_grid
+    from lagbench.sweep.grid import plan as _plan_grid
     from lagbench.training import PhaseResult as PhaseResult
     from lagbench.training import train as train
 
     open = _open_run
     load_suite = _load_suite
+    plan_grid = _plan_grid
 
 _PUBLIC = {
     "Algorithm": "algorithm",
@@ -50,6 +54,7 @@ _PUBLIC = {
     "RunSpec": "spec",
     "Suite": "suites",
     "UsageError": "errors",
+    "cli": "",
     "divergence": "",
     "estimators": "",
     "ReplayReport": "records.replay",
@@ -58,11 +63,15 @@ _PUBLIC = {
     "register_task": "registry",
     "replay": "records.replay",
     "load_suite": "suites",
+    "Outcome": "sweep.driver",
+    "plan_grid": "sweep.grid",
     "resolve": "suites",
     "run": "runner",
+    "run_grid": "sweep.driver",
+    "scoring": "",
     "train": "training",
 }
-_NAMES = {"open": "open_run", "load_suite": "load"}
+_NAMES = {"open": "open_run", "load_suite": "load", "plan_grid": "plan"}
 __all__ = sorted(_PUBLIC)
 
 

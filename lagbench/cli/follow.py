@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from lagbench.registry import load
 if TYPE_CHECKING:
     from lagbench.records.reader import Run
     from lagbench.sinks.base import Sink
+    from lagbench.sweep.watcher import Watcher
 
 _SINKS = {
     "console": "lagbench.sinks.console:Console",
@@ -42,8 +44,16 @@ def make_sinks(log: Sequence[str], quiet: bool) -> list[Sink]:
     return [load(_SINKS[name])() for name in ([] if quiet else ["console"]) + list(dict.fromkeys(log))]
 
 
+def board(out: Path, quiet: bool) -> Watcher:
+    """Who shows how a sweep into a directory goes."""
+    from lagbench.sweep.board import Board
+    from lagbench.sweep.watcher import Watcher
+
+    return Watcher() if quiet else Board(out)
+
+
 def stdout_free() -> contextlib.AbstractContextManager[object]:
-    """While a run goes on, what an algorithm prints goes to stderr: stdout is for the result."""
+    """While runs go on, what an algorithm prints, or Ray, goes to stderr: stdout is for the result."""
     return contextlib.redirect_stdout(sys.stderr)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -17,8 +20,10 @@ from lagbench.errors import LagbenchError, unknown
 _COMMANDS = {
     "run": ("lagbench.cli.run:command", "Run one algorithm under one lag, to a finished record."),
     "resume": ("lagbench.cli.resume:command", "Go on with a run that was cut off."),
-    "show": ("lagbench.cli.show:command", "Show a run, a task or an algorithm."),
+    "sweep": ("lagbench.cli.sweep:command", "Run a grid of cells, or a suite, on one machine or many."),
     "score": ("lagbench.cli.score:command", "Score runs: who does how well as lag grows, and how sure that is."),
+    "report": ("lagbench.cli.report:command", "Figures and tables of runs, as files and as one page."),
+    "show": ("lagbench.cli.show:command", "Show a run, a task or an algorithm."),
     "replay": ("lagbench.cli.replay:command", "Step a run's recorded episodes again, and compare bit for bit."),
     "list": ("lagbench.cli.list:command", "List tasks, algorithms or suites."),
     "check": ("lagbench.cli.check:command", "Check an algorithm against the harness's contract, in seconds."),
@@ -48,9 +53,21 @@ class _Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, text) for name, (_, text) in _COMMANDS.items()]
-        rows += [(name, "") for name in registry.commands()]
+        rows += [(name, _first_line(target)) for name, target in registry.commands().items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _first_line(target: str) -> str:
+    """Of the docstring of another package's command, which is read and not imported; empty where that fails."""
+    module, _, attribute = target.partition(":")
+    with contextlib.suppress(ImportError, OSError, SyntaxError, ValueError):
+        found = importlib.util.find_spec(module)
+        if found is not None and found.origin is not None:
+            for node in ast.parse(Path(found.origin).read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef) and node.name == attribute:
+                    return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
 
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

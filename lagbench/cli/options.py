@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -66,6 +67,54 @@ class Assignment(click.ParamType):  # type: ignore[type-arg]
         return name.strip(), text.strip()
 
 
+class Several(click.ParamType):  # type: ignore[type-arg]
+    """Values of another type with commas between them, as a tuple. Of an option that may be repeated: see ``flat``."""
+
+    def __init__(self, one: click.ParamType) -> None:  # type: ignore[type-arg]
+        self._one = one
+        self.name = f"{one.name},…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Read each; a click error where there is none, or for the first that is none."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(parts):
+            self.fail(f"{value!r} is not a list such as a,b,c", param, ctx)
+        return tuple(x for part in parts for x in self._each(part, param, ctx))
+
+    def _each(self, part: str, param: click.Parameter | None, ctx: click.Context | None) -> Iterable[Any]:
+        return [self._one.convert(part, param, ctx)]
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The last of them."""
+        before, comma, last = incomplete.rpartition(",")
+        found = self._one.shell_complete(ctx, param, last)
+        return [CompletionItem(f"{before}{comma}{item.value}", type=item.type) for item in found]
+
+
+class Seeds(Several):
+    """Seeds with commas between them, ranges among them: 0-4 or 0,3,7-9."""
+
+    def __init__(self) -> None:
+        super().__init__(INTEGER)
+        self.name = "seeds"
+
+    def _each(self, part: str, param: click.Parameter | None, ctx: click.Context | None) -> Iterable[int]:
+        first, dash, last = part.partition("-")
+        if not dash or not first:
+            return super()._each(part, param, ctx)
+        low, high = (self._one.convert(end, param, ctx) for end in (first, last))
+        if high < low:
+            self.fail(f"{part!r} is no range: {high} is less than {low}", param, ctx)
+        return range(low, high + 1)
+
+
+def flat(_: click.Context, __: click.Parameter, values: Iterable[Iterable[Any]]) -> list[Any]:
+    """A click callback: what an option was given, all times together, each value once."""
+    return list(dict.fromkeys(x for given in values for x in given))
+
+
 INTEGER = Integer()
 ASSIGNMENT = Assignment()
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -96,3 +145,62 @@ set_option: Decorator = click.option(
     metavar="NAME=VALUE",
     help="A hyperparameter of the algorithm; see `lagbench show ALGO`. May be repeated.",
 )
+
+
+def stacked(*decorators: Decorator) -> Decorator:
+    """Several options as one, in the order of the help."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.reduce(lambda inner, decorator: decorator(inner), reversed(decorators), command)
+
+    return decorate
+
+
+spec_options: Decorator = stacked(
+    click.option(
+        "--lag-mode",
+        type=OneOf(["uniform", "fixed"]),
+        help="uniform: each actor draws a version 0 … L old; fixed: always L old.  [default: uniform]",
+    ),
+    click.option(
+        "--forward",
+        type=OneOf(["reuse", "split"]),
+        help="reuse: whole epochs over a phase's samples; split: one pass in U minibatches.  "
+        "[default: reuse; language: split]",
+    ),
+    click.option("--minibatch", type=INTEGER, metavar="B", help="Samples a minibatch.  [default: 256; language: 32]"),
+    click.option(
+        "--actors", type=INTEGER, metavar="N", help="Actors.  [default: 64; language: one a prompt, at most 8]"
+    ),
+    click.option(
+        "--phase-steps",
+        type=INTEGER,
+        metavar="T",
+        help="Steps of an actor a phase.  [default: 32; split: as U × B takes]",
+    ),
+    click.option(
+        "--budget",
+        type=INTEGER,
+        metavar="STEPS",
+        help="Actor steps in all, such as 300k; language: completions.  [default: 1M; language: 20480]",
+    ),
+    click.option(
+        "--task-set",
+        "task_options",
+        type=ASSIGNMENT,
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An option of the task. May be repeated.",
+    ),
+    click.option(
+        "--eval-episodes", type=INTEGER, metavar="K", help="Episodes of each evaluation.  [default: 10; language: 200]"
+    ),
+    click.option(
+        "--eval-intervals",
+        type=INTEGER,
+        metavar="I",
+        help="Evaluate at every 1/I of the budget, from 0.  [default: 10]",
+    ),
+    click.option("--device", metavar="NAME", help="Where the learner computes: cpu, cuda.  [default: cpu]"),
+)
+"""All that decides rows beside algorithm, task, lag, updates, seed, hyperparameters; named as by lagbench.resolve."""

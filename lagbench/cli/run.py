@@ -10,7 +10,6 @@ import click
 from lagbench import registry, suites
 from lagbench.cli.follow import finished, make_sinks, starting, stdout_free
 from lagbench.cli.options import (
-    ASSIGNMENT,
     INTEGER,
     Name,
     OneOf,
@@ -18,6 +17,7 @@ from lagbench.cli.options import (
     log_option,
     quiet_option,
     set_option,
+    spec_options,
     threads_option,
 )
 from lagbench.errors import UsageError
@@ -47,50 +47,16 @@ _FLAGS = {"config": "--set", "task_options": "--task-set"}
 @click.option(
     "--lag", type=INTEGER, metavar="L", help="Max staleness in policy versions; 0: synchronous.  [default: 0]"
 )
-@click.option(
-    "--lag-mode",
-    type=OneOf(["uniform", "fixed"]),
-    help="uniform: each actor draws a version 0 … L old; fixed: always L old.  [default: uniform]",
-)
 @click.option("--updates", type=INTEGER, metavar="U", help="Optimizer updates a phase.  [default: 10 epochs; split: 1]")
-@click.option(
-    "--forward",
-    type=OneOf(["reuse", "split"]),
-    help="reuse: whole epochs over a phase's samples; split: one pass in U minibatches.  "
-    "[default: reuse; language: split]",
-)
-@click.option("--minibatch", type=INTEGER, metavar="B", help="Samples a minibatch.  [default: 256; language: 32]")
-@click.option("--actors", type=INTEGER, metavar="N", help="Actors.  [default: 64; language: 4]")
-@click.option(
-    "--phase-steps", type=INTEGER, metavar="T", help="Steps of an actor a phase.  [default: 32; split: as U × B takes]"
-)
-@click.option(
-    "--budget",
-    type=INTEGER,
-    metavar="STEPS",
-    help="Actor steps in all, such as 300k; language: completions.  [default: 1M; language: 20480]",
-)
 @click.option("--seed", type=INTEGER, metavar="S", help="Every random stream comes from it.  [default: 0]")
 @set_option
-@click.option(
-    "--task-set",
-    "task_options",
-    type=ASSIGNMENT,
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="An option of the task. May be repeated.",
-)
-@click.option("--eval-episodes", type=INTEGER, metavar="K", help="Episodes of each evaluation.  [default: 10]")
-@click.option(
-    "--eval-intervals", type=INTEGER, metavar="I", help="Evaluate at every 1/I of the budget, from 0.  [default: 10]"
-)
+@spec_options
 @click.option(
     "--record",
     type=OneOf(["trajectories", "episodes"]),
     metavar="WHAT",
     help="trajectories: every transition; episodes: summaries only.  [default: trajectories]",
 )
-@click.option("--device", metavar="NAME", help="Where the learner computes: cpu, cuda.  [default: cpu]")
 @threads_option
 @log_option
 @click.option(

@@ -1,0 +1,253 @@
+"""``lagbench sweep``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lagbench import registry, suites
+from lagbench.cli.follow import starting, stdout_free
+from lagbench.cli.options import (
+    ASSIGNMENT,
+    INTEGER,
+    Name,
+    OneOf,
+    Seeds,
+    Several,
+    flat,
+    json_option,
+    quiet_option,
+    spec_options,
+    threads_option,
+)
+from lagbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from lagbench.sweep.cells import Planned, State
+    from lagbench.sweep.driver import Outcome
+    from lagbench.sweep.executor import Executor
+
+
+@click.command()
+@click.option(
+    "--suite",
+    type=Name("name", suites.names),
+    metavar="SUITE",
+    help="Run a suite, see `lagbench list suites`: all of its cells, or those that the options choose.",
+)
+@click.option(
+    "--algo",
+    type=Several(Name("name", registry.algorithms)),
+    multiple=True,
+    callback=flat,
+    metavar="ALGO,…",
+    help="Names, see `lagbench list algorithms`, or path/to/file.py:Class.  [required]",
+)
+@click.option(
+    "--task",
+    type=Several(Name("id", registry.task_ids)),
+    multiple=True,
+    callback=flat,
+    metavar="ID,…",
+    help="Tasks, see `lagbench list tasks`.  [default: Hopper-v5]",
+)
+@click.option(
+    "--lag",
+    type=Several(INTEGER),
+    multiple=True,
+    callback=flat,
+    metavar="L,…",
+    help="Max staleness in policy versions; 0: synchronous.  [default: 0]",
+)
+@click.option(
+    "--updates",
+    type=Several(INTEGER),
+    multiple=True,
+    callback=flat,
+    metavar="U,…",
+    help="Optimizer updates a phase.  [default: 10 epochs; split: 1]",
+)
+@click.option(
+    "--seeds", type=Seeds(), multiple=True, callback=flat, metavar="S,…", help="Such as 0-4 or 0,3,7-9.  [default: 0]"
+)
+@click.option(
+    "--set",
+    "config",
+    type=ASSIGNMENT,
+    multiple=True,
+    metavar="NAME=VALUE,…",
+    help="A hyperparameter, see `lagbench show ALGO`; several values make an axis. May be repeated.",
+)
+@spec_options
+@click.option(
+    "--record",
+    type=OneOf(["trajectories", "episodes"]),
+    default="episodes",
+    show_default=True,
+    metavar="WHAT",
+    help="trajectories: every transition; episodes: summaries only.",
+)
+@threads_option
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The directory of all runs; any number of sweeps may share one.  [default: runs/sweep, or runs/SUITE]",
+)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Cells at once.  [default: one a core]")
+@click.option(
+    "--ray", "address", metavar="ADDRESS", help="Run the cells on a Ray cluster: auto, or HOST:PORT of its head."
+)
+@click.option("--dry-run", is_flag=True, help="Only list the cells, what there is of them, and the hours to go.")
+@click.option("--print-commands", is_flag=True, help="Only print what to type for each cell that is left, one a line.")
+@json_option
+@quiet_option
+def command(
+    algo: list[str],
+    config: tuple[tuple[str, str], ...],
+    out: Path | None,
+    jobs: int | None,
+    threads: int,
+    address: str | None,
+    dry_run: bool,
+    print_commands: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Run a grid of cells, or a suite; run again, do what is missing.
+
+    \b
+    lagbench sweep --suite mujoco-mini-v0 --algo ppo,vaco
+    lagbench sweep --algo vaco --lag 0,16 --set delta=0.1,0.2,0.4 --seeds 0-4 -o runs/delta
+    lagbench sweep --algo ppo,mine.py:Mine --task Hopper-v5,Walker2d-v5 --budget 300k --dry-run
+
+    Options repeat or take commas, and all that have several values are multiplied out. A cell is a run in
+    DIR/<task>/<algorithm>/[<set>/]lag<L>-u<U>-seed<S>. A sweep that was ended or killed goes on where it was when the
+    same line is typed again; typed on several machines that share DIR, they divide the cells.
+
+    Exit code 0 where every cell has a result, and divergence is one; 1 where some failed.
+    """  # noqa: D301 - click takes the character itself
+    given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    if "task_options" in given:
+        given["task_options"] = dict(given["task_options"])
+    quiet = quiet or as_json
+    with starting(quiet):
+        # First, for it loads in the background what it needs.
+        executor = None if dry_run or print_commands else _executor(address, jobs, threads)
+        from lagbench.sweep import grid
+        from lagbench.sweep.cells import survey
+
+        out = out or Path("runs", given.get("suite", "sweep"))
+        cells = grid.plan(out, algo=algo, config=_axes(config), **given)
+        states = survey(cells)
+    if print_commands:
+        from lagbench.sweep import lines
+
+        left = [lines.command(c, s) for c, s in zip(cells, states, strict=True) if not s.is_over]
+        click.echo("\n".join(left), nl=bool(left))
+        return 0
+    if dry_run:
+        _list(cells, states, as_json)
+        return 0
+    assert executor is not None
+    outcomes = _run(cells, out, executor, as_json, quiet)
+    return 1 if any(outcome.state.is_failure for outcome in outcomes) else 0
+
+
+def _axes(config: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    axes: dict[str, list[str]] = {}
+    for name, text in config:
+        values = [value.strip() for value in text.split(",")]
+        if not all(values):
+            raise UsageError(f"--set {name}={text} is not a list such as {name}=0.1,0.2")
+        axes.setdefault(name, []).extend(values)
+    return axes
+
+
+def _executor(address: str | None, jobs: int | None, threads: int) -> Executor:
+    if address is None:
+        from lagbench.sweep.processes import Processes
+
+        return Processes(jobs, threads)
+    from lagbench.sweep.ray_cluster import RayCluster
+
+    return RayCluster(address, jobs, threads)
+
+
+def _run(cells: Sequence[Planned], out: Path, executor: Executor, as_json: bool, quiet: bool) -> Sequence[Outcome]:
+    from lagbench.sweep.board import Board
+    from lagbench.sweep.driver import SweepEnded, run_grid
+    from lagbench.sweep.watcher import Watcher
+
+    try:
+        with stdout_free():
+            outcomes: Sequence[Outcome] = run_grid(cells, executor=executor, watcher=Watcher() if quiet else Board(out))
+    except SweepEnded as ended:
+        _report(ended.outcomes, as_json)
+        ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
+        raise
+    _report(outcomes, as_json)
+    return outcomes
+
+
+def _list(cells: Sequence[Planned], states: Sequence[State], as_json: bool) -> None:
+    from lagbench.sweep import estimate
+    from lagbench.sweep.driver import Outcome
+
+    outcomes = [Outcome(cell, state) for cell, state in zip(cells, states, strict=True)]
+    left = [o.cell.spec for o in outcomes if not o.state.is_over]
+    hours = estimate.hours(left)
+    if as_json:
+        click.echo(json.dumps({"cells": _rows(outcomes), "core_hours_left": hours}, indent=2))
+        return
+    width = max(len(str(cell.path)) for cell in cells)
+    for o in outcomes:
+        seconds = estimate.seconds(o.cell.spec)
+        about = "" if o.state.is_over or seconds is None else f"  {seconds / 3600:.2g} core-hours"
+        click.echo(f"{o.cell.path!s:<{width}}  {o.state.status}{about}{': ' * bool(o.state.reason)}{o.state.reason}")
+    about = "" if hours is None else f", some {hours:.2g} core-hours"
+    click.echo(f"{len(left)} of {len(cells)} cells to run{about}")
+
+
+def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
+    """What came out, on stdout: counts, then what failed or diverged, each with its reason."""
+    counts = Counter(o.state.status for o in outcomes)
+    if as_json:
+        click.echo(json.dumps({"cells": _rows(outcomes), "counts": dict(counts)}, indent=2))
+        return
+    for o in outcomes:
+        if o.state.reason:
+            click.echo(f"{o.state.status}: {o.cell.path}: {o.state.reason}")
+    if counts["failed"]:
+        click.echo("a run that is recorded as failed is not tried again while its directory is there")
+    summary = ", ".join(f"{counts[name]} {name}" for name in sorted(counts, key=_ORDER.index))
+    click.echo(f"{len(outcomes)} cells: {summary}")
+
+
+_ORDER = ("completed", "diverged", "failed", "crashed", "unusable", "other", "unfinished", "missing")
+
+
+def _rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": str(o.cell.path),
+            "task": o.cell.spec.task,
+            "algorithm": o.cell.spec.algorithm.name,
+            "lag": o.cell.spec.protocol.lag,
+            "updates": o.cell.spec.protocol.updates,
+            "seed": o.cell.spec.seed,
+            "status": o.state.status,
+            "reason": o.state.reason,
+            "final_return": o.state.score,
+        }
+        for o in outcomes
+    ]

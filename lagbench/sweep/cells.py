@@ -1,0 +1,112 @@
+"""The cells of a sweep: what is to be run in which directory, and what that directory says has become of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from lagbench import runner
+from lagbench.errors import LagbenchError, RecordError, UsageError
+from lagbench.records.files import SPEC_FILE
+from lagbench.records.reader import Run, open_run
+from lagbench.records.schema import TABLES
+from lagbench.sinks import words
+from lagbench.sinks.base import Sink
+from lagbench.spec import RunSpec, differences
+
+Status = Literal["missing", "unfinished", "completed", "diverged", "failed", "unusable", "other", "crashed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """One cell: a spec, the directory of its run, and the options of ``lagbench.resolve`` that the spec comes from.
+
+    Compared by identity: in a grid no two have one directory.
+    """
+
+    spec: RunSpec
+    path: Path
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class State:
+    """What has become of a cell.
+
+    Attributes:
+        status: ``completed``, ``diverged`` and ``failed`` are a finished run's; an ``unfinished`` one can be resumed.
+            ``unusable`` is a directory with something that cannot be read, ``other`` one with another spec's run. What
+            ``crashed`` in this sweep left nothing that says so, and is tried again by the next.
+        reason: why it is not completed, where there is more to say.
+        score: the final evaluation's mean return, where there is one.
+    """
+
+    status: Status
+    reason: str = ""
+    score: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a sweep has nothing to do here."""
+        return self.status not in ("missing", "unfinished")
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether there is no result to be had from it. Divergence is a result."""
+        return self.status in ("failed", "unusable", "other", "crashed")
+
+
+def look(cell: Planned) -> State:
+    """The state of a cell, from its directory."""
+    path = cell.path
+    try:
+        if not (path / SPEC_FILE).exists():
+            if any((path / table).exists() for table in TABLES):
+                raise RecordError(f"{path} has tables of a run but no {SPEC_FILE}")
+            return State("missing")
+        before = json.loads((path / SPEC_FILE).read_text(encoding="utf-8"))
+        RunSpec.from_json(before)  # raises for one of another version, which is no other run
+        if changed := differences(cell.spec.to_json(), before):
+            return State("other", f"{path} holds another run: {'; '.join(changed)}")
+        return _state(open_run(path))
+    except (LagbenchError, OSError, ValueError) as error:
+        return State("unusable", f"{error}; move {path} away to run it anew")
+
+
+def _state(run: Run) -> State:
+    final = run.summary.get("final", {}).get("mode")
+    score = None if final is None else float(final["mean"])
+    match run.status:
+        case "completed":
+            return State("completed", score=score)
+        case "diverged":
+            return State("diverged", words.divergence(run), score)
+        case "failed":
+            return State("failed", str(run.summary.get("reason", "")))
+        case _:
+            return State("unfinished")
+
+
+def survey(cells: Iterable[Planned]) -> list[State]:
+    """The state of every cell. Raises UsageError where a directory holds a run of another spec."""
+    states = [look(cell) for cell in cells]
+    others = [state.reason for state in states if state.status == "other"]
+    if others:
+        more = f" (and {len(others) - 1} more such)" if len(others) > 1 else ""
+        raise UsageError(f"{others[0]}{more}; sweep into another directory with --out, or move that one away")
+    return states
+
+
+def go_on(spec: RunSpec, path: Path, *, threads: int, sinks: Sequence[Sink]) -> None:
+    """Do what is left of a cell: run it, or resume it, or nothing. Raises as ``runner.execute``."""
+    state = look(Planned(spec, path))
+    if state.is_failure and state.status != "failed":
+        raise UsageError(state.reason)
+    if state.status == "missing":
+        runner.execute(spec, path, threads=threads, sinks=sinks)
+    elif state.status == "unfinished":
+        runner.resume(path, threads=threads, sinks=sinks)

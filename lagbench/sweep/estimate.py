@@ -1,0 +1,46 @@
+"""How long runs take, about, before they are run: from costs measured on one core (docs/sweeps.md compares)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lagbench.spec import RunSpec
+
+# Microseconds of one core that an actor step takes, acting and recording included.
+_STEP_US = {
+    "Ant": 210,
+    "HalfCheetah": 33,
+    "Hopper": 60,
+    "Humanoid": 230,
+    "HumanoidStandup": 330,
+    "InvertedDoublePendulum": 30,
+    "InvertedPendulum": 20,
+    "Pusher": 43,
+    "Reacher": 20,
+    "Swimmer": 36,
+    "Walker2d": 87,
+}
+# An update is many small operations, whose number counts, and then the rows that they go over.
+_UPDATE_MS, _UPDATE_ROW_US = 0.9, 0.9
+_PHASE_MS = 20.0
+_START_S = 1.0
+_EPISODE_STEPS = 1000
+
+
+def seconds(spec: RunSpec) -> float | None:
+    """Seconds of one core for a run; None for a task whose cost is not known."""
+    step_us = _STEP_US.get(spec.task.rpartition("-v")[0])
+    if step_us is None:
+        return None
+    p = spec.protocol
+    updates = p.update_cap(spec.config.get("updates")) * (_UPDATE_MS * 1e-3 + p.minibatch * _UPDATE_ROW_US * 1e-6)
+    phase = p.samples * step_us * 1e-6 + updates + _PHASE_MS * 1e-3
+    # The last evaluation is made twice, of the mean and of sampled actions.
+    evaluations = (len(spec.evaluation_phases()) + 1) * spec.evaluation.episodes * _EPISODE_STEPS * step_us * 1e-6
+    return _START_S + spec.phases * phase + evaluations
+
+
+def hours(specs: Iterable[RunSpec]) -> float | None:
+    """Core-hours for several runs; None where one of them is of a task whose cost is not known."""
+    each = [seconds(spec) for spec in specs]
+    return None if None in each else sum(s for s in each if s is not None) / 3600

@@ -1,0 +1,83 @@
+"""The grid of a sweep: axes of options, multiplied out to cells, each with a directory of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from lagbench import suites
+from lagbench.errors import UsageError
+from lagbench.sinks import words
+from lagbench.spec import RunSpec
+from lagbench.sweep.cells import Planned
+
+
+def plan(
+    out: Path,
+    *,
+    algo: Sequence[str],
+    suite: str | None = None,
+    task: Sequence[str] = (),
+    lag: Sequence[int] = (),
+    updates: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+    config: Mapping[str, Sequence[Any]] | None = None,
+    **options: Any,
+) -> list[Planned]:
+    """Every cell of a grid, seed by seed: a sweep that is cut short has something of each setting.
+
+    Args:
+        out: the directory of the sweep; a cell's is ``<task>/<algorithm>/[<config>/]lag<L>-u<U>-seed<S>`` in it.
+        algo: algorithms, by name or as ``path/to/file.py:Class``.
+        suite: of which suite; an axis that is not given is then the suite's, else the default of ``lagbench.resolve``.
+        task: tasks.
+        lag: values of max staleness.
+        updates: values of updates a phase.
+        seeds: seeds.
+        config: hyperparameters; each with several values is an axis.
+        options: the other options of ``lagbench.resolve``, alike for all cells.
+
+    Raises:
+        UsageError: a cell cannot be run, or two would share a directory.
+    """
+    axes: dict[str, Sequence[Any]] = {"algo": algo, "task": task, "lag": lag, "updates": updates, "seed": seeds}
+    if suite is not None:
+        whole = suites.load(suite)
+        defaults = {"task": whole.tasks, whole.axis: whole.values, "seed": whole.seeds}
+        axes |= {name: values for name, values in defaults.items() if not axes[name]}
+        options["suite"] = suite
+    if not algo:
+        raise UsageError("a sweep needs an algorithm: give --algo, such as --algo ppo,vaco")
+    cells: dict[Path, Planned] = {}
+    for given in _product(axes, config or {}):
+        chosen = {**options, **given}
+        spec = suites.resolve(**chosen)
+        cell = Planned(spec, out / _directory(spec, chosen.get("config", {})), MappingProxyType(chosen))
+        before = cells.setdefault(cell.path, cell)
+        if before.spec != spec:
+            raise UsageError(
+                f"{before.spec.algorithm.name} and {spec.algorithm.name} would share the directory {cell.path}; rename "
+                "one of the classes, or sweep them into directories of their own"
+            )
+    return list(cells.values())
+
+
+def _product(axes: Mapping[str, Sequence[Any]], config: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    order = [name for name in ("seed", "task", "algo", "lag", "updates") if axes[name]]
+    settings = [dict(zip(config, values, strict=True)) for values in itertools.product(*config.values())]
+    for *values, setting in itertools.product(*(axes[name] for name in order), settings):
+        yield {**dict(zip(order, values, strict=True)), **({"config": setting} if setting else {})}
+
+
+def _directory(spec: RunSpec, config: Iterable[str]) -> Path:
+    """Where a cell lies in the directory of its sweep. It names what was set, so that an axis can grow later."""
+    # A value's spelling is the spec's, not the user's: 0.1 and .10 are one cell.
+    chosen = words.assignments({name: spec.config[name] for name in sorted(config)})
+    settings = ",".join(quote(text, safe="=+") for text in chosen)
+    p = spec.protocol
+    algorithm = Path(spec.task, spec.algorithm.name.rpartition(":")[2], settings)
+    return algorithm / f"lag{p.lag}-u{p.updates}-seed{spec.seed}"

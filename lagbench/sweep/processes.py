@@ -1,0 +1,121 @@
+"""Cells in processes of this machine, each forked in a moment from one that has loaded everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+
+from lagbench.sweep import worker
+from lagbench.sweep.cells import Planned
+from lagbench.sweep.executor import Advanced, Ended, Event, Executor
+
+_GRACE_S = 10.0
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Running:
+    cell: Planned
+    process: ForkServerProcess
+    connection: Connection
+    end: worker.End | None = None
+    events: list[Event] = field(default_factory=list)
+
+    def read(self) -> None:
+        """Take in what the process has said."""
+        try:
+            while self.connection.poll():
+                said = self.connection.recv()
+                if isinstance(said, worker.End):
+                    self.end = said
+                else:
+                    self.events.append(Advanced(self.cell, said))
+        except (EOFError, OSError):
+            pass  # it has said all
+
+    def ended(self) -> Ended:
+        """How it ended."""
+        if self.end is not None:
+            return Ended(self.cell, self.end.reason, self.end.elsewhere, self.end.is_general)
+        code = self.process.exitcode or 0
+        what = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+        log = worker.log_file(self.cell.path)
+        see = f"; see {log}" if log.exists() and log.stat().st_size else ""
+        return Ended(self.cell, f"its process was {what}{hint}{see}" if code < 0 else f"its process {what}{see}")
+
+
+class Processes(Executor):
+    """Runs each cell in a process of its own.
+
+    Args:
+        jobs: cells at once; the cores are shared out among them. None: one a core.
+        threads: EnvPool's threads a cell; 0: its share of the cores. They change no row.
+    """
+
+    def __init__(self, jobs: int | None = None, threads: int = 0) -> None:
+        self.slots = cores() if jobs is None else jobs
+        self._threads = threads or max(1, cores() // self.slots)
+        self._running: list[_Running] = []
+        # What takes seconds to load is loaded meanwhile.
+        _CONTEXT.set_forkserver_preload(["lagbench.sweep.worker", "lagbench.actors.control", "torch._dynamo"])
+        forkserver.ensure_running()
+
+    def start(self, cell: Planned) -> None:
+        """See ``Executor.start``."""
+        ours, theirs = _CONTEXT.Pipe(duplex=False)
+        arguments = (theirs, cell.spec.to_json(), cell.path, self._threads)
+        # At the very end of this process nobody is to wait for one that was never stopped.
+        process = _CONTEXT.Process(target=worker.main, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        self._running.append(_Running(cell, process, ours))
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        """See ``Executor.wait``."""
+        if not self._running:
+            time.sleep(seconds)
+            return []
+        wait([x for r in self._running for x in (r.process.sentinel, r.connection)], seconds)
+        events: list[Event] = []
+        for running in list(self._running):
+            over = not running.process.is_alive()
+            running.read()
+            events += running.events
+            running.events.clear()
+            if over:
+                events.append(running.ended())
+                self._forget(running)
+        return events
+
+    def stop(self) -> None:
+        """See ``Executor.stop``."""
+        for running in self._running:
+            running.process.terminate()
+
+    def close(self) -> None:
+        """See ``Executor.close``."""
+        self.stop()
+        end = time.monotonic() + _GRACE_S
+        for running in list(self._running):
+            running.process.join(max(end - time.monotonic(), 0))
+            running.process.kill()
+            running.process.join()
+            self._forget(running)
+
+    def _forget(self, running: _Running) -> None:
+        self._running.remove(running)
+        running.connection.close()
+        running.process.close()

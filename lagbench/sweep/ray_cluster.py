@@ -1,0 +1,262 @@
+"""Cells as tasks of a Ray cluster (extra ``lagbench[ray]``): their records are collected here, with nothing shared."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lagbench import registry
+from lagbench.errors import LagbenchError, RecordError, UsageError
+from lagbench.records.files import explained
+from lagbench.sinks.base import Sink
+from lagbench.spec import RunSpec
+from lagbench.sweep import claims
+from lagbench.sweep.cells import Planned, go_on
+from lagbench.sweep.executor import Advanced, Ended, Event, Executor
+from lagbench.sweep.shipping import Change, Shipper, apply, pack
+from lagbench.sweep.worker import End, explain
+from lagbench.training import PhaseResult
+
+try:
+    import ray
+except ImportError:
+    raise UsageError("--ray needs an extra: pip install 'lagbench[ray]'") from None
+
+_ANSWER_S = 10.0
+_SHIP_EVERY_S = 1.0
+# Workers that a cell may lose in a row without getting any further: then it is the cell that kills them.
+_FRUITLESS = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file of an algorithm, which other machines do not have: as it is named, and what is in it."""
+
+    name: str
+    text: bytes
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Source | None:
+        """That of a spec's algorithm; None where it is installed."""
+        name, colon, _ = spec.algorithm.name.partition(":")
+        return cls(name, Path(name).read_bytes()) if colon else None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a task says after a phase: the phases done, what has changed in the directory, how it ended if it did."""
+
+    phases: int
+    changes: Sequence[Change]
+    end: End | None = None
+
+
+def work(spec: Mapping[str, Any], source: Source | None, before: Sequence[Change], threads: int) -> Iterator[Report]:
+    """The task: run a cell, or go on with what is packed in ``before``, in a directory of this machine's."""
+    with tempfile.TemporaryDirectory(prefix="lagbench-") as root:
+        directory = Path(root, "run")
+        directory.mkdir()
+        apply(directory, before)
+        if source is not None:
+            copy = Path(root, Path(source.name).name)
+            copy.write_bytes(source.text)
+            registry.stand_in(source.name, copy)
+        ship = _Ship(directory)
+
+        def run() -> None:
+            try:
+                go_on(RunSpec.from_json(spec), directory, threads=threads, sinks=[ship])
+                end = End()
+            except BaseException as error:
+                end = explain(error)
+            ship.end(end)
+
+        # Beside the generator, which gives back what there is whenever Ray asks.
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            end = None
+            while end is None:
+                report = ship.reports.get()
+                yield report
+                end = report.end
+        finally:
+            ship.stop.set()
+            thread.join()
+
+
+class _Ship(Sink):
+    """Reports a run, not more often than about once a second."""
+
+    def __init__(self, directory: Path) -> None:
+        self.reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self.stop = threading.Event()
+        self._shipper = Shipper(directory)
+        self._shipper.changes()  # those who gave it know what is there
+        self._phases = 0
+        self._last = time.monotonic()
+
+    def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
+        """See ``Sink.start``."""
+        self._phases = phases_done
+        self.reports.put(Report(phases_done, ()))
+
+    def write(self, result: PhaseResult) -> None:
+        """See ``Sink.write``."""
+        self._phases = result.record.phase + 1
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+        if time.monotonic() - self._last >= _SHIP_EVERY_S:
+            self.reports.put(Report(self._phases, self._shipper.changes()))
+            self._last = time.monotonic()
+
+    def end(self, end: End) -> None:
+        """The run has ended."""
+        self.reports.put(Report(self._phases, self._shipper.changes(), end))
+
+
+@dataclass
+class _Running:
+    cell: Planned
+    claim: claims.Claim
+    source: Source | None
+    generator: Any = None
+    phases: int = 0
+    fruitless: int = 0
+    lost: threading.Event = field(default_factory=threading.Event)
+    resources: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody answers, for which Ray would wait for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+
+
+def _cores() -> int:
+    """The cores of the cluster: machines come and go."""
+    return max(1, int(ray.cluster_resources().get("CPU", 0)))
+
+
+class RayCluster(Executor):
+    """Runs each cell as a task of one core; one whose worker is lost goes on elsewhere, from what was collected.
+
+    Args:
+        address: ``auto``, or host:port of the head.
+        jobs: cells at once; None: as many as the cluster has cores.
+        threads: EnvPool's threads a cell; 0: one. They change no row.
+
+    Raises:
+        UsageError: there is no cluster.
+    """
+
+    def __init__(self, address: str, jobs: int | None = None, threads: int = 0) -> None:
+        try:
+            _knock(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UsageError(
+                f"there is no Ray cluster at {address} ({reason}); start one with: ray start --head"
+            ) from error
+        self._jobs = jobs
+        self.slots = jobs or _cores()
+        self._threads = threads or 1
+        self._task = ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(work)
+        self._running: list[_Running] = []
+        self._events: list[Event] = []
+
+    def start(self, cell: Planned) -> None:
+        """See ``Executor.start``."""
+        try:
+            claim = claims.take(cell.path)
+            if claim is None:
+                self._events.append(Ended(cell, elsewhere=True))
+                return
+            running = _Running(cell, claim, Source.of(cell.spec))
+            running.resources.enter_context(claims.renewed(claim, running.lost.set))
+            self._running.append(running)
+            self._submit(running)
+        except (LagbenchError, OSError) as error:
+            end = explain(error)
+            self._events.append(Ended(cell, end.reason, is_general=end.is_general))
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        """See ``Executor.wait``."""
+        self.slots = self._jobs or _cores()
+        for running in [r for r in self._running if r.lost.is_set()]:
+            self._end(running, End(elsewhere=True))
+        generators = [r.generator for r in self._running]
+        if not self._events:
+            if generators:
+                ray.wait(generators, num_returns=1, timeout=seconds, fetch_local=False)
+            else:
+                time.sleep(seconds)
+        ready = ray.wait(generators, num_returns=len(generators), timeout=0, fetch_local=False)[0] if generators else []
+        for running in [r for r in self._running if r.generator in ready]:
+            self._read(running)
+        events, self._events = self._events, []
+        return events
+
+    def stop(self) -> None:
+        """See ``Executor.stop``. What was collected is at most a second old; nothing more is waited for."""
+        for running in list(self._running):
+            self._end(running, End("interrupted"))
+
+    def close(self) -> None:
+        """See ``Executor.close``."""
+        self.stop()
+        ray.shutdown()
+
+    def _submit(self, running: _Running) -> None:
+        cell = running.cell
+        running.generator = self._task.remote(cell.spec.to_json(), running.source, pack(cell.path), self._threads)
+
+    def _read(self, running: _Running) -> None:
+        """Take in the next report of a task that has one."""
+        try:
+            report: Report = ray.get(next(running.generator))
+            with explained(running.cell.path, "try again"):
+                apply(running.cell.path, report.changes)
+        except ray.exceptions.RayTaskError as error:
+            self._end(running, End(" ".join(str(error.cause).split())))
+        except (ray.exceptions.RayError, StopIteration) as error:
+            self._lost(running, error)
+        except RecordError as error:
+            self._end(running, explain(error))
+        else:
+            if report.phases > running.phases:
+                running.phases, running.fruitless = report.phases, 0
+            self._events.append(Advanced(running.cell, report.phases))
+            if report.end is not None:
+                # Whatever it was, it was of that machine.
+                self._end(running, End(report.end.reason))
+
+    def _lost(self, running: _Running, error: Exception) -> None:
+        """The worker or its machine is gone: have another go on with what is here."""
+        running.fruitless += 1
+        if running.fruitless > _FRUITLESS:
+            what = type(error).__name__
+            self._end(running, End(f"{running.fruitless} workers were lost to it one after the other ({what})"))
+        else:
+            self._submit(running)
+
+    def _end(self, running: _Running, end: End) -> None:
+        self._running.remove(running)
+        with contextlib.suppress(Exception):  # it may have ended, or its machine be gone
+            ray.cancel(running.generator)
+        running.resources.close()
+        if end == End():
+            claims.clear(running.cell.path)
+        running.claim.release()
+        self._events.append(Ended(running.cell, end.reason, end.elsewhere, end.is_general))

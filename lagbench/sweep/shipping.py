@@ -1,0 +1,93 @@
+"""The changes of a run's directory, made on one machine and applied on another that shares nothing with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lagbench.records.files import CHECKPOINT_FILE, LOCK_FILE, RESULT_FILE, TEMPORARY, replacing
+
+# What only grows, so that its tail will do. Anything else is replaced as a whole.
+_GROWING = (".arrows", ".sums")
+# They say what the other files hold, and so must not be there before these.
+_LAST = (CHECKPOINT_FILE, RESULT_FILE)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a file: it keeps its first ``kept`` bytes, and ``data`` follows; None: it is gone."""
+
+    name: str
+    kept: int
+    data: bytes | None
+
+
+class Shipper:
+    """Tells what has changed in a directory since it was last asked, so that whoever applies it has the same.
+
+    To be asked when the run's files fit together: after a phase.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._known: dict[str, os.stat_result] = {}
+
+    def changes(self) -> list[Change]:
+        """In an order in which, cut short anywhere, they leave a run that can be resumed."""
+        found = {name: stat for name, stat in _files(self._directory).items() if _is_shipped(name)}
+        changed = [self._change(name, stat) for name, stat in found.items() if not self._is_known(name, stat)]
+        gone = [Change(name, 0, None) for name in self._known if name not in found]
+        self._known = found
+        return [*sorted(changed, key=lambda change: _LAST.index(change.name) + 1 if change.name in _LAST else 0), *gone]
+
+    def _is_known(self, name: str, stat: os.stat_result) -> bool:
+        before = self._known.get(name)
+        return before is not None and _version(before) == _version(stat)
+
+    def _change(self, name: str, stat: os.stat_result) -> Change:
+        before = self._known.get(name)
+        grew = before is not None and before.st_ino == stat.st_ino and before.st_size <= stat.st_size
+        kept = before.st_size if before is not None and grew and name.endswith(_GROWING) else 0
+        with (self._directory / name).open("rb") as source:
+            source.seek(kept)
+            return Change(name, kept, source.read())
+
+
+def pack(directory: Path) -> list[Change]:
+    """All of a directory, as changes of an empty one."""
+    return Shipper(directory).changes()
+
+
+def apply(directory: Path, changes: Sequence[Change]) -> None:
+    """Make the changes. Raises OSError."""
+    for change in changes:
+        file = directory / change.name
+        if change.data is None:
+            file.unlink(missing_ok=True)
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if change.kept:
+            with file.open("r+b") as out:
+                out.truncate(change.kept)
+                out.seek(change.kept)
+                out.write(change.data)
+        else:
+            with replacing(file) as out:
+                out.write(change.data)
+    for emptied in {(directory / change.name).parent for change in changes if change.data is None} - {directory}:
+        if emptied.is_dir() and not any(emptied.iterdir()):
+            emptied.rmdir()
+
+
+def _files(directory: Path) -> dict[str, os.stat_result]:
+    return {str(file.relative_to(directory)): file.stat() for file in directory.rglob("*") if file.is_file()}
+
+
+def _is_shipped(name: str) -> bool:
+    return name != LOCK_FILE and not name.endswith(TEMPORARY)
+
+
+def _version(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,153 @@
+"""The process that runs one cell, and holds its claim."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lagbench.errors import LagbenchError
+from lagbench.records.files import explained
+from lagbench.runner import Interrupted
+from lagbench.sinks.base import Sink
+from lagbench.spec import RunSpec
+from lagbench.sweep import claims
+from lagbench.sweep.cells import go_on
+from lagbench.training import PhaseResult
+
+_TELL_EVERY_S = 0.2
+_GENERAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class End:
+    """The last thing that a worker says. Its fields are those of ``executor.Ended``."""
+
+    reason: str = ""
+    elsewhere: bool = False
+    is_general: bool = False
+
+
+class Tell(Sink):
+    """Sends the number of phases done, now and then."""
+
+    def __init__(self, parent: Connection) -> None:
+        self._parent = parent
+        self._last = 0.0
+
+    def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
+        """See ``Sink.start``."""
+        self._send(phases_done)
+
+    def write(self, result: PhaseResult) -> None:
+        """See ``Sink.write``."""
+        if time.monotonic() - self._last >= _TELL_EVERY_S:
+            self._last = time.monotonic()
+            self._send(result.record.phase + 1)
+
+    def _send(self, phases: int) -> None:
+        # Nobody may be there any more: then the run ends after this phase anyway.
+        with contextlib.suppress(OSError):
+            self._parent.send(phases)
+
+
+def main(parent: Connection, spec: Mapping[str, Any], path: Path, threads: int) -> None:
+    """Run a cell, or go on with it, unless somebody else has it; its end is the last thing sent to ``parent``.
+
+    SIGTERM ends it after the phase under way, a second one at once. It ends itself where the process that started it is
+    gone, or another has taken its cell over.
+    """
+    # Away from the terminal: Ctrl-C is for the sweep, which then asks each cell to stop.
+    os.setsid()
+    signal.signal(signal.SIGTERM, _interrupt)
+    log = log_file(path)
+    try:
+        with explained(log, "try again"):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            _redirect(log)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        end = _run(RunSpec.from_json(spec), path, threads, Tell(parent))
+    except BaseException as error:
+        end = explain(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if log.exists() and not log.stat().st_size:
+        log.unlink()
+    with contextlib.suppress(OSError):
+        parent.send(end)
+
+
+def log_file(path: Path) -> Path:
+    """Where what a cell prints is kept, if it prints something."""
+    return path.with_name(f"{path.name}.log")
+
+
+def explain(error: BaseException) -> End:
+    """What a run's end by an exception means for the sweep; a traceback goes to stderr where it may help."""
+    if isinstance(error, Interrupted | KeyboardInterrupt):
+        return End("interrupted")
+    if not isinstance(error, LagbenchError):
+        traceback.print_exception(error)
+    reason = str(error) if isinstance(error, LagbenchError) else f"{type(error).__name__}: {error}"
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__
+    return End(reason, is_general=cause is not None and cause.errno in _GENERAL)
+
+
+def _run(spec: RunSpec, path: Path, threads: int, sink: Sink) -> End:
+    claim = claims.take(path)
+    if claim is None:
+        return End(elsewhere=True)
+    lost = threading.Event()
+
+    def end() -> None:
+        lost.set()
+        _end_after_the_phase()
+
+    try:
+        with claims.renewed(claim, lost=end):
+            go_on(spec, path, threads=threads, sinks=[sink])
+        claims.clear(path)
+    except Interrupted:
+        if not lost.is_set():
+            raise
+    finally:
+        claim.release()
+    return End(elsewhere=lost.is_set())
+
+
+def _redirect(log: Path) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number in (1, 2):
+        os.dup2(descriptor, number)
+    os.close(descriptor)
+    faulthandler.enable()
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_after_the_phase() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    _end_after_the_phase()

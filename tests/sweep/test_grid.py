@@ -1,0 +1,110 @@
+"""The grid: what options multiply out to, where each cell lies, and what cannot be swept together."""
+
+from pathlib import Path
+
+import pytest
+
+from lagbench import suites
+from lagbench.errors import UsageError
+from lagbench.sweep.cells import Planned
+from lagbench.sweep.grid import plan
+from tests.cli.run_here import ALGORITHMS
+
+OUT = Path("out")
+
+
+def paths(cells: list[Planned]) -> list[str]:
+    return [str(cell.path.relative_to(OUT)) for cell in cells]
+
+
+def test_axes_are_multiplied_out_seed_by_seed() -> None:
+    cells = plan(
+        OUT,
+        algo=["ppo", "vaco"],
+        task=["Hopper-v5", "Walker2d-v5"],
+        lag=[0, 16],
+        updates=[8],
+        seeds=[3, 4],
+        budget=4096,
+        record="episodes",
+    )
+    assert len(cells) == 16
+    assert paths(cells)[:5] == [
+        "Hopper-v5/ppo/lag0-u8-seed3",
+        "Hopper-v5/ppo/lag16-u8-seed3",
+        "Hopper-v5/vaco/lag0-u8-seed3",
+        "Hopper-v5/vaco/lag16-u8-seed3",
+        "Walker2d-v5/ppo/lag0-u8-seed3",
+    ]
+    last = cells[-1]
+    assert last.path == OUT / "Walker2d-v5/vaco/lag16-u8-seed4"
+    assert last.spec == suites.resolve(
+        algo="vaco", task="Walker2d-v5", lag=16, updates=8, seed=4, budget=4096, record="episodes"
+    )
+    assert suites.resolve(**last.options) == last.spec
+
+
+def test_what_is_not_given_is_the_default_of_a_run() -> None:
+    (cell,) = plan(OUT, algo=["ppo"])
+    assert cell.spec == suites.resolve()
+    assert paths([cell]) == ["Hopper-v5/ppo/lag0-u80-seed0"]
+
+
+def test_hyperparameters_are_axes_and_name_the_directory() -> None:
+    cells = plan(OUT, algo=["vaco"], config={"learning_rate": ["1e-3"], "delta": ["0.1", ".2"], "filter": ["no"]})
+    assert paths(cells) == [
+        "Hopper-v5/vaco/delta=0.1,filter=false,learning_rate=0.001/lag0-u80-seed0",
+        "Hopper-v5/vaco/delta=0.2,filter=false,learning_rate=0.001/lag0-u80-seed0",
+    ]
+    assert [cell.spec.config["delta"] for cell in cells] == [0.1, 0.2]
+    # One value in two spellings is one cell.
+    assert len(plan(OUT, algo=["vaco"], config={"delta": ["0.1", ".10"]})) == 1
+
+
+def test_a_suite_is_swept_whole_or_in_part() -> None:
+    suite = suites.load("TESTING")
+    whole = plan(OUT, algo=["ppo"], suite="TESTING", record="episodes")
+    assert len(whole) == 8
+    cells = {(c.task, c.protocol, c.seed) for c in suite.cells()}
+    assert {(c.spec.task, c.spec.protocol, c.spec.seed) for c in whole} == cells
+    assert all(cell.spec.suite == suite.version for cell in whole)
+    part = plan(OUT, algo=["ppo"], suite="TESTING", task=["Hopper-v5"], lag=[2], seeds=[1], config={"clip": ["0.1"]})
+    assert paths(part) == ["Hopper-v5/ppo/clip=0.1/lag2-u8-seed1"]
+    # A forward suite varies the updates.
+    forward = plan(OUT, algo=["ppo"], suite="mujoco-reuse-mini-v0", task=["Hopper-v5"], seeds=[0])
+    assert [cell.spec.protocol.updates for cell in forward] == [8, 16, 40, 80, 160]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"algo": []}, "needs an algorithm"),
+        ({"suite": "TESTNG"}, "unknown suite 'TESTNG'; did you mean 'TESTING'?"),
+        ({"suite": "TESTING", "lag": [0, 5]}, "TESTING has no lag 5; choose one of: 0, 2"),
+        ({"suite": "TESTING", "seeds": [2]}, "TESTING has the seeds 0-1, not 2"),
+        ({"suite": "TESTING", "budget": 64}, "budget is 2048 in TESTING, and cannot be 64"),
+        ({"suite": "TESTING", "updates": [16]}, "updates is 8 in TESTING, and cannot be 16"),
+        ({"task": ["Hoper-v5"]}, "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'?"),
+        ({"config": {"delta": ["0.1", "much"]}, "algo": ["vaco"]}, "delta must be float, not 'much'"),
+        ({"lag": [0, -1]}, "lag must be 0"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is(options: dict[str, object], says: str) -> None:
+    given: dict[str, object] = {"algo": ["ppo"], **options}
+    with pytest.raises(UsageError, match=says):
+        plan(OUT, **given)  # type: ignore[arg-type]
+
+
+def test_two_cells_do_not_share_a_directory(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(ALGORITHMS)
+    mine = [f"{tmp_path}/{name}.py:Mine" for name in ("a", "b")]
+    with pytest.raises(
+        UsageError, match=r"a\.py:Mine and .*b\.py:Mine would share the directory out/Hopper-v5/Mine/lag0"
+    ):
+        plan(OUT, algo=mine)
+
+
+def test_a_large_grid_is_planned_fast_enough_to_be_looked_at() -> None:
+    """A thousand cells: a number that a defect would make thousands of calls of, not a time."""
+    assert len(plan(OUT, algo=["ppo", "vaco"], lag=range(50), seeds=range(10))) == 1000
