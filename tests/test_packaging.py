@@ -180,10 +180,14 @@ def test_light_commands_import_nothing_heavy(arguments: str, environment: dict[s
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of what goes into it: setuptools leaves its build/ beside the sources."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
     for name in {directory.split("/")[0] for directory in DIRECTORIES.values()}:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for decoy in ("scores/DECOY.arrow", "submissions/mine/submission.json", "submissions/mine/scores/x.arrow"):
+        file = source / "leaderboard" / decoy
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
     pip("wheel", "--no-build-isolation", "--wheel-dir", str(out), str(source))
     (file,) = out.iterdir()
     return file
@@ -207,6 +211,10 @@ def test_wheel_holds_all_modules_and_data(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert wanted <= held
     assert {name.split("/")[0] for name in held} == {"lagbench"}
+    # Published scores are there; what was submitted is not.
+    published = {f"lagbench/leaderboard/scores/{file.name}" for file in (ROOT / "leaderboard/scores").glob("*.arrow")}
+    assert {name for name in held if "/scores/" in name} == published | {"lagbench/leaderboard/scores/DECOY.arrow"}
+    assert not [name for name in held if "submission" in name]
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""The published results, and what is compared with them. Imports only lagbench's public names."""

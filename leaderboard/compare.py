@@ -1,0 +1,113 @@
+"""A new algorithm against the published runs of a suite: runs what is missing, scores all together, and judges."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from lagbench import LagbenchError, Outcome, scoring
+from lagbench.leaderboard import published, verdict
+
+RUNS, TABLE = "runs", "table.arrow"
+FORMAT_VERSION = 1
+_NEW = " (new)"
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of a comparison.
+
+    Attributes:
+        new: the label of the new algorithm.
+        results: of everything together; the differences are those of the new algorithm to each of the others.
+        verdicts: one for each of the others.
+    """
+
+    new: str
+    results: scoring.results.Results
+    verdicts: tuple[verdict.Verdict, ...]
+
+    @property
+    def summary(self) -> str:
+        """All verdicts in a line."""
+        return verdict.summary(self.new, self.verdicts)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "new": self.new,
+            "summary": self.summary,
+            "verdicts": [asdict(one) for one in self.verdicts],
+            "results": self.results.to_json(),
+        }
+
+
+def compare(
+    outcomes: Sequence[Outcome],
+    baselines: Any,
+    *,
+    replications: int,
+    jobs: int = 1,
+    table: Path | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Compared:
+    """Score what was run together with the baselines, and judge.
+
+    Args:
+        outcomes: of ``lagbench.run_grid``, of one algorithm's runs over a suite.
+        baselines: a table of runs of the same suite, see ``published``.
+        replications: of the bootstrap.
+        jobs: processes.
+        table: where the table of everything is written, if anywhere.
+        progress: told how many replications of how many are done.
+
+    Raises LagbenchError where no run has a result, and what scoring raises for runs that may not be compared.
+    """
+    name = outcomes[0].cell.spec.algorithm.name
+    paths = [o.cell.path for o in outcomes if o.state.status in ("completed", "diverged", "failed")]
+    if not any(o.state.status in ("completed", "diverged") for o in outcomes):
+        counts = Counter(o.state.status for o in outcomes)
+        raise LagbenchError(
+            f"no run of {name} has a result ({', '.join(f'{n} {status}' for status, n in sorted(counts.items()))}); "
+            f"the first: {outcomes[0].cell.path}: {outcomes[0].state.reason}"
+        )
+    runs = scoring.table.collect(paths)
+    label, notes = _label(name, runs, baselines)
+    everything = scoring.table.concat([baselines, published.replace(runs, "algorithm", [label] * len(runs))])
+    if table is not None:
+        scoring.table.to_file(everything, table)
+    found = scoring.score.score(everything, replications=replications, jobs=jobs, progress=progress)
+    found = replace(verdict.of(found, label), notes=(*notes, *_failures(outcomes), *found.notes))
+    return Compared(label, found, verdict.verdicts(found))
+
+
+def _label(name: str, runs: Any, baselines: Any) -> tuple[str, list[str]]:
+    """What the new algorithm is called, which may have the name of a baseline, and a note where it has."""
+    taken = published.algorithms(baselines)
+    if name not in taken:
+        return name, []
+    label = name + _NEW
+    while label in taken:
+        label += _NEW
+    theirs = baselines.filter(pc.equal(baselines["algorithm"], name))
+    words = {"algorithm_sha256": "another source", "config": "other hyperparameters"}
+    changed = [word for column, word in words.items() if _values(runs, column) != _values(theirs, column)]
+    how = " and ".join(changed) or "the same source and hyperparameters"
+    return label, [f"{name} is a baseline too: the runs made here, with {how}, are called {label}"]
+
+
+def _values(table: Any, column: str) -> set[str]:
+    return set(table[column].to_pylist())
+
+
+def _failures(outcomes: Sequence[Outcome]) -> list[str]:
+    failed = [f"{o.state.status}: {o.cell.path}: {o.state.reason}" for o in outcomes if o.state.is_failure]
+    more = [f"and {len(failed) - _LISTED} more runs without a result"] if len(failed) > _LISTED else []
+    return [*failed[:_LISTED], *more]

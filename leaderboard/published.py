@@ -1,0 +1,129 @@
+"""The published runs of a suite, as one table that ships with lagbench: ``scores/<suite>.arrow``, made from runs."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lagbench import LagbenchError, Suite, UsageError, load_suite, scoring
+
+DIRECTORY = Path(__file__).parent / "scores"
+_SUFFIX = ".arrow"
+
+
+def file_of(suite: str) -> Path:
+    """Where a suite's table is, if there is one."""
+    return DIRECTORY / f"{suite}{_SUFFIX}"
+
+
+def suites() -> list[str]:
+    """The suites that have one, sorted."""
+    return sorted(file.stem for file in DIRECTORY.glob(f"*{_SUFFIX}"))
+
+
+def suites_in(results: Path) -> list[str]:
+    """The suites of whose runs there is a directory, sorted; what else lies there is none of ours."""
+    found = []
+    for directory in sorted(path for path in results.glob("*") if path.is_dir()):
+        with contextlib.suppress(UsageError):
+            found.append(load_suite(directory.name).name)
+    return found
+
+
+def load(suite: Suite) -> Any:
+    """The published runs of a suite, a row a run. Raises LagbenchError where there are none, and as ``read``."""
+    file = file_of(suite.name)
+    if file.is_file():
+        return read(file, suite)
+    have = ", ".join(suites()) or "none yet"
+    raise LagbenchError(
+        f"no scores are published for {suite.name} (published: {have}); run the baselines, lagbench sweep --suite "
+        f"{suite.name} --algo ppo,vaco -o runs/{suite.name}, make a table of them, lagbench score runs/{suite.name} "
+        f"--table {suite.name}.arrow, and compare with --baselines {suite.name}.arrow"
+    )
+
+
+def read(file: Path, suite: Suite) -> Any:
+    """The runs in a table. Raises LagbenchError where new runs of the suite could not be compared with them.
+
+    That is another format, another suite or version of it, and another minor version of EnvPool than the one here.
+    """
+    if not file.is_file():
+        raise UsageError(f"there is no file {str(file)!r}; make one with: lagbench score RUNS --table {file.name}")
+    table = scoring.table.from_file(file)
+    for name, sha256 in sorted(set(zip(*_columns(table, "suite", "suite_sha256"), strict=True)), key=str):
+        if name != suite.name:
+            raise UsageError(f"{file} holds runs of {name or 'no suite'}, which are no runs of {suite.name}")
+        if sha256 != suite.sha256:
+            raise UsageError(
+                f"{file} holds runs of another version of {name} ({sha256[:12]}…) than this lagbench's "
+                f"({suite.sha256[:12]}…); compare with the lagbench that they were made with"
+            )
+    here = _minor(version("envpool"))
+    for there in sorted({_minor(one) for versions in _columns(table, "envpool")[0] for one in versions}):
+        if there != here:
+            raise UsageError(
+                f"{file} holds runs with EnvPool {there}, which is another physics than the {here} that is installed; "
+                f"install theirs: pip install 'envpool=={there}.*'"
+            )
+    return table
+
+
+def choose(table: Any, names: Sequence[str]) -> Any:
+    """The rows of some algorithms; all rows where none is named. Raises UsageError for one that is not there."""
+    known = algorithms(table)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}? Known" if close else "choose from"
+            raise UsageError(f"{name!r} is not among the baselines; {hint}: {', '.join(known)}")
+    return table.filter(pc.is_in(table["algorithm"], pa.array(names, pa.string()))) if names else table
+
+
+def algorithms(table: Any) -> list[str]:
+    """Those of a table, sorted."""
+    return sorted(set(*_columns(table, "algorithm")))
+
+
+def build(runs: Path, root: Path) -> Any:
+    """The table to publish, of all runs in a directory ``<suite>``, their paths as from ``root``.
+
+    Raises UsageError and LagbenchError where they are not all of that suite, or may not be scored together, and where
+    one is not finished or has no environment.json: what is published has to be whole.
+    """
+    suite = load_suite(runs.name)
+    table = scoring.table.collect([runs.resolve()])
+    for path, name, status, envpool in zip(*_columns(table, "path", "suite", "status", "envpool"), strict=True):
+        if name != suite.name:
+            raise UsageError(f"{path} is of {name or 'no suite'}, not of {suite.name}, by which its directory is named")
+        if status not in ("completed", "diverged"):
+            raise LagbenchError(f"{path} cannot be published: it is {status}")
+        if not envpool:
+            raise LagbenchError(f"{path} cannot be published: it has no environment.json, so its physics is not known")
+    paths = [Path(path).relative_to(root.resolve()).as_posix() for path in _columns(table, "path")[0]]
+    table = scoring.table.check(replace(table, "path", paths), str(runs))
+    for entry in scoring.grid.read(table).entries:
+        if entry.missing:
+            raise LagbenchError(f"{runs} cannot be published: {entry.label} lacks {'; '.join(entry.missing)}")
+    return table
+
+
+def replace(table: Any, column: str, values: Iterable[str]) -> Any:
+    """A table with other texts in one of its columns."""
+    i = table.schema.get_field_index(column)
+    return table.set_column(i, table.schema.field(i), pa.array(values, pa.string()))
+
+
+def _columns(table: Any, *names: str) -> list[list[Any]]:
+    return [table[name].to_pylist() for name in names]
+
+
+def _minor(full: str) -> str:
+    return ".".join(full.split(".")[:2])

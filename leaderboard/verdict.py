@@ -1,0 +1,189 @@
+"""Results in words: better, worse or not separable, and how many seeds would be likely to separate them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+from typing import Literal
+
+from lagbench import scoring
+
+Comparison = scoring.results.Comparison
+Estimate = scoring.results.Estimate
+Results = scoring.results.Results
+Outcome = Literal["better", "worse", "not separable", "none"]
+LIKELY = 0.8
+"""The probability with which as many seeds as are named would separate two algorithms."""
+MOST_SEEDS = 100
+"""Beyond so many, what few seeds have shown says nothing of how many it takes."""
+_NORMAL = NormalDist()
+_Z = _NORMAL.inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the new algorithm stands to a baseline.
+
+    Attributes:
+        against: the baseline.
+        outcome: by the 95% interval of the difference in lag score; ``none`` where there is nothing to judge by.
+        text: the sentence, with the numbers.
+        seeds: of each of the two, that would be likely to separate what is not separable; None where more than
+            ``MOST_SEEDS``.
+    """
+
+    against: str
+    outcome: Outcome
+    text: str
+    seeds: int | None = None
+
+
+def of(results: Results, new: str) -> Results:
+    """Results with the differences of one line alone, each as it minus another."""
+    pairs = [pair for pair in results.comparisons if new in (pair.first, pair.second)]
+    return dataclasses.replace(results, comparisons=tuple(p if p.first == new else _turned(p) for p in pairs))
+
+
+def verdicts(results: Results) -> tuple[Verdict, ...]:
+    """A verdict for each of the differences (``of``), of what comes first in it."""
+    return tuple(_verdict(results, pair) for pair in results.comparisons)
+
+
+def summary(new: str, found: Sequence[Verdict]) -> str:
+    """All verdicts in a line."""
+    words = {"better": "better than", "worse": "worse than", "not separable": "not separable from"}
+    parts = []
+    for outcome, text in {**words, "none": "no verdict on"}.items():
+        if names := [verdict.against for verdict in found if verdict.outcome == outcome]:
+            parts.append(f"{text} {', '.join(names)}")
+    return f"{new}: {'; '.join(parts)}"
+
+
+def seeds_to_separate(difference: Estimate, seeds: int) -> int | None:
+    """The smallest number of seeds of each of two algorithms that would separate them with probability 0.8.
+
+    Args:
+        difference: observed, with its 95% interval, of two algorithms that cannot be separated.
+        seeds: of each, from which it was observed.
+
+    Returns: None where more than ``MOST_SEEDS``.
+
+    Assumed is that a difference d(n) that is measured from n seeds of each is normal around the true one δ, with
+    variance σ²/n, and that nothing was known of δ before. A bootstrap knows a variance as that of the sample, with the
+    divisor n, so that half of the interval's width is h(n) = 1.96 σ √(n−1) / n: that gives σ. From the m seeds that
+    there are, δ is normal around the observed d with variance σ²/m; so d(n) of n new seeds is normal around d with
+    variance σ² (1/m + 1/n), and its interval does not hold 0 with probability
+
+        P(n) = Φ((|d| − h(n)) / s) + Φ((−|d| − h(n)) / s),    s = σ √(1/m + 1/n).
+
+    The smallest n > m with P(n) ≥ 0.8 is returned. So that d is itself uncertain is taken into account: a power
+    calculation with d in the place of δ names fewer seeds, which separate with a probability of 0.66 to 0.76.
+    """
+    if difference.low is None or difference.high is None or seeds < 2:
+        return None
+    half = (difference.high - difference.low) / 2
+    sigma = half / _Z * seeds / sqrt(seeds - 1)
+    if sigma == 0:
+        return None
+    for n in range(seeds + 1, MOST_SEEDS + 1):
+        needed = _Z * sigma * sqrt(n - 1) / n
+        spread = sigma * sqrt(1 / seeds + 1 / n)
+        size = abs(difference.value)
+        if _NORMAL.cdf((size - needed) / spread) + _NORMAL.cdf((-size - needed) / spread) >= LIKELY:
+            return n
+    return None
+
+
+def _turned(pair: Comparison) -> Comparison:
+    """The same, the other way round."""
+    return Comparison(
+        first=pair.second,
+        second=pair.first,
+        lag_score=_from(0.0, pair.lag_score),
+        iqm=tuple(_from(0.0, x) for x in pair.iqm),
+        improvement=_from(1.0, pair.improvement),
+        improvements=tuple(_from(1.0, x) for x in pair.improvements),
+    )
+
+
+def _from(whole: float, found: Estimate | None) -> Estimate | None:
+    """``whole`` minus an estimate."""
+    if found is None:
+        return None
+    low, high = (None if x is None else whole - x for x in (found.high, found.low))
+    return Estimate(whole - found.value, low, high)
+
+
+def _verdict(results: Results, pair: Comparison) -> Verdict:
+    new, other = pair.first, pair.second
+    if lacking := _lacking(results, (new, other)):
+        return Verdict(other, "none", f"{new} and {other}: no verdict, for {lacking}")
+    measured = _measured(results, pair)
+    if measured is None:
+        why = "one seed gives no interval" if len(results.seeds) < 2 else "runs diverged that have no score"
+        return Verdict(other, "none", f"{new} and {other}: no verdict, for {why}")
+    difference, numbers = measured
+    if difference.above_zero or difference.below_zero:
+        outcome: Outcome = "better" if difference.above_zero else "worse"
+        return Verdict(other, outcome, f"{new} is {outcome} than {other}: {numbers}")
+    there = len(results.seeds)
+    wanted = seeds_to_separate(difference, there)
+    many = f"about {wanted} seeds of each" if wanted else f"it would take more than {MOST_SEEDS} seeds of each"
+    verb = "would be likely" if wanted else "to be likely"
+    return Verdict(
+        other,
+        "not separable",
+        f"{new} and {other} are not separable: {numbers}; {many} {verb} to separate them, and here are {there}",
+        wanted,
+    )
+
+
+def _lacking(results: Results, labels: Sequence[str]) -> str:
+    """Which runs of two lines are missing, as a phrase."""
+    promised = len(results.values) * len(results.tasks) * len(results.seeds)
+    return ", and ".join(
+        f"{line.label} has {line.runs} of {promised} runs (missing: {'; '.join(line.missing)})"
+        for line in results.lines
+        if line.label in labels and line.missing
+    )
+
+
+def _measured(results: Results, pair: Comparison) -> tuple[Estimate, str] | None:
+    """What the verdict is by, a difference, and the numbers in words."""
+    if results.normalized:
+        score, last = pair.lag_score, pair.iqm[-1]
+        if score is None or score.low is None or last is None:
+            return None
+        at = f"{results.axis} {results.values[-1]}"
+        return score, f"lag score {_difference(score)}, IQM at {at} {_difference(last)}"
+    chance = pair.improvement
+    if chance is None or chance.low is None or chance.high is None:
+        return None
+    numbers = (
+        f"the probability that a run of it scores above one of {pair.second} is {chance.value:.2f} ({chance.low:.2f} "
+        f"to {chance.high:.2f})"
+    )
+    return Estimate(chance.value - 0.5, chance.low - 0.5, chance.high - 0.5), numbers
+
+
+def _difference(found: Estimate) -> str:
+    """``0.12 higher (0.03 to 0.21)``, ``0.02 lower (from 0.09 lower to 0.05 higher)``."""
+    if found.low is None or found.high is None:
+        return _directed(found.value)
+    if found.above_zero:
+        return f"{_directed(found.value)} ({_size(found.low)} to {_size(found.high)})"
+    if found.below_zero:
+        return f"{_directed(found.value)} ({_size(found.high)} to {_size(found.low)})"
+    return f"{_directed(found.value)} (from {_directed(found.low)} to {_directed(found.high)})"
+
+
+def _directed(value: float) -> str:
+    return f"{_size(value)} {'lower' if value < 0 else 'higher'}"
+
+
+def _size(value: float) -> str:
+    # Of what is small, a digit more: a difference that counts is not to read 0.00.
+    return f"{abs(value):.{3 if 0.0005 <= abs(value) < 0.1 else 2}f}"

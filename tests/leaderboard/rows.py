@@ -1,0 +1,42 @@
+"""Rows of runs of a suite that nobody ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lagbench import load_suite
+from lagbench.scoring.table import canonical
+from lagbench.suites import Suite
+from lagbench.tasks.spec import load_task
+from tests.scoring import synthetic
+
+
+def suite_rows(heights: Mapping[str, float], sd: float = 0.1, suite: Suite | None = None) -> list[dict[str, Any]]:
+    """Rows from algorithm → mean final return, over a whole suite; returns rise evenly."""
+    suite = suite or load_suite("TESTING")
+    rng = np.random.default_rng(0)
+    intervals = suite.evaluation.intervals
+    return [
+        {
+            **synthetic.row(
+                algorithm,
+                cell.task,
+                cell.seed,
+                (np.linspace(0, 1, intervals + 1) * (height + sd * rng.standard_normal())).tolist(),
+                intervals=intervals,
+                lag=cell.protocol.lag,
+                updates=cell.protocol.updates,
+            ),
+            "suite": suite.name,
+            "suite_sha256": suite.sha256,
+            "protocol": canonical(cell.protocol.to_json()),
+            "budget": suite.budget,
+            "evaluation_episodes": suite.evaluation.episodes,
+            "task_options": canonical(dict(load_task(cell.task, suite.data.get("task_options")).options)),
+        }
+        for algorithm, height in heights.items()
+        for cell in suite.cells()
+    ]

@@ -1,0 +1,156 @@
+"""Published runs: made from results/ without a trace of the machine, and refused where they cannot be compared with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lagbench import LagbenchError, UsageError, load_suite
+from lagbench.leaderboard import published
+from lagbench.scoring import table
+from tests.leaderboard.rows import suite_rows
+from tests.scoring import synthetic
+
+ROOT = Path(__file__).parents[2]
+SUITE = load_suite("TESTING")
+
+
+def written(file: Path, **changes: Any) -> Path:
+    table.to_file(synthetic.table([{**row, **changes} for row in suite_rows({"ppo": 1.0, "vaco": 2.0})]), file)
+    return file
+
+
+def test_committed_scores_are_those_of_the_committed_results() -> None:
+    """For every suite both or neither, and to the last digit."""
+    results = published.suites_in(ROOT / "results")
+    assert results == published.suites(), "make them with: python scripts/publish_scores.py"
+    for name in results:
+        made, there = published.build(ROOT / "results" / name, ROOT), table.from_file(published.file_of(name))
+        assert made.equals(there, check_metadata=True), f"make it again: python scripts/publish_scores.py {name}"
+        assert all(path.startswith(f"results/{name}/") for path in there["path"].to_pylist())
+
+
+def test_results_without_scores_and_scores_without_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test above is for."""
+    (tmp_path / "results/TESTING").mkdir(parents=True)
+    (tmp_path / "results/tuning").mkdir()
+    assert published.suites_in(tmp_path / "results") == ["TESTING"]
+    assert published.suites_in(tmp_path / "nowhere") == []
+    monkeypatch.setattr(published, "DIRECTORY", tmp_path)
+    assert published.suites() == []
+    written(tmp_path / "TESTING.arrow")
+    assert published.suites() == ["TESTING"]
+
+
+def test_what_is_published_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "TESTING.arrow")
+    monkeypatch.setattr(published, "DIRECTORY", tmp_path)
+    found = published.load(SUITE)
+    assert published.algorithms(found) == ["ppo", "vaco"]
+    assert published.choose(found, []).equals(found)
+    assert published.algorithms(published.choose(found, ["vaco"])) == ["vaco"]
+    with pytest.raises(UsageError, match="'vac' is not among the baselines; did you mean 'vaco'"):
+        published.choose(found, ["ppo", "vac"])
+
+
+def test_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published, "DIRECTORY", tmp_path)
+    with pytest.raises(LagbenchError, match=r"no scores are published for mujoco-lite-v0 \(published: none yet\); run"):
+        published.load(load_suite("mujoco-lite-v0"))
+    written(tmp_path / "TESTING.arrow")
+    with pytest.raises(LagbenchError) as refused:
+        published.load(load_suite("mujoco-lite-v0"))
+    for part in (
+        "(published: TESTING)",
+        "lagbench sweep --suite mujoco-lite-v0 --algo ppo,vaco -o runs/mujoco-lite-v0",
+        "lagbench score runs/mujoco-lite-v0 --table mujoco-lite-v0.arrow",
+        "--baselines mujoco-lite-v0.arrow",
+    ):
+        assert part in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"suite_sha256": "f" * 64}, ("another version of TESTING (ffffffffffff…)", f"({SUITE.sha256[:12]}…)")),
+        ({"suite": "mujoco-v0"}, ("runs of mujoco-v0, which are no runs of TESTING",)),
+        ({"suite": None, "suite_sha256": None}, ("runs of no suite, which are no runs of TESTING",)),
+        ({"envpool": ["1.1.4"]}, ("EnvPool 1.1", "than the 1.2 that is installed", "pip install 'envpool==1.1.*'")),
+        ({"envpool": ["1.2.5", "1.10.0"]}, ("EnvPool 1.10", "than the 1.2 ")),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(changes: Mapping[str, Any], parts: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        published.read(written(tmp_path / "other.arrow", **changes), SUITE)
+    assert str(tmp_path / "other.arrow") in str(refused.value)
+    for part in parts:
+        assert part in str(refused.value)
+
+
+def test_another_patch_of_envpool_is_the_same_physics(tmp_path: Path) -> None:
+    assert len(published.read(written(tmp_path / "x.arrow", envpool=["1.2.99"]), SUITE)) == 16
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no file '.*none\.arrow'"):
+        published.read(tmp_path / "none.arrow", SUITE)
+    about = {**table.SCHEMA.metadata, b"format_version": b"2"}
+    with pa.ipc.new_file(str(tmp_path / "new.arrow"), table.SCHEMA.with_metadata(about)):
+        pass
+    with pytest.raises(LagbenchError, match=r"new\.arrow has format 2; this lagbench reads 1"):
+        published.read(tmp_path / "new.arrow", SUITE)
+
+
+def test_a_table_is_made_without_a_trace_of_the_machine(baseline: Path, tmp_path: Path) -> None:
+    """The same bytes, wherever the checkout lies and however often it is made."""
+    made = []
+    for root in (tmp_path / "here", tmp_path / "elsewhere/deep"):
+        shutil.copytree(baseline, root / "results/TESTING")
+        table.to_file(published.build(root / "results/TESTING", root), root / "x.arrow")
+        made.append((root / "x.arrow").read_bytes())
+    assert made[0] == made[1]
+    found = table.from_file(root / "x.arrow")
+    assert "results/TESTING/Hopper-v5/ppo/lag0-u8-seed0" in found["path"].to_pylist()
+    assert str(tmp_path).encode() not in made[0]
+    # But for the paths it is what scoring reads from the runs.
+    read = table.collect([baseline])
+    assert found.drop_columns("path").equals(read.drop_columns("path"))
+
+
+@pytest.mark.parametrize("case", ["missing", "unfinished", "no environment", "another suite"])
+def test_what_is_not_whole_is_not_published(case: str, baseline: Path, tmp_path: Path) -> None:
+    runs = tmp_path / ("mujoco-v0" if case == "another suite" else "TESTING")
+    shutil.copytree(baseline, runs)
+    run = runs / "Hopper-v5/ppo/lag2-u8-seed1"
+    if case == "missing":
+        shutil.rmtree(run)
+        error = "cannot be published: ppo lacks Hopper-v5 at lag 2, seed 1"
+    elif case == "unfinished":
+        (run / "result.json").unlink()
+        error = "lag2-u8-seed1 cannot be published: it is unfinished"
+    elif case == "no environment":
+        (run / "environment.json").unlink()
+        error = "lag2-u8-seed1 cannot be published: it has no environment.json"
+    else:
+        error = "is of TESTING, not of mujoco-v0, by which its directory is named"
+    with pytest.raises(LagbenchError, match=error):
+        published.build(runs, tmp_path)
+
+
+def test_the_script(baseline: Path, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from scripts.publish_scores import main
+
+    shutil.copytree(baseline, tmp_path / "results/TESTING")
+    done = CliRunner().invoke(main, ["--results", str(tmp_path / "results"), "--scores", str(tmp_path / "scores")])
+    assert done.output == f"{tmp_path / 'scores/TESTING.arrow'}: 8 runs of ppo\n"
+    found = table.from_file(tmp_path / "scores/TESTING.arrow")
+    assert json.loads(found["config"].to_pylist()[0])["learning_rate"] > 0
+    assert found.equals(published.build(tmp_path / "results/TESTING", tmp_path), check_metadata=True)
