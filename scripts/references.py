@@ -23,8 +23,6 @@ import lagbench
 from lagbench.cli.options import Seeds
 from lagbench.records import environment
 from lagbench.suites import Suite
-from lagbench.sweep import grid
-from lagbench.sweep.driver import run_grid
 from lagbench.tasks.mujoco import ControlTask
 from lagbench.tasks.spec import load_task
 
@@ -61,16 +59,16 @@ def random_reference(suite: Suite, task: str) -> dict[str, Any]:
     return reference(random_returns(control, starts).tolist(), starts)
 
 
-def measure(suite: Suite, seeds: Sequence[int], out: Path) -> dict[str, Any]:
+def measure(suite: Suite, seeds: Sequence[int], out: Path, jobs: int | None) -> dict[str, Any]:
     """Both references of every task."""
     # On a forward axis, the updates that a control run makes by default.
     value = 0 if suite.axis == "lag" else lagbench.resolve(task=suite.tasks[0]).protocol.updates
     options: dict[str, Any] = {
         name: [x] if name in ("lag", "updates") else x for name, x in suite.options(value).items()
     }
-    cells = grid.plan(out, algo=["ppo"], task=suite.tasks, seeds=seeds, record="episodes", **options)
+    cells = lagbench.plan_grid(out, algo=["ppo"], task=suite.tasks, seeds=seeds, record="episodes", **options)
     finals: dict[str, list[float]] = {task: [] for task in suite.tasks}
-    for done in run_grid(cells):
+    for done in lagbench.run_grid(cells, jobs=jobs):
         assert done.state.status == "completed", done
         final = lagbench.open(done.cell.path).summary["final"]["mode"]["mean"]
         finals[done.cell.spec.task].append(final)
@@ -84,14 +82,15 @@ def measure(suite: Suite, seeds: Sequence[int], out: Path) -> dict[str, Any]:
 @click.argument("name")
 @click.option("--seeds", type=Seeds(), default="100-109", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
-def main(name: str, seeds: Sequence[int], out: Path) -> None:
+@click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
+def main(name: str, seeds: Sequence[int], out: Path, jobs: int | None) -> None:
     """Measure the references of the suite NAME."""
     suite = lagbench.load_suite(name)
     document = {
         "suite": {"name": suite.name, "sha256": suite.sha256},
         "command": shlex.join(["python", "-m", "scripts.references", *sys.argv[1:]]),
         "packages": {package: environment.installed(package) for package in environment.PACKAGES},
-        "tasks": measure(suite, seeds, out),
+        "tasks": measure(suite, seeds, out, jobs),
     }
     file = Path(lagbench.__file__).parent / "suites" / f"{name}.references.json"
     file.write_text(json.dumps(document, indent=1) + "\n")

@@ -20,8 +20,6 @@ import click
 import numpy as np
 
 import lagbench
-from lagbench.sweep import grid
-from lagbench.sweep.driver import run_grid
 from scripts.references import random_reference
 
 SEED = 1000
@@ -48,7 +46,7 @@ def cells(out: Path) -> list[Any]:
             name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()
         }
         config = {"learning_rate": LEARNING_RATES, own: values}
-        planned += grid.plan(
+        planned += lagbench.plan_grid(
             out, algo=[algorithm], task=SUITE.tasks, seeds=[SEED], config=config, record="episodes", **options
         )
     return planned
@@ -93,7 +91,7 @@ def table(found: Mapping[str, Mapping[tuple[float, float], Finals]], random: Map
 def main(out: Path, jobs: int | None) -> None:
     """Run the search and print what came out."""
     found: dict[str, dict[tuple[float, float], dict[tuple[str, int], float]]] = {}
-    for done in run_grid(cells(out), jobs=jobs):
+    for done in lagbench.run_grid(cells(out), jobs=jobs):
         spec, run = done.cell.spec, lagbench.open(done.cell.path)
         algorithm, at = spec.algorithm.name, (spec.task, spec.protocol.lag)
         setting = (spec.config["learning_rate"], spec.config[OWN[algorithm][0]])

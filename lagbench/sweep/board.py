@@ -65,7 +65,7 @@ class Board(Watcher):
         line.append(state.status, style=_STYLES.get(state.status, ""))
         line.append(f"  {self._name(cell)}")
         if state.score is not None:
-            line.append(f"  {state.score:.1f}")
+            line.append(f"  {state.score:{cell.spec.domain.return_format}}")
         if took:
             line.append(f"  {words.duration(took)}")
         if state.reason:
