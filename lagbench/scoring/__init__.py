@@ -1,1 +1,23 @@
-"""From runs to scores: how well an algorithm does as lag grows, and how sure we are (SCIENCE §6)."""
+"""From runs to scores: how well an algorithm does as lag grows, and how sure we are (SCIENCE §6).
+
+The public modules resolve on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lagbench.scoring import grid as grid
+    from lagbench.scoring import results as results
+    from lagbench.scoring import score as score
+    from lagbench.scoring import table as table
+
+__all__ = ["grid", "results", "score", "table"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")

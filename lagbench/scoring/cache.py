@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 from lagbench.records.checksums import is_whole, sealed
 from lagbench.records.files import RESULT_FILE, SPEC_FILE, TABLE_FILE
@@ -31,6 +31,20 @@ _FILES = (
 )
 _PACKAGES = ("arch", "numpy", "pyarrow", "rliable", "scipy")
 _SOURCES = {".py", ".toml", ".json"}
+
+
+class Kept(Protocol):
+    """What can be kept: results, and the details that figures take."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], /) -> Self:
+        """The inverse of ``to_json``."""
+
+
+K = TypeVar("K", bound=Kept)
 
 
 def directory() -> Path:
@@ -54,16 +68,21 @@ def key(runs: Sequence[Path], tables: Sequence[Path], parameters: Mapping[str, A
 
 def load(name: str) -> Results | None:
     """The results of that name; None where there are none, or none that are whole."""
+    return load_as(Results, name)
+
+
+def load_as(kind: type[K], name: str) -> K | None:
+    """What was kept under that name; None where there is nothing, or nothing of that kind that is whole."""
     file = directory() / f"{name}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         data = json.loads(file.read_text(encoding="utf-8"))
         if is_whole(data):
             file.touch()
-            return Results.from_json(data)
+            return kind.from_json(data)
     return None
 
 
-def save(name: str, results: Results) -> None:
+def save(name: str, results: Kept) -> None:
     """Keep results under that name, where that can be done, and only the newest ``KEPT`` of all."""
     place = directory()
     # It is for speed alone: a disk that is full or not ours is no reason to fail.

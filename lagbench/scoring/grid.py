@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from lagbench import suites
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
+from lagbench.scoring.table import DIAGNOSTICS
 from lagbench.spec import SuiteVersion, differences
 from lagbench.suites import Axis, Suite
 from lagbench.tasks.spec import load_task
@@ -23,11 +24,15 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A finished run: mean returns at the planned fractions of the budget; shorter where it diverged."""
+    """A finished run: mean returns at the planned fractions of the budget; shorter where it diverged.
+
+    ``measured``: diagnostics and the algorithm's metrics, means over its phases; those that are known.
+    """
 
     seed: int
     returns: tuple[float, ...]
     diverged: bool
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Entry:
 class Grid:
     """Entries × values of the axis × tasks × seeds.
 
-    ``fractions`` are those of the budget at which was evaluated, ``notes`` what has to be said beside every number.
+    ``budget`` is in the unit of the domain, ``fractions`` are those of it at which was evaluated, ``notes`` what has to
+    be said beside every number.
     """
 
     suite: SuiteVersion | None
@@ -63,6 +69,7 @@ class Grid:
     values: tuple[int, ...]
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
+    budget: int
     fractions: tuple[float, ...]
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
@@ -113,6 +120,7 @@ def read(table: Any, by: Sequence[str] = ()) -> Grid:
         values=values,
         tasks=tasks,
         seeds=seeds,
+        budget=rows[0]["budget"],
         fractions=tuple(i / intervals for i in range(intervals + 1)),
         entries=tuple(entries),
         notes=tuple(notes),
@@ -294,9 +302,14 @@ def _runs(
         notes.append(f"{row['path']} is a copy of {first['path']}, and counts once")
     found: dict[tuple[int, str], tuple[ScoredRun, ...]] = {}
     for (value, task, seed), row in sorted(cells.items(), key=lambda item: item[0]):
-        run = ScoredRun(seed, tuple(row["returns"]), row["status"] == "diverged")
+        run = ScoredRun(seed, tuple(row["returns"]), row["status"] == "diverged", _measured(row))
         found[value, task] = (*found.get((value, task), ()), run)
     return found, notes
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, float]:
+    known = {name: row[name] for name in DIAGNOSTICS if row[name] is not None}
+    return {**known, **dict(row["metrics"] or {})}
 
 
 def _missing(

@@ -80,7 +80,7 @@ def scales(grid: Grid) -> Mapping[str, Scale] | None:
 
     On a domain whose returns are scores already, accuracy itself.
     """
-    if _are_scores(grid):
+    if are_scores(grid):
         return {task: Scale(0.0, 1.0) for task in grid.tasks}
     if grid.suite is None:
         return None
@@ -90,7 +90,8 @@ def scales(grid: Grid) -> Mapping[str, Scale] | None:
     return {task: Scale(at.random.mean, at.reference.mean) for task, at in found.tasks.items()}
 
 
-def _are_scores(grid: Grid) -> bool:
+def are_scores(grid: Grid) -> bool:
+    """Whether a grid's returns are scores already, as accuracy is one."""
     try:
         return all(domain.get(registry.task_entry(task).domain).returns_are_scores for task in grid.tasks)
     except UsageError:

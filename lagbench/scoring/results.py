@@ -163,7 +163,7 @@ class Results:
         """The inverse of ``to_json``. Raises KeyError, TypeError or ValueError for what is none."""
         if data["format_version"] != FORMAT_VERSION:
             raise ValueError("another format")
-        found = _read(cls, data)
+        found = read(cls, data)
         assert isinstance(found, cls)
         return found
 
@@ -194,18 +194,18 @@ def _rows(place: Mapping[str, Any], measure: str, **named: Estimate | Tolerance 
             yield {**place, "measure": measure, "quantity": quantity, "value": x.value, "low": x.low, "high": x.high}
 
 
-def _read(kind: Any, data: Any) -> Any:
-    """``data``, as JSON gives it, as the type ``kind``."""
+def read(kind: Any, data: Any) -> Any:
+    """``data``, as JSON gives it, as the type ``kind``: dataclasses, tuples and mappings of one another."""
     if get_origin(kind) in (Union, types.UnionType):
         (inner,) = [k for k in get_args(kind) if k is not type(None)]
-        return None if data is None else _read(inner, data)
+        return None if data is None else read(inner, data)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{f.name: _read(hints[f.name], data[f.name]) for f in dataclasses.fields(kind)})
+        return kind(**{f.name: read(hints[f.name], data[f.name]) for f in dataclasses.fields(kind)})
     if get_origin(kind) is tuple:
         inner, *rest = get_args(kind)
         kinds = [inner] * len(data) if rest == [...] else [inner, *rest]
-        return tuple(_read(k, x) for k, x in zip(kinds, data, strict=True))
+        return tuple(read(k, x) for k, x in zip(kinds, data, strict=True))
     if isinstance(data, Mapping):
-        return {k: _read(get_args(kind)[1], v) for k, v in data.items()}
+        return {k: read(get_args(kind)[1], v) for k, v in data.items()}
     return data

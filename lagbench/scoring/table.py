@@ -234,9 +234,9 @@ def from_file(file: Path) -> Any:
             metadata = reader.schema.metadata or {}
             if metadata.get(b"table") != NAME.encode():
                 raise UsageError(f"{file} is no table of runs; make one with: lagbench score RUNS --table {file.name}")
-            if metadata.get(b"format_version") != str(FORMAT_VERSION).encode():
+            if (version := metadata.get(b"format_version", b"?").decode()) != str(FORMAT_VERSION):
                 raise LagbenchError(
-                    f"{file} has another format than this lagbench's, {FORMAT_VERSION}: install the newest one (pip "
+                    f"{file} has format {version}; this lagbench reads {FORMAT_VERSION}: install the newest one (pip "
                     "install -U lagbench), or make it again from the runs"
                 )
             table = reader.read_all()

@@ -1,0 +1,95 @@
+"""``lagbench report``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+
+import click
+
+from lagbench.cli.follow import starting
+from lagbench.cli.options import INTEGER, json_option, quiet_option
+from lagbench.cli.progress import progress
+from lagbench.cli.scored import Source
+from lagbench.errors import UsageError
+
+_REPLICATIONS = 50_000
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="For the report: a directory that is empty, not there yet, or holds a report of before.",
+)
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="NAME",
+    help="A swept hyperparameter, whose values become lines of their own. May be repeated.",
+)
+@click.option(
+    "--replications",
+    type=INTEGER,
+    default=_REPLICATIONS,
+    metavar="N",
+    help="Of the bootstrap behind the intervals.",
+    show_default=True,
+)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes.", show_default=True)
+@json_option
+@quiet_option
+def command(
+    runs: tuple[Path, ...],
+    out: Path,
+    by: tuple[str, ...],
+    replications: int,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Make figures and tables of runs: directories that hold them, or tables of `lagbench score --table`.
+
+    DIR gets each figure as PDF, SVG and PNG, and index.html, a page that needs no network. docs/report.md says what
+    the figures show.
+    """
+    if replications < 1:
+        raise UsageError(f"--replications must be at least 1, not {replications}")
+    began = time.monotonic()
+    source = Source(runs, by, replications, jobs, quiet)
+    with starting(quiet):
+        from lagbench.scoring import plots, report
+    # Before anything is computed, which may take minutes.
+    replaced = report.check_free(out)
+    results, details = source.results(), source.details()
+    line = _line(runs, out, by, replications)
+    with progress("figures", quiet) as told:
+        content = report.files(results, details, line, told)
+    report.write(out, content, line)
+    if not quiet:
+        how = f"{replications:,} replications" if source.computed else "nothing changed since it was last scored"
+        click.echo(f"made in {time.monotonic() - began:.1f} s: {how}", err=True)
+        if replaced:
+            click.echo(f"the report that was in {out} is replaced", err=True)
+        for note in results.notes:
+            click.echo(f"note: {note}", err=True)
+        for reason in plots.left_out(results, details):
+            click.echo(f"left out: {reason}", err=True)
+    if as_json:
+        missing = plots.left_out(results, details)
+        document = {"path": str(out), "files": sorted(content), "notes": results.notes, "left_out": missing}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(str(out / report.PAGE))
+
+
+def _line(runs: tuple[Path, ...], out: Path, by: tuple[str, ...], replications: int) -> str:
+    """What to type for this report; what changes nothing in it is left out."""
+    options = [*(x for name in by for x in ("--by", name)), "--replications", str(replications)]
+    return shlex.join(["lagbench", "report", *map(str, runs), "-o", str(out), *options])

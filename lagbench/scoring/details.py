@@ -1,0 +1,177 @@
+"""What figures take beyond the results: scores over training and by threshold, and what was measured in training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench import domain, registry
+from lagbench.errors import UsageError
+from lagbench.scoring import aggregate, parallel
+from lagbench.scoring.bootstrap import intervals
+from lagbench.scoring.estimates import estimate
+from lagbench.scoring.grid import Grid, ScoredRun
+from lagbench.scoring.normalize import Scores, are_scores
+from lagbench.scoring.parallel import Progress
+from lagbench.scoring.results import Estimate, read
+
+Array = NDArray[np.float64]
+Kind = Literal["score", "accuracy", "return"]
+FORMAT_VERSION = 1
+_THRESHOLDS = 51
+
+
+@dataclass(frozen=True)
+class TaskCurve:
+    """The mean over seeds at each fraction of the budget; empty where there is no run, or one diverged to nothing."""
+
+    task: str
+    curve: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
+class PointDetails:
+    """An entry at one value of the axis.
+
+    ``curve``: IQM at each fraction of the budget. ``profile``: the share of runs whose final score is above each
+    threshold. Both are empty where nothing can be said over all tasks. ``measured``: means over runs and tasks of what
+    every run has.
+    """
+
+    value: int
+    curve: tuple[Estimate, ...]
+    profile: tuple[Estimate, ...]
+    tasks: tuple[TaskCurve, ...]
+    measured: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class LineDetails:
+    """An entry over the whole axis."""
+
+    label: str
+    points: tuple[PointDetails, ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """All lines. ``kind`` says what a score is; ``budget`` is in ``unit``, ``fractions`` are those of it."""
+
+    kind: Kind
+    budget: int
+    unit: str
+    fractions: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    lines: tuple[LineDetails, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_json``. Raises KeyError, TypeError or ValueError for what is none."""
+        if data["format_version"] != FORMAT_VERSION:
+            raise ValueError("another format")
+        found = read(cls, data)
+        assert isinstance(found, cls)
+        return found
+
+
+def details(
+    scores: Scores, *, replications: int, jobs: int = 1, progress: Progress = lambda done, total: None
+) -> Details:
+    """The details of some scores: equal ones give equal details, whatever ``jobs``. See ``score.score``."""
+    grid = scores.grid
+    cells = [(e, v) for e in range(len(grid.entries)) for v in range(len(grid.values))]
+    found = parallel.run(_point, scores, cells, replications, jobs, progress)
+    return Details(
+        kind="return" if scores.scales is None else "accuracy" if are_scores(grid) else "score",
+        budget=grid.budget,
+        unit=_unit(grid),
+        fractions=grid.fractions,
+        thresholds=_thresholds(scores),
+        lines=tuple(
+            LineDetails(entry.label, tuple(found[e, v] for v in range(len(grid.values))))
+            for e, entry in enumerate(grid.entries)
+        ),
+    )
+
+
+def _unit(grid: Grid) -> str:
+    try:
+        return domain.get(registry.task_entry(grid.tasks[0]).domain).budget_unit
+    except UsageError:
+        return domain.CONTROL.budget_unit  # a task that somebody registered elsewhere
+
+
+def _thresholds(scores: Scores) -> tuple[float, ...]:
+    """From the lowest final score to the highest, 0 and 1 among them."""
+    blocks = [scores.block(entry, value) for entry in scores.grid.entries for value in scores.grid.values]
+    finals = [block[..., -1] for block in blocks if block is not None]
+    if scores.scales is None or not finals:
+        return ()
+    low, high = (float(end([end(final) for final in finals])) for end in (np.min, np.max))
+    return tuple(np.linspace(min(low, 0.0), max(high, 1.0), _THRESHOLDS).tolist())
+
+
+def _point(scores: Scores, cell: tuple[int, int], replications: int, tick: Callable[[], object]) -> PointDetails:
+    grid = scores.grid
+    entry, value = grid.entries[cell[0]], grid.values[cell[1]]
+    thresholds = np.array(_thresholds(scores))
+    block = scores.block(entry, value) if scores.scales is not None else None
+    curves = {task: scores.curve(entry, value, task) for task in grid.tasks} if block is None else {}
+    alone = {task: curve for task, curve in curves.items() if curve is not None}
+    names, measured = _measured([entry.runs.get((value, task), ()) for task in grid.tasks])
+
+    def statistics(*drawn: Array) -> dict[str, Array]:
+        rest = list(drawn)
+        found = {}
+        if block is not None:
+            sample = rest.pop(0)
+            found["curve"] = aggregate.iqm(sample)
+            # rliable's run_score_distribution.
+            found["profile"] = (sample[..., -1:] > thresholds).mean(axis=(0, 1))
+            means = aggregate.task_means(sample)
+            found |= {_of(task): mean for task, mean in zip(grid.tasks, means, strict=True)}
+        found |= {_of(task): aggregate.task_means(rest.pop(0)) for task in alone}
+        if names:
+            found["measured"] = rest.pop(0).mean(axis=(0, 1))
+        return found
+
+    given = [*([] if block is None else [block]), *alone.values(), *([measured] if names else [])]
+    found = intervals(given, statistics, replications, tick) if given else {}
+
+    def several(name: str, runs: int) -> tuple[Estimate, ...]:
+        if name not in found:
+            return ()
+        return tuple(estimate(found[name], (i,), runs) for i in range(len(found[name].value)))
+
+    whole = 0 if block is None else len(block)
+    return PointDetails(
+        value=value,
+        curve=several("curve", whole),
+        profile=several("profile", whole),
+        tasks=tuple(
+            TaskCurve(task, several(_of(task), len(alone[task]) if task in alone else whole)) for task in grid.tasks
+        ),
+        measured=dict(zip(names, several("measured", len(measured)), strict=True)),
+    )
+
+
+def _of(task: str) -> str:
+    return f"on {task}"
+
+
+def _measured(runs: Sequence[Sequence[ScoredRun]]) -> tuple[list[str], Array]:
+    """Names of what all runs have, and [runs, tasks, names]; nothing unless every task has as many runs."""
+    everything = [run for own in runs for run in own]
+    if not everything or len({len(own) for own in runs}) > 1:
+        return [], np.empty((0, 0, 0))
+    names = sorted(set.intersection(*(set(run.measured) for run in everything)))
+    return names, np.array([[[run.measured[name] for name in names] for run in own] for own in runs]).swapaxes(0, 1)

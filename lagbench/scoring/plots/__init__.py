@@ -1,0 +1,118 @@
+"""The paper's figures from one's own runs: results and details → figures, without pyplot's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from matplotlib.figure import Figure
+
+from lagbench.scoring.details import Details
+from lagbench.scoring.plots import diagnostics, scores, words
+from lagbench.scoring.plots.canvas import Picture, settings
+from lagbench.scoring.results import Results
+
+Draw = Callable[[Results, Details], Figure]
+
+
+def pictures(results: Results, details: Details) -> Iterator[Picture]:
+    """All figures that make sense for some results, in the order of a report. ``left_out`` says what is missing."""
+    for name in names(results, details):
+        (plan,) = [plan for plan in _plan(results, details) if plan[0] == name]
+        _, title, caption, draw = plan
+        with settings():
+            figure = draw(results, details)
+        yield Picture(name, title, caption, figure)
+
+
+def names(results: Results, details: Details) -> list[str]:
+    """Of those figures."""
+    missing = _reasons(results, details)
+    return [name for name, *_ in _plan(results, details) if name not in missing]
+
+
+def left_out(results: Results, details: Details) -> list[str]:
+    """Which figures are not there, and why: a sentence a reason."""
+    titles = {name: title for name, title, *_ in _plan(results, details)}
+    reasons: dict[str, list[str]] = {}
+    for name, why in _reasons(results, details).items():
+        reasons.setdefault(why, []).append(titles[name])
+    return [f"{', '.join(which)}: {why}" for why, which in reasons.items()]
+
+
+def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]]:
+    axis, meaning = results.axis, words.MEANING[details.kind]
+    kind = words.SCORE[details.kind]
+    shares = ", ".join(f"{line.label}: {name}" for line in details.lines if (name := diagnostics.held(line)))
+    ess = "ESS is that of the weights w = π_T/β. " if axis == "lag" else ""
+    return [
+        (
+            "lag",
+            f"Score against {axis}",
+            f"IQM over runs and tasks of the final score and of the area under the curve of evaluations, bands: 95% "
+            f"intervals. {meaning}",
+            scores.against_axis,
+        ),
+        (
+            "intervals",
+            "Interval estimates",
+            "IQM, median, mean and optimality gap of the final score: estimate and 95% interval. Of the optimality "
+            f"gap, less is better. {meaning}",
+            scores.intervals,
+        ),
+        (
+            "training",
+            "Over training",
+            f"IQM over runs and tasks at each evaluation, bands: 95% intervals. {meaning}",
+            scores.training,
+        ),
+        (
+            "area",
+            "Area under the curve",
+            f"IQM of the area under the curve of evaluations, over the fractions of the budget: estimate and 95% "
+            f"interval. {meaning}",
+            scores.area,
+        ),
+        (
+            "profiles",
+            "Performance profiles",
+            f"The share of runs × tasks whose final score is above τ, bands: 95% intervals. {meaning}",
+            scores.profiles,
+        ),
+        (
+            "tasks",
+            f"Tasks against {axis}",
+            f"Mean over seeds of the final {kind}, bands: 95% intervals.",
+            scores.tasks_against_axis,
+        ),
+        (
+            "tasks-training",
+            "Tasks over training",
+            f"Mean over seeds of the {kind} at each evaluation, bands: 95% intervals.",
+            scores.tasks_training,
+        ),
+        (
+            "diagnostics",
+            f"Diagnostics against {axis}",
+            f"Means over the phases of a run, then over runs and tasks, bands: 95% intervals. β chose the actions, π_T "
+            f"is the policy before a phase's updates, π the one after them. {ess}"
+            + (f"Shares of samples, each as its algorithm logs it: {shares}." if shares else ""),
+            diagnostics.diagnostics,
+        ),
+    ]
+
+
+def _reasons(results: Results, details: Details) -> dict[str, str]:
+    """Name of a figure → why it is not there."""
+    found: dict[str, str] = {}
+    over = ("lag", "intervals", "training", "area", "profiles")
+    if not results.normalized:
+        found |= dict.fromkeys(over, "returns are not normalised, so that nothing can be said over several tasks")
+    elif not any(point.final for line in results.lines for point in line.points):
+        found |= dict.fromkeys(over, "no algorithm has the same seeds on every task")
+    if len(results.values) == 1:
+        found |= dict.fromkeys(("lag", "tasks"), f"there is but one value of {results.axis}")
+    if not any(task.final for line in results.lines for point in line.points for task in point.tasks):
+        found |= dict.fromkeys(("tasks", "tasks-training"), "no task has a score")
+    if not diagnostics.known(details, results.axis):
+        found["diagnostics"] = "nothing was measured, or not of the same runs on every task"
+    return found

@@ -1,0 +1,152 @@
+"""Figures without pyplot: panels with one legend for all of them, and files that are the same every time."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from lagbench.scoring.plots.style import SETTINGS, Style, shown, styles
+from lagbench.scoring.results import Results
+
+FORMATS = ("pdf", "svg", "png")
+# Of no date, so that the same figure gives the same bytes.
+_METADATA: Mapping[str, Mapping[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None},
+    "svg": {"Date": None},
+    "png": {},
+}
+_LEGEND_ENTRY = 0.62
+_LETTER = 0.07
+SMALL = 8.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what stands under it; ``name`` is that of its files."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who is drawn: labels in order, how each looks and what it is called."""
+
+    styles: Mapping[str, Style]
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, results: Results) -> Cast:
+        """All lines of some results."""
+        labels = [line.label for line in results.lines]
+        return cls(styles([(line.label, line.algorithm) for line in results.lines]), shown(labels))
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Matplotlib's own settings and nobody else's, and a font's missing signs as boxes without a word."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()
+        parameters: Any = mpl.rcParams
+        parameters.update(SETTINGS)
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def panels(
+    rows: int, columns: int, size: tuple[float, float], *, count: int | None = None, **sharing: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of rows × columns axes of a size in inches, of which ``count`` are used."""
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False, **sharing).tolist()
+    for i, axis in enumerate(axis for row in axes for axis in row):
+        if count is not None and i >= count:
+            axis.set_axis_off()
+    return figure, axes
+
+
+def wrapped(count: int, most: int) -> tuple[int, int]:
+    """Rows and columns for so many panels, at most so many beside one another."""
+    columns = min(count, most)
+    return math.ceil(count / columns), columns
+
+
+def plain(axes: Axes, grid: str = "both") -> None:
+    """Only the lines that are needed."""
+    axes.spines[["top", "right"]].set_visible(False)
+    if grid == "both":
+        axes.grid(True, alpha=0.25, linewidth=0.7)
+    else:
+        axes.grid(True, axis="x", alpha=0.25, linewidth=0.7)
+    axes.tick_params(labelsize=SMALL, length=2.5)
+
+
+def few_ticks(axes: Axes, x: int | None = None, y: int | None = None) -> None:
+    """At most so many ticks."""
+    if x:
+        axes.xaxis.set_major_locator(MaxNLocator(x, steps=[1, 2, 2.5, 5, 10]))
+    if y:
+        axes.yaxis.set_major_locator(MaxNLocator(y, steps=[1, 2, 2.5, 5, 10]))
+
+
+def legend(figure: Figure, cast: Cast, labels: Sequence[str]) -> None:
+    """One for the whole figure, above it, wrapped to its width."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.line,
+            linewidth=1.8,
+            markersize=look.size + 1,
+            label="",
+        )
+        for look in (cast.styles[label] for label in labels)
+    ]
+    # A name that begins with _ would be left out.
+    names = [f" {name}" if name.startswith("_") else name for name in (cast.names[label] for label in labels)]
+    width = _LEGEND_ENTRY + _LETTER * max(map(len, names), default=1)
+    columns = max(1, min(len(names), int(figure.get_figwidth() / width)))
+    rows = math.ceil(len(names) / columns)
+    columns = math.ceil(len(names) / rows)
+    # The panels keep their size.
+    figure.set_figheight(figure.get_figheight() + 0.2 * rows + 0.15)
+    figure.legend(
+        handles,
+        names,
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        fontsize=SMALL + 0.5,
+        handlelength=3.2,
+    )
+
+
+def written(figure: Figure) -> dict[str, bytes]:
+    """Format → file."""
+    found = {}
+    with settings():
+        # The same in every format, and found once.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for form in FORMATS:
+            out = io.BytesIO()
+            figure.savefig(out, format=form, metadata=dict(_METADATA[form]))
+            found[form] = out.getvalue()
+    return found
