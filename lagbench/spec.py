@@ -264,9 +264,7 @@ def resolve(
         task=task_spec.task_id,
         task_options=MappingProxyType(dict(task_spec.options)),
         algorithm=AlgorithmSource(algo, source_sha256(path)),
-        config=MappingProxyType(
-            dataclasses.asdict(make_config(cls.Config, cls.preset(domain.name), config or {}))
-        ),
+        config=MappingProxyType(dataclasses.asdict(make_config(cls.Config, cls.preset(domain.name), config or {}))),
         protocol=protocol,
         budget=domain.budget if budget is None else budget,
         evaluation=EvaluationPlan(episodes, eval_intervals),

@@ -172,7 +172,10 @@ def test_a_file_that_is_no_table(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(LagbenchError, match=error):
             table.from_file(file)
-    for metadata, error in (({}, "is no table of runs"), ({"format_version": "2"}, "has format 2; this lagbench reads 1")):
+    for metadata, error in (
+        ({}, "is no table of runs"),
+        ({"format_version": "2"}, "has format 2; this lagbench reads 1"),
+    ):
         about = {"table": table.NAME, **metadata} if metadata else {}
         with pa.ipc.new_file(str(file), pa.schema([("a", pa.int32())], metadata=about)):
             pass
