@@ -1,8 +1,9 @@
 """Measure what a suite's scores are normalised by: uniform random actions, and PPO at lag 0 on seeds outside the suite.
 
-    python -m scripts.references mujoco-mini-v0 --seeds 100-119 -o runs/references/mujoco-mini-v0
+    python -m scripts.references mujoco-mini-v0 --task Hopper-v5 --seeds 101-150 -o runs/references/mujoco-mini-v0
 
-writes lagbench/suites/mujoco-mini-v0.references.json. Started again, it runs only what is missing.
+writes them to lagbench/suites/mujoco-mini-v0.references.json, beside those of other tasks that are there. Started
+again, it runs only what is missing.
 """
 
 from __future__ import annotations
@@ -59,41 +60,41 @@ def random_reference(suite: Suite, task: str) -> dict[str, Any]:
     return reference(random_returns(control, starts).tolist(), starts)
 
 
-def measure(suite: Suite, seeds: Sequence[int], out: Path, jobs: int | None) -> dict[str, Any]:
-    """Both references of every task."""
+def measure(suite: Suite, task: str, seeds: Sequence[int], out: Path, jobs: int | None) -> dict[str, Any]:
+    """Both references of a task."""
     # On a forward axis, the updates that a control run makes by default.
-    value = 0 if suite.axis == "lag" else lagbench.resolve(task=suite.tasks[0]).protocol.updates
+    value = 0 if suite.axis == "lag" else lagbench.resolve(task=task).protocol.updates
     options: dict[str, Any] = {
         name: [x] if name in ("lag", "updates") else x for name, x in suite.options(value).items()
     }
-    cells = lagbench.plan_grid(out, algo=["ppo"], task=suite.tasks, seeds=seeds, record="episodes", **options)
-    finals: dict[str, list[float]] = {task: [] for task in suite.tasks}
+    cells = lagbench.plan_grid(out, algo=["ppo"], task=[task], seeds=seeds, record="episodes", **options)
+    finals = []
     for done in lagbench.run_grid(cells, jobs=jobs):
         assert done.state.status == "completed", done
-        final = lagbench.open(done.cell.path).summary["final"]["mode"]["mean"]
-        finals[done.cell.spec.task].append(final)
-    return {
-        task: {"random": random_reference(suite, task), "reference": reference(finals[task], seeds)}
-        for task in suite.tasks
-    }
+        finals.append(lagbench.open(done.cell.path).summary["final"]["mode"]["mean"])
+    return {"random": random_reference(suite, task), "reference": reference(finals, seeds)}
 
 
 @click.command()
 @click.argument("name")
-@click.option("--seeds", type=Seeds(), default="100-109", show_default=True)
+@click.option("--task", "tasks", multiple=True, help="Only of this task. May be repeated.")
+@click.option("--seeds", type=Seeds(), default="101-110", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
 @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
-def main(name: str, seeds: Sequence[int], out: Path, jobs: int | None) -> None:
+def main(name: str, tasks: Sequence[str], seeds: Sequence[int], out: Path, jobs: int | None) -> None:
     """Measure the references of the suite NAME."""
     suite = lagbench.load_suite(name)
-    document = {
-        "suite": {"name": suite.name, "sha256": suite.sha256},
+    file = Path(lagbench.__file__).parent / "suites" / f"{name}.references.json"
+    version = {"name": suite.name, "sha256": suite.sha256}
+    document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"suite": version, "tasks": {}}
+    assert document["suite"] == version, f"{file} is of another version of the suite; move it away"
+    about = {
         "command": shlex.join(["python", "-m", "scripts.references", *sys.argv[1:]]),
         "packages": {package: environment.installed(package) for package in environment.PACKAGES},
-        "tasks": measure(suite, seeds, out, jobs),
     }
-    file = Path(lagbench.__file__).parent / "suites" / f"{name}.references.json"
-    file.write_text(json.dumps(document, indent=1) + "\n")
+    for task in tasks or suite.tasks:
+        document["tasks"][task] = {**measure(suite, task, seeds, out, jobs), **about}
+        file.write_text(json.dumps(document, indent=1) + "\n")
     click.echo(str(file))
 
 

@@ -45,17 +45,15 @@ class TaskReferences:
 
 @dataclass(frozen=True)
 class References:
-    """A suite's references, by task, with the command that measured them and the versions of what it ran on."""
+    """A suite's references by task. The file also has each return, the command and the versions of the packages."""
 
     tasks: Mapping[str, TaskReferences]
-    command: str
-    packages: Mapping[str, str]
 
 
 def load(suite: Suite) -> References | None:
     """The references that ship with a suite, None where there are none yet.
 
-    Raises LagbenchError where they are of another version of the suite, or do not tell a task's two apart.
+    Raises LagbenchError where they are of another version of the suite, lack a task or do not tell a task's two apart.
     """
     file = importlib.resources.files(__package__).joinpath(f"{suite.name}.references.json")
     if not file.is_file():
@@ -63,6 +61,8 @@ def load(suite: Suite) -> References | None:
     data = json.loads(file.read_text("utf-8"))
     if data["suite"]["sha256"] != suite.sha256:
         raise LagbenchError(f"the references of {suite.name} are of another version of it; measure them again")
+    if missing := [task for task in suite.tasks if task not in data["tasks"]]:
+        raise LagbenchError(f"the references of {suite.name} lack {', '.join(missing)}; measure those too")
     tasks = {
         name: TaskReferences(*(_reference(at[kind]) for kind in ("random", "reference")))
         for name, at in data["tasks"].items()
@@ -70,7 +70,7 @@ def load(suite: Suite) -> References | None:
     for name, found in tasks.items():
         if found.apart <= APART:
             raise LagbenchError(f"{name} cannot be scored: its references are {found.apart:.1f} standard errors apart")
-    return References(MappingProxyType(tasks), data["command"], MappingProxyType(data["packages"]))
+    return References(MappingProxyType(tasks))
 
 
 def _reference(data: Mapping[str, Any]) -> Reference:

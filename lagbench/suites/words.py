@@ -47,7 +47,7 @@ def rows(suite: Suite) -> dict[str, str]:
         "runs": f"{runs} an algorithm: {_hours(suite)}",
         "budget": f"{suite.budget:,} {suite.domain.budget_unit} a run, in phases of {_phase(suite)}",
         "evaluation": f"{suite.evaluation.episodes} episodes at every 1/{suite.evaluation.intervals} of the budget",
-        "references": "none: results are not normalised" if found is None else "",
+        "references": "none: results are not normalised" if found is None else "what scores 0 and 1:",
         **({} if found is None else {f"  {name}": _reference(task) for name, task in found.tasks.items()}),
         "rules": RULES[0],
         **{" " * (i + 1): rule for i, rule in enumerate(RULES[1:])},

@@ -90,7 +90,7 @@ def mini(rows: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyP
     from lagbench.suites.references import Reference, References, TaskReferences
 
     at = TaskReferences(Reference(0.0, 0.01, (0,)), Reference(5.0, 0.01, (100, 101)))
-    monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at), "made up", {}))
+    monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
     table.to_file(synthetic.table(rows), tmp_path / "mini.arrow")
     return tmp_path / "mini.arrow"
 

@@ -23,4 +23,4 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def referenced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A return of 0 scores 0, one of 100 scores 1."""
     at = TaskReferences(Reference(0.0, 0.01, (0,)), Reference(100.0, 0.01, (100, 101)))
-    monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at), "made up", {}))
+    monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))

@@ -60,7 +60,7 @@ def test_a_missing_cell_makes_what_is_over_all_tasks_absent() -> None:
 def test_a_suites_references_are_its_scales(monkeypatch: pytest.MonkeyPatch) -> None:
     mini = suites.load("mujoco-mini-v0")
     at = TaskReferences(Reference(1.0, 0.1, (0,)), Reference(3.0, 0.1, (100, 101)))
-    monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at), "made up", {}))
+    monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
     run = row(suite=mini.name, suite_sha256=mini.sha256, returns=[0.0] * 6, intervals=5)
     assert normalize.scales(scores([run]).grid) == dict.fromkeys(mini.tasks, Scale(1.0, 3.0))
     monkeypatch.setattr(references, "load", lambda suite: None)

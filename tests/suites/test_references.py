@@ -1,9 +1,9 @@
 """References: what a suite's scores are normalised by."""
 
+import copy
 import importlib.resources
 import json
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "reference": {"mean": 110.0, "standard_error": 4.0, "seeds": [100, 101]},
     }
     suite = {"name": MINI.name, "sha256": MINI.sha256}
-    return {"suite": suite, "command": "make", "packages": {"envpool": "1.2.5"}, "tasks": {"Hopper-v5": at}, **changes}
+    return {"suite": suite, "tasks": {task: copy.deepcopy(at) for task in MINI.tasks}, **changes}
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_what_ships_is_read(shipped: Any) -> None:
     shipped(document())
     found = references.load(MINI)
     assert found is not None
-    assert found.tasks == {"Hopper-v5": TaskReferences(Reference(10.0, 3.0, (1, 2)), Reference(110.0, 4.0, (100, 101)))}
-    assert (found.command, found.packages) == ("make", MappingProxyType({"envpool": "1.2.5"}))
+    expected = TaskReferences(Reference(10.0, 3.0, (1, 2)), Reference(110.0, 4.0, (100, 101)))
+    assert found.tasks == dict.fromkeys(MINI.tasks, expected)
 
 
 def test_a_suite_may_have_none(shipped: Any) -> None:
@@ -54,6 +54,14 @@ def test_a_suite_may_have_none(shipped: Any) -> None:
 def test_those_of_another_version_are_refused(shipped: Any) -> None:
     shipped(document(suite={"name": MINI.name, "sha256": "0" * 64}))
     with pytest.raises(LagbenchError, match="are of another version of it"):
+        references.load(MINI)
+
+
+def test_those_that_lack_a_task_are_refused(shipped: Any) -> None:
+    half = document()
+    del half["tasks"]["HalfCheetah-v5"]
+    shipped(half)
+    with pytest.raises(LagbenchError, match="the references of mujoco-mini-v0 lack HalfCheetah-v5"):
         references.load(MINI)
 
 
