@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lagbench.records import episodes
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode
-from lagbench.records.kind import Columns, RecordKind
+from lagbench.records.kind import EVALUATION_COLUMNS, PHASE_COLUMNS, Columns, RecordKind
 from lagbench.spec import RunSpec
 
 
@@ -66,25 +66,10 @@ def _columns(observation_size: int, action_size: int) -> Columns:
             ("truncated", pa.bool_()),
         ],
         "evaluations": [
-            ("evaluation", pa.int32()),
-            ("fractions", pa.list_(pa.float64())),
-            ("version", pa.int32()),
-            ("budget_used", pa.int64()),
-            ("mode", pa.string()),
-            ("episode", pa.int32()),
-            ("seed", pa.int64()),
-            ("return", pa.float64()),
-            ("length", pa.int32()),
-            ("terminated", pa.bool_()),
-            ("truncated", pa.bool_()),
+            *EVALUATION_COLUMNS,
             ("action", pa.list_(action)),
             ("reward", pa.list_(pa.float32())),
             ("observation", pa.list_(observation)),
         ],
-        "phases": [
-            ("phase", pa.int32()),
-            ("budget_used", pa.int64()),
-            ("versions", pa.list_(pa.int32())),
-            ("updates", pa.int32()),
-        ],
+        "phases": list(PHASE_COLUMNS),
     }

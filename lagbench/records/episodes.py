@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lagbench.errors import RecordError
+from lagbench.records.kind import Evaluated
 from lagbench.seeding import Stream, environment_seeds
 from lagbench.spec import RunSpec
 
@@ -57,28 +58,12 @@ class TrainingEpisode:
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluationEpisode:
+class EvaluationEpisode(Evaluated):
     """An evaluation episode: a row of ``evaluations``. ``observation`` is None in a run with ``--record episodes``."""
 
-    evaluation: int
-    fractions: tuple[float, ...]
-    version: int
-    budget_used: int
-    mode: str
-    episode: int
-    seed: int
-    episode_return: float
-    length: int
-    terminated: bool
-    truncated: bool
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
     observation: NDArray[np.float64] | None
-
-    @property
-    def name(self) -> dict[str, int | str]:
-        """What names it in its run: evaluation, mode and episode."""
-        return {"evaluation": self.evaluation, "mode": self.mode, "episode": self.episode}
 
 
 def summed(reward: NDArray[np.float32]) -> float:

@@ -4,14 +4,60 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from lagbench.registry import load
 from lagbench.spec import RunSpec
 
 Columns = dict[str, list[tuple[str, Any]]]
 """Table → its columns in order, by name and pyarrow type."""
+
+# What every domain has, first in these tables.
+EVALUATION_COLUMNS = (
+    ("evaluation", pa.int32()),
+    ("fractions", pa.list_(pa.float64())),
+    ("version", pa.int32()),
+    ("budget_used", pa.int64()),
+    ("mode", pa.string()),
+    ("episode", pa.int32()),
+    ("seed", pa.int64()),
+    ("return", pa.float64()),
+    ("length", pa.int32()),
+    ("terminated", pa.bool_()),
+    ("truncated", pa.bool_()),
+)
+PHASE_COLUMNS = (
+    ("phase", pa.int32()),
+    ("budget_used", pa.int64()),
+    ("versions", pa.list_(pa.int32())),
+    ("updates", pa.int32()),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """An episode of an evaluation: a row of ``evaluations``, by its columns; its domain's own, a subclass adds."""
+
+    evaluation: int
+    fractions: tuple[float, ...]
+    version: int
+    budget_used: int
+    mode: str
+    episode: int
+    seed: int
+    episode_return: float
+    length: int
+    terminated: bool
+    truncated: bool
+
+    @property
+    def name(self) -> dict[str, int | str]:
+        """What names it in its run: evaluation, mode and episode."""
+        return {"evaluation": self.evaluation, "mode": self.mode, "episode": self.episode}
 
 
 class RecordKind(ABC):

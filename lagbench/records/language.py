@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lagbench.records.kind import Columns, RecordKind
+from lagbench.records.kind import EVALUATION_COLUMNS, PHASE_COLUMNS, Columns, Evaluated, RecordKind
 from lagbench.spec import RunSpec
 
 
@@ -55,20 +55,9 @@ class Completion:
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluatedCompletion:
+class EvaluatedCompletion(Evaluated):
     """A completion of an evaluation: a row of ``evaluations``, by its columns."""
 
-    evaluation: int
-    fractions: tuple[float, ...]
-    version: int
-    budget_used: int
-    mode: str
-    episode: int
-    seed: int
-    episode_return: float
-    length: int
-    terminated: bool
-    truncated: bool
     prompt_id: int
     question: str
     prompt: NDArray[np.int32]
@@ -79,11 +68,6 @@ class EvaluatedCompletion:
     flexible: str | None
     correct_flexible: bool
     grader_version: int
-
-    @property
-    def name(self) -> dict[str, int | str]:
-        """What names it in its run: evaluation, mode and episode."""
-        return {"evaluation": self.evaluation, "mode": self.mode, "episode": self.episode}
 
 
 class LanguageRecords(RecordKind):
@@ -128,17 +112,7 @@ class LanguageRecords(RecordKind):
                 ("truncated", pa.bool_()),
             ],
             "evaluations": [
-                ("evaluation", pa.int32()),
-                ("fractions", pa.list_(pa.float64())),
-                ("version", pa.int32()),
-                ("budget_used", pa.int64()),
-                ("mode", pa.string()),
-                ("episode", pa.int32()),
-                ("seed", pa.int64()),
-                ("return", pa.float64()),
-                ("length", pa.int32()),
-                ("terminated", pa.bool_()),
-                ("truncated", pa.bool_()),
+                *EVALUATION_COLUMNS,
                 ("prompt_id", pa.int32()),
                 ("question", pa.string()),
                 ("prompt", tokens),
@@ -147,12 +121,7 @@ class LanguageRecords(RecordKind):
                 ("correct_flexible", pa.bool_()),
                 ("grader_version", pa.int32()),
             ],
-            "phases": [
-                ("phase", pa.int32()),
-                ("budget_used", pa.int64()),
-                ("versions", pa.list_(pa.int32())),
-                ("updates", pa.int32()),
-            ],
+            "phases": list(PHASE_COLUMNS),
         }
 
     def step_columns(self, table: str) -> Sequence[str] | None:
