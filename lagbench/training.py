@@ -115,7 +115,8 @@ class _Loop:
         }
         if self.diverged is None:
             learner.end_phase(rollout, phase, values)
-            values["normalizer_drift"] = diagnostics.drift(rollout, final, learner.evaluate(rollout))
+            moved = learner.evaluate(rollout) if learner.policy.has_normalizer else final
+            values["normalizer_drift"] = diagnostics.drift(rollout, final, moved)
             buffer.push(learner.policy.version(phase + 1))
         self.done = phase + 1
         clock.lap("update")

@@ -37,6 +37,7 @@ class Policy(nn.Module, ABC):
     """A policy, with its normalizer and, if it has one, its critic."""
 
     has_critic: ClassVar[bool]
+    has_normalizer: ClassVar[bool] = False
 
     @abstractmethod
     def evaluate(self, batch: Rollout) -> Evaluation:

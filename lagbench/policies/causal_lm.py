@@ -17,7 +17,8 @@ PADDING = -1
 # Logits at a time, in bytes: those of a phase at once would fill the memory, and over a large vocabulary those of a
 # minibatch too, with all that is kept for their gradient.
 _LOGIT_BYTES = 1 << 28
-_TOGETHER = 64  # completions, of a model that does not say how large its vocabulary is, where no gradient is wanted
+# Completions at a time. On a CPU few of like length: what is not padding is computed sooner, from caches.
+_TOGETHER = {"cpu": 16, "cuda": 256}
 
 
 class CausalLMPolicy(Policy):
@@ -50,23 +51,29 @@ class CausalLMPolicy(Policy):
         """
         if not len(batch.observation):
             raise ValueError("a completion needs a prompt of at least one token")
-        length, n = batch.valid.shape
-        size = self._together(length, n)
-        columns = [slice(i, i + size) for i in range(0, n, size)]
-        parts = [self._part(batch.observation[:, c], batch.action[:, c], batch.valid[:, c], n) for c in columns]
-        log_prob, entropy = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        n = batch.valid.shape[1]
+        # In order of length, so that those evaluated together have little padding.
+        order = ((batch.observation != PADDING).sum(0) + batch.valid.sum(0)).argsort(stable=True)
+        parts = [
+            self._part(batch.observation[:, own], batch.action[:, own], batch.valid[:, own], n)
+            for own in order.split(self._together(batch.valid))
+        ]
+        place = order.argsort()
+        log_prob, entropy = (torch.cat(part, dim=1)[:, place] for part in zip(*parts, strict=True))
         return Evaluation(log_prob, entropy, None, None)
 
-    def _together(self, length: int, n: int) -> int:
-        """How many of n completions of up to ``length`` tokens to evaluate at a time."""
-        vocabulary = getattr(getattr(self.model, "config", None), "vocab_size", None)
-        if vocabulary is None:
-            return n if torch.is_grad_enabled() else _TOGETHER
+    def _room(self, length: int) -> int:
+        """How many completions of up to ``length`` tokens have logits that may be in memory at once."""
+        vocabulary = getattr(getattr(self.model, "config", None), "vocab_size", 1)
         return max(1, _LOGIT_BYTES // (4 * int(vocabulary) * (length + 1)))
 
+    def _together(self, valid: Tensor) -> int:
+        """How many completions to evaluate at a time."""
+        return min(self._room(len(valid)), _TOGETHER[valid.device.type])
+
     def _part(self, prompt: Tensor, action: Tensor, valid: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """``_evaluate`` of some of n completions; what it computes on the way is kept for the gradient only of all."""
-        if valid.shape[1] == n or not torch.is_grad_enabled():
+        """``_evaluate`` of some of n completions; what it computes on the way is kept for the gradient if all fit."""
+        if n <= self._room(len(valid)) or not torch.is_grad_enabled():
             return self._evaluate(prompt, action, valid)
         # Computed again when the gradient is: a third more work, and the memory of one part.
         again: tuple[Tensor, Tensor] = checkpoint(

@@ -74,6 +74,7 @@ class GaussianPolicy(Policy):
     """
 
     has_critic: ClassVar[bool] = True
+    has_normalizer: ClassVar[bool] = True
 
     def __init__(self, observation_size: int, action_size: int, generator: torch.Generator) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ def _share(x: float) -> str:
 
 
 def _size(seeds: int, tasks: int) -> str:
-    return f"{seeds} seeds on {tasks} task{'s' * (tasks != 1)}"
+    return f"{seeds} seed{'s' * (seeds != 1)} on {tasks} task{'s' * (tasks != 1)}"
 
 
 def measure(seeds: int, tasks: int, *, apart: float = 2.5, draws: int = 4000, replications: int = 2000) -> float:

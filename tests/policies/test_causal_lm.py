@@ -191,7 +191,7 @@ def test_many_completions_are_evaluated_in_parts(monkeypatch: pytest.MonkeyPatch
     collected = world.collect(policy, 5)
     with torch.no_grad():
         whole = policy.evaluate(collected)
-        monkeypatch.setattr(causal_lm, "_TOGETHER", 3)
+        monkeypatch.setitem(causal_lm._TOGETHER, "cpu", 3)
         parts = policy.evaluate(collected)
     torch.testing.assert_close(parts.log_prob, whole.log_prob)
     torch.testing.assert_close(parts.entropy, whole.entropy)
@@ -224,7 +224,7 @@ def test_parts_have_the_gradient_of_the_whole(tmp_path: Path, monkeypatch: pytes
 
     whole = gradients()
     monkeypatch.setattr(causal_lm, "_LOGIT_BYTES", 2 * 4 * 257 * 5)
-    assert policy._together(4, 5) == 2
+    assert policy._together(valid) == 2
     parts = gradients()
     torch.testing.assert_close(parts[0], whole[0])
     assert len(parts[1]) == len(whole[1]) > 10
