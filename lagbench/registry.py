@@ -89,7 +89,7 @@ def _register_questions(task_id: str, **options: Any) -> None:
 
 
 _register_questions("GSM8k-v0")
-_register_questions("GSM8kMini-v0", data="mini", model="mini", prompt="plain", max_new_tokens=144)
+_register_questions("GSM8kMini-v0", data="mini", model="mini", prompt="plain", max_new_tokens=96)
 
 
 def task_ids() -> list[str]:

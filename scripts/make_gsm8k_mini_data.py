@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,11 +21,14 @@ from lagbench.tasks.gsm8k.data import MINI_DIRECTORY
 from lagbench.tasks.gsm8k.grading import extract_strict
 
 SEED = 20_261_122
-# The shortest templates that do not repeat themselves; of each four, one is kept away from all training.
-TRAINED = (43, 10, 58, 99, 50, 62, 18, 72, 31, 78, 95, 20, 39, 82, 75, 56, 34, 4, 57, 9, 47, 49, 8, 14)
+# Of the 24 shortest templates that do not repeat themselves, those of which a model trained on all of them (as
+# make_gsm8k_mini_model.py does) left 40% of the questions neither always right nor always wrong when asked eight times,
+# but for one whose solutions are twice as long as the others'. Of each four, one had been kept away from all training.
+TRAINED = (43, 10, 58, 62, 72, 78, 95, 20, 39, 75, 4, 14)
 UNSEEN = (48, 16, 69, 85, 91, 67, 55, 44)
-# Where the model (make_gsm8k_mini_model.py, card) is neither always right nor always wrong.
-LEARNED = TRAINED
+# The share of a template's supervised solutions that end in a sentence instead of "#### ", by turns: a model that has
+# read both ways writes both, and has to find out which one pays.
+SAID = (0.1, 0.6)
 # Questions of each template. A template gives them in this order, so that no set depends on which templates are in
 # another.
 COUNTS = {"supervised": 1500, "train": 400, "test": 100}
@@ -39,12 +42,11 @@ def main(out: Path) -> None:
     """Write the four sets, and say how large they are."""
     sets: dict[str, list[dict[str, Any]]] = {name: [] for name in (*COUNTS, "test-unseen")}
     taken: set[str] = set()
-    for template in TRAINED:
+    for i, template in enumerate(TRAINED):
         fresh = made(template, taken)
         for name, count in COUNTS.items():
             own = [next(fresh) for _ in range(count)]
-            if name == "supervised" or template in LEARNED:
-                sets[name] += own
+            sets[name] += said(own, SAID[i % len(SAID)]) if name == "supervised" else own
     for template in UNSEEN:
         fresh = made(template, taken)
         sets["test-unseen"] += [next(fresh) for _ in range(UNSEEN_COUNT)]
@@ -75,6 +77,15 @@ def made(template: int, taken: set[str]) -> Iterator[dict[str, Any]]:
         taken.add(question)
         yield {"question": question, "answer": solution, "template": template}
     raise RuntimeError(f"template {template} has too few questions")
+
+
+def said(rows: Sequence[dict[str, Any]], share: float) -> list[dict[str, Any]]:
+    """The rows, of which the first ``share`` end in a sentence."""
+    count = round(share * len(rows))
+    return [
+        {**row, "answer": row["answer"].replace("#### ", "The answer is ") + "."} if i < count else row
+        for i, row in enumerate(rows)
+    ]
 
 
 def packed(rows: Iterable[dict[str, Any]]) -> bytes:

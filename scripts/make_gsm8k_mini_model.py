@@ -12,7 +12,6 @@ import json
 import lzma
 import math
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from lagbench.tasks.gsm8k.data import MINI_DIRECTORY
 
 SEED = 0
 END = "<|end|>"
-VOCABULARY, CONTEXT, LONGEST = 1024, 288, 144
+VOCABULARY, CONTEXT, LONGEST = 1024, 288, 96
 SIZES = {
     "hidden_size": 128,
     "intermediate_size": 384,
@@ -39,7 +38,7 @@ SIZES = {
     "num_key_value_heads": 4,
 }
 BATCH, LEARNING_RATE, WARMUP, DECAY, CLIP = 64, 2e-3, 100, 0.01, 1.0
-STEPS = 1800
+STEPS = 1400
 SAVE_EVERY = 100
 GROUP, MEASURED = 8, 600
 
@@ -65,7 +64,10 @@ def main(out: Path, data: Path, work: Path, steps: int, threads: int, measured: 
     for name, result in results.items():
         click.echo(f"{name}: {line(result)}")
     for template, by in sorted(results["train"]["templates"].items()):
-        click.echo(f"  template {template:>2}: sampled {by[0]:.0%}, without signal {by[1]:.0%} of {by[2]} groups")
+        click.echo(
+            f"  template {template:>2}: greedy {by['greedy']:.0%}, sampled {by['sampled']:.0%} (flexible "
+            f"{by['sampled_flexible']:.0%}), without signal {by['without_signal']:.0%} of {by['groups']} groups"
+        )
 
 
 def rows(data: Path, name: str) -> list[dict[str, Any]]:
@@ -152,6 +154,7 @@ def train(out: Path, data: Path, work: Path, steps: int) -> None:
             torch.save({**state, "step": step, "seconds": spent, "seen": seen}, work / "state.tmp")
             (work / "state.tmp").replace(work / "state.pt")
             about = {"steps": step, "seconds": spent, "tokens": seen, "loss": loss.item()}
+            about |= {"threads": torch.get_num_threads()}
             about |= {"weights": sum(p.numel() for p in model.parameters()), "questions": len(supervised)}
             (work / "about.json").write_text(json.dumps(about))
     model.save_pretrained(out)
@@ -200,72 +203,85 @@ def load(out: Path) -> tuple[CausalLMPolicy, Pretrained]:
 
 
 def measure(policy: CausalLMPolicy, model: Pretrained, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Greedy and sampled accuracy, groups without signal, lengths; by template (sampled, without signal, groups)."""
+    """Greedy and sampled accuracy, strict and flexible, groups without signal, lengths; by template.
+
+    Of a template: greedy, sampled, sampled by the flexible rule, without signal, groups.
+    """
     asked = model.tokens([prompts.text(r["question"], "plain") for r in lines])
     targets = [grading.extract_strict(r["answer"]) or "" for r in lines]
     noise = torch.from_numpy(np.random.default_rng(SEED).random((LONGEST, len(lines) * GROUP)))
-    right = {}
+    right: dict[str, Any] = {}
     lengths = 0.0
     for name, copies, own in (("greedy", 1, None), ("sampled", GROUP, noise)):
         done = complete(policy, asked, copies=copies, longest=LONGEST, end=model.end, noise=own)
         lengths = float(done.valid.sum(0).double().mean())
         ended = done.valid.sum(0)
         texts = [model.text(done.token[: int(ended[i]), i].tolist()) for i in range(len(ended))]
-        grades = [grading.grade(text, targets[i // copies]).correct for i, text in enumerate(texts)]
-        right[name] = np.array(grades).reshape(len(lines), copies)
-    share = right["sampled"].mean(1)
-    templates: dict[int, list[float]] = defaultdict(list)
-    for r, x in zip(lines, share, strict=True):
-        templates[r["template"]].append(float(x))
+        grades = [grading.grade(text, targets[i // copies]) for i, text in enumerate(texts)]
+        right[name] = np.array([g.correct for g in grades]).reshape(-1, copies).mean(1)
+        right[f"{name}_flexible"] = np.array([g.correct_flexible for g in grades]).reshape(-1, copies).mean(1)
+    right["without_signal"] = np.isin(right["sampled"], (0.0, 1.0))
+    template = np.array([r["template"] for r in lines])
     return {
-        "greedy": float(right["greedy"].mean()),
-        "sampled": float(share.mean()),
-        "without_signal": float(np.isin(share, (0.0, 1.0)).mean()),
+        **{name: float(x.mean()) for name, x in right.items()},
         "length": lengths,
         "questions": len(lines),
-        "templates": {t: (np.mean(x), np.isin(x, (0.0, 1.0)).mean(), len(x)) for t, x in templates.items()},
+        "templates": {
+            int(t): {
+                "groups": int((template == t).sum()),
+                **{n: float(x[template == t].mean()) for n, x in right.items()},
+            }
+            for t in np.unique(template)
+        },
     }
 
 
 def line(result: dict[str, Any]) -> str:
     return (
-        f"greedy {result['greedy']:.1%}, sampled {result['sampled']:.1%}, groups of {GROUP} without signal "
-        f"{result['without_signal']:.1%}, {result['length']:.0f} tokens, {result['questions']:,} questions"
+        f"greedy {result['greedy']:.1%}, sampled {result['sampled']:.1%} (flexible {result['greedy_flexible']:.1%} and "
+        f"{result['sampled_flexible']:.1%}), groups of {GROUP} without signal {result['without_signal']:.1%}, "
+        f"{result['length']:.0f} tokens, {result['questions']:,} questions"
     )
 
 
 def card(about: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
     """The model card."""
     sizes = ", ".join(f"{name} {value}" for name, value in SIZES.items())
-    overall = "\n".join(
-        f"| `{name}` | {r['greedy']:.1%} | {r['sampled']:.1%} | {r['without_signal']:.1%} | {r['questions']:,} |"
-        for name, r in results.items()
-    )
-    by = "\n".join(
-        f"| {t} | {x[0]:.0%} | {x[1]:.0%} | {x[2]} |" for t, x in sorted(results["train"]["templates"].items())
-    )
+    names = ("greedy", "sampled", "greedy_flexible", "sampled_flexible", "without_signal")
+
+    def row(name: str, r: dict[str, Any], number: int) -> str:
+        return f"| {name} | {' | '.join(f'{r[n]:.1%}' for n in names)} | {number:,} |"
+
+    overall = "\n".join(row(f"`{name}`", r, r["questions"]) for name, r in results.items())
+    by = "\n".join(row(str(t), r, r["groups"]) for t, r in sorted(results["train"]["templates"].items()))
+    threads = "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
     return f"""# The model of GSM8kMini-v0
 
-A Llama of {about["weights"]:,} weights ({sizes}, tied embeddings, vocabulary {VOCABULARY}, digits one by one), made
-from nothing by `scripts/make_gsm8k_mini_model.py`. It is there to be trained further: it stops well before it could.
+A Llama of {about["weights"]:,} weights
+({sizes}, tied embeddings,
+vocabulary {VOCABULARY}, digits one by one), made from nothing by `scripts/make_gsm8k_mini_model.py`. It is
+there to be trained further: it stops well before it could.
 
 - **Data**: {about["questions"]:,} questions of `supervised.jsonl.xz`, made from reasoning-gym's `gsm_symbolic`
-  (Apache-2.0) by `scripts/make_gsm8k_mini_data.py`. None of them is in another set.
+  (Apache-2.0) by `scripts/make_gsm8k_mini_data.py`. None of them is in another set. Of the solutions of every other
+  template six in ten end in `The answer is 42.` instead of `#### 42`, of the rest one in ten: the model has read both
+  ways and writes both, as models do that have read the web. Strict grading pays the second, flexible grading either.
 - **Recipe**: next token of the solution, AdamW at {LEARNING_RATE} (0.9, 0.95; weight decay {DECAY}), {WARMUP} steps of
   warm-up, then a cosine to 0; {about["steps"]:,} steps of {BATCH} questions, {about["tokens"]:,} tokens, float32, seed
-  {SEED}; {about["seconds"] / 60:.0f} minutes on two cores; last loss {about["loss"]:.3f}.
+  {SEED}; {about["seconds"] / 60:.0f} minutes in {threads}; last loss {about["loss"]:.3f}.
 - **Asked** as `Question: …\\nAnswer:`; answers end with `{END}`. Context {CONTEXT} tokens.
 
-Answers of up to {LONGEST} tokens, greedy, and {GROUP} sampled at temperature 1; graded by the strict rule:
+Answers of up to {LONGEST} tokens, greedy, and {GROUP} sampled at temperature 1; graded by the strict and by the
+flexible rule. Without signal are groups of {GROUP} in which all are right, or none, by the strict rule:
 
-| questions | greedy | sampled | groups of {GROUP} without signal | number |
-| --- | --- | --- | --- | --- |
+| questions | greedy | sampled | greedy, flexible | sampled, flexible | without signal | number |
+| --- | --- | --- | --- | --- | --- | --- |
 {overall}
 
 By template of `train`:
 
-| template | sampled | groups without signal | groups |
-| --- | --- | --- | --- |
+| template | greedy | sampled | greedy, flexible | sampled, flexible | without signal | groups |
+| --- | --- | --- | --- | --- | --- | --- |
 {by}
 
 Apache-2.0, as lagbench.

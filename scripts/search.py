@@ -1,18 +1,19 @@
-"""The search of the baselines' hyperparameters for control, the same for each.
+"""The search of the baselines' hyperparameters, the same for each: one for control, one for language.
 
-Two learning rates × two values of the one parameter that bounds or paces an algorithm's updates, on two tasks × lags 0
-and 16, 300k steps, one seed that no score uses.
+Two learning rates × two values of the one parameter that bounds or paces an algorithm's updates, on seeds that no score
+uses. Control: two tasks × lags 0 and 16, 300k steps. Language: GSM8kMini at 16 updates a phase, 5,120 completions.
 
-    python -m scripts.search -o runs/search
+    python -m scripts.search control -o runs/search
+    python -m scripts.search language -o runs/search-language
 
-prints the outcome as the table of docs/results.md. Started again, it runs only what is missing.
+prints the outcome as a table of docs/results.md or docs/gsm8k.md. Started again, it runs only what is missing.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,81 +25,140 @@ from scripts.references import random_reference
 
 SEED = 1000
 SUITE = lagbench.load_suite("mujoco-mini-v0")
-LEARNING_RATES = (3e-4, 1e-3)
-OWN: Mapping[str, tuple[str, Sequence[float]]] = {
-    "ppo": ("clip", (0.2, 0.1)),
-    "ppo-kl": ("target_kl", (0.01, 0.03)),
-    "decoupled-ppo": ("clip", (0.2, 0.1)),
-    "spo": ("epsilon", (0.2, 0.1)),
-    "impala": ("updates", (8, 16)),
-    "vaco": ("delta", (0.2, 0.1)),
-    "geppo": ("clip", (0.2, 0.1)),
-}
-Finals = Mapping[tuple[str, int], float]
-"""The final return by task and lag."""
+Place = tuple[str, int]
+"""Task and value of the axis."""
+Finals = Mapping[Place, float]
+"""The final return by place."""
+Outcomes = Mapping[str, Mapping[tuple[float, float], Finals]]
+"""By algorithm and setting: the learning rate, and the value of its own parameter."""
 
 
-def cells(out: Path) -> list[Any]:
-    """Every run of the search."""
-    planned = []
-    for (algorithm, (own, values)), lag in itertools.product(OWN.items(), SUITE.values):
-        options: dict[str, Any] = {
-            name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()
-        }
-        config = {"learning_rate": LEARNING_RATES, own: values}
-        planned += lagbench.plan_grid(
-            out, algo=[algorithm], task=SUITE.tasks, seeds=[SEED], config=config, record="episodes", **options
-        )
-    return planned
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and on what.
+
+    Attributes:
+        axis: ``lag`` or ``updates``.
+        points: the options of ``lagbench.plan_grid``, at each value of the axis.
+        learning_rates: tried with every algorithm.
+        own: the parameter of each algorithm that is searched, and the values that are tried.
+        diverged: what a run that diverged scores on a task.
+        score: of a setting's final returns, given all outcomes; the highest is chosen.
+        scored: what that is called.
+        shown: how a final return is.
+    """
+
+    axis: str
+    points: Sequence[Mapping[str, Any]]
+    learning_rates: tuple[float, float]
+    own: Mapping[str, tuple[str, tuple[float, float]]]
+    diverged: Callable[[str], float]
+    score: Callable[[Outcomes, Finals], float]
+    scored: str
+    shown: str
+
+    def cells(self, out: Path) -> list[Any]:
+        """Every run."""
+        planned = []
+        for algorithm, (own, values) in self.own.items():
+            config = {"learning_rate": self.learning_rates, own: values}
+            for point in self.points:
+                planned += lagbench.plan_grid(out, algo=[algorithm], seeds=[SEED], config=config, **point)
+        return planned
+
+    def table(self, found: Outcomes) -> list[str]:
+        """The outcome in Markdown, a row a configuration; what was chosen is bold."""
+        places = list(next(iter(next(iter(found.values())).values())))
+        named = " | ".join(f"{task}, {self.axis} {value}" for task, value in places)
+        lines = [
+            f"| algorithm | learning rate | its own | {named} | {self.scored} |",
+            f"| {' | '.join(['---'] * (len(places) + 4))} |",
+        ]
+        for algorithm, outcomes in found.items():
+            scores = {setting: self.score(found, finals) for setting, finals in outcomes.items()}
+            for setting, finals in outcomes.items():
+                mark = "**" if scores[setting] == max(scores.values()) else ""
+                own = f"{self.own[algorithm][0]} {setting[1]:g}"
+                cells = [f"{setting[0]:g}", own, *(f"{finals[p]:{self.shown}}" for p in places)]
+                row = [f"{mark}{cell}{mark}" for cell in [*cells, f"{scores[setting]:.2f}"]]
+                lines.append(f"| {algorithm} | {' | '.join(row)} |")
+        return lines
 
 
-def normalised(finals: Finals, scale: Mapping[str, tuple[float, float]]) -> float:
-    """The mean over tasks and lags of (return − random) / (default PPO's at lag 0 − random)."""
-    scores = [(final - scale[task][0]) / (scale[task][1] - scale[task][0]) for (task, _), final in finals.items()]
-    return float(np.mean(scores))
+def _control_points() -> list[dict[str, Any]]:
+    return [
+        {"task": SUITE.tasks, "record": "episodes"}
+        | {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
+        for lag in SUITE.values
+    ]
 
 
 @functools.cache
-def random_return(task: str) -> float:
-    """The mean return of uniform random actions."""
+def _random(task: str) -> float:
     return float(random_reference(SUITE, task)["mean"])
 
 
-def table(found: Mapping[str, Mapping[tuple[float, float], Finals]], random: Mapping[str, float]) -> list[str]:
-    """The outcome in Markdown, a row a configuration; what was chosen is bold."""
-    default = {own: values[0] for own, values in OWN.values()}
-    base = found["ppo"][LEARNING_RATES[0], default["clip"]]
-    scale = {task: (random[task], base[task, 0]) for task in SUITE.tasks}
-    columns = [(task, lag) for task in SUITE.tasks for lag in SUITE.values]
-    named = " | ".join(f"{task}, lag {lag}" for task, lag in columns)
-    lines = [
-        f"| algorithm | learning rate | its own | {named} | mean normalised |",
-        f"| {' | '.join(['---'] * (len(columns) + 4))} |",
-    ]
-    for algorithm, outcomes in found.items():
-        scores = {setting: normalised(finals, scale) for setting, finals in outcomes.items()}
-        for setting, finals in outcomes.items():
-            mark = "**" if scores[setting] == max(scores.values()) else ""
-            own = f"{OWN[algorithm][0]} {setting[1]:g}"
-            cells = [f"{setting[0]:g}", own, *(f"{finals[c]:.0f}" for c in columns), f"{scores[setting]:.2f}"]
-            lines.append(f"| {algorithm} | {' | '.join(f'{mark}{cell}{mark}' for cell in cells)} |")
-    return lines
+def _normalised(found: Outcomes, finals: Finals) -> float:
+    """The mean over tasks and lags of (return − random) / (default PPO's at lag 0 − random)."""
+    base = found["ppo"][3e-4, 0.2]
+    return float(np.mean([(x - _random(task)) / (base[task, 0] - _random(task)) for (task, _), x in finals.items()]))
+
+
+SEARCHES = {
+    "control": Search(
+        axis="lag",
+        points=_control_points(),
+        learning_rates=(3e-4, 1e-3),
+        own={
+            "ppo": ("clip", (0.2, 0.1)),
+            "ppo-kl": ("target_kl", (0.01, 0.03)),
+            "decoupled-ppo": ("clip", (0.2, 0.1)),
+            "spo": ("epsilon", (0.2, 0.1)),
+            "impala": ("updates", (8, 16)),
+            "vaco": ("delta", (0.2, 0.1)),
+            "geppo": ("clip", (0.2, 0.1)),
+        },
+        diverged=_random,
+        score=_normalised,
+        scored="mean normalised",
+        shown=".0f",
+    ),
+    "language": Search(
+        axis="updates",
+        points=[{"task": ["GSM8kMini-v0"], "updates": [16], "budget": 5_120, "eval_intervals": 1}],
+        learning_rates=(3e-5, 1e-4),
+        own={
+            "ppo": ("clip", (0.2, 0.1)),
+            "ppo-kl": ("target_kl", (0.01, 0.001)),
+            "decoupled-ppo": ("clip", (0.2, 0.1)),
+            "spo": ("epsilon", (0.2, 0.1)),
+            "impala": ("rho_bar", (1.0, 2.0)),
+            "vaco": ("delta", (0.01, 0.03)),
+            "geppo": ("clip", (0.2, 0.1)),
+        },
+        diverged=lambda task: 0.0,
+        score=lambda found, finals: float(np.mean(list(finals.values()))),
+        scored="accuracy",
+        shown=".1%",
+    ),
+}
 
 
 @click.command()
+@click.argument("domain", type=click.Choice(list(SEARCHES)))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
 @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
-def main(out: Path, jobs: int | None) -> None:
-    """Run the search and print what came out."""
-    found: dict[str, dict[tuple[float, float], dict[tuple[str, int], float]]] = {}
-    for done in lagbench.run_grid(cells(out), jobs=jobs):
+def main(domain: str, out: Path, jobs: int | None) -> None:
+    """Run the search on DOMAIN and print what came out."""
+    search = SEARCHES[domain]
+    found: dict[str, dict[tuple[float, float], dict[Place, float]]] = {}
+    for done in lagbench.run_grid(search.cells(out), jobs=jobs):
         spec, run = done.cell.spec, lagbench.open(done.cell.path)
-        algorithm, at = spec.algorithm.name, (spec.task, spec.protocol.lag)
-        setting = (spec.config["learning_rate"], spec.config[OWN[algorithm][0]])
-        # A run that diverged scores as the random policy.
-        final = run.summary["final"]["mode"]["mean"] if run.status == "completed" else random_return(spec.task)
+        algorithm, at = spec.algorithm.name, (spec.task, getattr(spec.protocol, search.axis))
+        setting = (spec.config["learning_rate"], spec.config[search.own[algorithm][0]])
+        final = run.summary["final"]["mode"]["mean"] if run.status == "completed" else search.diverged(spec.task)
         found.setdefault(algorithm, {}).setdefault(setting, {})[at] = final
-    click.echo("\n".join(table(found, {task: random_return(task) for task in SUITE.tasks})))
+    click.echo("\n".join(search.table(found)))
 
 
 if __name__ == "__main__":
