@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.resources
 import json
@@ -17,7 +18,7 @@ from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import Protocol
 from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, differences
-from lagbench.tasks.spec import load_task
+from lagbench.tasks.spec import TaskSpec, load_task
 
 Axis = Literal["lag", "updates"]
 _ABOUT = "about"
@@ -96,7 +97,7 @@ class Suite:
         """The protocol at one value of the axis."""
         fixed = self.data["protocol"]
         # Where actors follow from the samples, how many belong together is the task's.
-        group = 1 if "actors" in fixed else load_task(self.tasks[0], self.data.get("task_options")).group
+        group = 1 if "actors" in fixed else self.task(self.tasks[0]).group
         return Protocol.resolve(**{"phase_steps": None, "group": group, **fixed, self.axis: value})
 
     def cells(self) -> Iterator[Cell]:
@@ -133,6 +134,26 @@ class Suite:
                 raise UsageError(f"{name} is {fixed[name]} in {self.name}, and cannot be {given}{own}")
         return spec.resolve(algo=algo, task=task, seed=seed, suite=self.version, **{**options, **fixed})
 
+    def task(self, task: str) -> TaskSpec:
+        """One of its tasks, with the options that it fixes."""
+        return load_task(task, self.data.get("task_options"))
+
+    def planned(self, task: str, value: int, seed: int) -> dict[str, Any]:
+        """What the spec of a cell says as JSON, where it is the same for every algorithm and on every machine."""
+        return {
+            "task": task,
+            "task_options": dict(self.task(task).options),
+            "protocol": self.protocol(value).to_json(),
+            "budget": self.budget,
+            "evaluation": dict(self.data["evaluation"]),
+            "seed": seed,
+            "suite": dataclasses.asdict(self.version),
+        }
+
+    def pins(self, task: str) -> frozenset[str]:
+        """The task options that the suite leaves to a run: what it found of that which is outside this package."""
+        return frozenset(self.task(task).pins) - frozenset(self.data.get("task_options", {}))
+
     def check(self, run: RunSpec) -> None:
         """Raise UsageError unless a spec is that of one of the cells."""
         if run.suite != self.version:
@@ -141,13 +162,9 @@ class Suite:
         value = self._one_of(self.axis, getattr(run.protocol, self.axis), self.values)
         if run.seed not in self.seeds:
             raise UsageError(f"{self.name} has the seeds {self.seeds[0]}-{self.seeds[-1]}, not {run.seed}")
-        planned = {
-            "task_options": dict(load_task(run.task, self.data.get("task_options")).options),
-            "protocol": self.protocol(value).to_json(),
-            "budget": self.budget,
-            "evaluation": self.data["evaluation"],
-        }
-        found = run.to_json()
+        planned, found = self.planned(run.task, value, run.seed), run.to_json()
+        pins = self.pins(run.task)
+        found["task_options"] = {name: x for name, x in found["task_options"].items() if name not in pins}
         if changed := differences({name: found[name] for name in planned}, planned):
             raise UsageError(f"the specification leaves {self.name}: {'; '.join(changed)} in the suite")
 

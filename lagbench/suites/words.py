@@ -35,7 +35,9 @@ def rows(suite: Suite) -> dict[str, str]:
     """The same for people: a name and a text a row."""
     protocol, found = suite.protocol(suite.values[0]), references.load(suite)
     values = ", ".join(map(str, suite.values))
-    updates = f"{values}: fixed" if suite.axis == "updates" else f"at most {protocol.updates}, an algorithm's own"
+    updates = f"{values if suite.axis == 'updates' else protocol.updates}: fixed"
+    if not protocol.updates_fixed:
+        updates = f"at most {protocol.updates}, an algorithm's own"
     runs = len(list(suite.cells()))
     return {
         "suite": suite.name,
@@ -47,7 +49,7 @@ def rows(suite: Suite) -> dict[str, str]:
         "runs": f"{runs} an algorithm: {_hours(suite)}",
         "budget": f"{suite.budget:,} {suite.domain.budget_unit} a run, in phases of {_phase(suite)}",
         "evaluation": f"{suite.evaluation.episodes} episodes at every 1/{suite.evaluation.intervals} of the budget",
-        "references": "none: results are not normalised" if found is None else "what scores 0 and 1:",
+        "references": _referred(suite) if found is None else "what scores 0 and 1:",
         **({} if found is None else {f"  {name}": _reference(task) for name, task in found.tasks.items()}),
         "rules": RULES[0],
         **{" " * (i + 1): rule for i, rule in enumerate(RULES[1:])},
@@ -57,16 +59,20 @@ def rows(suite: Suite) -> dict[str, str]:
 
 def _hours(suite: Suite) -> str:
     points: list[dict[str, Any]] = [{suite.axis: value} for value in suite.values]
-    one_seed = [suite.resolve(task=task, **point) for task in suite.tasks for point in points]
-    hours = estimate.hours(one_seed)
-    if hours is None:
+    if not all(map(estimate.is_known, suite.tasks)):
         return "how long they take is not known"
+    hours = estimate.hours(suite.resolve(task=task, **point) for task in suite.tasks for point in points)
+    assert hours is not None
     return f"about {duration(3600 * hours * len(suite.seeds))} of one core"
 
 
 def _phase(suite: Suite) -> str:
     sizes = {(p.actors, p.phase_steps) for p in map(suite.protocol, suite.values)}
-    return " or ".join(f"{actors} actors × {steps} steps" for actors, steps in sorted(sizes))
+    return " or ".join(f"{actors} actors × {steps} {suite.domain.step_unit}" for actors, steps in sorted(sizes))
+
+
+def _referred(suite: Suite) -> str:
+    return "none needed: returns are scores" if suite.domain.returns_are_scores else "none: results are not normalised"
 
 
 def _reference(task: references.TaskReferences) -> str:

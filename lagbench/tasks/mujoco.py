@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import envpool
 import numpy as np
@@ -19,6 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from lagbench.domain import CONTROL
 from lagbench.errors import UsageError, nearest
 from lagbench.tasks.spec import TaskSpec, check_options, load_task
+
+if TYPE_CHECKING:
+    from lagbench.policies.gaussian import GaussianPolicy
 
 # Configuration of EnvPool's that decides how a pool is run rather than what is simulated: the harness sets it.
 _HARNESS = frozenset(
@@ -53,6 +56,19 @@ class ControlTask(TaskSpec):
     def record_sizes(self) -> Mapping[str, int]:
         """See ``TaskSpec.record_sizes``."""
         return {"observation_size": self.observation_space.shape[0], "action_size": self.action_space.shape[0]}
+
+    @property
+    def longest_episode(self) -> int:
+        """See ``TaskSpec.longest_episode``."""
+        return self.max_episode_steps
+
+    def network(self) -> GaussianPolicy:
+        """See ``TaskSpec.network``."""
+        import torch
+
+        from lagbench.policies.gaussian import GaussianPolicy
+
+        return GaussianPolicy(self.observation_space.shape[0], self.action_space.shape[0], torch.Generator())
 
     def make(self, seeds: Sequence[int], threads: int = 0) -> EnvPoolVectorEnv:
         """One environment a seed, each a whole number in [0, 2**31).

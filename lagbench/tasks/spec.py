@@ -36,6 +36,30 @@ class TaskSpec:
         """How many samples of a phase belong together and come from one policy version."""
         return 1
 
+    @property
+    def longest_episode(self) -> int:
+        """The steps after which an episode is cut."""
+        raise NotImplementedError
+
+    @property
+    def policy_is_portable(self) -> bool:
+        """Whether a policy is small, and needs nothing to be used that is outside this package."""
+        return True
+
+    @property
+    def seeded_weights(self) -> bool:
+        """Whether a run's seed draws its first weights, so that no two seeds end with the same."""
+        return True
+
+    def network(self) -> Any:
+        """A ``Policy`` of this task, with weights that mean nothing: what the state of any other must look like."""
+        raise NotImplementedError
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The options that ``pinned`` sets."""
+        return ()
+
     def pinned(self) -> Self:
         """The task with the digests, as options, of what its options name outside this package. Raises UsageError."""
         return self

@@ -79,9 +79,33 @@ class GSM8kTask(TaskSpec):
         """See ``TaskSpec.group``."""
         return self.group_size
 
+    @property
+    def longest_episode(self) -> int:
+        """See ``TaskSpec.longest_episode``."""
+        return self.max_new_tokens
+
+    @property
+    def policy_is_portable(self) -> bool:
+        """See ``TaskSpec.policy_is_portable``: that of the model of this package alone."""
+        return self.model == data.MINI
+
+    @property
+    def seeded_weights(self) -> bool:
+        """See ``TaskSpec.seeded_weights``: every run begins with the pretrained ones."""
+        return False
+
+    def network(self) -> CausalLMPolicy:
+        """See ``TaskSpec.network``. Needs the model's configuration, not its weights."""
+        return self.policy(self.pretrained().model(weights=False))
+
     def policy(self, model: Any) -> CausalLMPolicy:
         """The policy that a model makes."""
         return CausalLMPolicy(model, precision=self.precision)
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """See ``TaskSpec.pins``."""
+        return ("data_sha256", "model_sha256")
 
     def pinned(self) -> Self:
         """See ``TaskSpec.pinned``: with the digests of data and model that are not this package's own."""
@@ -151,6 +175,6 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
 def restored(task_id: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> CausalLMPolicy:
     """The policy that has this state; see ``Domain.policy``. Needs the model's configuration, not its weights."""
     own = task(task_id, **options)
-    policy = own.policy(own.pretrained().model(weights=False))
+    policy = own.network()
     policy.load_state_dict(state)
     return policy
