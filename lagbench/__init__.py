@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from lagbench.tasks.registration import register as _register_with_gymnasium
 
 if TYPE_CHECKING:
+    from lagbench.actors.base import Played as Played
     from lagbench.algorithm import Algorithm as Algorithm
     from lagbench.algorithm import Metrics as Metrics
     from lagbench.errors import LagbenchError as LagbenchError
     from lagbench.errors import UsageError as UsageError
+    from lagbench.evaluation import evaluate as evaluate
+    from lagbench.evaluation import summarize as summarize
     from lagbench.phase import Phase as Phase
     from lagbench.policies.base import Evaluation as Evaluation
     from lagbench.policies.base import Policy as Policy
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from lagbench.spec import RunSpec as RunSpec
     from lagbench.suites import Suite as Suite
     from lagbench.suites import load as _load_suite
+    from lagbench.suites import names as _suite_names
     from lagbench.suites import resolve as resolve
     from lagbench.sweep.driver import Outcome as Outcome
     from lagbench.sweep.driver import run_grid as run_grid
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
     open = _open_run
     load_suite = _load_suite
+    suite_names = _suite_names
     plan_grid = _plan_grid
 
 _PUBLIC = {
@@ -47,6 +52,7 @@ _PUBLIC = {
     "Evaluation": "policies.base",
     "LagbenchError": "errors",
     "Phase": "phase",
+    "Played": "actors.base",
     "PhaseResult": "training",
     "Policy": "policies.base",
     "Protocol": "protocol",
@@ -57,6 +63,8 @@ _PUBLIC = {
     "cli": "",
     "divergence": "",
     "estimators": "",
+    "evaluate": "evaluation",
+    "records": "",
     "ReplayReport": "records.replay",
     "Run": "records.reader",
     "open": "records.reader",
@@ -66,12 +74,15 @@ _PUBLIC = {
     "Outcome": "sweep.driver",
     "plan_grid": "sweep.grid",
     "resolve": "suites",
+    "suite_names": "suites",
     "run": "runner",
     "run_grid": "sweep.driver",
     "scoring": "",
+    "shapes": "",
+    "summarize": "evaluation",
     "train": "training",
 }
-_NAMES = {"open": "open_run", "load_suite": "load", "plan_grid": "plan"}
+_NAMES = {"open": "open_run", "load_suite": "load", "plan_grid": "plan", "suite_names": "names"}
 __all__ = sorted(_PUBLIC)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 
-from lagbench.actors.base import Actors
+from lagbench.actors.base import Actors, Played
+from lagbench.errors import UsageError
 from lagbench.policies.base import Version
 from lagbench.records.reader import Run
 from lagbench.records.rows import EvaluationRecord
+from lagbench.registry import load
 from lagbench.seeding import evaluation_seeds
 from lagbench.spec import RunSpec
 
@@ -17,6 +23,44 @@ from lagbench.spec import RunSpec
 def seeds(spec: RunSpec, index: int) -> list[int]:
     """The environment seeds [episodes] of a run's evaluation ``index``, fixed by (suite, run seed, index, episode)."""
     return evaluation_seeds(spec.seed, spec.suite_name, index, spec.evaluation.episodes)
+
+
+def evaluate(run: Run, seeds: Sequence[int], *, threads: int = 0) -> Sequence[Played]:
+    """Play the policy of a finished run by its mode, an episode a seed, as an evaluation does; nothing is written.
+
+    On language each seed draws a question of the test set. On the same kind of machine the same seeds give the same
+    episodes, bit for bit; they are played on the CPU, whatever the run was trained on.
+
+    Args:
+        run: whose policy, and whose task.
+        seeds: whole numbers in [0, 2**31), at least one.
+        threads: EnvPool's; 0 for one a core. They change no episode.
+
+    Returns: episodes in the order of the seeds; each has ``seed``, ``episode_return``, ``length``, ``terminated``,
+        ``truncated``, and what ``evaluations`` has of one: on control ``action``, ``reward`` and ``observation``.
+
+    Raises:
+        RecordError: the run has no policy, or none that can be read.
+        UsageError: there are no seeds, or the task's model or questions cannot be had here.
+    """
+    if not seeds:
+        raise UsageError("there is nothing to play without a seed; give at least one")
+    spec = dataclasses.replace(run.spec, device="cpu")
+    version = run.policy().version(spec.phases)
+    with one_thread():
+        actors: Actors = load(spec.domain.actors_class)(spec, threads)
+        return actors.play(version, seeds, drawn=True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute in one thread, so that what it rounds depends on no setting."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[EvaluationRecord]:

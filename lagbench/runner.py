@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lagbench import diagnostics, registry, suites
+from lagbench import registry, shapes, suites
 from lagbench.checkpoint import Checkpoint
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.evaluation import summarize
@@ -69,7 +69,7 @@ def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink
     own, is recorded as ``failed`` and raised.
     """
     _check(spec)
-    with RunWriter.create(path, spec, **_sizes(spec), threads=threads) as writer:
+    with RunWriter.create(path, spec, **shapes.sizes(spec), threads=threads) as writer:
         return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, Sinks(sinks))
 
 
@@ -90,7 +90,7 @@ def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
     if run.result is None:
         _check(spec)
     committed = {} if saved is None else saved.committed
-    with RunWriter.reopen(path, spec, committed=committed, **_sizes(spec), threads=threads) as writer:
+    with RunWriter.reopen(path, spec, committed=committed, **shapes.sizes(spec), threads=threads) as writer:
         return _go_on(spec, writer, checkpoint, None if saved is None else saved.state, threads, Sinks(sinks))
 
 
@@ -115,10 +115,6 @@ def _check(spec: RunSpec) -> None:
     suites.check(spec)
     check_device(spec.device)
     load_task(spec.task, spec.task_options).check(spec.protocol, spec.evaluation.episodes)
-
-
-def _sizes(spec: RunSpec) -> dict[str, Any]:
-    return {**load_task(spec.task, spec.task_options).record_sizes, "diagnostics": diagnostics.names(spec.domain)}
 
 
 def _go_on(

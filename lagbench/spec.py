@@ -166,6 +166,19 @@ class RunSpec:
 
     def load_algorithm(self) -> type[Any]:
         """The algorithm's class. Raises UsageError where its source or Config is not what the spec names."""
+        cls, _ = self._algorithm()
+        resolved = dataclasses.asdict(make_config(cls.Config, {}, self.config))
+        if missing := resolved.keys() - self.config.keys():
+            raise UsageError(f"the specification is not complete: its config lacks {', '.join(sorted(missing))}")
+        algorithm: type[Any] = cls
+        return algorithm
+
+    def source(self) -> bytes:
+        """The algorithm's source. Raises UsageError where it is not what the spec names."""
+        return self._algorithm()[1].read_bytes()
+
+    def _algorithm(self) -> tuple[Any, Path]:
+        """The algorithm's class and its file, which is held to the spec."""
         cls, path = registry.load_algorithm(self.algorithm.name)
         found = source_sha256(path)
         if found != self.algorithm.sha256:
@@ -173,11 +186,7 @@ class RunSpec:
                 f"the source of {self.algorithm.name} has changed since this run was specified (SHA-256 "
                 f"{self.algorithm.sha256[:12]}…, now {found[:12]}…); start a new run, or restore {path}"
             )
-        resolved = dataclasses.asdict(make_config(cls.Config, {}, self.config))
-        if missing := resolved.keys() - self.config.keys():
-            raise UsageError(f"the specification is not complete: its config lacks {', '.join(sorted(missing))}")
-        algorithm: type[Any] = cls
-        return algorithm
+        return cls, path
 
 
 _NOUNS: dict[Any, str] = {int: "a whole number", bool: "true or false", str: "text"}

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import lagbench
 from lagbench import evaluation
 from lagbench.actors import control
 from lagbench.actors.base import PlayedEpisode
 from lagbench.actors.control import ControlActors
+from lagbench.errors import RecordError, UsageError
 from lagbench.policies.base import Version
 from lagbench.records.rows import EvaluationRecord
 from lagbench.seeding import Stream, generator
@@ -257,3 +260,32 @@ def test_the_summary_is_of_the_last_evaluation_and_the_whole_curve() -> None:
 
 def test_a_run_that_did_not_reach_its_end_has_no_summary() -> None:
     assert evaluation.summarize(run_with([([0.0], "mode", 1.0), ([0.5], "mode", 2.0)], [])) == {}
+
+
+def test_a_finished_run_is_played_again(tmp_path: Path) -> None:
+    """From the seeds of its final evaluation it plays that; from others, episodes that a replay would give."""
+    run = lagbench.run(spec=spec(3), out=tmp_path / "run")
+    final = [e for e in run.evaluation_episodes() if e.version == 3 and e.mode == "mode"]
+    before = torch.get_num_threads()
+    again: Any = lagbench.evaluate(run, [e.seed for e in final], threads=1)
+    assert torch.get_num_threads() == before
+    for own, episode in zip(again, final, strict=True):
+        assert (own.seed, own.length, own.episode_return) == (episode.seed, episode.length, episode.episode_return)
+        assert (own.terminated, own.truncated) == (episode.terminated, episode.truncated)
+        assert own.action.tobytes() == episode.action.tobytes()
+    fresh = [seed + 1 for seed in (e.seed for e in final)]
+    others: Any = lagbench.evaluate(run, fresh)
+    assert [own.seed for own in others] == fresh
+    assert all((a.action[0] != b.action[0]).any() for a, b in zip(others, again, strict=True))
+    assert [o.episode_return for o in lagbench.evaluate(run, fresh, threads=3)] == [o.episode_return for o in others]
+
+
+def test_what_cannot_be_played(tmp_path: Path) -> None:
+    run = lagbench.run(spec=spec(1, config={"learning_rate": 1e30}), out=tmp_path / "run")
+    with pytest.raises(UsageError, match="there is nothing to play without a seed; give at least one"):
+        lagbench.evaluate(run, [])
+    with pytest.raises(UsageError, match=r"must lie in \[0, 2\*\*31\), not -1"):
+        lagbench.evaluate(run, [-1])
+    (tmp_path / "run" / "policy.safetensors").unlink()
+    with pytest.raises(RecordError, match=r"policy\.safetensors cannot be read"):
+        lagbench.evaluate(run, [0])

@@ -114,8 +114,14 @@ class Actors(ABC):
         """One phase: actor i acts with ``versions[i]`` throughout."""
 
     @abstractmethod
-    def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> Sequence[Played]:
-        """One episode a seed, each played to its end; the policy's mode, or a sample of it."""
+    def play(
+        self, version: Version, seeds: Sequence[int], *, stochastic: bool = False, drawn: bool = False
+    ) -> Sequence[Played]:
+        """One episode a seed, each played to its end; the policy's mode, or a sample of it.
+
+        Where an evaluation begins its episodes always alike, whatever their seeds, ``drawn`` has each seed draw how its
+        own begins.
+        """
 
     @abstractmethod
     def diagnostics(self) -> dict[str, float]:

@@ -188,8 +188,10 @@ class ControlActors(Actors):
         """See ``Actors.diagnostics``."""
         return {"reward_scale": self._factor}
 
-    def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> list[PlayedEpisode]:
-        """See ``Actors.play``: environment j plays one episode from ``seeds[j]`` and then stops counting.
+    def play(
+        self, version: Version, seeds: Sequence[int], *, stochastic: bool = False, drawn: bool = False
+    ) -> list[PlayedEpisode]:
+        """See ``Actors.play``: environment j plays one episode from ``seeds[j]``, always, and then stops counting.
 
         ``stochastic`` draws its noise from the run's stream for ``version``.
         """

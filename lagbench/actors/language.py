@@ -204,23 +204,28 @@ class LanguageActors(Actors):
         """See ``Actors.diagnostics``: rewards are not scaled; the rest is of the completions of the phase."""
         return {"reward_scale": 1.0, **self._measured}
 
-    def play(self, version: Version, seeds: Sequence[int], *, stochastic: bool = False) -> list[PlayedCompletion]:
+    def play(
+        self, version: Version, seeds: Sequence[int], *, stochastic: bool = False, drawn: bool = False
+    ) -> list[PlayedCompletion]:
         """See ``Actors.play``: seed j stands for question j of the test set, always the same; greedy, or a sample.
 
-        A sample of question j is drawn from seed j.
+        A sample of question j is drawn from seed j. Questions that are ``drawn`` may come more than once.
         """
-        asked = self._test[: len(seeds)]
+        asked = tuple(self._drawn_from_test(seed) for seed in seeds) if drawn else self._test[: len(seeds)]
         prompts = self._task.prompts(asked)
         noise = None
         if stochastic:
-            drawn = [generator(seed, Stream.EVALUATION_ACTION, version.number).random(self._longest) for seed in seeds]
-            noise = torch.from_numpy(np.stack(drawn, axis=1))
+            own = [generator(seed, Stream.EVALUATION_ACTION, version.number).random(self._longest) for seed in seeds]
+            noise = torch.from_numpy(np.stack(own, axis=1))
         completions = self._complete(version, prompts, 1, noise)
         length = completions.valid.sum(0)
         return [
             self._played(seeds[j], asked[j], prompts[j], completions.token[: length[j], j].numpy())
             for j in range(len(seeds))
         ]
+
+    def _drawn_from_test(self, seed: int) -> Question:
+        return self._test[int(generator(seed, Stream.EVALUATION).integers(len(self._test)))]
 
     def _played(self, seed: int, asked: Question, prompt: list[int], token: NDArray[np.int64]) -> PlayedCompletion:
         text = self._model.text(token.tolist())

@@ -1,7 +1,7 @@
 """The command line: one module a command, each loaded when it is called.
 
 Public, and resolved on first use, is what commands of other packages (``lagbench.commands``) share with these: options
-that mean the same everywhere, progress, and how results are printed.
+that mean the same everywhere, progress, groups of commands, and how results are printed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lagbench.cli import follow as follow
+    from lagbench.cli import group as group
     from lagbench.cli import options as options
     from lagbench.cli import output as output
     from lagbench.cli import progress as progress
 
-__all__ = ["follow", "options", "output", "progress"]
+__all__ = ["follow", "group", "options", "output", "progress"]
 
 
 def __getattr__(name: str) -> Any:

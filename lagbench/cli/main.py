@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import importlib.util
 import os
 import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import click
 
 from lagbench import registry
-from lagbench.errors import LagbenchError, unknown
+from lagbench.cli.group import LazyGroup
+from lagbench.errors import LagbenchError
 
 _COMMANDS = {
     "run": ("lagbench.cli.run:command", "Run one algorithm under one lag, to a finished record."),
@@ -32,45 +29,18 @@ _COMMANDS = {
 }
 
 
-class _Group(click.Group):
-    """Commands as strings: ``--help`` and completion import none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *registry.commands()]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        target = _COMMANDS[cmd_name][0] if cmd_name in _COMMANDS else registry.commands().get(cmd_name)
-        if target is None:
-            return None
-        command: click.Command = registry.load(target)
-        return command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        known = self.list_commands(ctx)
-        if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
-            raise unknown("command", args[0], known)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, text) for name, (_, text) in _COMMANDS.items()]
-        rows += [(name, _first_line(target)) for name, target in registry.commands().items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+def _commands() -> dict[str, str]:
+    """Name → target: those of lagbench, then those of other packages."""
+    return {**{name: target for name, (target, _) in _COMMANDS.items()}, **registry.commands()}
 
 
-def _first_line(target: str) -> str:
-    """Of the docstring of another package's command, which is read and not imported; empty where that fails."""
-    module, _, attribute = target.partition(":")
-    with contextlib.suppress(ImportError, OSError, SyntaxError, ValueError):
-        found = importlib.util.find_spec(module)
-        if found is not None and found.origin is not None:
-            for node in ast.parse(Path(found.origin).read_text(encoding="utf-8")).body:
-                if isinstance(node, ast.FunctionDef) and node.name == attribute:
-                    return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
-
-
-@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands=_commands,
+    texts={name: text for name, (_, text) in _COMMANDS.items()},
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="lagbench", message="lagbench %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:

@@ -45,6 +45,11 @@ class Pretrained:
         return int(self.tokenizer.eos_token_id)
 
     @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows."""
+        return int(self.config.get_text_config().vocab_size)
+
+    @property
     def context(self) -> int:
         """The most tokens that the model can see."""
         return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)

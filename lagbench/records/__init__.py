@@ -1,1 +1,44 @@
-"""What a run leaves behind: Arrow tables, readable with nothing of ours."""
+"""What a run leaves behind: Arrow tables, readable with nothing of ours.
+
+The public modules resolve on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lagbench.records import checksums as checksums
+    from lagbench.records import consistency as consistency
+    from lagbench.records import content_hash as content_hash
+    from lagbench.records import environment as environment
+    from lagbench.records import export as export
+    from lagbench.records import final as final
+    from lagbench.records import findings as findings
+    from lagbench.records import kind as kind
+    from lagbench.records import replay as replay
+    from lagbench.records import schema as schema
+    from lagbench.records import slim as slim
+    from lagbench.records import table_file as table_file
+
+__all__ = [
+    "checksums",
+    "consistency",
+    "content_hash",
+    "environment",
+    "export",
+    "final",
+    "findings",
+    "kind",
+    "replay",
+    "schema",
+    "slim",
+    "table_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,4 +1,7 @@
-"""Whether a run's tables agree with its specification and with one another. Nothing is stepped."""
+"""Whether a run's tables agree with its specification and with one another. Nothing is stepped.
+
+Each function yields every difference, in the order of the rows; the first is all that most want.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +17,28 @@ from lagbench.seeding import evaluation_seeds
 _PLANNED = ("evaluation", "fractions", "version", "budget_used", "mode", "episode", "seed")
 
 
-def wrong_hash(run: Run) -> Difference | None:
-    """The first table whose values are not those that a finished run recorded."""
+def wrong_hashes(run: Run) -> Iterator[Difference]:
+    """The tables whose values are not those that a finished run recorded."""
     assert run.result is not None
     for table, digest in run.content_hash().items():
         recorded = run.result["content_hash"].get(table)
         if digest != recorded:
-            return Difference(table, {}, "content hash", str(recorded), digest, "recomputed")
-    return None
+            yield Difference(table, {}, "content hash", str(recorded), digest, "recomputed")
 
 
-def wrong_evaluation(run: Run, phases: int) -> Difference | None:
-    """The first evaluation episode that is not the one that the specification plans there, with its seed."""
-    table = run.evaluations.to_table(columns=list(_PLANNED))
-    for recorded, planned in zip_longest(table.to_pylist(), _planned(run, phases)):
+def wrong_evaluations(run: Run, phases: int) -> Iterator[Difference]:
+    """The evaluation episodes that are not those that the specification plans there, with their seeds."""
+    rows = (row for batch in run.read("evaluations") for row in batch.select(_PLANNED).to_pylist())
+    for number, (recorded, planned) in enumerate(zip_longest(rows, _planned(run, phases))):
         if recorded is None or planned is None:
-            row = planned or recorded
             there, wanted = ("missing", "recorded") if recorded is None else ("recorded", "none")
-            return Difference("evaluations", _evaluation(row), "row", there, wanted, "specified")
+            where = _evaluation(planned or recorded or {})
+            yield Difference("evaluations", where, "row", there, wanted, "specified", number)
+            continue
         for name in _PLANNED:
             if recorded[name] != planned[name]:
-                return Difference(
-                    "evaluations", _evaluation(recorded), name, recorded[name], planned[name], "specified"
-                )
-    return None
+                where = _evaluation(recorded)
+                yield Difference("evaluations", where, name, recorded[name], planned[name], "specified", number)
 
 
 def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
@@ -67,18 +68,27 @@ def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
                 }
 
 
-def wrong_draw(run: Run) -> Difference | None:
-    """The first phase in which an actor held another version than the run's seed gives it."""
+def wrong_draws(run: Run) -> Iterator[Difference]:
+    """The phases that are not the specification's, or in which an actor held another version than the seed gives it."""
     protocol = run.spec.protocol
-    table = run.phases.to_table(columns=["phase", "budget_used", "versions"])
-    for number, row in enumerate(table.to_pylist()):
+    rows = (
+        row for batch in run.read("phases") for row in batch.select(["phase", "budget_used", "versions"]).to_pylist()
+    )
+    phases = 0
+    for number, row in enumerate(rows):
+        phases = number + 1
+        if number >= run.spec.phases:
+            yield Difference("phases", {"phase": row["phase"]}, "row", "recorded", "none", "specified", number)
+            continue
+        where = {"phase": number}
+        expected = {"phase": number, "budget_used": phases * protocol.samples}
+        for name, value in expected.items():
+            if row[name] != value:
+                yield Difference("phases", where, name, row[name], value, "specified", number)
         drawn = draw(protocol, run.spec.seed, number).tolist()
-        expected = {"phase": number, "budget_used": (number + 1) * protocol.samples, "versions": drawn}
-        for name in ("phase", "budget_used"):
-            if row[name] != expected[name]:
-                return Difference("phases", {"phase": number}, name, row[name], expected[name], "specified")
-        if row["versions"] != drawn:
-            pairs = enumerate(zip_longest(row["versions"], drawn))
-            actor, (recorded, wanted) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-            return Difference("phases", {"phase": number}, f"versions[{actor}]", recorded, wanted, "drawn")
-    return None
+        for actor, (recorded, wanted) in enumerate(zip_longest(row["versions"] or [], drawn)):
+            if recorded != wanted:
+                yield Difference("phases", where, f"versions[{actor}]", recorded, wanted, "drawn", number)
+    if run.status == "completed":
+        for number in range(phases, run.spec.phases):
+            yield Difference("phases", {"phase": number}, "row", "missing", "recorded", "specified", number)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lagbench.records import episodes
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode
+from lagbench.records.findings import Difference
 from lagbench.records.kind import EVALUATION_COLUMNS, PHASE_COLUMNS, Columns, RecordKind
 from lagbench.spec import RunSpec
 
@@ -24,6 +25,23 @@ class ControlRecords(RecordKind):
     def step_columns(self, table: str) -> Sequence[str] | None:
         """See ``RecordKind.step_columns``."""
         return {"trajectories": None, "evaluations": ("action", "reward", "observation")}.get(table, ())
+
+    def replayed_columns(self) -> Sequence[str]:
+        """See ``RecordKind.replayed_columns``: what the policy saw, which seed and actions give."""
+        return ("observation",)
+
+    def nullable_columns(self) -> Sequence[str]:
+        """See ``RecordKind.nullable_columns``: observations are not kept everywhere."""
+        return ("observation", "final_observation")
+
+    def wrong_episode(self, episode: EvaluationEpisode) -> Iterator[Difference]:
+        """See ``RecordKind.wrong_episode``: lengths, seed and end, and the sum of the rewards."""
+        found = (episodes.malformed(episode), episodes.wrong_return(episode))
+        return (difference for difference in found if difference is not None)
+
+    def wrong_start(self, episode: EvaluationEpisode, task: Any) -> Iterator[Difference]:
+        """See ``RecordKind.wrong_start``: nothing but the seed decides it."""
+        return iter(())
 
     def evaluation_episodes(self, batches: Iterable[Any]) -> Iterator[EvaluationEpisode]:
         """See ``RecordKind.evaluation_episodes``."""

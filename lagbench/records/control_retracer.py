@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lagbench.errors import RecordError
 from lagbench.policies.gaussian import StackedActors
-from lagbench.records import environment
+from lagbench.records import environment, stepping
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, as_numpy
 from lagbench.records.findings import Check, Difference, differs
 from lagbench.records.reader import Run
@@ -30,11 +30,18 @@ class ControlRetracer(Retracer):
 
     evaluations_check: ClassVar[str] = "evaluation episodes"
     training_check: ClassVar[str] = "training episodes"
+    tolerance: ClassVar[Mapping[str, float]] = {
+        "action": ACTION_TOLERANCE,
+        "elsewhere_reward": stepping.TOLERANCE,
+        "elsewhere_steps": stepping.AGREEING,
+    }
 
     chosen: Sequence[EvaluationEpisode]
 
-    def __init__(self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told) -> None:
-        super().__init__(run, chosen, phases, threads, told)
+    def __init__(
+        self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told, *, exact: bool = True
+    ) -> None:
+        super().__init__(run, chosen, phases, threads, told, exact=exact)
         task = load_task(run.spec.task, run.spec.task_options)
         if not isinstance(task, ControlTask):
             raise RecordError(f"{run.path} cannot be replayed: {run.spec.task} is not a control task")
@@ -42,13 +49,22 @@ class ControlRetracer(Retracer):
         self._seen: Mapping[int, NDArray[np.float64]] = {}
 
     def evaluations(self) -> Retraced:
-        """See ``Retracer.evaluations``: each observation, reward and flag, bit for bit."""
+        """See ``Retracer.evaluations``: each observation, reward and flag, bit for bit.
+
+        Unless ``exact`` is asked for, steps that were recorded elsewhere are held to a tolerance: see ``stepping``.
+        """
         # Observations are kept of those that may be asked for later.
         last = [i for i, e in enumerate(self.chosen) if e.version == self.phases and e.mode == "mode"]
-        stepped = step_evaluations(self._task, self.chosen, self.threads, self.told, last)
+        elsewhere = [] if self.exact else environment.elsewhere(self.run.environment)
+        stepped = step_evaluations(self._task, self.chosen, self.threads, self.told, last, exact=not elsewhere)
         self._seen = stepped.seen
         message = f"{counted(stepped.episodes, 'episode')}, {counted(stepped.steps, 'step')}, bit for bit"
-        return Retraced(stepped.episodes, stepped.steps, stepped.difference, message)
+        if stepped.inexact:
+            message += (
+                f" but for {counted(stepped.inexact, 'episode')}, whose rewards agree to {stepping.TOLERANCE:g} in the "
+                f"first {stepping.AGREEING} steps: recorded with {', '.join(elsewhere)}"
+            )
+        return Retraced(stepped.episodes, stepped.steps, stepped.difference, message, not stepped.inexact)
 
     def training(self) -> Retraced:
         """See ``Retracer.training``: all actors together from their first, bit for bit."""
@@ -67,7 +83,7 @@ class ControlRetracer(Retracer):
         actions = _acted(StackedActors([version] * len(episodes)), [self._seen[i] for i in episodes])
         largest, difference = 0.0, None
         for episode, recomputed in zip(episodes.values(), actions, strict=True):
-            distance = np.abs(episode.action.astype(np.float64) - recomputed)
+            distance = np.abs(episode.action[: len(recomputed)].astype(np.float64) - recomputed)
             largest = float(np.fmax(largest, distance.max(initial=0.0)))
             wrong = ~(distance <= ACTION_TOLERANCE)
             if difference is None and wrong.any():

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +35,33 @@ def append_entry(run: Path, spec: RunSpec, *, threads: int, phase: int) -> None:
     write_json(file, [*entries, sealed(entry)])
 
 
+def here(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Where this process runs: the versions of ``packages`` and of Python, and the machine."""
+    return {
+        "packages": {name: installed(name) for name in packages},
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+    }
+
+
+def elsewhere(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """In what the places of ``entries`` differ from this one, as far as simulations follow from it, as phrases."""
+    now = here()
+    found = {
+        "EnvPool": (now["packages"]["envpool"], [entry["packages"].get("envpool") for entry in entries]),
+        "the CPU": (now["cpu"], [entry.get("cpu") for entry in entries]),
+        "the platform": (now["platform"], [entry.get("platform") for entry in entries]),
+    }
+    return [
+        f"{what} {there} (here {own})"
+        for what, (own, places) in found.items()
+        for there in dict.fromkeys(places)
+        if there != own
+    ]
+
+
 def read_entries(file: Path) -> list[dict[str, Any]]:
     """The entries of the file. Raises RecordError where they are not as they were written."""
     try:
@@ -51,11 +79,7 @@ def read_entries(file: Path) -> list[dict[str, Any]]:
 def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "packages": {name: installed(name) for name in (*PACKAGES, *spec.domain.packages)},
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
+        **here((*PACKAGES, *spec.domain.packages)),
         "device": spec.device,
         "torch_threads": spec.torch_threads,
         "envpool_threads": threads,

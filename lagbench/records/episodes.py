@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lagbench.errors import RecordError
+from lagbench.records.findings import Difference, differs, element
 from lagbench.records.kind import Evaluated
 from lagbench.seeding import Stream, environment_seeds
 from lagbench.spec import RunSpec
@@ -59,16 +60,42 @@ class TrainingEpisode:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationEpisode(Evaluated):
-    """An evaluation episode: a row of ``evaluations``. ``observation`` is None in a run with ``--record episodes``."""
+    """An evaluation episode: a row of ``evaluations``. ``observation`` is None where it was not kept."""
 
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
     observation: NDArray[np.float64] | None
 
 
+_SEEDS = 2**31
+"""EnvPool takes as many."""
+
+
 def summed(reward: NDArray[np.float32]) -> float:
     """The sum of rewards, in float64, one after the other: to the bit as records and evaluations have it."""
     return float(np.add.accumulate(reward, dtype=np.float64)[-1]) if len(reward) else 0.0
+
+
+def malformed(episode: EvaluationEpisode) -> Difference | None:
+    """What is wrong with an evaluation episode such that it cannot be stepped."""
+    lengths = {len(episode.action), len(episode.reward)}
+    if episode.observation is not None:
+        lengths.add(len(episode.observation))
+    if lengths != {episode.length} or not episode.length:
+        return Difference("evaluations", episode.name, "length", episode.length, max(lengths), "summed")
+    if not 0 <= episode.seed < _SEEDS:
+        return Difference("evaluations", episode.name, "seed", episode.seed, "a seed of EnvPool's", "replayed")
+    if not (episode.terminated or episode.truncated):
+        return Difference("evaluations", episode.name, "truncated", False, "an end", "specified")
+    return None
+
+
+def wrong_return(episode: EvaluationEpisode) -> Difference | None:
+    """Where its return is not the sum of its rewards, to the bit."""
+    recorded, total = np.asarray(episode.episode_return), np.asarray(summed(episode.reward))
+    if differs(recorded, total).any():
+        return element("evaluations", episode.name, "return", recorded, total, "summed")
+    return None
 
 
 def as_numpy(column: Any) -> NDArray[Any]:
@@ -171,15 +198,19 @@ def _episode(pieces: list[Rows], actor: int, seeds: list[int], final: Any) -> Tr
     )
 
 
+_STEPS = ("action", "reward", "observation")
+
+
 def evaluation_episodes(batches: Iterable[Any]) -> Iterator[EvaluationEpisode]:
     """The episodes of ``evaluations``, given as its batches, in their order."""
     for batch in batches:
-        names = [n for n in batch.schema.names if n not in ("action", "reward", "observation")]
+        steps = [name for name in _STEPS if name in batch.schema.names]
+        names = [name for name in batch.schema.names if name not in _STEPS]
         for i, row in enumerate(batch.select(names).to_pylist()):
-            lists: dict[str, Any] = {
-                name: None if (values := batch.column(name)[i].values) is None else as_numpy(values)
-                for name in ("action", "reward", "observation")
-            }
+            lists: dict[str, Any] = dict.fromkeys(_STEPS)
+            for name in steps:
+                values = batch.column(name)[i].values
+                lists[name] = None if values is None else as_numpy(values)
             yield EvaluationEpisode(
                 fractions=tuple(row.pop("fractions")),
                 episode_return=row.pop("return"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lagbench.records.findings import Difference
 from lagbench.registry import load
 from lagbench.spec import RunSpec
 
@@ -70,6 +71,25 @@ class RecordKind(ABC):
     @abstractmethod
     def step_columns(self, table: str) -> Sequence[str] | None:
         """The columns of a table that hold single steps, which a slim copy leaves out; None: all of them."""
+
+    @abstractmethod
+    def replayed_columns(self) -> Sequence[str]:
+        """The columns of ``evaluations`` that follow from the others when an episode is gone through again."""
+
+    @abstractmethod
+    def nullable_columns(self) -> Sequence[str]:
+        """The columns, of any table but ``phases``, that may be null where a copy of a run has them."""
+
+    @abstractmethod
+    def wrong_episode(self, episode: Any) -> Iterator[Difference]:
+        """Where the row of an evaluation episode does not follow from the episode itself; nothing is stepped."""
+
+    @abstractmethod
+    def wrong_start(self, episode: Any, task: Any) -> Iterator[Difference]:
+        """Where an evaluation episode is not begun as the ``TaskSpec`` begins it, beyond its seed.
+
+        Raises UsageError where what the task needs is not here.
+        """
 
     @abstractmethod
     def evaluation_episodes(self, batches: Iterable[Any]) -> Iterator[Any]:

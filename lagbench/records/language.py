@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lagbench.records.findings import Difference
 from lagbench.records.kind import EVALUATION_COLUMNS, PHASE_COLUMNS, Columns, Evaluated, RecordKind
 from lagbench.spec import RunSpec
+from lagbench.tasks.gsm8k import grading
+
+if TYPE_CHECKING:
+    from lagbench.tasks.gsm8k.task import GSM8kTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +132,44 @@ class LanguageRecords(RecordKind):
     def step_columns(self, table: str) -> Sequence[str] | None:
         """See ``RecordKind.step_columns``: an evaluation keeps all, so that a slim copy can be graded again."""
         return None if table == "trajectories" else ()
+
+    def replayed_columns(self) -> Sequence[str]:
+        """See ``RecordKind.replayed_columns``: completions are graded again, not written again."""
+        return ()
+
+    def nullable_columns(self) -> Sequence[str]:
+        """See ``RecordKind.nullable_columns``: a rule may find no answer."""
+        return ("strict", "flexible")
+
+    def wrong_episode(self, episode: EvaluatedCompletion) -> Iterator[Difference]:
+        """See ``RecordKind.wrong_episode``: the completion is graded again."""
+        grade = grading.grade(episode.completion, episode.target)
+        columns = {
+            "strict": (episode.strict, grade.strict),
+            "flexible": (episode.flexible, grade.flexible),
+            "correct_flexible": (episode.correct_flexible, grade.correct_flexible),
+            "return": (episode.episode_return, float(grade.correct)),
+            "length": (episode.length, len(episode.token)),
+        }
+        for name, (recorded, graded) in columns.items():
+            if recorded != graded:
+                yield Difference("evaluations", episode.name, name, recorded, graded, "graded")
+
+    def wrong_start(self, episode: EvaluatedCompletion, task: GSM8kTask) -> Iterator[Difference]:
+        """See ``RecordKind.wrong_start``: an evaluation asks the first questions of the test set, in order."""
+        questions = task.questions(task.test)
+        if not 0 <= episode.episode < len(questions):
+            yield Difference("evaluations", episode.name, "episode", episode.episode, "a question's", "in the test set")
+            return
+        asked = questions[episode.episode]
+        columns = {
+            "prompt_id": (episode.prompt_id, asked.number),
+            "question": (episode.question, asked.question),
+            "target": (episode.target, asked.target),
+        }
+        for name, (recorded, wanted) in columns.items():
+            if recorded != wanted:
+                yield Difference("evaluations", episode.name, name, recorded, wanted, "in the test set")
 
     def evaluation_episodes(self, batches: Iterable[Any]) -> Iterator[EvaluatedCompletion]:
         """See ``RecordKind.evaluation_episodes``."""

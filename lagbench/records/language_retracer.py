@@ -11,9 +11,11 @@ import torch
 from lagbench.errors import UsageError
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.records.findings import Check, Difference
-from lagbench.records.language import Completion, EvaluatedCompletion
+from lagbench.records.language import Completion, EvaluatedCompletion, LanguageRecords
 from lagbench.records.retracing import Recomputed, Retraced, Retracer, counted
 from lagbench.tasks.gsm8k import grading
+from lagbench.tasks.gsm8k.task import GSM8kTask
+from lagbench.tasks.spec import load_task
 
 LOGIT_TOLERANCE = 1e-2
 """How far below the largest a greedy token's logit may be, in nats: other CPUs round otherwise."""
@@ -24,6 +26,7 @@ class LanguageRetracer(Retracer):
 
     evaluations_check: ClassVar[str] = "evaluation grades"
     training_check: ClassVar[str] = "training grades"
+    tolerance: ClassVar[Mapping[str, float]] = {"logit": LOGIT_TOLERANCE}
 
     chosen: Sequence[EvaluatedCompletion]
 
@@ -63,17 +66,10 @@ class LanguageRetracer(Retracer):
 
     def evaluations(self) -> Retraced:
         """See ``Retracer.evaluations``: each completion is graded again."""
-        first, tokens = None, 0
+        first, tokens, kind = None, 0, LanguageRecords()
         for episode in self.chosen:
             tokens += episode.length
-            grade = grading.grade(episode.completion, episode.target)
-            columns = {
-                **_grades(episode, grade),
-                "correct_flexible": (episode.correct_flexible, grade.correct_flexible),
-                "return": (episode.episode_return, float(grade.correct)),
-                "length": (episode.length, len(episode.token)),
-            }
-            first = first or _first("evaluations", episode.name, columns)
+            first = first or next(kind.wrong_episode(episode), None)
             self.told(episode.length)
         message = f"{counted(len(self.chosen), 'completion')} graded again, by version {grading.VERSION} of the rules"
         return Retraced(len(self.chosen), tokens, first, message)
@@ -83,21 +79,34 @@ class LanguageRetracer(Retracer):
         first, rows, tokens = None, 0, 0
         for row in self.run.training_episodes():
             grade = grading.grade(row.completion, row.target)
-            columns = {**_grades(row, grade), "reward": (row.reward, float(grade.correct))}
+            columns = {
+                "strict": (row.strict, grade.strict),
+                "flexible": (row.flexible, grade.flexible),
+                "reward": (row.reward, float(grade.correct)),
+            }
             first = first or _first("trajectories", _where(row), columns)
             rows, tokens = rows + 1, tokens + row.length
             self.told(1)
         return Retraced(rows, tokens, first, f"{counted(rows, 'completion')} graded again")
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Retracer.policy``: each token is the most probable, to within the rounding of other CPUs."""
+        """See ``Retracer.policy``: each token is the most probable, to within the rounding of other CPUs.
+
+        And the text is what these tokens say, to a question of the task's test set, up to where a completion ends.
+        """
+        episodes = [self.chosen[i] for i in final]
+        task = load_task(self.run.spec.task, self.run.spec.task_options)
+        assert isinstance(task, GSM8kTask)
         try:
             policy = self.run.policy()
+            wrong_text = _wrong_text(task, episodes)
         except UsageError as error:
             return Recomputed(0, None, Check("policy", "skipped", str(error)))
+        if wrong_text is not None:
+            return Recomputed(0, None, Check.of("policy", wrong_text, ""))
         assert isinstance(policy, CausalLMPolicy)
         largest, difference, count = 0.0, None, 0
-        for episode, below in _below(policy, [self.chosen[i] for i in final]):
+        for episode, below in _below(policy, episodes):
             count += len(below)
             largest = float(np.fmax(largest, below.max(initial=0.0)))
             if difference is None and (wrong := ~(below <= LOGIT_TOLERANCE)).any():
@@ -127,14 +136,46 @@ def _where(row: Completion) -> dict[str, Any]:
     return {"episode_id": row.episode_id}
 
 
-def _grades(row: Completion | EvaluatedCompletion, grade: grading.Grade) -> dict[str, tuple[Any, Any]]:
-    return {"strict": (row.strict, grade.strict), "flexible": (row.flexible, grade.flexible)}
+def _first(
+    table: str, where: Mapping[str, Any], columns: Mapping[str, tuple[Any, Any]], by: str = "graded"
+) -> Difference | None:
+    for name, (recorded, expected) in columns.items():
+        if recorded != expected:
+            return Difference(table, where, name, recorded, expected, by)
+    return None
 
 
-def _first(table: str, where: Mapping[str, Any], columns: Mapping[str, tuple[Any, Any]]) -> Difference | None:
-    for name, (recorded, graded) in columns.items():
-        if recorded != graded:
-            return Difference(table, where, name, recorded, graded, "graded")
+def _wrong_text(task: GSM8kTask, episodes: Sequence[EvaluatedCompletion]) -> Difference | None:
+    """The first completion that is not of the task, or not what its tokens say. Raises UsageError as the task does."""
+    model, questions = task.pretrained(), task.questions(task.test)
+    for episode in episodes:
+        if not 0 <= episode.prompt_id < len(questions):
+            return Difference(
+                "evaluations", episode.name, "prompt_id", episode.prompt_id, f"0 … {len(questions) - 1}", "specified"
+            )
+        asked = questions[episode.prompt_id]
+        (prompt,) = task.prompts((asked,))
+        columns: dict[str, tuple[Any, Any]] = {
+            "question": (episode.question, asked.question),
+            "target": (episode.target, asked.target),
+            "prompt": (episode.prompt.tolist(), prompt),
+        }
+        if difference := _first("evaluations", episode.name, columns, "specified"):
+            return difference
+        tokens = episode.token.tolist()
+        for i, token in enumerate(tokens):
+            if not 0 <= token < model.vocabulary:
+                return Difference("evaluations", episode.name, f"token[{i}]", token, "one of the model's", "specified")
+        ends = model.end in tokens
+        length = tokens.index(model.end) + 1 if ends else task.max_new_tokens
+        columns = {
+            "length": (episode.length, length),
+            "terminated": (episode.terminated, ends),
+            "truncated": (episode.truncated, not ends),
+            "completion": (episode.completion, model.text(tokens)),
+        }
+        if difference := _first("evaluations", episode.name, columns, "by its tokens"):
+            return difference
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,19 @@ from lagbench.records.files import finite
 from lagbench.records.findings import Check, Difference
 from lagbench.records.reader import Run
 from lagbench.records.retracing import Retraced, Retracer, counted
+from lagbench.records.schema import left_out
 from lagbench.registry import load
+from lagbench.spec import RunSpec
 
+HASH, PLAN, DRAWS, VERSIONS, SUMS, POLICY = (
+    "content hash",
+    "evaluation plan",
+    "staleness draws",
+    "behaviour versions",
+    "episode sums",
+    "policy",
+)
+_OF_ALL = (HASH, PLAN, DRAWS, VERSIONS, SUMS)
 Progress = Callable[[int, int], None]
 """Told how many steps of how many have been made."""
 
@@ -33,6 +44,10 @@ class ReplayReport:
         training_steps: steps of training episodes, open ones included.
         actions: actions that were recomputed from the policy file.
         action_difference: the largest distance of a recorded action from the recomputed one; None without any.
+        exact: whether all that was gone through came out bit for bit; else some did to within a tolerance only.
+        tolerance: how far what is recomputed may be from the record, by what it is: of an ``action``, or the ``logit``
+            of a token; of the rewards of a simulation that was recorded elsewhere ``elsewhere_reward``, over the first
+            ``elsewhere_steps`` of each episode.
         notes: sentences on what to bear in mind.
     """
 
@@ -45,6 +60,8 @@ class ReplayReport:
     training_steps: int
     actions: int
     action_difference: float | None
+    exact: bool
+    tolerance: Mapping[str, float]
     notes: tuple[str, ...]
 
     @property
@@ -63,8 +80,15 @@ class ReplayReport:
             {**vars(check), "difference": check.difference.to_json() if check.difference else None}
             for check in self.checks
         ]
-        report: dict[str, Any] = finite({**vars(self), "path": str(self.path), "passed": self.passed, "checks": checks})
+        own = {"path": str(self.path), "passed": self.passed, "checks": checks, "tolerance": dict(self.tolerance)}
+        report: dict[str, Any] = finite({**vars(self), **own})
         return report
+
+
+def checks(spec: RunSpec) -> tuple[str, ...]:
+    """The names of the checks that a replay makes of a run, in order; ``training`` adds one."""
+    retracer: type[Retracer] = load(spec.domain.retracer)
+    return (*_OF_ALL, retracer.evaluations_check, POLICY)
 
 
 def replay(
@@ -72,6 +96,8 @@ def replay(
     *,
     training: bool = False,
     where: Any = None,
+    episodes: Sequence[Any] | None = None,
+    exact: bool = True,
     threads: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> ReplayReport:
@@ -87,67 +113,71 @@ def replay(
         run: finished or not; of a run that is not, what it has committed.
         training: go through the training episodes again too.
         where: a pyarrow expression over the columns of ``evaluations``; only those episodes are gone through again.
+        episodes: to be gone through in place of those of ``evaluations``, of a run that is slim and has their steps
+            elsewhere: see ``records.final``. That they are rows of ``evaluations`` is not looked at.
+        exact: compare simulations bit for bit wherever they were recorded. Else, those of another EnvPool, CPU or
+            platform may come out otherwise within a tolerance: see ``ReplayReport.tolerance``.
         threads: EnvPool's; 0 for one a core. They change no result.
         progress: is told how many steps of how many have been made.
 
     Raises:
         RecordError: the run cannot be read, or it has no training episodes to go through.
     """
-    run.check_steps("evaluations")
-    kept = run.spec.record == "trajectories"
-    if training and not kept:
+    if training and run.spec.record != "trajectories":
         raise RecordError(
             f"{run.path} has no training episodes to replay: it was run with --record episodes; leave out --training"
         )
-    return _Replay(run, threads, progress, training, where).report()
+    chosen = _chosen(run, where) if episodes is None else episodes
+    return _Replay(run, chosen, threads, progress, training, exact).report()
 
 
 class _Replay:
     """One replay: the checks one after the other, and what they count."""
 
-    def __init__(self, run: Run, threads: int, progress: Progress, training: bool, where: Any) -> None:
+    def __init__(
+        self, run: Run, chosen: Sequence[Any], threads: int, progress: Progress, training: bool, exact: bool
+    ) -> None:
         self._run = run
         self._phases = run.phases.count_rows()
         self._training = training
-        self._chosen = _chosen(run, where)
+        self._chosen = chosen
         self._checks: list[Check] = []
         self._done = 0
         self._total = sum(e.length for e in self._chosen) + (run.trajectories.count_rows() if training else 0)
         self._progress = progress
         retracer: type[Retracer] = load(run.spec.domain.retracer)
-        self._retracer = retracer(run, self._chosen, self._phases, threads, self._told)
+        self._retracer = retracer(run, self._chosen, self._phases, threads, self._told, exact=exact)
 
     def report(self) -> ReplayReport:
-        run, kept = self._run, self._run.spec.record == "trajectories"
+        run, no_rows = self._run, _no_transitions(self._run)
         finished = run.result is not None
-        no_rows = "the run recorded no transitions"
         self._check(
-            "content hash",
-            lambda: consistency.wrong_hash(run),
+            HASH,
+            lambda: next(consistency.wrong_hashes(run), None),
             "every value is as it was recorded",
             None if finished else "a run that is not finished has none; its shards' checksums match",
         )
         self._check(
-            "evaluation plan",
-            lambda: consistency.wrong_evaluation(run, self._phases),
+            PLAN,
+            lambda: next(consistency.wrong_evaluations(run, self._phases), None),
             "seeds, versions and fractions are those of the specification",
         )
         self._check(
-            "staleness draws",
-            lambda: consistency.wrong_draw(run),
+            DRAWS,
+            lambda: next(consistency.wrong_draws(run), None),
             f"the versions held in {counted(self._phases, 'phase')} are those of the run's seed",
         )
         self._check(
-            "behaviour versions",
+            VERSIONS,
             self._retracer.wrong_version,
             "every transition has the version that its actor held",
-            None if kept else no_rows,
+            no_rows,
         )
         self._check(
-            "episode sums",
+            SUMS,
             self._retracer.wrong_episode,
             "returns and lengths are those of the transitions",
-            None if kept else no_rows,
+            no_rows,
         )
         evaluated = self._retraced(self._retracer.evaluations_check, self._retracer.evaluations())
         actions, largest = self._check_policy(_final(run, self._chosen, self._phases))
@@ -164,6 +194,8 @@ class _Replay:
             training_steps=trained.steps,
             actions=actions,
             action_difference=largest,
+            exact=evaluated.exact,
+            tolerance=self._retracer.tolerance,
             notes=(*self._retracer.notes(), *_notes(run, self._phases)),
         )
 
@@ -182,12 +214,12 @@ class _Replay:
     def _check_policy(self, final: Sequence[int]) -> tuple[int, float | None]:
         """Recompute what the policy file chooses in the final evaluation; how much, and the largest difference."""
         if not final:
-            self._checks.append(Check("policy", "skipped", _no_final(self._run)))
+            self._checks.append(Check(POLICY, "skipped", _no_final(self._run)))
             return 0, None
         try:
             recomputed = self._retracer.policy(final)
         except RecordError as error:
-            self._checks.append(Check("policy", "failed", str(error)))
+            self._checks.append(Check(POLICY, "failed", str(error)))
             return 0, None
         self._checks.append(recomputed.check)
         return recomputed.actions, recomputed.largest
@@ -212,6 +244,13 @@ def _final(run: Run, episodes: Sequence[Any], phases: int) -> list[int]:
     if run.status not in ("completed", "failed"):
         return []
     return [i for i, e in enumerate(episodes) if e.version == phases and e.mode == "mode"]
+
+
+def _no_transitions(run: Run) -> str | None:
+    """Why there is no row of ``trajectories`` to look at; None where there are."""
+    if run.spec.record != "trajectories":
+        return "the run recorded no transitions"
+    return "the copy was made without transitions" if left_out(run.schema("trajectories")) else None
 
 
 def _no_final(run: Run) -> str:

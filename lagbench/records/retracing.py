@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,12 +16,16 @@ Told = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Retraced:
-    """What was gone through again: how many episodes and steps, the first difference, and what was done, in words."""
+    """What was gone through again: how many episodes and steps, the first difference, and what was done, in words.
+
+    Not ``exact`` where some came out to within a tolerance only.
+    """
 
     episodes: int
     steps: int
     difference: Difference | None
     message: str
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,24 @@ class Retracer(ABC):
         chosen: the evaluation episodes to look at.
         phases: how many the run has committed.
         threads: the simulator's, 0 for one a core.
+        exact: hold simulations to the record bit for bit, wherever it was made.
         told: told of progress, ``total`` in all.
     """
 
     evaluations_check: ClassVar[str]
     training_check: ClassVar[str]
     """What the two are called among a replay's checks."""
+    tolerance: ClassVar[Mapping[str, float]]
+    """How far what is recomputed may be from the record, by what it is; see ``ReplayReport.tolerance``."""
 
-    def __init__(self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told) -> None:
+    def __init__(
+        self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told, *, exact: bool = True
+    ) -> None:
         self.run = run
         self.chosen = chosen
         self.phases = phases
         self.threads = threads
+        self.exact = exact
         self.told = told
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from lagbench.records.files import RESULT_FILE, SPEC_FILE, TABLE_FILE
 from lagbench.records.kind import kind_of
 from lagbench.records.reader import Run
 from lagbench.records.schema import tables_of, without
+from lagbench.spec import RunSpec
 
 COMPRESSION = "zstd"
 
 
-def write(run: Run, out: Path, progress: Progress) -> Export:
+def write(run: Run, out: Path, progress: Progress, bare: Collection[str] = ()) -> Export:
     """Write a copy of a finished run, without the columns that hold single steps. See ``export``.
 
     The hash of each column that is left out stands in the table's metadata, so that the copy's content hashes are those
-    of the run, and its result.json is the run's own.
+    of the run, and its result.json is the run's own. Of the tables ``bare`` nothing is kept but that.
     """
     refuse_what_is_there(out)
     if run.result is None:
@@ -34,25 +36,33 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
     with appearing(out) as directory:
         for table in tables_of(run.spec):
             (directory / table).mkdir()
-            rows[table] = _copy(run, table, directory / table / TABLE_FILE)
+            rows[table] = _copy(run, table, directory / table / TABLE_FILE, table in bare)
             progress(sum(rows.values()), total)
         for name in (SPEC_FILE, environment.FILE, RESULT_FILE, *run.result["files"]):
             shutil.copyfile(run.path / name, directory / name)
     return Export(out, rows)
 
 
-def _copy(run: Run, table: str, file: Path) -> int:
+def left_out_columns(schema: Any, table: str, spec: RunSpec, *, bare: bool = False) -> list[str]:
+    """The columns of a table, in this schema, that a copy leaves out; all of a ``bare`` one."""
+    steps = kind_of(spec).step_columns(table)
+    return list(schema.names) if bare or steps is None else [name for name in steps if name in schema.names]
+
+
+def _copy(run: Run, table: str, file: Path, bare: bool) -> int:
     schema = run.schema(table)
     hashes = TableHash(schema)
-    steps = kind_of(run.spec).step_columns(table)
-    dropped = schema.names if steps is None else [name for name in steps if name in schema.names]
+    dropped = left_out_columns(schema, table, run.spec, bare=bare)
     kept = [name for name in schema.names if name not in dropped]
     batches: list[Any] = []
+    rows = 0
     for batch in run.read(table):
         hashes.update(batch)
-        batches.append(batch.select(kept))
+        rows += batch.num_rows
+        if kept:
+            batches.append(batch.select(kept))
     own = without(schema, {name: hashes.column(name) for name in dropped})
     with pa.ipc.new_file(str(file), own, options=pa.ipc.IpcWriteOptions(compression=COMPRESSION)) as writer:
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata(own.metadata))
-    return sum(batch.num_rows for batch in batches)
+    return rows

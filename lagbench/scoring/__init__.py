@@ -9,12 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lagbench.scoring import cache as cache
+    from lagbench.scoring import find as find
     from lagbench.scoring import grid as grid
+    from lagbench.scoring import normalize as normalize
+    from lagbench.scoring import plots as plots
     from lagbench.scoring import results as results
     from lagbench.scoring import score as score
+    from lagbench.scoring import sheets as sheets
     from lagbench.scoring import table as table
 
-__all__ = ["grid", "results", "score", "table"]
+__all__ = ["cache", "find", "grid", "normalize", "plots", "results", "score", "sheets", "table"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,52 @@
+"""What the records of a run must look like, from its specification alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lagbench import diagnostics
+from lagbench.records.schema import schemas
+from lagbench.spec import RunSpec
+from lagbench.tasks.spec import TaskSpec, load_task
+
+Layout = Mapping[str, tuple[tuple[int, ...], str]]
+"""Tensors by name: shape, and type as torch calls it (``float32``)."""
+
+
+def task(spec: RunSpec) -> TaskSpec:
+    """Its task."""
+    return _task(spec.task, json.dumps(dict(spec.task_options)))
+
+
+def tables(spec: RunSpec) -> dict[str, Any]:
+    """Table → pyarrow schema, metadata included, of the tables that a run of this specification writes."""
+    return schemas(spec, **sizes(spec))
+
+
+def sizes(spec: RunSpec) -> dict[str, Any]:
+    """What the columns depend on, as ``RunWriter`` takes it."""
+    return {**task(spec).record_sizes, "diagnostics": diagnostics.names(spec.domain)}
+
+
+def policy(spec: RunSpec) -> Layout:
+    """The tensors of a policy file. Raises UsageError where a model that it depends on cannot be had."""
+    return _layout(spec.task, json.dumps(dict(spec.task_options)))
+
+
+def longest_episode(spec: RunSpec) -> int:
+    """The steps after which an episode is cut."""
+    return task(spec).longest_episode
+
+
+@functools.cache
+def _task(task: str, options: str) -> TaskSpec:
+    return load_task(task, json.loads(options))
+
+
+@functools.cache
+def _layout(task: str, options: str) -> Layout:
+    state = _task(task, options).network().state_dict()
+    return {name: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for name, value in state.items()}
