@@ -15,7 +15,7 @@ SYSTEM_PACKAGES = $(shell "$(PYTHON)" -c 'import ensurepip' 2>/dev/null || echo 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test bench format clean system
+.PHONY: help run test bench format clean system browser
 
 help:  ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +24,7 @@ run: $(VENV)/.base  ## train VACO at lag 8 on Hopper-v5; change it with ARGS="--
 	@# ARGS comes last: of an option given twice, the last one counts.
 	@$(BIN)/lagbench run --algo vaco --lag 8 $(ARGS)
 
-test: system $(VENV)/.test  ## lint, type-check and test; pytest takes ARGS="-k vaco"
+test: system $(VENV)/.test browser  ## lint, type-check and test; pytest takes ARGS="-k vaco"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -49,6 +49,10 @@ system:
 	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq $$packages; \
 	fi
+
+# The one that the leaderboard's pages are tested in; installed where there is none.
+browser: $(VENV)/.test
+	@$(BIN)/python scripts/browser.py >/dev/null
 
 $(VENV)/.made:
 	@command -v "$(PYTHON)" >/dev/null || { \

@@ -1,1 +1,1 @@
-"""The published results, and what is compared with them. Imports only lagbench's public names."""
+"""Submissions, what they are held to, and the board. Imports only lagbench's public names."""

@@ -1,10 +1,10 @@
-"""The published runs of a suite, as one table that ships with lagbench: ``scores/<suite>.arrow``, made from runs."""
+"""The published runs of a suite, as one table that ships with lagbench: ``scores/<suite>.arrow``."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,19 @@ def build(runs: Path, root: Path) -> Any:
         if entry.missing:
             raise LagbenchError(f"{runs} cannot be published: {entry.label} lacks {'; '.join(entry.missing)}")
     return table
+
+
+def of_submissions(suite: str, tables: Mapping[str, Any]) -> Any:
+    """The table to publish, of the runs of submissions (``Validation.table``) by slug, which names them there."""
+    own = [
+        replace(
+            replace(table, "algorithm", [slug] * len(table)),
+            "path",
+            [f"leaderboard/submissions/{suite}/{slug}/{path}" for path in table["path"].to_pylist()],
+        )
+        for slug, table in tables.items()
+    ]
+    return scoring.table.concat(own)
 
 
 def replace(table: Any, column: str, values: Iterable[str]) -> Any:

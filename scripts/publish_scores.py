@@ -2,36 +2,48 @@
 
     python scripts/publish_scores.py mujoco-mini-v0
 
-makes leaderboard/scores/mujoco-mini-v0.arrow from results/mujoco-mini-v0; without a name, those of every suite that
-results/ has. The same runs give the same bytes.
+makes leaderboard/scores/mujoco-mini-v0.arrow from the submissions to that suite that are verified, or where there are
+none from results/mujoco-mini-v0; without a name, those of every suite that either has. The same runs give the same
+bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from lagbench import scoring
-from lagbench.leaderboard import published
+from lagbench.leaderboard import board, published, states
 
 ROOT = Path(__file__).parents[1]
 
 
 @click.command()
 @click.argument("suites", nargs=-1)
+@click.option("--submissions", type=click.Path(path_type=Path), default=board.SUBMISSIONS, help="That of SUITE/SLUG/.")
 @click.option("--results", type=click.Path(path_type=Path), default=ROOT / "results", help="The directory of SUITE/.")
 @click.option(
     "--scores", type=click.Path(path_type=Path), default=published.DIRECTORY, help="Where tables are written."
 )
-def main(suites: tuple[str, ...], results: Path, scores: Path) -> None:
+def main(suites: tuple[str, ...], submissions: Path, results: Path, scores: Path) -> None:
     """Publish the runs of SUITES."""
     scores.mkdir(parents=True, exist_ok=True)
-    for name in suites or published.suites_in(results):
-        table = published.build(results / name, results.parent)
+    found = board.find(submissions) if submissions.is_dir() else {}
+    for name in suites or sorted({*found, *published.suites_in(results)}):
+        table = made(name, found, results)
         file = scores / published.file_of(name).name
         scoring.table.to_file(table, file)
         click.echo(f"{file}: {len(table)} runs of {', '.join(published.algorithms(table))}")
+
+
+def made(suite: str, submissions: Mapping[str, Sequence[Path]], results: Path) -> Any:
+    """The table of a suite, given the directories of submissions by suite."""
+    checked = board.check(suite, submissions.get(suite, ()))
+    tables = {one.slug: one.validation.table for one in checked if one.state.reaches(states.REEVALUATED)}
+    return published.of_submissions(suite, tables) if tables else published.build(results / suite, results.parent)
 
 
 if __name__ == "__main__":

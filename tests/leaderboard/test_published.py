@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
 from lagbench import LagbenchError, UsageError, load_suite
-from lagbench.leaderboard import published
+from lagbench.leaderboard import board, published
 from lagbench.scoring import table
+from scripts import publish_scores
 from tests.leaderboard.rows import suite_rows
 from tests.scoring import synthetic
 
@@ -26,14 +28,18 @@ def written(file: Path, **changes: Any) -> Path:
     return file
 
 
-def test_committed_scores_are_those_of_the_committed_results() -> None:
-    """For every suite both or neither, and to the last digit."""
-    results = published.suites_in(ROOT / "results")
-    assert results == published.suites(), "make them with: python scripts/publish_scores.py"
-    for name in results:
-        made, there = published.build(ROOT / "results" / name, ROOT), table.from_file(published.file_of(name))
+def test_committed_scores_are_those_of_what_is_committed() -> None:
+    """Of the verified submissions to the last digit, and of the runs in results/ where both have them."""
+    submissions = board.find(board.SUBMISSIONS)
+    named = sorted({*submissions, *published.suites_in(ROOT / "results")})
+    assert named == published.suites(), "make them with: python scripts/publish_scores.py"
+    for name in named:
+        there = table.from_file(published.file_of(name))
+        made = publish_scores.made(name, submissions, ROOT / "results")
         assert made.equals(there, check_metadata=True), f"make it again: python scripts/publish_scores.py {name}"
-        assert all(path.startswith(f"results/{name}/") for path in there["path"].to_pylist())
+        assert all(path.startswith(f"leaderboard/submissions/{name}/") for path in there["path"].to_pylist())
+        results = published.build(ROOT / "results" / name, ROOT)
+        assert there.drop_columns("path").equals(results.drop_columns("path"))
 
 
 def test_results_without_scores_and_scores_without_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,12 +150,9 @@ def test_what_is_not_whole_is_not_published(case: str, baseline: Path, tmp_path:
 
 
 def test_the_script(baseline: Path, tmp_path: Path) -> None:
-    from click.testing import CliRunner
-
-    from scripts.publish_scores import main
-
     shutil.copytree(baseline, tmp_path / "results/TESTING")
-    done = CliRunner().invoke(main, ["--results", str(tmp_path / "results"), "--scores", str(tmp_path / "scores")])
+    places = [f"--{name}={tmp_path / name}" for name in ("submissions", "results", "scores")]
+    done = CliRunner().invoke(publish_scores.main, places)
     assert done.output == f"{tmp_path / 'scores/TESTING.arrow'}: 8 runs of ppo\n"
     found = table.from_file(tmp_path / "scores/TESTING.arrow")
     assert json.loads(found["config"].to_pylist()[0])["learning_rate"] > 0

@@ -1,0 +1,27 @@
+"""The commands ``lagbench compare`` and ``lagbench leaderboard …``: one module each, loaded when it is called."""
+
+from __future__ import annotations
+
+import click
+
+from lagbench import cli
+
+_COMMANDS = {
+    name: f"lagbench.leaderboard.cli.{name}:command" for name in ("submit", "validate", "verify", "build", "serve")
+}
+
+
+@click.group(cls=cli.group.LazyGroup, commands=lambda: _COMMANDS, invoke_without_command=True)
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Submit results that anybody can check, check them, and build the board.
+
+    \b
+    lagbench leaderboard submit runs/mine --algo mine.py:Mine --name Mine …
+    lagbench leaderboard validate mine/
+    lagbench leaderboard verify mine/
+
+    docs/submitting.md goes from nothing to a place on the board.
+    """  # noqa: D301 - click takes the character itself
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

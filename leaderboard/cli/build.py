@@ -1,0 +1,88 @@
+"""``lagbench leaderboard build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lagbench import UsageError, cli
+from lagbench.leaderboard.site import directory
+
+if TYPE_CHECKING:
+    from lagbench.leaderboard.board import Board
+
+
+def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
+    """``--submissions``."""
+    return click.option(
+        "--submissions",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Of submissions: a directory a suite, and in it one a submission.  [default: those of the checkout]",
+    )(function)
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="For the site: a directory that is empty, not there yet, or holds a site of before.",
+)
+@submissions_option
+@click.option(
+    "--replications",
+    type=cli.options.INTEGER,
+    default=cli.output.REPORT_REPLICATIONS,
+    metavar="N",
+    help="Of the bootstrap behind the intervals.",
+    show_default=True,
+)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes.", show_default=True)
+@cli.options.json_option
+@cli.options.quiet_option
+def command(out: Path, submissions: Path | None, replications: int, jobs: int, as_json: bool, quiet: bool) -> None:
+    """Build the board of all submissions as a static site.
+
+    Every submission is validated, every number computed; numbers are kept, so that they are computed once. The site
+    needs no network, and the same submissions give the same bytes.
+    """
+    quiet = quiet or as_json
+    if replications < 1:
+        raise UsageError(f"--replications must be at least 1, not {replications}")
+    # Before anything is computed, which takes a minute.
+    replaced = directory.check_free(out)
+    boards = make(submissions, out, replications, jobs, quiet)
+    if as_json:
+        counts = {board.suite.name: len(board.entries) for board in boards}
+        files = sorted(directory.read_manifest(out) or {})
+        click.echo(cli.output.document({"path": str(out), "submissions": counts, "files": files}))
+        return
+    click.echo(str(out / "index.html"))
+    if quiet:
+        return
+    if replaced:
+        click.echo(f"the site that was in {out} is replaced", err=True)
+    for board in boards:
+        several = "s" * (len(board.entries) != 1)
+        click.echo(f"{board.suite.name}: {len(board.entries)} submission{several}", err=True)
+
+
+def make(submissions: Path | None, out: Path, replications: int, jobs: int, quiet: bool) -> list[Board]:
+    """Build the site of all boards that there are submissions for."""
+    with cli.follow.starting(quiet):
+        from lagbench.leaderboard import board
+        from lagbench.leaderboard.site import build
+    boards = []
+    for suite, paths in board.find(submissions or board.SUBMISSIONS).items():
+        with cli.progress.progress(f"validating {suite}", quiet) as told:
+            checked = board.check(suite, paths, told)
+        with cli.progress.progress(f"bootstrap of {suite}", quiet) as told:
+            boards.append(board.board(suite, checked, replications=replications, jobs=jobs, progress=told))
+    with cli.progress.progress("archives", quiet) as told:
+        build.build(boards, out, told)
+    return boards

@@ -1,0 +1,49 @@
+"""``lagbench leaderboard serve``."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import click
+
+from lagbench import UsageError, cli
+from lagbench.leaderboard.cli import build as building
+
+_PORT = 8000
+
+
+@click.command()
+@click.argument("site", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=_PORT,
+    metavar="N",
+    help="On 127.0.0.1; 0 takes any that is free.",
+    show_default=True,
+)
+@building.submissions_option
+@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes.", show_default=True)
+@cli.options.quiet_option
+def command(site: Path | None, port: int, submissions: Path | None, jobs: int, quiet: bool) -> None:
+    """Show the board in a browser on this machine, until it is interrupted.
+
+    SITE is what `lagbench leaderboard build -o SITE` made; without it, the site is built for the occasion.
+    """
+    if site is not None and submissions is not None:
+        raise UsageError("give SITE, which is built already, or --submissions to build from, not both")
+    from lagbench.leaderboard.serve import Server
+
+    with contextlib.ExitStack() as stack:
+        if site is None:
+            site = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lagbench-"))) / "site"
+            building.make(submissions, site, cli.output.REPORT_REPLICATIONS, jobs, quiet)
+        server = stack.enter_context(Server(site, port))
+        click.echo(server.url)
+        if not quiet:
+            click.echo("interrupt to stop", err=True)
+        # It is how this ends.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()

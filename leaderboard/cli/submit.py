@@ -1,0 +1,132 @@
+"""``lagbench leaderboard submit``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lagbench import UsageError, cli, suite_names
+
+if TYPE_CHECKING:
+    from lagbench.leaderboard.submission import Submission
+
+_TUNING = "How were the hyperparameters chosen: which settings were tried, on which seeds, by what rule?"
+_DISCARDED = "Which runs of this suite were thrown away or repeated, and why? (none, where none were)"
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--algo", metavar="NAME", help="The algorithm, where RUNS has more than one; named as its runs name it.")
+@click.option(
+    "--suite",
+    type=cli.options.Name("name", suite_names),
+    metavar="SUITE",
+    help="The suite, where RUNS has more than one.",
+)
+@click.option("--name", required=True, metavar="TEXT", help="What it is called on the board.")
+@click.option("--author", "authors", required=True, multiple=True, metavar="TEXT", help="May be repeated.")
+@click.option("--url", required=True, help="Of the paper or the code: https://….")
+@click.option("--license", "licence", required=True, metavar="SPDX", help="Of code and data, such as Apache-2.0.")
+@click.option("--tuning", metavar="TEXT", help="How hyperparameters were chosen.  [default: asked for]")
+@click.option("--discarded", metavar="TEXT", help="Which runs were thrown away, and why.  [default: asked for]")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The algorithm's source, where it is no longer where its runs had it.",
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="A new directory.  [default: by the name]"
+)
+@cli.options.json_option
+@cli.options.quiet_option
+def command(
+    runs: tuple[Path, ...],
+    algo: str | None,
+    suite: str | None,
+    name: str,
+    authors: tuple[str, ...],
+    url: str,
+    licence: str,
+    tuning: str | None,
+    discarded: str | None,
+    source: Path | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Make a submission of RUNS: every cell of a suite by one algorithm with one set of hyperparameters.
+
+    \b
+    lagbench leaderboard submit runs/mine --name Mine --author "A. Body" \\
+        --url https://github.com/a/body --license MIT -o mine
+
+    RUNS are directories that hold runs, as a sweep or `lagbench compare` writes them, with their steps. What is missing
+    from the grid is listed before anything is written. DIR is then data only: final episodes with seeds and actions,
+    all evaluations' returns, policies, phases, the source as text, and a manifest with the hash of every file.
+    docs/submitting.md says what happens with it.
+    """  # noqa: D301 - click takes the character itself
+    quiet = quiet or as_json
+    with cli.follow.starting(quiet):
+        from lagbench.leaderboard import manifest
+        from lagbench.leaderboard import submit as making
+        from lagbench.leaderboard.submission import Statement
+
+        out = out or Path(manifest.slug(name))
+        making.check_out(out)
+        try:
+            chosen = making.choose(runs, algo=algo, suite=suite)
+        except making.Incomplete as incomplete:
+            for missing in incomplete.missing:
+                click.echo(str(missing), err=True)
+            raise
+        given = making.source_of(chosen, None if source is None else source.read_bytes())
+        # Before anybody is asked anything.
+        for fault in manifest.word_faults({"name": name, "authors": [*authors], "url": url, "license": licence}):
+            raise UsageError(fault)
+    statement = Statement(_asked("--tuning", tuning, _TUNING), _asked("--discarded", discarded, _DISCARDED))
+    words = making.Words(name, authors, url, licence, statement)
+    try:
+        with cli.progress.progress("submitting", quiet) as told:
+            made = making.submit(chosen, words, out, source=given, progress=told)
+    except making.Invalid as invalid:
+        for problem in invalid.problems:
+            click.echo(str(problem), err=True)
+        raise
+    if as_json:
+        click.echo(cli.output.document(_document(made)))
+        return 0
+    if not quiet:
+        recorded = chosen.one.spec.algorithm.name
+        if recorded != made.algorithm.name:
+            note = f"note: spec.json has the algorithm as {recorded}; it is shown as {made.algorithm.name}"
+            click.echo(note, err=True)
+        about = f"{len(chosen.runs)} runs of {chosen.suite.name}, {made.bytes / 1e6:.1f} MB, SHA-256 {made.sha256}"
+        click.echo(about, err=True)
+    click.echo(str(made.path))
+    return 0
+
+
+def _asked(option: str, given: str | None, question: str) -> str:
+    """What was given, or is answered on a terminal. Raises UsageError where there is nobody to ask."""
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise UsageError(f"a submission says it, and nobody is here to be asked: give {option}. {question}")
+    answer: str = click.prompt(question, err=True)
+    return answer
+
+
+def _document(made: Submission) -> dict[str, object]:
+    return {
+        "path": str(made.path),
+        "submission": made.sha256,
+        "suite": made.suite.name,
+        "name": made.name,
+        "runs": len(made.runs()),
+        "files": len(made.files) + 1,
+        "bytes": made.bytes,
+    }

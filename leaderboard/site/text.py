@@ -1,0 +1,101 @@
+"""Text and numbers as a page shows them. What others wrote is shown as text, whatever it is."""
+
+from __future__ import annotations
+
+import unicodedata
+from urllib.parse import urlsplit
+
+from lagbench import scoring
+
+Estimate = scoring.results.Estimate
+NOTHING = "–"
+_HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"  # they shape Persian, Indian scripts and emoji
+_MARKS = {"Mn", "Me"}
+_MOST_MARKS = 4
+_URL_LENGTH = 2_000
+
+
+def plain(text: str) -> str:
+    """Text in which every sign is seen: what is invisible, or turns the direction of what follows, becomes its code.
+
+    Newlines and tabs stay, and joiners between letters that are not ASCII. Of more than four accents on a letter only
+    four are kept.
+    """
+    found: list[str] = []
+    marks = 0
+    for i, sign in enumerate(text):
+        category = unicodedata.category(sign)
+        marks = marks + 1 if category in _MARKS else 0
+        if marks > _MOST_MARKS:
+            continue
+        joins = sign in _JOINERS and not (text[i - 1 : i] + text[i + 1 : i + 2]).isascii()
+        hidden = category in _HIDDEN and sign not in "\n\t" and not joins
+        found.append(f"⟨U+{ord(sign):04X}⟩" if hidden else sign)
+    return "".join(found)
+
+
+def line(text: str) -> str:
+    """The same on one line."""
+    return plain(" ".join(text.split())) or "(nothing)"
+
+
+def link(url: str) -> str | None:
+    """An address that a page may link to, as it is; None where it is none of http or https, or hides where it goes."""
+    if len(url) > _URL_LENGTH or not url.isascii() or not url.isprintable() or set(url) & set(" \"'<>\\^`{|}"):
+        return None
+    try:
+        parts = urlsplit(url)
+        plain_host = bool(parts.hostname) and parts.username is None and parts.password is None
+        _ = parts.port
+    except ValueError:
+        return None
+    return url if parts.scheme in ("http", "https") and plain_host else None
+
+
+def score(value: float | None) -> str:
+    """A normalised score, with the minus sign of print."""
+    return _signed(value, "{:.2f}")
+
+
+def number(value: float | None) -> str:
+    """A return, or whatever else is of no known size: three significant digits, whole numbers whole."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    if size >= 100 or value == int(value):
+        return _signed(value, "{:,.0f}")
+    return _signed(value, "{:.1f}" if size >= 10 else "{:.2f}" if size >= 0.1 else "{:.2g}")
+
+
+def interval(found: Estimate | None) -> str:
+    """The bounds of an estimate of a score; empty where there are none."""
+    if found is None or found.low is None or found.high is None:
+        return ""
+    return f"[{score(found.low)}, {score(found.high)}]"
+
+
+def estimate(found: Estimate | None) -> str:
+    """A score with its interval."""
+    return NOTHING if found is None else f"{score(found.value)} {interval(found)}".strip()
+
+
+def rank(place: int | None, places: list[int | None]) -> str:
+    """A rank; ``=`` where it is shared."""
+    return NOTHING if place is None else f"{place}{'=' * (places.count(place) > 1)}"
+
+
+def size(count: int) -> str:
+    """Bytes, in powers of ten."""
+    for unit, name in ((1_000_000, "MB"), (1_000, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} bytes"
+
+
+def _signed(value: float | None, form: str) -> str:
+    if value is None:
+        return NOTHING
+    text = form.format(value)
+    # What rounds to nothing has no sign.
+    return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−", 1)

@@ -1,0 +1,131 @@
+"""The site as files: the same bytes every time, all or nothing, and never over anything else."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lagbench import LagbenchError, UsageError
+from lagbench.leaderboard.board import Board
+from lagbench.leaderboard.site import archive, build, directory
+from tests.leaderboard.site.boards import SUITE, Fake, board
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    return board([Fake("vaco"), Fake("ppo", fresh=False)], tmp_path_factory.mktemp("submissions"))
+
+
+@pytest.fixture(scope="module")
+def less(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    return board([Fake("vaco")], tmp_path_factory.mktemp("submissions"))
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def test_the_same_board_gives_the_same_bytes(made: Board, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    build.build([made], tmp_path / "a/deep", lambda done, total: told.append((done, total)))
+    build.build([made], tmp_path / "b")
+    assert content(tmp_path / "a/deep") == content(tmp_path / "b")
+    assert set(content(tmp_path / "b")) == {
+        "site.json",
+        "index.html",
+        "static/board.css",
+        "static/board.js",
+        *(f"{SUITE}/{name}" for name in ("board.json", "ppo.html", "ppo.zip", "vaco.html", "vaco.zip")),
+    }
+    assert told == [(1, 2), (2, 2)]
+    assert not any(str(tmp_path).encode() in data for data in content(tmp_path / "b").values())
+
+
+def test_the_site_of_before_is_replaced_whole(made: Board, less: Board, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    out.mkdir()
+    assert not directory.check_free(out)
+    build.build([made], out)
+    assert directory.check_free(out)
+    build.build([less], out)
+    assert not (out / SUITE / "ppo.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    build.build([], out)
+    assert set(content(out)) == {"index.html", "site.json", "static/board.css", "static/board.js"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda out: (out / "mine.txt").write_text("x"), r"something else than a site of lagbench's, 'mine\.txt'"),
+        (lambda out: (out / "static/more").mkdir(), "something else than a site of lagbench's, 'static/more'"),
+        (lambda out: (out / "index.html").write_text("mine"), r"index\.html was changed since"),
+        (
+            lambda out: (out / "static/link").symlink_to("/etc"),
+            "something else than a site of lagbench's, 'static/link'",
+        ),
+        (lambda out: (out / "site.json").write_text("{}"), "something else than a site of lagbench's"),
+        (lambda out: (out / "site.json").unlink(), "something else than a site of lagbench's"),
+    ],
+)
+def test_nothing_of_others_is_overwritten(
+    change: Callable[[Path], Any], error: str, less: Board, tmp_path: Path
+) -> None:
+    out = tmp_path / "site"
+    build.build([less], out)
+    change(out)
+    before = content(out)
+    with pytest.raises(UsageError, match=error):
+        build.build([less], out)
+    assert content(out) == before
+
+
+def test_a_file_is_no_directory(less: Board, tmp_path: Path) -> None:
+    (tmp_path / "site").write_text("mine")
+    with pytest.raises(UsageError, match="site is no directory"):
+        build.build([less], tmp_path / "site")
+
+
+def test_a_site_behind_a_link_is_replaced_there(less: Board, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    build.build([less], tmp_path / "link")
+    build.build([less], tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real/index.html").is_file()
+
+
+def test_what_fails_leaves_the_site_of_before(
+    made: Board, less: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "site"
+    build.build([less], out)
+    before = content(out)
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "write", full)
+        with pytest.raises(LagbenchError, match=r"site cannot be written \(No space left on device\)"):
+            build.build([made], out)
+    with monkeypatch.context() as patch:
+        renamed = os.rename
+        patch.setattr(os, "rename", lambda a, b: full() if Path(a).name == "made" else renamed(a, b))
+        with pytest.raises(LagbenchError, match="No space left"):
+            build.build([made], out)
+    assert content(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_what_is_no_manifest(tmp_path: Path) -> None:
+    for text in ("", "[]", '{"kind": "lagbench leaderboard", "format_version": 2, "files": {}}', '{"kind": 1}'):
+        (tmp_path / "site.json").write_text(text)
+        assert directory.read_manifest(tmp_path) is None
+    (tmp_path / "site.json").write_text(json.dumps({"kind": "lagbench leaderboard", "format_version": 1, "files": {}}))
+    assert directory.read_manifest(tmp_path) == {}

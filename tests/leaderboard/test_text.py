@@ -1,0 +1,56 @@
+"""Names and prose of strangers."""
+
+from __future__ import annotations
+
+import pytest
+
+from lagbench.leaderboard.text import line_fault, prose_fault, shown
+
+
+@pytest.mark.parametrize("text", ["PPO", "VACO (δ = 0.2)", "Ünal Şahin", "李明", "O'Neill & Sons", "a  b"])
+def test_names(text: str) -> None:
+    assert line_fault(text, 60) is None
+    assert prose_fault(f"{text}\n\tand {text} < 1", 60) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (7, "must be text, not 7"),
+        (None, "must be text, not None"),
+        ("", "is empty"),
+        (" \n", "is empty"),
+        (" a", "has spaces at an end"),
+        ("a\n", "has spaces at an end"),
+        ("a" * 61, "has 61 characters, and 60 are allowed"),
+        ("a\nb", "cannot be printed"),
+        ("a\x1b[2Jb", "cannot be printed"),
+        ("a\u202eb", "cannot be printed"),  # turns what follows about
+        ("a\u200bb", "cannot be printed"),
+        ("a\ud800b", "cannot be printed"),
+        ("a\u00a0b", "cannot be printed"),
+        ("<b>", "has a < or >"),
+    ],
+)
+def test_what_is_no_name(text: object, fault: str) -> None:
+    found = line_fault(text, 60)
+    assert found is not None
+    assert fault in found
+    assert found.isprintable()
+    found.encode()
+
+
+def test_prose_has_lines_and_no_control_characters() -> None:
+    assert prose_fault("a\nb\n\n<i>c</i>", 60) is None
+    for text in ("a\rb", "a\x00b", "a\u2028b", "a\u2066b"):
+        assert "cannot be printed" in str(prose_fault(text, 60))
+    assert "61 characters" in str(prose_fault("\n".join(["a"] * 31), 60))
+
+
+def test_anything_can_be_shown() -> None:
+    assert shown("δ") == "δ"
+    assert shown("a\x1b\n\ud800\u202e") == r"a\x1b\n\ud800\u202e"
+    assert shown(["a\n", 1.5]) == r"['a\n', 1.5]"
+    assert shown(ValueError("no\nway")) == r"no\nway"
+    assert shown("x" * 1000) == "x" * 200 + "…"
+    assert len(shown({i: "x" * 100 for i in range(100)})) == 201
