@@ -19,17 +19,18 @@ def scores(board: Board, entry: Entry) -> Sheet:
     columns += [Column("submitted episodes", True)] * entry.fresh
     rows: list[tuple[Cell, ...]] = []
 
-    def add(name: Cell, found: Cell, submitted: float | None = None) -> None:
-        rows.append((name, found, *([Cell(text.score(submitted))] * entry.fresh)))
+    def add(name: str, found: Cell, submitted: float | None = None) -> None:
+        rows.append((Cell(name), found, *([Cell(text.score(submitted))] * entry.fresh)))
 
-    add(Cell("lag score"), _cell(line.lag_score), entry.submitted.lag_score)
+    add("lag score", _cell(line.lag_score), entry.submitted.lag_score)
     for point, submitted in zip(line.points, entry.submitted.iqm, strict=True):
-        add(Cell(f"IQM, {axis} {point.value}"), _cell(iqm(point.final)), submitted)
+        add(f"IQM, {axis} {point.value}", _cell(iqm(point.final)), submitted)
     retention = Cell("undefined") if line.undefined else _cell(line.points[-1].retention)
-    add(Cell(f"retention, {axis} {board.suite.values[-1]}"), retention)
-    add(Cell("tolerance"), Cell(tolerance(line)))
+    add(f"retention, {axis} {board.suite.values[-1]}", retention)
+    add("tolerance", Cell(tolerance(line)))
     for point in line.points:
-        add(Cell(f"area, {axis} {point.value}", "of reported returns"), _cell(iqm(point.area)))
+        name = Cell(f"area, {axis} {point.value}", "of reported returns")
+        rows.append((name, *([Cell(text.NOTHING)] * entry.fresh), _cell(iqm(point.area))))
     return Sheet("Scores", tuple(columns), tuple(rows))
 
 

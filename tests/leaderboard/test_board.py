@@ -135,7 +135,7 @@ def test_the_published_numbers_follow_from_the_submissions(
     """To the last digit: validated, states computed, and all of the bootstrap drawn again."""
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
     checked = board.check(suite, board.find(board.SUBMISSIONS)[suite])
-    found = board.board(suite, checked, replications=REPORT_REPLICATIONS, jobs=2)
+    found = board.board(suite, checked, replications=REPORT_REPLICATIONS)
     published = (board.BOARDS / f"{suite}.json").read_text(encoding="utf-8")
     assert json.loads(pages.document(found)) == json.loads(published), "make it again: python scripts/publish_boards.py"
     assert pages.document(found) == published

@@ -180,7 +180,9 @@ def test_each_number_says_what_it_stands_on(both: Board, site: dict[str, Page]) 
     assert vaco.line.lag_score.value != vaco.submitted.lag_score
     both_ = f"lag score {text.estimate(vaco.line.lag_score)} {text.score(vaco.submitted.lag_score)}"
     assert both_ in fresh.text
-    assert "area, lag 0 of reported returns" in fresh.text
+    area = vaco.line.points[0].area
+    assert area is not None
+    assert f"area, lag 0 of reported returns – {text.estimate(area.iqm)}" in fresh.text
 
 
 def test_states_say_what_they_do_not_prove(site: dict[str, Page]) -> None:
