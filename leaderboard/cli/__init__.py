@@ -14,7 +14,7 @@ _COMMANDS = {
 @click.group(cls=cli.group.LazyGroup, commands=lambda: _COMMANDS, invoke_without_command=True)
 @click.pass_context
 def group(ctx: click.Context) -> None:
-    """Submit results that anybody can check, check them, and build the board.
+    """Submit results, check what was submitted, build the board.
 
     \b
     lagbench leaderboard submit runs/mine --algo mine.py:Mine --name Mine …

@@ -100,7 +100,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Run ALGO over a suite, and compare it with the published baselines.
+    """Run ALGO over a suite, and compare it with published baselines.
 
     \b
     lagbench compare mine.py:Mine --suite mujoco-mini-v0 -o runs/mine
