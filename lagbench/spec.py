@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -194,11 +195,16 @@ _NOUNS: dict[Any, str] = {int: "a whole number", bool: "true or false", str: "te
 
 def _check_types(part: Any) -> None:
     """Raise UsageError where a scalar field of a dataclass does not hold what it declares."""
-    for name, hint in get_type_hints(type(part)).items():
+    for name, hint in _hints(part.__class__).items():
         kind = str if get_origin(hint) is Literal else hint
         value = getattr(part, name)
         if kind in _NOUNS and type(value) is not kind:
             raise UsageError(f"the specification's {name} must be {_NOUNS[kind]}, not {value!r}")
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def differences(now: Any, before: Any) -> list[str]:

@@ -50,10 +50,10 @@ def declared(file: Path) -> Declared:
 
 def _declared(content: memoryview) -> Declared:
     footer_at, footer = _footer(content)
-    if len(footer.vector(2, 24)):
+    if len(footer.vector(2, "<qi4xq")):
         raise GuardError("it has dictionary batches, and no table of a run does")
     # Field metadata is in the schema, which footer and first message have: before the first batch, and after the last.
-    blocks = [struct.unpack_from("<qi4xq", block) for block in footer.vector(3, 24)]
+    blocks = footer.vector(3, "<qi4xq")
     if len(blocks) > limits.BATCHES:
         raise GuardError(f"it has {len(blocks):,} record batches, and {limits.BATCHES:,} are allowed")
     first = blocks[0][0] if blocks else footer_at
@@ -101,14 +101,12 @@ def _batch(head: memoryview, body: memoryview) -> tuple[int, int]:
     rows = batch.scalar(0, "<q")
     if rows < 0:
         raise GuardError("a record batch declares a negative number of rows")
-    for node in batch.vector(1, 16):
-        values, nulls = struct.unpack_from("<qq", node)
+    for values, nulls in batch.vector(1, "<qq"):
         if not 0 <= nulls <= values <= limits.TABLE_BYTES:
             raise GuardError("a column declares more values than a table may have, or more nulls than values")
     compressed = batch.has(3)
     size = 0
-    for buffer in batch.vector(2, 16):
-        offset, length = struct.unpack_from("<qq", buffer)
+    for offset, length in batch.vector(2, "<qq"):
         if not (offset >= 0 and length >= 0 and offset + length <= len(body)):
             raise GuardError("a buffer lies outside of its record batch")
         size += _uncompressed(body[offset : offset + length]) if compressed and length else length
@@ -162,16 +160,17 @@ class _Table:
             raise GuardError("a message has no content")
         return _Table(self._content, at + _unpack("<I", self._content, at)[0])
 
-    def vector(self, number: int, size: int) -> list[memoryview]:
-        """The elements of a vector of structs of ``size`` bytes; none where it is absent."""
+    def vector(self, number: int, form: str) -> list[tuple[int, ...]]:
+        """The elements of a vector of structs, each of that form; none where it is absent."""
         at = self._field(number)
         if at is None:
             return []
         at += _unpack("<I", self._content, at)[0]
         (length,) = _unpack("<I", self._content, at)
-        if at + 4 + length * size > len(self._content):
+        start, end = at + 4, at + 4 + length * struct.calcsize(form)
+        if end > len(self._content):
             raise GuardError("a list in the file's metadata lies outside of it")
-        return [self._content[at + 4 + i * size : at + 4 + (i + 1) * size] for i in range(length)]
+        return list(struct.iter_unpack(form, self._content[start:end]))
 
 
 def _unpack(form: str, content: memoryview, at: int) -> tuple[int, ...]:

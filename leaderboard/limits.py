@@ -40,5 +40,7 @@ METRICS = 100
 """Metrics of a phase."""
 ENTRIES = 1_000
 """Of environment.json, one each time that a run was started or resumed."""
+NUMBER = 1e100
+"""Of what is returned or measured, either way: of larger ones sums and squares are no numbers."""
 PROBLEMS = 1_000
 """Listed for a check; more are counted."""

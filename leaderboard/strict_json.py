@@ -28,7 +28,8 @@ def read_bytes(file: Path, limit: int = limits.MANIFEST_BYTES) -> bytes:
     return content
 
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+# Possessive: to go back would be in vain, and what for is kept for every character.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _DIGITS = 30
 

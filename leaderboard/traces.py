@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lagbench.leaderboard import limits
 from lagbench.leaderboard.submission import Submission, SubmittedRun
 
 COLUMNS = ("tv", "ess", "kl")
@@ -48,7 +49,7 @@ def _of_run(submitted: SubmittedRun) -> dict[str, dict[int, float]]:
         # A phase counts where it ends; the last one ends at the end.
         at = min(max(math.ceil(_BINS * row["budget_used"] / run.spec.budget) - 1, 0), _BINS - 1)
         for name, value in _measured(row, columns):
-            if value is not None and math.isfinite(value):
+            if value is not None and abs(value) <= limits.NUMBER:
                 gathered.setdefault(name, {}).setdefault(at, []).append(value)
     return {name: {at: math.fsum(own) / len(own) for at, own in bins.items()} for name, bins in gathered.items()}
 

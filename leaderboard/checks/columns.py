@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lagbench.leaderboard import limits
+
 Rows = NDArray[np.int64]
 
 
@@ -42,12 +44,13 @@ def null_rows(table: Any, name: str) -> list[int]:
 
 
 def infinite_rows(table: Any, name: str) -> list[int]:
-    """The rows in which a column, or a list in it, has NaN or an infinite number."""
+    """The rows in which a column, or a list in it, has NaN or a number that is infinite, or as good as."""
     found = []
     for array, rows in levels(table, name):
         if pa.types.is_floating(array.type):
             values = np.asarray(array.fill_null(0.0))
-            found.append(rows[~np.isfinite(values)])
+            largest = min(limits.NUMBER, float(np.finfo(values.dtype).max))
+            found.append(rows[~(np.abs(values) <= largest)])
     return _distinct(found)
 
 

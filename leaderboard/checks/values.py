@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lagbench import records
-from lagbench.leaderboard import layout
+from lagbench.leaderboard import layout, limits
 from lagbench.leaderboard.checks import columns
 from lagbench.leaderboard.findings import Problem
 
@@ -28,7 +28,7 @@ def check(found: Mapping[str, Any], place: str, *, diverged: bool) -> Iterator[P
                 continue
             for row in columns.infinite_rows(values, field.name):
                 if row != excused:
-                    yield Problem(CHECK, file, row, f"{field.name} is not a finite number")
+                    yield Problem(CHECK, file, row, f"{field.name} is not a finite number, or beyond {limits.NUMBER:g}")
             if pa.types.is_floating(field.type):
                 for row in columns.null_rows(values, field.name):
                     if row != excused:
