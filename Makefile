@@ -33,6 +33,7 @@ test: system $(VENV)/.test browser  ## lint, type-check and test; pytest takes A
 bench: $(VENV)/.bench  ## measure the throughput ratios, and what recording costs
 	@$(BIN)/python benchmarks/throughput.py $(ARGS)
 	@$(if $(filter-out --quick,$(ARGS)),,$(BIN)/python -m benchmarks.recording $(ARGS))
+	@$(if $(filter-out --quick,$(ARGS)),,$(BIN)/python -m benchmarks.language $(ARGS))
 
 format: $(VENV)/.test  ## format, and fix what can be fixed without thinking
 	$(BIN)/ruff check --fix .

@@ -109,6 +109,31 @@ def test_the_batch_does_not_matter(policy: CausalLMPolicy, monkeypatch: pytest.M
     assert torch.equal(run(policy).token, whole.token)
 
 
+def test_those_that_go_on_stay_where_they_are() -> None:
+    for going, kept in [
+        ([True, True, True], [0, 1, 2]),
+        ([False, True, False, True, True], [3, 1, 4]),
+        ([False, False, True], [2]),
+        ([True, True, False], [0, 1]),
+    ]:
+        assert sampling._kept(torch.tensor(going)).tolist() == kept
+
+
+def test_the_cache_holds_those_that_go_on() -> None:
+    """Whatever their order: what stands is read before it is written over."""
+    from transformers.cache_utils import DynamicLayer
+
+    key, value = torch.arange(2 * 4 * 3.0).view(2, 4, 1, 3, 1)
+    layer = sampling._roomy(DynamicLayer(), longest=2)
+    layer.update(key, value)
+    layer.batch_select_indices(torch.tensor([3, 1, 0]))
+    assert torch.equal(layer.keys, key[[3, 1, 0]])
+    assert torch.equal(layer.values, value[[3, 1, 0]])
+    keys, values = layer.update(-key[:3, :, :1], -value[:3, :, :1])
+    assert torch.equal(keys, torch.cat([key[[3, 1, 0]], -key[:3, :, :1]], dim=2))
+    assert torch.equal(values, torch.cat([value[[3, 1, 0]], -value[:3, :, :1]], dim=2))
+
+
 def test_greedy_takes_the_most_probable(policy: CausalLMPolicy) -> None:
     c = run(policy, copies=1, noise=None)
     assert torch.equal(c.token[:, 0], c.token[:, 3])
