@@ -25,7 +25,7 @@ SMALL = Suite(
             "protocol": {
                 "lag": [0, 2],
                 "lag_mode": "uniform",
-                "updates": 2,
+                "updates": 8,
                 "updates_fixed": False,
                 "forward": "reuse",
                 "minibatch": 32,
@@ -36,7 +36,7 @@ SMALL = Suite(
         }
     ),
 )
-RUNS = ("runs/Hopper-v5/lag0-u2-seed0", "runs/Hopper-v5/lag2-u2-seed0")
+RUNS = ("runs/Hopper-v5/lag0-u8-seed0", "runs/Hopper-v5/lag2-u8-seed0")
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def submitted(directory: Path) -> Submission:
     """Its runs by PPO, run now, as a submission."""
     for cell in plan_grid(directory / "made", algo=["ppo"], suite=SMALL.name, record="episodes"):
         execute(cell.spec, cell.path, threads=1)
-    words = submit.Words("Mine", ("Somebody",), "https://example.org", "MIT", Statement("none", "none"))
+    words = submit.Words("PPO", ("Somebody",), "https://example.org", "MIT", Statement("none", "none"))
     out = directory / "submissions" / SMALL.name / "mine"
     out.parent.mkdir(parents=True)
     return submit.submit(submit.choose([directory / "made"]), words, out)

@@ -36,6 +36,12 @@ SECONDS = 20
 MEMORY = 640 << 20
 
 
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submission]:
+    with small.known():
+        yield small.submitted(tmp_path_factory.mktemp("small"))
+
+
 def _wrong(attack: Attack, verdict: Verdict, honest: Verdict) -> str:
     """What is not as it must be of what was found; empty where nothing is."""
     by = attack.by
@@ -56,15 +62,17 @@ def _wrong(attack: Attack, verdict: Verdict, honest: Verdict) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", CORPUS)
-def test_what_finds_what(whole: Submission, tmp_path: Path, what: str) -> None:
+def test_what_finds_what(request: pytest.FixtureRequest, tmp_path: Path, what: str) -> None:
+    suite, attacks = CORPUS[what]
+    valid: Submission = request.getfixturevalue("whole" if suite == "TESTING" else "two_runs")
     path = tmp_path / "mine"
     wrong: list[str] = []
     found = Counter[str]()
-    with judging(whole.path) as judge:
-        honest = judge(whole.path)
+    with judging(valid.path) as judge:
+        honest = judge(valid.path)
         assert honest.passed, honest
-        for name, attack in CORPUS[what].items():
-            shutil.copytree(whole.path, path)
+        for name, attack in attacks.items():
+            shutil.copytree(valid.path, path)
             attack.change(path)
             if attack.hashed:
                 hash_again(path)
@@ -88,16 +96,10 @@ def test_every_check_has_attacks() -> None:
 
 def _meant(what: str) -> Counter[str | None]:
     """By which check how many are to be found; by None those that do no harm."""
-    return Counter(attack.by for attack in CORPUS[what].values())
+    return Counter(attack.by for attack in CORPUS[what][1].values())
 
 
 # ------------------------------------------------------------------------------------------ what only a replay can find
-
-
-@pytest.fixture(scope="module")
-def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submission]:
-    with small.known():
-        yield small.submitted(tmp_path_factory.mktemp("small"))
 
 
 @pytest.mark.slow

@@ -5,12 +5,12 @@ from __future__ import annotations
 from tests.leaderboard.hostile import arrow, files, policies, rows, runs, words
 from tests.leaderboard.hostile.attack import Attack
 
-CORPUS: dict[str, dict[str, Attack]] = {
-    "files": files.ATTACKS,
-    "words": words.ATTACKS,
-    "runs": runs.ATTACKS,
-    "rows": rows.ATTACKS,
-    "arrow": arrow.ATTACKS,
-    "policies": policies.ATTACKS,
+CORPUS: dict[str, tuple[str, dict[str, Attack]]] = {
+    "files": ("TESTING", files.ATTACKS),
+    "words": ("SMALL", words.ATTACKS),
+    "runs": ("TESTING", runs.ATTACKS),
+    "rows": ("TESTING", rows.ATTACKS),
+    "arrow": ("SMALL", arrow.ATTACKS),
+    "policies": ("SMALL", policies.ATTACKS),
 }
-"""What is tampered with → name → attack, each on a copy of a valid submission of TESTING."""
+"""What is tampered with → a suite, of which a copy of a valid submission is attacked; name → attack."""

@@ -19,10 +19,10 @@ from tests.records.forge import Columns, change_table, write_result
 Change = Callable[[Path], Any]
 """Changes the submission in a directory."""
 
-PLACE = "runs/Hopper-v5/lag2-u8-seed1"
-"""The run that most attacks are on."""
-OTHER = "runs/Hopper-v5/lag2-u8-seed0"
-PENDULUM = "runs/InvertedPendulum-v5/lag2-u8-seed1"
+PLACE = "runs/Hopper-v5/lag2-u8-seed0"
+"""The run that most attacks are on: of TESTING, and of SMALL."""
+OTHER = "runs/Hopper-v5/lag2-u8-seed1"
+PENDULUM = "runs/InvertedPendulum-v5/lag2-u8-seed0"
 HTML = "<script>alert(1)</script>"
 DEEP = 10_000
 

@@ -40,12 +40,6 @@ def _sparse(*names: str, size: int = 1 << 40) -> Change:
     return attack
 
 
-def _many(path: Path) -> None:
-    (path / "runs/many").mkdir()
-    for i in range(limits.FILES + 1):
-        (path / f"runs/many/{i}").touch()
-
-
 def _tower(path: Path) -> None:
     for _ in range(400):
         path /= "runs"
@@ -86,7 +80,6 @@ ATTACKS: dict[str, Attack] = {
     "a directory for the manifest": Attack("files", _instead("submission.json", Path.mkdir), hashed=False),
     "a file for a directory": Attack("files", _file_for_directory),
     "a tower of directories": Attack("files", _tower),
-    "more files than may be": Attack("files", _many, hashed=False),
     "a table of a terabyte": Attack("files", _sparse(f"{PLACE}/final.arrow"), hashed=False),
     "a source of a terabyte": Attack("files", _sparse("algorithm.txt"), hashed=False),
     "a manifest of a terabyte": Attack("files", _sparse("submission.json"), hashed=False),

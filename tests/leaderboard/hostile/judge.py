@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lagbench.leaderboard.validate import Validation, validate
+from tests.leaderboard import small
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 120
@@ -135,10 +136,11 @@ def judging(valid: Path) -> Iterator[Judge]:
 
 def main() -> None:
     """See the module."""
-    # What is imported and kept with the first, those after it need not pay for.
-    validate(Path(sys.argv[1]))
-    for line in sys.stdin:
-        print(json.dumps(asdict(judge(Path(line.rstrip("\n"))))), flush=True)
+    with small.known():
+        # What is imported and kept with the first, those after it need not pay for.
+        validate(Path(sys.argv[1]))
+        for line in sys.stdin:
+            print(json.dumps(asdict(judge(Path(line.rstrip("\n"))))), flush=True)
 
 
 if __name__ == "__main__":

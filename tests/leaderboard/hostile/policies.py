@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from tests.leaderboard.hostile.attack import DEEP, HTML, PENDULUM, PLACE, Attack
+from tests.leaderboard.hostile.attack import DEEP, HTML, PLACE, Attack
 from tests.records.forge import change_policy
 
 POLICY = f"{PLACE}/policy.safetensors"
@@ -56,6 +56,12 @@ def _renamed(header: dict[str, Any]) -> None:
     header[HTML] = header.pop("log_std")
 
 
+def _of_pendulum(state: dict[str, Any]) -> None:
+    """Four observations, and one action."""
+    for name, value in state.items():
+        state[name] = torch.zeros([{11: 4, 3: 1}.get(size, size) for size in value.shape], dtype=value.dtype)
+
+
 def _pickled(_: bytes) -> bytes:
     sink = io.BytesIO()
     torch.save({"log_std": torch.zeros(3)}, sink)
@@ -63,9 +69,7 @@ def _pickled(_: bytes) -> bytes:
 
 
 ATTACKS: dict[str, Attack] = {
-    "the policy of another task": Attack(
-        "policy", lambda path: change_policy(path / PLACE, (path / PENDULUM / "policy.safetensors").read_bytes())
-    ),
+    "the policy of another task": _tensors(_of_pendulum),
     "a wider network": _tensors(lambda s: s.update({"actor.0.weight": torch.zeros(512, 11)})),
     "a tensor too many": _tensors(lambda s: s.update({"extra": torch.zeros(1)})),
     "a tensor too few": _tensors(lambda s: s.pop("log_std")),

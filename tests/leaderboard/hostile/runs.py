@@ -34,7 +34,7 @@ def _moved(path: Path) -> None:
     """Another seed's run with this seed in its specification: its episodes are of other seeds."""
     shutil.rmtree(path / PLACE)
     shutil.copytree(path / OTHER, path / PLACE)
-    respecify(path / PLACE, lambda spec: spec.update(seed=1))
+    respecify(path / PLACE, lambda spec: spec.update(seed=0))
     # Not the same file of weights: one of the last bits is another.
     content = bytearray((path / PLACE / "policy.safetensors").read_bytes())
     content[-4] ^= 1
@@ -44,7 +44,7 @@ def _moved(path: Path) -> None:
 def _moved_lag(path: Path) -> None:
     """The run without lag in the place of the one with lag, and said to be it."""
     shutil.rmtree(path / PLACE)
-    shutil.copytree(path / "runs/Hopper-v5/lag0-u8-seed1", path / PLACE)
+    shutil.copytree(path / "runs/Hopper-v5/lag0-u8-seed0", path / PLACE)
     respecify(path / PLACE, lambda spec: spec["protocol"].update(lag=2))
 
 
