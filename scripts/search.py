@@ -125,7 +125,9 @@ SEARCHES = {
     ),
     "language": Search(
         axis="updates",
-        points=[{"task": ["GSM8kMini-v0"], "updates": [16], "budget": 5_120, "eval_intervals": 1}],
+        points=[
+            {"task": ["GSM8kMini-v0"], "updates": [16], "budget": 5_120, "eval_episodes": 1_200, "eval_intervals": 1}
+        ],
         learning_rates=(3e-5, 1e-4),
         own={
             "ppo": ("clip", (0.2, 0.1)),
