@@ -15,10 +15,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, TypeVar
 
 from lagbench.records.checksums import is_whole, sealed
 from lagbench.records.files import RESULT_FILE, SPEC_FILE, TABLE_FILE
+from lagbench.scoring.kept import Kept
 from lagbench.scoring.results import Results
 
 VARIABLE = "LAGBENCH_CACHE"
@@ -31,17 +32,6 @@ _FILES = (
 )
 _PACKAGES = ("arch", "numpy", "pyarrow", "rliable", "scipy")
 _SOURCES = {".py", ".toml", ".json"}
-
-
-class Kept(Protocol):
-    """What can be kept: results, and the details that figures take."""
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dictionary."""
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], /) -> Self:
-        """The inverse of ``to_json``."""
 
 
 K = TypeVar("K", bound=Kept)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,13 @@ from lagbench.scoring import aggregate, parallel
 from lagbench.scoring.bootstrap import intervals
 from lagbench.scoring.estimates import estimate
 from lagbench.scoring.grid import Grid, ScoredRun
+from lagbench.scoring.kept import Kept
 from lagbench.scoring.normalize import Scores, are_scores
 from lagbench.scoring.parallel import Progress
-from lagbench.scoring.results import Estimate, read
+from lagbench.scoring.results import Estimate
 
 Array = NDArray[np.float64]
 Kind = Literal["score", "accuracy", "return"]
-FORMAT_VERSION = 1
 _THRESHOLDS = 51
 
 
@@ -59,7 +58,7 @@ class LineDetails:
 
 
 @dataclass(frozen=True)
-class Details:
+class Details(Kept):
     """All lines. ``kind`` says what a score is; ``budget`` is in ``unit``, ``fractions`` are those of it."""
 
     kind: Kind
@@ -68,19 +67,6 @@ class Details:
     fractions: tuple[float, ...]
     thresholds: tuple[float, ...]
     lines: tuple[LineDetails, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dictionary."""
-        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of ``to_json``. Raises KeyError, TypeError or ValueError for what is none."""
-        if data["format_version"] != FORMAT_VERSION:
-            raise ValueError("another format")
-        found = read(cls, data)
-        assert isinstance(found, cls)
-        return found
 
 
 def details(

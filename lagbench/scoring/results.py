@@ -1,18 +1,16 @@
-"""What comes out of scoring, as data: to and from JSON without loss."""
+"""What comes out of scoring, as data."""
 
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from lagbench.protocol import ForwardMode
+from lagbench.scoring.kept import Kept
 from lagbench.spec import SuiteVersion
 from lagbench.suites import Axis
-
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Kept):
     """All that is said of a table of runs.
 
     ``normalized``: whether returns became scores; else there are per-task returns and probabilities of improvement
@@ -153,19 +151,6 @@ class Results:
     coverage: str
     coverage_by_task: str
     notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dictionary."""
-        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of ``to_json``. Raises KeyError, TypeError or ValueError for what is none."""
-        if data["format_version"] != FORMAT_VERSION:
-            raise ValueError("another format")
-        found = read(cls, data)
-        assert isinstance(found, cls)
-        return found
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One flat row a number, for a CSV file: label, against, task, value of the axis, measure, quantity."""
@@ -192,20 +177,3 @@ def _rows(place: Mapping[str, Any], measure: str, **named: Estimate | Tolerance 
     for quantity, x in named.items():
         if x is not None:
             yield {**place, "measure": measure, "quantity": quantity, "value": x.value, "low": x.low, "high": x.high}
-
-
-def read(kind: Any, data: Any) -> Any:
-    """``data``, as JSON gives it, as the type ``kind``: dataclasses, tuples and mappings of one another."""
-    if get_origin(kind) in (Union, types.UnionType):
-        (inner,) = [k for k in get_args(kind) if k is not type(None)]
-        return None if data is None else read(inner, data)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{f.name: read(hints[f.name], data[f.name]) for f in dataclasses.fields(kind)})
-    if get_origin(kind) is tuple:
-        inner, *rest = get_args(kind)
-        kinds = [inner] * len(data) if rest == [...] else [inner, *rest]
-        return tuple(read(k, x) for k, x in zip(kinds, data, strict=True))
-    if isinstance(data, Mapping):
-        return {k: read(get_args(kind)[1], v) for k, v in data.items()}
-    return data
