@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lagbench.domain import CONTROL
 from lagbench.errors import UsageError, nearest
+from lagbench.tasks import resting
 from lagbench.tasks.spec import TaskSpec, check_options, load_task
 
 if TYPE_CHECKING:
@@ -151,6 +152,9 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
 
     # Not a ClassVar: the base class declares it so.
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
+    # There for one whose making fails, which Python closes too.
+    _pool: Any = None
+    _pool_threads: frozenset[str] = frozenset()
 
     def __init__(
         self, task: ControlTask, num_envs: int, *, seeds: Sequence[int] | None = None, threads: int = 0
@@ -172,7 +176,6 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
         self.action_space = batch_space(task.action_space, num_envs)
         self._threads = threads
         self._seeds = None if seeds is None else _checked_seeds(seeds, num_envs)
-        self._pool: Any = None
         self._low, self._high = task.action_space.low, task.action_space.high
         shape = (num_envs, *task.action_space.shape)
         self._clipped = np.empty(shape, np.float32)
@@ -248,7 +251,7 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
 
     def close_extras(self, **kwargs: Any) -> None:
         """Let go of the pool and its threads."""
-        self._pool = None
+        self._let_go()
 
     def _step(self, actions: ArrayLike, ids: NDArray[np.int32] | None) -> Any:
         # The one way in which actions reach EnvPool, replay included: float32, clipped so, then EnvPool's own float64.
@@ -267,7 +270,13 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
         stepped[...] = clipped
         return self._pool.step(stepped, ids)
 
+    def _let_go(self) -> None:
+        resting.wait_until_asleep(self._pool_threads)
+        self._pool, self._pool_threads = None, frozenset()
+
     def _build(self, seeds: list[int]) -> None:
+        self._let_go()
+        before = resting.threads()
         try:
             self._pool = envpool.make_gymnasium(
                 self.task.envpool_id,
@@ -278,6 +287,7 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
             )
         except RuntimeError as error:  # a model file that is not there, for one
             raise UsageError(f"EnvPool cannot make {self.task.task_id}: {error}") from error
+        self._pool_threads = resting.threads() - before
         self._seeds = seeds
 
 
