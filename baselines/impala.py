@@ -30,7 +30,7 @@ class IMPALA(Algorithm):
 
         rho_bar: float = 1.0
         c_bar: float = 1.0
-        standardize: Literal["full", "scale", "none"] = "scale"
+        standardize: Literal["full", "scale", "group", "none"] = "scale"
         updates: int | None = 8
 
     config: Config

@@ -101,4 +101,5 @@ def _write(file: Path, data: Mapping[str, Any]) -> None:
 
 
 def _read(file: Path) -> Any:
-    return torch.load(io.BytesIO(envelope.read(file)), weights_only=True)
+    # Whoever takes it moves it: a machine without CUDA reads what one with it wrote, and says so itself.
+    return torch.load(io.BytesIO(envelope.read(file)), weights_only=True, map_location="cpu")

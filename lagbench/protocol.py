@@ -67,7 +67,7 @@ class Protocol:
         """Fill in what is not given: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
 
         Where ``actors`` are not given, samples come in groups of ``group`` that are dealt to them: there are as many
-        actors as groups, at most 8, and in ``reuse`` a phase collects one minibatch unless ``phase_steps`` says else.
+        actors as groups, at most 8. In ``reuse`` a phase collects one minibatch unless ``phase_steps`` says else.
 
         Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
         """
@@ -96,9 +96,9 @@ class Protocol:
                 raise UsageError(f"in split mode the phase's steps follow from updates × minibatch: {steps} an actor")
             updates_fixed = True
         else:
-            if phase_steps is None or phase_steps < 1:
-                raise UsageError(f"phase steps must be at least 2, not {phase_steps}")
-            steps = phase_steps
+            steps = minibatch // actors if phase_steps is None else phase_steps
+            if steps < 1:
+                raise UsageError(f"phase steps must be at least 2, not {steps}")
             m = _minibatches(actors * steps, minibatch)
             updates = DEFAULT_EPOCHS * m if updates is None else updates
             if updates % m:

@@ -1,5 +1,6 @@
 """A checkpoint is whole at every moment, and holds what a resume needs and no more."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from lagbench import checkpoint as module
 from lagbench.checkpoint import Checkpoint
 from lagbench.errors import RecordError
+from lagbench.records import envelope
 from tests.records.build import make_spec
 
 SPEC = make_spec()
@@ -43,6 +45,18 @@ def test_what_was_saved_last_is_loaded(tmp_path: Path) -> None:
         assert saved.state["phases"] == 4
         assert torch.equal(saved.state["learner"]["algorithm"]["policy.weight"], torch.full((3,), 4.0))
         assert {n: v["weight"].tolist() for n, v in saved.state["versions"].items()} == {n: [n] * 3 for n in (2, 3, 4)}
+
+
+def test_what_cuda_wrote_is_read_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint(tmp_path / "c")
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
+        checkpoint.save(SPEC, state(1), COUNTS)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(io.BytesIO(envelope.read(tmp_path / "c/version-1.pt")), weights_only=True)
+    saved = checkpoint.load()
+    assert saved is not None
+    assert saved.state["versions"][1]["weight"].device.type == "cpu"
 
 
 def test_a_version_is_written_once_and_goes_when_it_is_too_old(tmp_path: Path) -> None:

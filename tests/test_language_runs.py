@@ -117,6 +117,19 @@ def test_the_recorded_log_probabilities_are_of_the_versions(places: dict[str, An
         np.testing.assert_allclose(own.numpy(), row.behaviour_log_prob, atol=1e-4)
 
 
+def test_a_run_in_half_precision_replays(places: dict[str, Any], tmp_path: Path) -> None:
+    """One completion at a time, replay computes other logits than the run did together; by how much is the format's."""
+    model = make_model(tmp_path / "model", hidden_size=128, intermediate_size=256, num_hidden_layers=4)
+    options = {**places, "model": str(model), "precision": "bfloat16", "max_new_tokens": 48}
+    spec = make_spec(options, eval_episodes=6, eval_intervals=1, budget=64)
+    run = runner.execute(spec, tmp_path / "run")
+    report = replay(run)
+    assert report.passed, report
+    assert report.tolerance["logit"] == 1.0
+    assert report.action_difference is not None
+    assert report.action_difference > 1e-2
+
+
 def test_a_run_replays(finished: Path) -> None:
     report = replay(open_run(finished), training=True)
     assert [(check.name, check.outcome) for check in report.checks] == [

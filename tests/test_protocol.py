@@ -28,6 +28,11 @@ def test_reuse_makes_ten_epochs_unless_told_otherwise() -> None:
     assert resolve(updates=24).updates == 24
 
 
+def test_reuse_collects_one_minibatch_unless_told_otherwise() -> None:
+    p = resolve(actors=64, minibatch=256, phase_steps=None)
+    assert (p.phase_steps, p.samples, p.updates) == (4, 256, 10)
+
+
 def test_split_takes_its_steps_from_updates_and_minibatch() -> None:
     p = resolve(forward="split", minibatch=128, updates=3, phase_steps=None)
     assert (p.phase_steps, p.samples, p.epoch_updates, p.updates) == (6, 384, 3, 3)
@@ -55,7 +60,6 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
         ({"updates": 0}, "updates must be at least 1, not 0"),
         ({"updates": -8}, "updates must be at least 1, not -8"),
         ({"phase_steps": 0}, "phase steps must be at least 2, not 0"),
-        ({"phase_steps": None}, "phase steps must be at least 2, not None"),
         # All actors may be reset at once: a phase of one step could be nothing else.
         ({"phase_steps": 1, "minibatch": 64}, "an actor must take at least 2 steps a phase, not 1"),
         (

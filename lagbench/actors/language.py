@@ -27,10 +27,11 @@ from lagbench.tasks.spec import load_task
 
 @dataclass(frozen=True, kw_only=True)
 class EndedCompletion(EndedEpisode):
-    """A completion of training: of which prompt, in which group."""
+    """A completion of training: of which prompt, in which group, and by which version of the rules it was graded."""
 
     group: int
     prompt_id: int
+    grader_version: int = grading.VERSION
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,6 +120,8 @@ def _find(source: str, changed: int) -> Pretrained:
 
     name, options = _where(source)
     with _quiet():
+        if not Path(name).exists():
+            options = {"revision": _had(lambda: _commit(name), source, "config.json")}
         config = _had(lambda: AutoConfig.from_pretrained(name, **options), source, "config.json")
         tokenizer = _had(lambda: AutoTokenizer.from_pretrained(name, **options), source, "tokenizer")
     end = tokenizer.eos_token_id
@@ -134,7 +136,7 @@ def _find(source: str, changed: int) -> Pretrained:
             f"the tokenizer of {source!r} has tokens that its model lacks: number {most} of {size}; give a model with "
             "the tokenizer that it was made with"
         )
-    return Pretrained(source, _sha256(source, config), tokenizer, config, (name, options))
+    return Pretrained(source, _sha256(source, options), tokenizer, config, (name, options))
 
 
 def _where(source: str) -> tuple[str, dict[str, Any]]:
@@ -154,6 +156,16 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
     if quantized and not (path / "config.json").is_file():
         return str(path), {"gguf_file": quantized[0].name}
     return str(path), {}
+
+
+def _commit(name: str) -> str:
+    """The commit of what the hub, or its cache on this machine, has under that id now."""
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    found = extract_commit_hash(cached_file(name, "config.json"), None)
+    if found is None:
+        raise UsageError(f"which version of {name!r} this is cannot be told; give a local directory instead")
+    return str(found)
 
 
 def _had(load: Callable[[], _Part], source: str, part: str) -> _Part:
@@ -186,11 +198,11 @@ def _files(path: Path) -> list[Path]:
     return sorted(f for f in path.iterdir() if f.is_file() and f.suffix not in _IDLE_FILES)
 
 
-def _sha256(source: str, config: Any) -> str:
+def _sha256(source: str, options: dict[str, Any]) -> str:
     path = Path(source).expanduser()
     total = hashlib.sha256()
     if not path.exists():
-        total.update(f"{source} {getattr(config, '_commit_hash', None)}".encode())
+        total.update(f"{source} {options['revision']}".encode())
         return total.hexdigest()
     for file in _files(path):
         with file.open("rb") as content:

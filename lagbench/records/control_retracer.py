@@ -30,11 +30,6 @@ class ControlRetracer(Retracer):
 
     evaluations_check: ClassVar[str] = "evaluation episodes"
     training_check: ClassVar[str] = "training episodes"
-    tolerance: ClassVar[Mapping[str, float]] = {
-        "action": ACTION_TOLERANCE,
-        "elsewhere_reward": stepping.TOLERANCE,
-        "elsewhere_steps": stepping.AGREEING,
-    }
 
     chosen: Sequence[EvaluationEpisode]
 
@@ -47,6 +42,15 @@ class ControlRetracer(Retracer):
             raise RecordError(f"{run.path} cannot be replayed: {run.spec.task} is not a control task")
         self._task = task
         self._seen: Mapping[int, NDArray[np.float64]] = {}
+
+    @property
+    def tolerance(self) -> Mapping[str, float]:
+        """See ``Retracer.tolerance``."""
+        return {
+            "action": ACTION_TOLERANCE,
+            "elsewhere_reward": stepping.TOLERANCE,
+            "elsewhere_steps": stepping.AGREEING,
+        }
 
     def evaluations(self) -> Retraced:
         """See ``Retracer.evaluations``: each observation, reward and flag, bit for bit.

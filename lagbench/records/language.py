@@ -111,6 +111,7 @@ class LanguageRecords(RecordKind):
                 ("actor", pa.int32()),
                 ("group", pa.int64()),
                 ("prompt_id", pa.int32()),
+                ("grader_version", pa.int32()),
                 ("return", pa.float64()),
                 ("length", pa.int32()),
                 ("terminated", pa.bool_()),

@@ -17,8 +17,11 @@ from lagbench.tasks.gsm8k import grading
 from lagbench.tasks.gsm8k.task import GSM8kTask
 from lagbench.tasks.spec import load_task
 
-LOGIT_TOLERANCE = 1e-2
-"""How far below the largest a greedy token's logit may be, in nats: other CPUs round otherwise."""
+LOGIT_TOLERANCE = {"float32": 1e-2, "bfloat16": 1.0}
+"""How far below the largest a greedy token's logit may be, in nats, by precision: other machines round otherwise.
+
+Between 32 and 64, where the largest logits of real models lie, bfloat16 has steps of 0.25.
+"""
 
 
 class LanguageRetracer(Retracer):
@@ -26,9 +29,13 @@ class LanguageRetracer(Retracer):
 
     evaluations_check: ClassVar[str] = "evaluation grades"
     training_check: ClassVar[str] = "training grades"
-    tolerance: ClassVar[Mapping[str, float]] = {"logit": LOGIT_TOLERANCE}
 
     chosen: Sequence[EvaluatedCompletion]
+
+    @property
+    def tolerance(self) -> Mapping[str, float]:
+        """See ``Retracer.tolerance``."""
+        return {"logit": LOGIT_TOLERANCE[self._task().precision]}
 
     def wrong_version(self) -> Difference | None:
         """See ``Retracer.wrong_version``; every token of a completion has the version of its group's actor."""
@@ -95,11 +102,10 @@ class LanguageRetracer(Retracer):
         And the text is what these tokens say, to a question of the task's test set, up to where a completion ends.
         """
         episodes = [self.chosen[i] for i in final]
-        task = load_task(self.run.spec.task, self.run.spec.task_options)
-        assert isinstance(task, GSM8kTask)
+        tolerance = self.tolerance["logit"]
         try:
             policy = self.run.policy()
-            wrong_text = _wrong_text(task, episodes)
+            wrong_text = _wrong_text(self._task(), episodes)
         except UsageError as error:
             return Recomputed(0, None, Check("policy", "skipped", str(error)))
         if wrong_text is not None:
@@ -109,7 +115,7 @@ class LanguageRetracer(Retracer):
         for episode, below in _below(policy, episodes):
             count += len(below)
             largest = float(np.fmax(largest, below.max(initial=0.0)))
-            if difference is None and (wrong := ~(below <= LOGIT_TOLERANCE)).any():
+            if difference is None and (wrong := ~(below <= tolerance)).any():
                 i = int(np.argmax(wrong))
                 said = f"{below[i]:.2g} nats below the most probable"
                 difference = Difference(
@@ -130,6 +136,11 @@ class LanguageRetracer(Retracer):
                 "from that"
             ]
         return []
+
+    def _task(self) -> GSM8kTask:
+        task = load_task(self.run.spec.task, self.run.spec.task_options)
+        assert isinstance(task, GSM8kTask)
+        return task
 
 
 def _where(row: Completion) -> dict[str, Any]:

@@ -52,8 +52,6 @@ class Retracer(ABC):
     evaluations_check: ClassVar[str]
     training_check: ClassVar[str]
     """What the two are called among a replay's checks."""
-    tolerance: ClassVar[Mapping[str, float]]
-    """How far what is recomputed may be from the record, by what it is; see ``ReplayReport.tolerance``."""
 
     def __init__(
         self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told, *, exact: bool = True
@@ -64,6 +62,11 @@ class Retracer(ABC):
         self.threads = threads
         self.exact = exact
         self.told = told
+
+    @property
+    @abstractmethod
+    def tolerance(self) -> Mapping[str, float]:
+        """How far what is recomputed may be from the record, by what it is; see ``ReplayReport.tolerance``."""
 
     @abstractmethod
     def wrong_version(self) -> Difference | None:

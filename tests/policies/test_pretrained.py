@@ -13,7 +13,7 @@ import torch
 
 from lagbench.errors import UsageError
 from lagbench.policies import pretrained
-from tests.tasks.gsm8k.tiny import CHAT, END, make_model
+from tests.tasks.gsm8k.tiny import CHAT, END, make_gguf, make_model, make_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -132,13 +132,56 @@ def test_no_chat_template(tmp_path: Path) -> None:
         found.chat(["figs"])
 
 
+def test_a_gguf_file_is_the_same_model(tmp_path: Path) -> None:
+    # One row more than the tokenizer has: transformers gives every such file GPT-2's end of text.
+    model = make_model(tmp_path / "model", chat=CHAT, vocab_size=len(make_tokenizer()) + 1)
+    (tmp_path / "file").mkdir()
+    found = pretrained.find(str(make_gguf(model, tmp_path / "file/tiny.gguf")))
+    kept = pretrained.find(str(model))
+    assert (found.end, found.context, found.vocabulary) == (kept.end, kept.context, kept.vocabulary)
+    (tokens,) = found.chat(["figs"])
+    assert [tokens] == kept.chat(["figs"])
+    ids = torch.tensor([tokens])
+    with torch.no_grad():
+        torch.testing.assert_close(found.model()(ids).logits, kept.model()(ids).logits, rtol=1e-4, atol=1e-4)
+    weights = found.model()
+    assert {p.dtype for p in weights.parameters()} == {torch.float32}
+    assert all(p.requires_grad for p in weights.parameters())
+    assert pretrained.find(str(tmp_path / "file")).sha256 == found.sha256  # a directory of nothing else
+
+
+def test_a_model_of_the_hub_is_of_one_commit(
+    model: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the cache that the hub's library keeps, as it is laid out there."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    place = tmp_path / "hub/models--me--tiny"
+    (place / "refs").mkdir(parents=True)
+    change(copy / "config.json", rope_theta=1.0)
+    digests = []
+    for commit, files in (("a" * 40, model), ("b" * 40, copy)):
+        shutil.copytree(files, place / "snapshots" / commit)
+        (place / "refs/main").write_text(commit)
+        pretrained._find.cache_clear()
+        found = pretrained.find("me/tiny")
+        digests.append(found.sha256)
+        # What is loaded later is of the same commit, whatever the hub has by then.
+        (place / "refs/main").write_text("c" * 40)
+        loaded: Any = found.model()
+        assert loaded.config.rope_parameters["rope_theta"] == found.config.rope_parameters["rope_theta"]
+    assert len(set(digests)) == 2
+
+
 def test_without_network_the_file_is_named_and_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    import transformers
+    import transformers.utils.hub
 
     def refuse(*arguments: Any, **options: Any) -> None:
         raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files")
 
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+    monkeypatch.setattr(transformers.utils.hub, "cached_file", refuse)
     with pytest.raises(UsageError) as caught:
         pretrained.find("HuggingFaceTB/SmolLM2-135M-Instruct")
     assert str(caught.value) == (

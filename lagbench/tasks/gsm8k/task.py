@@ -13,7 +13,7 @@ from lagbench.errors import UsageError, unknown
 from lagbench.policies import pretrained
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.pretrained import Pretrained
-from lagbench.protocol import Protocol
+from lagbench.protocol import MOST_ACTORS, Protocol
 from lagbench.tasks.gsm8k import data
 from lagbench.tasks.gsm8k.data import TRAIN, Question
 from lagbench.tasks.gsm8k.prompts import STYLES, encode
@@ -47,7 +47,7 @@ class GSM8kTask(TaskSpec):
         test: the set that evaluations ask from.
         prompt: how a question becomes tokens; see ``prompts.STYLES``.
         max_new_tokens: the longest completion allowed.
-        group_size: completions of each prompt.
+        group_size: completions of each prompt, which are compared with one another: 2 or more.
         precision: ``bfloat16`` computes so what torch's autocast does, with weights in float32.
     """
 
@@ -125,6 +125,11 @@ class GSM8kTask(TaskSpec):
                 f"a phase of {protocol.samples} completions is no whole number of groups of {self.group_size}; "
                 "choose a minibatch, or --task-set group_size=N, so that it is"
             )
+        if protocol.actors > MOST_ACTORS:
+            raise UsageError(
+                f"a phase has at most {MOST_ACTORS} versions of a language model, so at most as many actors, not "
+                f"{protocol.actors}; give fewer, or leave --actors out"
+            )
         if protocol.actors > protocol.samples // self.group_size:
             raise UsageError(
                 f"{protocol.actors} actors cannot share {protocol.samples // self.group_size} prompts a phase; give "
@@ -161,9 +166,9 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
     for name, choices in (("prompt", STYLES), ("precision", PRECISIONS)):
         if checked.get(name, choices[0]) not in choices:
             raise unknown(f"task option {name}", checked[name], choices)
-    for name in ("max_new_tokens", "group_size"):
-        if checked.get(name, 1) < 1:
-            raise UsageError(f"task option {name!r} of {task_id} must be at least 1, not {checked[name]}")
+    for name, least in (("max_new_tokens", 1), ("group_size", 2)):
+        if checked.get(name, least) < least:
+            raise UsageError(f"task option {name!r} of {task_id} must be at least {least}, not {checked[name]}")
     for name, own in (("data", (data.HUB, data.MINI)), ("model", (data.MINI,))):
         path = Path(str(checked.get(name, ""))).expanduser()
         # A run is resumed from wherever one is.

@@ -47,6 +47,7 @@ def test_nothing_is_looked_at_until_it_is_needed() -> None:
         ({"prompt": "chatty"}, "unknown task option prompt 'chatty'; did you mean 'chat'?"),
         ({"precision": "half"}, "unknown task option precision 'half'"),
         ({"max_new_tokens": 0}, "'max_new_tokens' of GSM8k-v0 must be at least 1, not 0"),
+        ({"group_size": 1}, "'group_size' of GSM8k-v0 must be at least 2, not 1"),
         ({"group_size": "many"}, "'group_size' of GSM8k-v0 takes a whole number, not 'many'"),
         ({"modle": "x"}, "unknown task option 'modle'; did you mean 'model'?"),
     ],
@@ -97,6 +98,7 @@ def test_a_path_is_kept_whole(data: Path, model: Path, monkeypatch: pytest.Monke
     [
         ({"minibatch": 20}, 6, "a phase of 20 completions is no whole number of groups of 8"),
         ({"actors": 8}, 6, "8 actors cannot share 4 prompts a phase"),
+        ({"actors": 16, "updates": 4}, 6, "at most 8 versions of a language model, so at most as many actors, not 16"),
         ({}, 7, "an evaluation of 7 questions needs as many, and the set 'test' has 6; give --eval-episodes 6"),
     ],
 )
