@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -108,6 +109,18 @@ class Seeds(Several):
         if high < low:
             self.fail(f"{part!r} is no range: {high} is less than {low}", param, ctx)
         return range(low, high + 1)
+
+
+class Once(click.Command):
+    """A command whose options are refused where they are given twice, unless they may be repeated."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's, which takes the last of several."""
+        *_, given = self.make_parser(ctx).parse_args(args=list(args))
+        for param, times in Counter(given).items():
+            if times > 1 and not param.multiple and not getattr(param, "is_flag", False):
+                raise click.BadOptionUsage(param.name, f"{param.opts[0]} was given {times} times; give it once", ctx)
+        return super().parse_args(ctx, args)
 
 
 def flat(_: click.Context, __: click.Parameter, values: Iterable[Iterable[Any]]) -> list[Any]:

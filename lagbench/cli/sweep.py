@@ -18,6 +18,7 @@ from lagbench.cli.options import (
     ASSIGNMENT,
     INTEGER,
     Name,
+    Once,
     OneOf,
     Seeds,
     Several,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from lagbench.sweep.executor import Executor
 
 
-@click.command()
+@click.command(cls=Once)
 @click.option(
     "--suite",
     type=Name("name", suites.names),
@@ -144,7 +145,7 @@ def command(
         # First, for it loads in the background what it needs.
         executor = None if dry_run or print_commands else _executor(address, jobs, threads)
         from lagbench.sweep import grid
-        from lagbench.sweep.cells import survey
+        from lagbench.sweep.cells import check_writable, survey
 
         out = out or Path("runs", given.get("suite", "sweep"))
         cells = grid.plan(out, algo=algo, config=_axes(config), **given)
@@ -159,6 +160,8 @@ def command(
         _list(cells, states, as_json)
         return 0
     assert executor is not None
+    if not all(state.is_over for state in states):
+        check_writable(out)
     outcomes = _run(cells, out, executor, as_json, quiet)
     return 1 if any(outcome.state.is_failure for outcome in outcomes) else 0
 
@@ -200,6 +203,7 @@ def _run(cells: Sequence[Planned], out: Path, executor: Executor, as_json: bool,
 
 
 def _list(cells: Sequence[Planned], states: Sequence[State], as_json: bool) -> None:
+    from lagbench.sinks.words import duration
     from lagbench.sweep import estimate
     from lagbench.sweep.driver import Outcome
 
@@ -212,14 +216,16 @@ def _list(cells: Sequence[Planned], states: Sequence[State], as_json: bool) -> N
     width = max(len(str(cell.path)) for cell in cells)
     for o in outcomes:
         seconds = estimate.seconds(o.cell.spec)
-        about = "" if o.state.is_over or seconds is None else f"  {seconds / 3600:.2g} core-hours"
+        about = "" if o.state.is_over or seconds is None else f"  {duration(seconds)}"
         click.echo(f"{o.cell.path!s:<{width}}  {o.state.status}{about}{': ' * bool(o.state.reason)}{o.state.reason}")
-    about = "" if hours is None else f", some {hours:.2g} core-hours"
+    about = "" if hours is None else f", some {duration(3600 * hours)} of one core"
     click.echo(f"{len(left)} of {len(cells)} cells to run{about}")
 
 
 def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     """What came out, on stdout: counts, then what failed or diverged, each with its reason."""
+    from lagbench.sweep.board import in_words
+
     counts = Counter(o.state.status for o in outcomes)
     if as_json:
         click.echo(json.dumps({"cells": _rows(outcomes), "counts": dict(counts)}, indent=2))
@@ -230,7 +236,7 @@ def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     if counts["failed"]:
         click.echo("a run that is recorded as failed is not tried again while its directory is there")
     summary = ", ".join(f"{counts[name]} {name}" for name in sorted(counts, key=_ORDER.index))
-    click.echo(f"{len(outcomes)} cells: {summary}")
+    click.echo(f"{in_words(len(outcomes))}: {summary}")
 
 
 _ORDER = ("completed", "diverged", "failed", "crashed", "unusable", "other", "unfinished", "missing")

@@ -18,16 +18,21 @@ def read_spec(path: Path) -> RunSpec:
 
     Raises RecordError where it cannot be read, UsageError where it is not the one that the run began with.
     """
-    file = path / SPEC_FILE
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{file} is not JSON ({error}); restore it from a copy of the run") from error
+    data = read_document(path)
     check_spec(path, data)
     try:
         return RunSpec.from_json(data)
     except (UsageError, TypeError, ValueError) as error:
-        raise RecordError(f"{file} cannot be read: {error}") from error
+        raise RecordError(f"{path / SPEC_FILE} cannot be read: {error}") from error
+
+
+def read_document(path: Path) -> Any:
+    """What spec.json in a directory says, whatever that is. Raises RecordError where it is not JSON."""
+    file = path / SPEC_FILE
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{file} is not JSON ({error}); restore it from a copy of the run") from error
 
 
 def check_spec(path: Path, data: Any) -> None:

@@ -251,7 +251,8 @@ class RunWriter:
 def _refuse_a_run(path: Path) -> None:
     for name in (SPEC_FILE, RESULT_FILE, *TABLES):
         if (path / name).exists():
-            raise UsageError(f"{path} holds a run already ({name}); give another directory with --out")
+            then = "" if (path / RESULT_FILE).exists() else f", or go on with: {resume_command(path)}"
+            raise UsageError(f"{path} holds a run already ({name}); give another directory with --out{then}")
 
 
 def _refuse_a_finished_run(path: Path, tables: Iterable[str]) -> None:

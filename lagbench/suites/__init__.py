@@ -129,10 +129,14 @@ class Suite:
             raise UsageError(f"{self.name} has the seeds {self.seeds[0]}-{self.seeds[-1]}, not {seed}")
         fixed = self.options(value)
         for name, given in options.items():
-            if name in fixed and given != fixed[name]:
+            if name == "task_options":
+                self._check_task_options(task, given)
+            elif name in fixed and given != fixed[name]:
                 own = "; an algorithm makes fewer with --set updates=N" if name == "updates" else ""
                 raise UsageError(f"{name} is {fixed[name]} in {self.name}, and cannot be {given}{own}")
-        return spec.resolve(algo=algo, task=task, seed=seed, suite=self.version, **{**options, **fixed})
+        run = spec.resolve(algo=algo, task=task, seed=seed, suite=self.version, **{**options, **fixed})
+        self.check(run)
+        return run
 
     def task(self, task: str) -> TaskSpec:
         """One of its tasks, with the options that it fixes."""
@@ -167,6 +171,14 @@ class Suite:
         found["task_options"] = {name: x for name, x in found["task_options"].items() if name not in pins}
         if changed := differences({name: found[name] for name in planned}, planned):
             raise UsageError(f"the specification leaves {self.name}: {'; '.join(changed)} in the suite")
+
+    def _check_task_options(self, task: str, given: Mapping[str, Any]) -> None:
+        fixed = self.task(task).options
+        for name, value in load_task(task, given).options.items():
+            if name not in fixed:
+                raise UsageError(f"the task option {name} is as it comes in {self.name}, and cannot be {value}")
+            if value != fixed[name]:
+                raise UsageError(f"the task option {name} is {fixed[name]} in {self.name}, and cannot be {value}")
 
     def _one_of(self, name: str, given: Any, known: tuple[Any, ...]) -> Any:
         if given is None and len(known) == 1:

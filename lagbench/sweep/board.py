@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -113,11 +113,8 @@ class Board(Watcher):
             pace = tally.pace(cell)
             phases = f"{tally.phases(cell):,} of {cell.spec.phases:,} phases"
             table.add_row(self._name(cell), phases, f"{tally.share(cell):.0%}", f"{pace:,.0f}/s" if pace else "")
-        bar = ProgressBar(total=self._total, completed=tally.over, width=min(_BAR_WIDTH, self._console.width))
-        panel = Table.grid()
-        panel.add_row(bar)
-        panel.add_row(Text(" · ".join(parts)))
-        panel.add_row(table)
-        if self._stopping:
-            panel.add_row(Text("stopping at the end of each phase; Ctrl-C again to stop at once"))
-        return panel
+        head = Table.grid()
+        head.add_row(ProgressBar(total=self._total, completed=tally.over, width=min(_BAR_WIDTH, self._console.width)))
+        head.add_row(Text(" · ".join(parts)))
+        lines = [Text("stopping at the end of each phase; Ctrl-C again to stop at once")] if self._stopping else []
+        return Group(head, table, *lines)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any, Literal
 
 from lagbench import runner
 from lagbench.errors import LagbenchError, RecordError, UsageError
-from lagbench.records.files import SPEC_FILE
+from lagbench.records.files import SPEC_FILE, explained
 from lagbench.records.reader import Run, open_run
 from lagbench.records.schema import TABLES
+from lagbench.records.spec_file import read_document
 from lagbench.sinks import words
 from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec, differences
@@ -68,10 +69,13 @@ def look(cell: Planned) -> State:
             if any((path / table).exists() for table in TABLES):
                 raise RecordError(f"{path} has tables of a run but no {SPEC_FILE}")
             return State("missing")
-        before = json.loads((path / SPEC_FILE).read_text(encoding="utf-8"))
-        RunSpec.from_json(before)  # raises for one of another version, which is no other run
-        if changed := differences(cell.spec.to_json(), before):
-            return State("other", f"{path} holds another run: {'; '.join(changed)}")
+        document = read_document(path)
+        before = RunSpec.from_json(document)  # raises for one of another version, which is no other run
+        if changed := differences(cell.spec.to_json(), document):
+            name, told = cell.spec.algorithm.name, "; ".join(changed)
+            if name == before.algorithm.name and cell.spec.algorithm.sha256 != before.algorithm.sha256:
+                told = f"the source of {name} has changed since"
+            return State("other", f"{path} holds another run: {told}")
         return _state(open_run(path))
     except (LagbenchError, OSError, ValueError) as error:
         return State("unusable", f"{error}; move {path} away to run it anew")
@@ -99,6 +103,14 @@ def survey(cells: Iterable[Planned]) -> list[State]:
         more = f" (and {len(others) - 1} more such)" if len(others) > 1 else ""
         raise UsageError(f"{others[0]}{more}; sweep into another directory with --out, or move that one away")
     return states
+
+
+def check_writable(out: Path) -> None:
+    """Raise RecordError where runs cannot be written to the directory of a sweep, which is made."""
+    with explained(out, "type the same line again, or another directory with --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
 
 
 def go_on(spec: RunSpec, path: Path, *, threads: int, sinks: Sequence[Sink]) -> None:

@@ -85,7 +85,8 @@ def test_two_processes_do_not_write_one_run(here: Path) -> None:
         again = lagbench("run", *LONG, "--out", "run")
         assert (again.code, again.sentence) == (
             2,
-            "Error: run holds a run already (spec.json); give another directory with --out",
+            "Error: run holds a run already (spec.json); give another directory with --out, or go on with: "
+            "lagbench resume run",
         )
         resumed = lagbench("resume", "run")
         assert resumed.code == 1

@@ -103,8 +103,8 @@ def test_a_dry_run_lists_cells_and_hours(here: Path) -> None:
     *lines, last = done.out.splitlines()
     assert len(lines) == 12
     assert lines[0].startswith("runs/mujoco-mini-v0/Hopper-v5/ppo/lag0-u80-seed0")
-    assert all("missing" in line and "core-hours" in line for line in lines)
-    assert last.startswith("12 of 12 cells to run, some 0.")
+    assert all(re.search(r"  missing  \d+ s$", line) for line in lines)
+    assert re.fullmatch(r"12 of 12 cells to run, some \d+ min \d\d s of one core", last)
     assert lagbench("sweep", "--algo", "ppo", *PENDULUM, "--seeds", "0-1", "-o", "out", "-q").code == 0
     done = lagbench("sweep", "--algo", "ppo", *PENDULUM, "--seeds", "1-2", "-o", "out", "--dry-run")
     assert [line.split()[1] for line in done.out.splitlines()[:2]] == ["completed", "missing"]
@@ -129,6 +129,14 @@ def test_commands_are_printed_for_what_is_left(here: Path) -> None:
         ((), "a sweep needs an algorithm: give --algo, such as --algo ppo,vaco"),
         (("--suite", "TESTNG", "--algo", "ppo"), "unknown suite 'TESTNG'; did you mean 'TESTING'?"),
         (("--suite", "TESTING", "--algo", "ppo", "--lag", "5"), "TESTING has no lag 5; choose one of: 0, 2"),
+        (
+            ("--suite", "gsm8k-mini-v0", "--algo", "ppo", "--actors", "4"),
+            "leaves gsm8k-mini-v0: protocol.actors is 4, was 8",
+        ),
+        (
+            ("--suite", "TESTING", "--suite", "mujoco-mini-v0", "--algo", "ppo"),
+            "--suite was given 2 times; give it once",
+        ),
         (("--suite", "TESTING", "--algo", "ppo", "--budget", "1M"), "budget is 2048 in TESTING, and cannot be 1000000"),
         (("--algo", "ppo", "--seeds", "4-0"), "'4-0' is no range: 0 is less than 4"),
         (("--algo", "ppo", "--seeds", "all"), "'all' is not a whole number"),
@@ -145,10 +153,17 @@ def test_what_cannot_be_swept_is_said_in_a_sentence(here: Path, arguments: tuple
     assert list(here.glob("runs")) == []
 
 
+def test_a_directory_that_cannot_be_written_is_told_once(here: Path) -> None:
+    Path("file").touch()
+    done = lagbench("sweep", "--algo", "ppo", "--seeds", "0-3", *PENDULUM, "-o", "file/out")
+    assert done.code == 1
+    assert done.sentence.startswith("Error: cannot write file/out (Not a directory); ")
+
+
 def test_two_sweeps_of_different_specs_do_not_share_a_directory(here: Path) -> None:
     arguments = ("sweep", "--algo", "ppo", *PENDULUM, "-o", "out", "-q")
     assert lagbench(*arguments).code == 0
-    done = lagbench(*arguments, "--budget", "640", "--seeds", "0-3")
+    done = lagbench(*(x if x != "320" else "640" for x in arguments), "--seeds", "0-3")
     assert done.code == 2
     assert done.sentence == (
         f"Error: out/{CELL.format('ppo', 0, 0)} holds another run: budget is 640, was 320; sweep into another "

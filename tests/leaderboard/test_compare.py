@@ -215,7 +215,7 @@ def test_an_algorithm_that_was_changed(place: Place) -> None:
     done = lagbench(*MINE)
     (place.path / "mine.py").write_text(ALGORITHMS)
     assert done.code == 2
-    assert "holds another run: algorithm.sha256 is " in done.sentence
+    assert "holds another run: the source of " in done.sentence
 
 
 def test_the_help_names_it() -> None:

@@ -165,6 +165,12 @@ def test_a_copy_counts_once_and_is_said() -> None:
     assert found.notes == ("runs/Hopper-v5/ppo/lag0-u80-seed0 is a copy of copy, and counts once",)
 
 
+def test_a_run_that_was_recorded_otherwise_is_a_copy() -> None:
+    """A single run keeps its evaluations' observations, a sweep's does not: the hashes differ, the results do not."""
+    found = read(*whole(), {**mini(path="alone"), "content_hash": "ab" * 32})
+    assert found.notes == ("runs/Hopper-v5/ppo/lag0-u80-seed0 is a copy of alone, and counts once",)
+
+
 def test_two_runs_of_one_cell_are_refused() -> None:
     again = mini(path="again", returns=(0.0, 1, 2, 3, 4, 6))
     with pytest.raises(
