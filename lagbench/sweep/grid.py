@@ -19,13 +19,13 @@ from lagbench.sweep.cells import Planned
 def plan(
     out: Path,
     *,
-    algo: Sequence[str],
+    algo: str | Sequence[str],
     suite: str | None = None,
-    task: Sequence[str] = (),
-    lag: Sequence[int] = (),
-    updates: Sequence[int] = (),
-    seeds: Sequence[int] = (),
-    config: Mapping[str, Sequence[Any]] | None = None,
+    task: str | Sequence[str] = (),
+    lag: int | Sequence[int] = (),
+    updates: int | Sequence[int] = (),
+    seeds: int | Sequence[int] = (),
+    config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> list[Planned]:
     """Every cell of a grid, seed by seed: a sweep that is cut short has something of each setting.
@@ -38,23 +38,24 @@ def plan(
         lag: values of max staleness.
         updates: values of updates a phase.
         seeds: seeds.
-        config: hyperparameters; each with several values is an axis.
+        config: hyperparameters; each with a list of values is an axis.
         options: the other options of ``lagbench.resolve``, alike for all cells.
 
     Raises:
         UsageError: a cell cannot be run, or two would share a directory.
     """
-    axes: dict[str, Sequence[Any]] = {"algo": algo, "task": task, "lag": lag, "updates": updates, "seed": seeds}
+    given = {"algo": algo, "task": task, "lag": lag, "updates": updates, "seed": seeds}
+    axes = {name: _values(x) for name, x in given.items()}
     if suite is not None:
         whole = suites.load(suite)
         defaults = {"task": whole.tasks, whole.axis: whole.values, "seed": whole.seeds}
         axes |= {name: values for name, values in defaults.items() if not axes[name]}
         options["suite"] = suite
-    if not algo:
+    if not axes["algo"]:
         raise UsageError("a sweep needs an algorithm: give --algo, such as --algo ppo,vaco")
     cells: dict[Path, Planned] = {}
-    for given in _product(axes, config or {}):
-        chosen = {**options, **given}
+    for point in _product(axes, {name: _values(x) for name, x in (config or {}).items()}):
+        chosen = {**options, **point}
         spec = suites.resolve(**chosen)
         cell = Planned(spec, out / _directory(spec, chosen.get("config", {})), MappingProxyType(chosen))
         before = cells.setdefault(cell.path, cell)
@@ -64,6 +65,11 @@ def plan(
                 "one of the classes, or sweep them into directories of their own"
             )
     return list(cells.values())
+
+
+def _values(given: Any) -> Sequence[Any]:
+    """Those of an axis: one alone is one of one."""
+    return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
 def _product(axes: Mapping[str, Sequence[Any]], config: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:

@@ -50,6 +50,12 @@ def test_what_is_not_given_is_the_default_of_a_run() -> None:
     assert paths([cell]) == ["Hopper-v5/ppo/lag0-u80-seed0"]
 
 
+def test_one_value_is_an_axis_of_one() -> None:
+    (several,) = plan(OUT, algo=["vaco"], task=["Hopper-v5"], lag=[4], seeds=[2], config={"delta": [0.1]})
+    (one,) = plan(OUT, algo="vaco", task="Hopper-v5", lag=4, seeds=2, config={"delta": 0.1})
+    assert (one.path, one.spec) == (several.path, several.spec)
+
+
 def test_hyperparameters_are_axes_and_name_the_directory() -> None:
     cells = plan(OUT, algo=["vaco"], config={"learning_rate": ["1e-3"], "delta": ["0.1", ".2"], "filter": ["no"]})
     assert paths(cells) == [
