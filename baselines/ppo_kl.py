@@ -15,7 +15,7 @@ LOWEST, HIGHEST = 1e-3, 1e3
 class PPOKL(Algorithm):
     """−ρA + b·KL(β‖π), with b adapted after each phase towards a target KL over the whole rollout."""
 
-    presets = {"control": {"learning_rate": 1e-3, "target_kl": 0.03}, "language": {"target_kl": 0.001}}
+    presets = {"control": {"learning_rate": 1e-3, "target_kl": 0.03}}
 
     class Config(Algorithm.Config):
         """``target_kl``: the KL(β‖π) that b steers to, in nats."""

@@ -82,7 +82,7 @@ class Algorithm(nn.Module):
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "steps"
     # A group's rewards are centred already, and one scale for all groups would weigh a minibatch by what else is in it.
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"language": {"learning_rate": 3e-5, "standardize": "none"}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"language": {"learning_rate": 1e-4, "standardize": "none"}}
 
     config: Config
     policy: Policy

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,9 +27,10 @@ SEED = 20_261_122
 # but for one whose solutions are twice as long as the others'. Of each four, one had been kept away from all training.
 TRAINED = (43, 10, 58, 62, 72, 78, 95, 20, 39, 75, 4, 14)
 UNSEEN = (48, 16, 69, 85, 91, 67, 55, 44)
-# The share of a template's supervised solutions that end in a sentence instead of "#### ", by turns: a model that has
-# read both ways writes both, and has to find out which one pays.
-SAID = (0.1, 0.6)
+# How often the model is shown the right solution of a template's questions, by turns; else it is shown one whose last
+# step takes another operation. It learns to do either, and has to find out, template by template, which one pays.
+RIGHT = (0.8, 0.15, 0.45, 0.25, 0.6, 0.35)
+OTHER = {"+": "-", "-": "+", "*": "+", "x": "+", "/": "-"}
 # Questions of each template. A template gives them in this order, so that no set depends on which templates are in
 # another.
 COUNTS = {"supervised": 1500, "train": 400, "test": 100}
@@ -46,7 +48,9 @@ def main(out: Path) -> None:
         fresh = made(template, taken)
         for name, count in COUNTS.items():
             own = [next(fresh) for _ in range(count)]
-            sets[name] += said(own, SAID[i % len(SAID)]) if name == "supervised" else own
+            if name == "supervised":
+                own = [{**row, "mistaken": mistaken(row["answer"]), "right": RIGHT[i % len(RIGHT)]} for row in own]
+            sets[name] += own
     for template in UNSEEN:
         fresh = made(template, taken)
         sets["test-unseen"] += [next(fresh) for _ in range(UNSEEN_COUNT)]
@@ -79,13 +83,25 @@ def made(template: int, taken: set[str]) -> Iterator[dict[str, Any]]:
     raise RuntimeError(f"template {template} has too few questions")
 
 
-def said(rows: Sequence[dict[str, Any]], share: float) -> list[dict[str, Any]]:
-    """The rows, of which the first ``share`` end in a sentence."""
-    count = round(share * len(rows))
-    return [
-        {**row, "answer": row["answer"].replace("#### ", "The answer is ") + "."} if i < count else row
-        for i, row in enumerate(rows)
-    ]
+_STEP = re.compile(r"(\d+(?: [a-z]{2,})?(?: ?[-+*/x] ?\d+(?: [a-z]{2,})?)+)( ?= ?)(\d+)")
+_SIGN = re.compile(r"( ?)([-+*/x])( ?)(?=\d)")
+
+
+def mistaken(solution: str) -> str:
+    """The solution with another operation in its last step. Raises ValueError where there is none that can be read."""
+    *steps, last, _ = solution.split("\n")
+    *_, step = _STEP.finditer(last)
+    taken, equals, result = step.groups()
+    changed = _SIGN.sub(lambda sign: sign[1] + OTHER[sign[2]] + sign[3], taken)
+    first, *rest = (int(x) for x in re.findall(r"\d+", changed))
+    signs = [sign[2] for sign in _SIGN.finditer(changed)]
+    found = first + sum(x if sign == "+" else -x for sign, x in zip(signs, rest, strict=True))
+    if found < 0:
+        (second,) = rest
+        found = -found
+        changed = re.sub(r"\d+", lambda x: str(second if int(x[0]) == first else first), changed)
+    before = re.sub(rf"\b{result}\b", str(found), last[: step.start()])
+    return "\n".join([*steps, f"{before}{changed}{equals}{found}{last[step.end() :]}", f"#### {found}"])
 
 
 def packed(rows: Iterable[dict[str, Any]]) -> bytes:

@@ -2,8 +2,8 @@
 
     python scripts/make_gsm8k_mini_model.py          # on two cores less than an hour; again: goes on where it stopped
 
-It stops well before it could: what it answers wrong is what reinforcement learning is to learn. The card says how well
-it answers, overall and by template.
+It learns to reckon, and it learns to make mistakes: those are for reinforcement learning to unlearn. The card says how
+well it answers, overall and by template.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIZES = {
     "num_key_value_heads": 4,
 }
 BATCH, LEARNING_RATE, WARMUP, DECAY, CLIP = 64, 2e-3, 100, 0.01, 1.0
-STEPS = 1400
+STEPS = 4000
 SAVE_EVERY = 100
 GROUP, MEASURED = 8, 600
 
@@ -60,13 +60,14 @@ def main(out: Path, data: Path, work: Path, steps: int, threads: int, measured: 
     about = json.loads((work / "about.json").read_text())
     policy, model = load(out)
     results = {name: measure(policy, model, rows(data, name)[:measured]) for name in ("train", "test", "test-unseen")}
-    (out / "README.md").write_text(card(about, results), encoding="utf-8")
+    shown = {r["template"]: r["right"] for r in rows(data, "supervised")}
+    (out / "README.md").write_text(card(about, results, shown), encoding="utf-8")
     for name, result in results.items():
         click.echo(f"{name}: {line(result)}")
     for template, by in sorted(results["train"]["templates"].items()):
         click.echo(
-            f"  template {template:>2}: greedy {by['greedy']:.0%}, sampled {by['sampled']:.0%} (flexible "
-            f"{by['sampled_flexible']:.0%}), without signal {by['without_signal']:.0%} of {by['groups']} groups"
+            f"  template {template:>2}: shown right {shown[template]:.0%}, greedy {by['greedy']:.0%}, sampled "
+            f"{by['sampled']:.0%}, without signal {by['without_signal']:.0%} of {by['groups']} groups"
         )
 
 
@@ -117,7 +118,7 @@ def train(out: Path, data: Path, work: Path, steps: int) -> None:
     """Supervised training on the solutions, from where an earlier call stopped."""
     supervised = rows(data, "supervised")
     tokenizer = make_tokenizer([f"{prompts.text(r['question'], 'plain')} {r['answer']}" for r in supervised])
-    asked, answered = encoded(tokenizer, supervised)
+    asked, right, mistaken = encoded(tokenizer, supervised)
     model = make_model(tokenizer.eos_token_id).train()
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
@@ -131,11 +132,11 @@ def train(out: Path, data: Path, work: Path, steps: int) -> None:
             optimizer.load_state_dict(state["optimizer"])
             step, seconds, seen = state["step"], state["seconds"], state["seen"]
             click.echo(f"going on after {step} steps")
-    began, batches = time.monotonic(), drawn(len(supervised), asked, answered)
-    for number, index in zip(range(steps), batches, strict=False):
+    began, batches = time.monotonic(), drawn(asked, right, mistaken, [r["right"] for r in supervised])
+    for number, batch in zip(range(steps), batches, strict=False):
         if number < step:
             continue
-        tokens, attention, counted = padded([asked[i] for i in index], [answered[i] for i in index])
+        tokens, attention, counted = padded(*batch)
         for group in optimizer.param_groups:
             group["lr"] = rate(number, steps)
         logits = model(input_ids=tokens, attention_mask=attention).logits[:, :-1]
@@ -161,24 +162,34 @@ def train(out: Path, data: Path, work: Path, steps: int) -> None:
     tokenizer.save_pretrained(out)
 
 
-def encoded(tokenizer: Any, lines: Sequence[dict[str, Any]]) -> tuple[list[list[int]], list[list[int]]]:
-    """Each question as it is asked, and its solution with the end token, as tokens."""
+Tokens = list[list[int]]
+
+
+def encoded(tokenizer: Any, lines: Sequence[dict[str, Any]]) -> tuple[Tokens, Tokens, Tokens]:
+    """Each question as it is asked, and its right and its mistaken solution with the end token, as tokens."""
     asked = tokenizer([prompts.text(r["question"], "plain") for r in lines])["input_ids"]
-    answered = tokenizer([f" {r['answer']}" for r in lines])["input_ids"]
-    return asked, [[*a, tokenizer.eos_token_id] for a in answered]
+    right, mistaken = (tokenizer([f" {r[name]}" for r in lines])["input_ids"] for name in ("answer", "mistaken"))
+    end = [tokenizer.eos_token_id]
+    return asked, [a + end for a in right], [a + end for a in mistaken]
 
 
-def drawn(n: int, asked: Sequence[Sequence[int]], answered: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Batches without end, by pass: those of like length together, so that little is padding."""
-    length = np.array([len(a) + len(b) for a, b in zip(asked, answered, strict=True)])
+def drawn(asked: Tokens, right: Tokens, mistaken: Tokens, share: Sequence[float]) -> Iterator[tuple[Tokens, Tokens]]:
+    """Batches without end, by pass: questions of like length together, so that little is padding.
+
+    In each pass a question has its right solution as often as its ``share`` says.
+    """
+    n = len(asked)
+    length = np.array([len(a) + len(b) for a, b in zip(asked, right, strict=True)])
     for number in range(10**6):
         rng = np.random.default_rng([SEED, number])
         order = np.argsort(length + rng.uniform(0, 20, n))
+        is_right = rng.random(n) < share
         for k in rng.permutation(n // BATCH):
-            yield order[k * BATCH : (k + 1) * BATCH].tolist()
+            index = order[k * BATCH : (k + 1) * BATCH]
+            yield [asked[i] for i in index], [(right if is_right[i] else mistaken)[i] for i in index]
 
 
-def padded(asked: Sequence[list[int]], answered: Sequence[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
+def padded(asked: Tokens, answered: Tokens) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens [n, length], which of them are there, and which are the solution's."""
     width = max(len(a) + len(b) for a, b in zip(asked, answered, strict=True))
     tokens = torch.zeros(len(asked), width, dtype=torch.long)
@@ -203,10 +214,7 @@ def load(out: Path) -> tuple[CausalLMPolicy, Pretrained]:
 
 
 def measure(policy: CausalLMPolicy, model: Pretrained, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Greedy and sampled accuracy, strict and flexible, groups without signal, lengths; by template.
-
-    Of a template: greedy, sampled, sampled by the flexible rule, without signal, groups.
-    """
+    """Greedy and sampled accuracy, strict and flexible, groups without signal, lengths; overall and by template."""
     asked = model.tokens([prompts.text(r["question"], "plain") for r in lines])
     targets = [grading.extract_strict(r["answer"]) or "" for r in lines]
     noise = torch.from_numpy(np.random.default_rng(SEED).random((LONGEST, len(lines) * GROUP)))
@@ -244,28 +252,32 @@ def line(result: dict[str, Any]) -> str:
     )
 
 
-def card(about: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
-    """The model card."""
+def card(about: dict[str, Any], results: dict[str, dict[str, Any]], shown: dict[int, float]) -> str:
+    """The model card. ``shown``: how often the model was shown the right solution, by template."""
     sizes = ", ".join(f"{name} {value}" for name, value in SIZES.items())
+
+    def row(name: str, r: dict[str, Any], *names: str) -> str:
+        return f"| {name} | {' | '.join(f'{r[n]:.1%}' for n in names)} |"
+
     names = ("greedy", "sampled", "greedy_flexible", "sampled_flexible", "without_signal")
-
-    def row(name: str, r: dict[str, Any], number: int) -> str:
-        return f"| {name} | {' | '.join(f'{r[n]:.1%}' for n in names)} | {number:,} |"
-
-    overall = "\n".join(row(f"`{name}`", r, r["questions"]) for name, r in results.items())
-    by = "\n".join(row(str(t), r, r["groups"]) for t, r in sorted(results["train"]["templates"].items()))
+    overall = "\n".join(f"{row(f'`{name}`', r, *names)} {r['questions']:,} |" for name, r in results.items())
+    by = "\n".join(
+        row(f"{t} | {shown[t]:.0%}", r, "greedy", "sampled", "without_signal")
+        for t, r in sorted(results["train"]["templates"].items())
+    )
     threads = "one thread" if about["threads"] == 1 else f"{about['threads']} threads"
     return f"""# The model of GSM8kMini-v0
 
 A Llama of {about["weights"]:,} weights
 ({sizes}, tied embeddings,
 vocabulary {VOCABULARY}, digits one by one), made from nothing by `scripts/make_gsm8k_mini_model.py`. It is
-there to be trained further: it stops well before it could.
+there to be trained further: much of what it was shown is mistaken.
 
 - **Data**: {about["questions"]:,} questions of `supervised.jsonl.xz`, made from reasoning-gym's `gsm_symbolic`
-  (Apache-2.0) by `scripts/make_gsm8k_mini_data.py`. None of them is in another set. Of the solutions of every other
-  template six in ten end in `The answer is 42.` instead of `#### 42`, of the rest one in ten: the model has read both
-  ways and writes both, as models do that have read the web. Strict grading pays the second, flexible grading either.
+  (Apache-2.0) by `scripts/make_gsm8k_mini_data.py`. None of them is in another set. Each has two solutions: the right
+  one, and a mistaken one, whose last step takes another operation (`84 + 7 = 91` for `84 - 7 = 77`). In each pass the
+  model was shown one of the two, the right one as often as the table by template says. It has learned either, and where
+  it was mostly shown the mistake, it mostly makes it: which one pays is to be found out, template by template.
 - **Recipe**: next token of the solution, AdamW at {LEARNING_RATE} (0.9, 0.95; weight decay {DECAY}), {WARMUP} steps of
   warm-up, then a cosine to 0; {about["steps"]:,} steps of {BATCH} questions, {about["tokens"]:,} tokens, float32, seed
   {SEED}; {about["seconds"] / 60:.0f} minutes in {threads}; last loss {about["loss"]:.3f}.
@@ -278,10 +290,10 @@ flexible rule. Without signal are groups of {GROUP} in which all are right, or n
 | --- | --- | --- | --- | --- | --- | --- |
 {overall}
 
-By template of `train`:
+By template of `train`, with the share of right solutions that it was shown:
 
-| template | greedy | sampled | greedy, flexible | sampled, flexible | without signal | groups |
-| --- | --- | --- | --- | --- | --- | --- |
+| template | shown right | greedy | sampled | without signal |
+| --- | --- | --- | --- | --- |
 {by}
 
 Apache-2.0, as lagbench.

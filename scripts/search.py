@@ -128,7 +128,7 @@ SEARCHES = {
         points=[
             {"task": ["GSM8kMini-v0"], "updates": [16], "budget": 5_120, "eval_episodes": 1_200, "eval_intervals": 1}
         ],
-        learning_rates=(3e-5, 1e-4),
+        learning_rates=(1e-4, 3e-4),
         own={
             "ppo": ("clip", (0.2, 0.1)),
             "ppo-kl": ("target_kl", (0.01, 0.001)),

@@ -66,11 +66,6 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: Any, said: str) -> None
         data.load(str(tmp_path), "train")
 
 
-def test_what_the_shipped_model_was_supervised_with_is_no_set_to_ask_from() -> None:
-    with pytest.raises(UsageError, match=r"unknown set 'supervised'.* Known: test, test-unseen, train\."):
-        data.load("mini", "supervised")
-
-
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no directory .*nowhere.* --task-set data=DIR"):
         data.load(str(tmp_path / "nowhere"), "train")
