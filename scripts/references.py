@@ -4,6 +4,10 @@
 
 writes them to lagbench/suites/mujoco-mini-v0.references.json, beside those of other tasks that are there. Started
 again, it runs only what is missing.
+
+    python -m scripts.references mujoco-reuse-mini-v0 --like mujoco-mini-v0
+
+says of a suite in which PPO at lag 0 makes the same runs that its references are the other's.
 """
 
 from __future__ import annotations
@@ -60,13 +64,15 @@ def random_reference(suite: Suite, task: str) -> dict[str, Any]:
     return reference(random_returns(control, starts).tolist(), starts)
 
 
+def reference_options(suite: Suite) -> dict[str, Any]:
+    """The options of ``lagbench.resolve`` with which PPO at lag 0 makes the updates that it makes by default."""
+    value = 0 if suite.axis == "lag" else lagbench.resolve(task=suite.tasks[0]).protocol.updates
+    return {**suite.options(value), "updates_fixed": False}
+
+
 def measure(suite: Suite, task: str, seeds: Sequence[int], out: Path, jobs: int | None) -> dict[str, Any]:
     """Both references of a task."""
-    # On a forward axis, the updates that a control run makes by default.
-    value = 0 if suite.axis == "lag" else lagbench.resolve(task=task).protocol.updates
-    options: dict[str, Any] = {
-        name: [x] if name in ("lag", "updates") else x for name, x in suite.options(value).items()
-    }
+    options = {name: [x] if name in ("lag", "updates") else x for name, x in reference_options(suite).items()}
     cells = lagbench.plan_grid(out, algo=["ppo"], task=[task], seeds=seeds, record="episodes", **options)
     finals = []
     for done in lagbench.run_grid(cells, jobs=jobs):
@@ -79,13 +85,22 @@ def measure(suite: Suite, task: str, seeds: Sequence[int], out: Path, jobs: int 
 @click.argument("name")
 @click.option("--task", "tasks", multiple=True, help="Only of this task. May be repeated.")
 @click.option("--seeds", type=Seeds(), default="101-110", show_default=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="[default: runs/references/NAME]")
 @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
-def main(name: str, tasks: Sequence[str], seeds: Sequence[int], out: Path, jobs: int | None) -> None:
+@click.option("--like", help="The suite whose references these are; nothing is run.")
+def main(
+    name: str, tasks: Sequence[str], seeds: Sequence[int], out: Path | None, jobs: int | None, like: str | None
+) -> None:
     """Measure the references of the suite NAME."""
-    suite = lagbench.load_suite(name)
+    suite, out = lagbench.load_suite(name), out or Path("runs/references", name)
     file = Path(lagbench.__file__).parent / "suites" / f"{name}.references.json"
     version = {"name": suite.name, "sha256": suite.sha256}
+    if like is not None:
+        other = lagbench.load_suite(like)
+        assert (suite.tasks, reference_options(suite)) == (other.tasks, reference_options(other)), "not the same runs"
+        file.write_text(json.dumps({"suite": version, "like": other.name}, indent=1) + "\n")
+        click.echo(str(file))
+        return
     document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"suite": version, "tasks": {}}
     assert document["suite"] == version, f"{file} is of another version of the suite; move it away"
     about = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from lagbench.errors import LagbenchError
 from lagbench.suites import Suite
+from lagbench.suites import load as load_suite
 
 APART = 10.0
 """Standard errors that must lie between random and reference for a task to be scored (SCIENCE §6)."""
@@ -53,14 +54,15 @@ class References:
 def load(suite: Suite) -> References | None:
     """The references that ship with a suite, None where there are none yet.
 
+    Where PPO at lag 0 makes the same runs in two suites, one file says that its references are ``like`` the other's.
+
     Raises LagbenchError where they are of another version of the suite, lack a task or do not tell a task's two apart.
     """
-    file = importlib.resources.files(__package__).joinpath(f"{suite.name}.references.json")
-    if not file.is_file():
+    data = _document(suite)
+    if data is not None and "like" in data:
+        data = _document(load_suite(data["like"]))
+    if data is None:
         return None
-    data = json.loads(file.read_text("utf-8"))
-    if data["suite"]["sha256"] != suite.sha256:
-        raise LagbenchError(f"the references of {suite.name} are of another version of it; measure them again")
     if missing := [task for task in suite.tasks if task not in data["tasks"]]:
         raise LagbenchError(f"the references of {suite.name} lack {', '.join(missing)}; measure those too")
     tasks = {
@@ -71,6 +73,16 @@ def load(suite: Suite) -> References | None:
         if found.apart <= APART:
             raise LagbenchError(f"{name} cannot be scored: its references are {found.apart:.1f} standard errors apart")
     return References(MappingProxyType(tasks))
+
+
+def _document(suite: Suite) -> Any:
+    file = importlib.resources.files(__package__).joinpath(f"{suite.name}.references.json")
+    if not file.is_file():
+        return None
+    data = json.loads(file.read_text("utf-8"))
+    if data["suite"]["sha256"] != suite.sha256:
+        raise LagbenchError(f"the references of {suite.name} are of another version of it; measure them again")
+    return data
 
 
 def _reference(data: Mapping[str, Any]) -> Reference:

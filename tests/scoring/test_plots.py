@@ -202,6 +202,19 @@ def test_far_apart_numbers_stand_on_a_logarithmic_axis() -> None:
     assert not any("mathdefault" in text for text in said)
 
 
+@pytest.mark.parametrize(("largest", "top"), [(0.004, 0.005), (0.5, 1.03)])
+def test_small_shares_of_samples_do_not_lie_on_the_floor(largest: float, top: float) -> None:
+    given = [
+        synthetic.row("ppo", task, seed, (0.0, 1.0), lag=lag, metrics=[("clipped_fraction", largest * lag / 4)])
+        for lag, task, seed in itertools.product((0, 4), synthetic.TASKS, range(2))
+    ]
+    *_, last = plots.pictures(*both(given))
+    (axis,) = last.figure.axes
+    bottom, found = axis.get_ylim()
+    assert bottom <= 0
+    assert largest < found <= top
+
+
 def test_a_caption_says_which_share_of_samples_is_whose() -> None:
     results, more = both(rows()[:36])
     *_, last = plots.pictures(results, more)

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+import lagbench
 from lagbench import suites
 from lagbench.errors import LagbenchError
 from lagbench.suites import references
 from lagbench.suites.references import APART, Reference, TaskReferences
+from scripts.references import reference_options
+from tests.cli.run_here import content_hash
 
-MINI = suites.load("mujoco-mini-v0")
+MINI, REUSE = suites.load("mujoco-mini-v0"), suites.load("mujoco-reuse-mini-v0")
+MEANING = importlib.resources.files(suites).joinpath("mujoco-mini-v0.toml").read_text()
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -71,6 +75,35 @@ def test_a_task_that_they_do_not_tell_apart_is_refused(shipped: Any) -> None:
     shipped(close)
     with pytest.raises(LagbenchError, match=r"Hopper-v5 cannot be scored: its references are 10\.0 standard errors ap"):
         references.load(MINI)
+
+
+def test_one_suites_may_be_anothers(shipped: Any, tmp_path: Path) -> None:
+    (tmp_path / f"{MINI.name}.toml").write_text(MEANING)
+    shipped(document())
+    version = {"name": REUSE.name, "sha256": REUSE.sha256}
+    file = tmp_path / f"{REUSE.name}.references.json"
+    file.write_text(json.dumps({"suite": version, "like": MINI.name}))
+    assert references.load(REUSE) == references.load(MINI) is not None
+    file.write_text(json.dumps({"suite": {**version, "sha256": "0" * 64}, "like": MINI.name}))
+    with pytest.raises(LagbenchError, match="the references of mujoco-reuse-mini-v0 are of another version of it"):
+        references.load(REUSE)
+
+
+def test_where_two_suites_share_references_ppo_makes_the_same_runs(tmp_path: Path) -> None:
+    files = importlib.resources.files(suites)
+    shared = {
+        name: json.loads(file.read_text())["like"]
+        for name in suites.names()
+        if (file := files.joinpath(f"{name}.references.json")).is_file() and "like" in json.loads(file.read_text())
+    }
+    assert shared["mujoco-reuse-mini-v0"] == "mujoco-mini-v0"
+    for name, like in shared.items():
+        assert reference_options(suites.load(name)) == reference_options(suites.load(like))
+    # The forward suite fixes the number of updates, which PPO on control makes of its own.
+    small = {"task": "InvertedPendulum-v5", "budget": 4_096, "eval_episodes": 1, "eval_intervals": 1}
+    for name, fixed in (("own", False), ("fixed", True)):
+        lagbench.run(out=tmp_path / name, **{**reference_options(MINI), **small, "updates_fixed": fixed})
+    assert content_hash(tmp_path / "own") == content_hash(tmp_path / "fixed")
 
 
 @pytest.mark.parametrize("name", suites.names())

@@ -19,6 +19,8 @@ HELD = "_fraction"
 """How the name of a metric ends that says which share of the samples an algorithm clips, filters, truncates, …"""
 # Where one algorithm's numbers are so many times another's, only a logarithmic axis shows both.
 _FAR = 30.0
+# Below it, a share held back would lie flat on the floor of an axis from 0 to 1.
+_SMALL_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def diagnostics(results: Results, details: Details) -> Figure:
             # Its own formatter writes formulas, which no text here is.
             axis.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
             axis.yaxis.set_minor_formatter(NullFormatter())
-        elif panel.name == "ess" or panel.name is None:
+        elif panel.name == "ess" or (panel.name is None and max(everything) > _SMALL_SHARE):
             axis.set_ylim(-0.03, 1.03)
         else:
             axis.set_ylim(bottom=0)  # what is small looks small
