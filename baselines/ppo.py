@@ -11,7 +11,7 @@ from lagbench import Algorithm, Metrics, Rollout
 class PPO(Algorithm):
     """−min(ρA, clip(ρ, 1 ± clip)·A) with ρ = π/β and GAE of the proximal critic."""
 
-    presets = {"control": {"learning_rate": 1e-3}}
+    presets = {"control": {"learning_rate": 1e-3}, "language": {"clip": 0.1}}
 
     class Config(Algorithm.Config):
         """``clip``: how far ρ may go before a sample stops pushing."""

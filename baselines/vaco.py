@@ -19,8 +19,7 @@ class VACO(Algorithm):
     no gradient and stays in the denominator.
     """
 
-    # The ratio of a token is nearer to 1 than that of an action: the authors' language-model code has 0.005 to 0.015.
-    presets = {"control": {"learning_rate": 1e-3}, "language": {"delta": 0.01}}
+    presets = {"control": {"learning_rate": 1e-3}, "language": {"delta": 0.003}}
 
     class Config(Algorithm.Config):
         """Hyperparameters.

@@ -72,7 +72,8 @@ def reference_options(suite: Suite) -> dict[str, Any]:
 
 def measure(suite: Suite, task: str, seeds: Sequence[int], out: Path, jobs: int | None) -> dict[str, Any]:
     """Both references of a task."""
-    options = {name: [x] if name in ("lag", "updates") else x for name, x in reference_options(suite).items()}
+    fixed = reference_options(suite)
+    options: dict[str, Any] = {name: [x] if name in ("lag", "updates") else x for name, x in fixed.items()}
     cells = lagbench.plan_grid(out, algo=["ppo"], task=[task], seeds=seeds, record="episodes", **options)
     finals = []
     for done in lagbench.run_grid(cells, jobs=jobs):

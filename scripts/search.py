@@ -135,7 +135,7 @@ SEARCHES = {
             "decoupled-ppo": ("clip", (0.2, 0.1)),
             "spo": ("epsilon", (0.2, 0.1)),
             "impala": ("rho_bar", (1.0, 2.0)),
-            "vaco": ("delta", (0.01, 0.03)),
+            "vaco": ("delta", (0.01, 0.003)),
             "geppo": ("clip", (0.2, 0.1)),
         },
         diverged=lambda task: 0.0,

@@ -188,4 +188,3 @@ def test_hyperparameters() -> None:
     config = VACO.Config()
     assert (config.delta, config.reference, config.align, config.filter) == (0.2, "behaviour", True, True)
     assert config.prepare_every == "phase"
-    assert 0.005 <= VACO.presets["language"]["delta"] <= 0.015
