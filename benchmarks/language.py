@@ -322,7 +322,7 @@ class _Sampler:
     def __init__(self, copies: int) -> None:
         self._task = _task()
         self._copies = copies
-        self._end = self._task.pretrained().end
+        self._ends = self._task.pretrained().ends
         self._policy = self._task.policy(self._task.pretrained().model())
         self._all = self._task.prompts(self._task.questions(TRAIN))
         self._rng = np.random.default_rng(0)
@@ -334,12 +334,12 @@ class _Sampler:
     def ours(self, asked: Sequence[list[int]]) -> int:
         longest = self._task.max_new_tokens
         noise = torch.from_numpy(self._rng.random((longest, len(asked) * self._copies)))
-        done = complete(self._policy, asked, copies=self._copies, longest=longest, end=self._end, noise=noise)
+        done = complete(self._policy, asked, copies=self._copies, longest=longest, ends=self._ends, noise=noise)
         return int(done.valid.sum())
 
     def theirs(self, asked: Sequence[list[int]]) -> int:
         model: Any = self._policy.model
-        tokens, mask = _left_padded(asked, self._end)
+        tokens, mask = _left_padded(asked, self._ends[0])
         done = model.generate(
             input_ids=tokens,
             attention_mask=mask,
@@ -349,10 +349,10 @@ class _Sampler:
             top_p=1.0,
             num_return_sequences=self._copies,
             max_new_tokens=self._task.max_new_tokens,
-            eos_token_id=self._end,
-            pad_token_id=self._end,
+            eos_token_id=[*self._ends],
+            pad_token_id=self._ends[0],
         )[:, tokens.shape[1] :]
-        ended = done == self._end
+        ended = torch.isin(done, torch.tensor(self._ends))
         return int((ended.cumsum(1) - ended.long() == 0).sum())
 
 

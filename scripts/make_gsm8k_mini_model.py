@@ -221,7 +221,7 @@ def measure(policy: CausalLMPolicy, model: Pretrained, lines: Sequence[dict[str,
     right: dict[str, Any] = {}
     lengths = 0.0
     for name, copies, own in (("greedy", 1, None), ("sampled", GROUP, noise)):
-        done = complete(policy, asked, copies=copies, longest=LONGEST, end=model.end, noise=own)
+        done = complete(policy, asked, copies=copies, longest=LONGEST, ends=model.ends, noise=own)
         lengths = float(done.valid.sum(0).double().mean())
         ended = done.valid.sum(0)
         texts = [model.text(done.token[: int(ended[i]), i].tolist()) for i in range(len(ended))]

@@ -123,7 +123,7 @@ class LanguageActors(Actors):
         if self._holds != version.number:
             self._acting.model.load_state_dict(version.state)
             self._holds = version.number
-        return complete(self._acting, prompts, copies=copies, longest=self._longest, end=self._model.end, noise=noise)
+        return complete(self._acting, prompts, copies=copies, longest=self._longest, ends=self._model.ends, noise=noise)
 
     def _graded(
         self,
@@ -142,7 +142,7 @@ class LanguageActors(Actors):
         grades = [grading.grade(text, asked[i // copies].target) for i, text in enumerate(texts)]
         correct = torch.tensor([g.correct for g in grades])
         last = torch.arange(len(token)).unsqueeze(1) == length - 1
-        ended = torch.tensor([t[-1] == self._model.end for t in tokens])
+        ended = torch.tensor([int(t[-1]) in self._model.ends for t in tokens])
         group = torch.arange(len(asked)).repeat_interleave(copies)
         version = torch.from_numpy(held)[group]
         rollout = Rollout(
@@ -231,7 +231,7 @@ class LanguageActors(Actors):
     def _played(self, seed: int, asked: Question, prompt: list[int], token: NDArray[np.int64]) -> PlayedCompletion:
         text = self._model.text(token.tolist())
         grade: Grade = grading.grade(text, asked.target)
-        ended = bool(token[-1] == self._model.end)
+        ended = int(token[-1]) in self._model.ends
         return PlayedCompletion(
             seed=seed,
             terminated=ended,

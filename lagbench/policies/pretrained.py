@@ -6,8 +6,9 @@ import contextlib
 import functools
 import hashlib
 import io
+import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,18 +32,16 @@ class Pretrained:
         sha256: of the files, by name; of a hub id, of its commit.
         tokenizer: of transformers.
         config: of transformers.
+        ends: the tokens that end a completion: the tokenizer's own first, then those that the model's generation
+            configuration names beside it, as far as the tokenizer has them for special.
     """
 
     source: str
     sha256: str
     tokenizer: Any
     config: Any
+    ends: tuple[int, ...]
     _where: tuple[str, dict[str, Any]]
-
-    @property
-    def end(self) -> int:
-        """The token that ends a completion."""
-        return int(self.tokenizer.eos_token_id)
 
     @property
     def vocabulary(self) -> int:
@@ -71,7 +70,7 @@ class Pretrained:
 
     def text(self, tokens: Sequence[int]) -> str:
         """Tokens as text: all of it but the end token."""
-        kept = [t for t in tokens if t != self.end]
+        kept = [t for t in tokens if t not in self.ends]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def model(self, *, weights: bool = True) -> nn.Module:
@@ -124,8 +123,7 @@ def _find(source: str, changed: int) -> Pretrained:
             options = {"revision": _had(lambda: _commit(name), source, "config.json")}
         config = _had(lambda: AutoConfig.from_pretrained(name, **options), source, "config.json")
         tokenizer = _had(lambda: AutoTokenizer.from_pretrained(name, **options), source, "tokenizer")
-    end = tokenizer.eos_token_id
-    if end is None:
+    if tokenizer.eos_token_id is None:
         raise UsageError(
             f"the tokenizer of {source!r} has no end token, by which a completion ends; set eos_token in its "
             "tokenizer_config.json"
@@ -136,7 +134,8 @@ def _find(source: str, changed: int) -> Pretrained:
             f"the tokenizer of {source!r} has tokens that its model lacks: number {most} of {size}; give a model with "
             "the tokenizer that it was made with"
         )
-    return Pretrained(source, _sha256(source, options), tokenizer, config, (name, options))
+    ends = (int(tokenizer.eos_token_id), *_more_ends(source, name, options, tokenizer))
+    return Pretrained(source, _sha256(source, options), tokenizer, config, ends, (name, options))
 
 
 def _where(source: str) -> tuple[str, dict[str, Any]]:
@@ -156,6 +155,21 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
     if quantized and not (path / "config.json").is_file():
         return str(path), {"gguf_file": quantized[0].name}
     return str(path), {}
+
+
+def _more_ends(source: str, name: str, options: Mapping[str, Any], tokenizer: Any) -> list[int]:
+    """The end tokens beside the tokenizer's own: a chat model may end its turn or the text."""
+    from transformers.utils.hub import cached_file
+
+    if "gguf_file" in options:
+        return []
+    kept = "generation_config.json"
+    file = _had(lambda: cached_file(name, kept, _raise_exceptions_for_missing_entries=False, **options), source, kept)
+    found = _had(lambda: json.loads(Path(file).read_bytes()), source, kept).get("eos_token_id") if file else None
+    named = found if isinstance(found, list) else [found]
+    # A configuration that was never set has a class's defaults, which are ordinary tokens of another tokenizer.
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return sorted(special.intersection(named) - {tokenizer.eos_token_id})
 
 
 def _commit(name: str) -> str:

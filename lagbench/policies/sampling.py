@@ -22,7 +22,7 @@ class Completions(NamedTuple):
     Attributes:
         token: what was chosen; 0 where not ``valid``.
         log_prob: its log-probability, float32; 0 where not ``valid``.
-        valid: true up to the end token, itself included, or up to the limit.
+        valid: true up to the first end token, itself included, or up to the limit.
     """
 
     token: Tensor
@@ -37,21 +37,21 @@ def complete(
     *,
     copies: int,
     longest: int,
-    end: int,
+    ends: Sequence[int],
     noise: Tensor | None,
 ) -> Completions:
     """Complete each prompt ``copies`` times, on the policy's device; results are on the CPU.
 
     The completions of prompt i are the columns i·copies … (i+1)·copies − 1. Whatever the model's generation
-    configuration says is not looked at. The prompt is computed once for all its copies, and a completion that has ended
-    soon takes no more time.
+    configuration says of sampling is not looked at. The prompt is computed once for all its copies, and a completion
+    that has ended soon takes no more time.
 
     Args:
         policy: whose model takes ``past_key_values`` as transformers' models do.
         prompts: token ids, at least one each.
         copies: completions of each prompt.
         longest: tokens at most.
-        end: the token that ends a completion.
+        ends: the tokens that end a completion.
         noise: uniform in [0, 1), float64, [longest, n]: what chooses token t of completion i by the inverse of the
             distribution function; None takes the most probable token.
     """
@@ -62,7 +62,7 @@ def complete(
             prompts[i : i + together],
             copies,
             longest,
-            end,
+            ends,
             None if noise is None else noise[:, i * copies : (i + together) * copies],
         )
         for i in range(0, len(prompts), together)
@@ -89,7 +89,7 @@ def _complete(
     prompts: Sequence[Sequence[int]],
     copies: int,
     longest: int,
-    end: int,
+    ends: Sequence[int],
     noise: Tensor | None,
 ) -> Completions:
     from transformers import DynamicCache
@@ -116,6 +116,7 @@ def _complete(
     valid = torch.zeros(longest, n, dtype=torch.bool, device=device)
     column = torch.arange(n, device=device)  # of each row of the batch
     going = torch.ones(n, dtype=torch.bool, device=device)
+    ending = torch.tensor(ends, device=device)
     for t in range(longest):
         log_p = torch.log_softmax(logits.float() / policy.temperature, dim=-1)
         token = log_p.argmax(-1) if noise is None else _drawn(log_p, noise[t, column])
@@ -123,7 +124,7 @@ def _complete(
         chosen[t, live] = token[going]
         log_prob[t, live] = log_p.gather(1, token.unsqueeze(1)).squeeze(1)[going]
         valid[t, live] = True
-        going &= token != end
+        going &= (token.unsqueeze(1) != ending).all(1)
         left = int(going.sum())
         if not left or t + 1 == longest:
             break

@@ -177,12 +177,12 @@ def _wrong_text(task: GSM8kTask, episodes: Sequence[EvaluatedCompletion]) -> Dif
         for i, token in enumerate(tokens):
             if not 0 <= token < model.vocabulary:
                 return Difference("evaluations", episode.name, f"token[{i}]", token, "one of the model's", "specified")
-        ends = model.end in tokens
-        length = tokens.index(model.end) + 1 if ends else task.max_new_tokens
+        end = next((i for i, token in enumerate(tokens) if token in model.ends), None)
+        length = task.max_new_tokens if end is None else end + 1
         columns = {
             "length": (episode.length, length),
-            "terminated": (episode.terminated, ends),
-            "truncated": (episode.truncated, not ends),
+            "terminated": (episode.terminated, end is not None),
+            "truncated": (episode.truncated, end is None),
             "completion": (episode.completion, model.text(tokens)),
         }
         if difference := _first("evaluations", episode.name, columns, "by its tokens"):

@@ -147,7 +147,7 @@ def test_every_question_is_asked_once_before_any_twice(places: dict[str, str]) -
 
 def fixed(texts: list[str], actors: LanguageActors) -> Any:
     """Instead of sampling: these completions, in turn."""
-    encoded = [[*actors._model.tokens([t])[0], actors._model.end] for t in texts]
+    encoded = [[*actors._model.tokens([t])[0], *actors._model.ends] for t in texts]
 
     def complete(*arguments: Any, **options: Any) -> Completions:
         n = len(arguments[1]) * options["copies"]

@@ -36,8 +36,8 @@ def test_a_directory(model: Path) -> None:
     assert found.context == 256
     (tokens,) = found.tokens(["figs"])
     assert len(tokens) == 4
-    assert found.text([*tokens, found.end]) == "figs"
-    assert found.tokenizer.decode([found.end]) == END
+    assert found.text([*tokens, *found.ends]) == "figs"
+    assert found.tokenizer.decode(found.ends) == END
     assert found.chat(["figs"]) == found.tokens(["<|user|>figs<|assistant|>"])
     loaded, again = found.model(), found.model()
     assert loaded is not again
@@ -126,6 +126,27 @@ def test_tokens_that_the_model_lacks(copy: Path) -> None:
         pretrained.find(str(copy))
 
 
+def test_what_else_ends_a_completion(copy: Path) -> None:
+    """A chat model ends its turn, or the text; that its configuration names an ordinary token is a class's default."""
+    tokenizer: Any = pretrained.find(str(copy)).tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|end_of_text|>"]})
+    tokenizer.save_pretrained(copy)
+    change(copy / "config.json", vocab_size=len(tokenizer))
+    own, more = tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end_of_text|>")
+    named = {"list": [more, own], "one": own, "other": more, "default": 2, "gone": "gone"}
+    ends = {"list": (own, more), "one": (own,), "other": (own, more), "default": (own,), "gone": (own,)}
+    for case, value in named.items():
+        change(copy / "generation_config.json", eos_token_id=value)
+        found = pretrained.find(str(copy))
+        assert found.ends == ends[case], case
+        assert found.text(found.ends) == ""
+    (copy / "generation_config.json").write_text("{")
+    with pytest.raises(UsageError, match=r"the generation_config.json of '.*' cannot be had \(Expecting property name"):
+        pretrained.find(str(copy))
+    (copy / "generation_config.json").unlink()
+    assert pretrained.find(str(copy)).ends == (own,)
+
+
 def test_no_chat_template(tmp_path: Path) -> None:
     found = pretrained.find(str(make_model(tmp_path / "model")))
     with pytest.raises(UsageError, match=r"has no chat template, so it cannot be asked as in a chat; give --task-set"):
@@ -138,7 +159,7 @@ def test_a_gguf_file_is_the_same_model(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     found = pretrained.find(str(make_gguf(model, tmp_path / "file/tiny.gguf")))
     kept = pretrained.find(str(model))
-    assert (found.end, found.context, found.vocabulary) == (kept.end, kept.context, kept.vocabulary)
+    assert (found.ends, found.context, found.vocabulary) == (kept.ends, kept.context, kept.vocabulary)
     (tokens,) = found.chat(["figs"])
     assert [tokens] == kept.chat(["figs"])
     ids = torch.tensor([tokens])

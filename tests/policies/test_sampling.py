@@ -35,7 +35,7 @@ def uniform(n: int, seed: int = 0) -> Tensor:
 
 
 def run(policy: CausalLMPolicy, prompts: list[list[int]] = PROMPTS, copies: int = 4, **changes: Any) -> Completions:
-    options = {"copies": copies, "longest": LONGEST, "end": END, "noise": uniform(len(prompts) * copies)}
+    options = {"copies": copies, "longest": LONGEST, "ends": (END,), "noise": uniform(len(prompts) * copies)}
     return complete(policy, prompts, **{**options, **changes})
 
 
@@ -71,6 +71,19 @@ def test_a_completion_is_valid_up_to_its_end(policy: CausalLMPolicy) -> None:
         assert (c.token[n:, i] == 0).all()
         assert (c.log_prob[n:, i] == 0).all()
     assert any(n == LONGEST and c.token[n - 1, i] != END for i, n in enumerate(lengths))
+
+
+def test_any_of_several_tokens_ends_a_completion(policy: CausalLMPolicy) -> None:
+    other = 7
+    one, both = run(policy), run(policy, ends=(END, other))
+    kinds = set()
+    for i, n in enumerate(one.valid.sum(0).tolist()):
+        before = one.token[:n, i].tolist()
+        cut = min(before.index(other) + 1 if other in before else n, n)
+        assert both.valid[:, i].sum() == cut
+        assert both.token[:cut, i].tolist() == before[:cut]
+        kinds.add((before[cut - 1] == other, cut < n))
+    assert len(kinds) >= 2
 
 
 def test_the_learner_finds_the_same_log_probabilities(policy: CausalLMPolicy) -> None:
