@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -23,6 +25,7 @@ from lagbench.training import PhaseResult
 _PLAIN_EVERY_S = 10.0
 _PACE_PHASES = 50
 _BAR_WIDTH = 60
+_STOPPING = "stopping at the end of this phase; Ctrl-C again to stop at once"
 
 
 class Console(Sink):
@@ -74,6 +77,8 @@ class Console(Sink):
     def stopping(self) -> None:
         """See ``Sink.stopping``."""
         self._stopping = True
+        if self._live is None:
+            self._console.say_at_once(_STOPPING)
 
     def close(self) -> None:
         """See ``Sink.close``."""
@@ -109,7 +114,7 @@ class Console(Sink):
             waited = words.duration(time.monotonic() - self._began)
             lines = [f"setting up, evaluating and collecting for the first time · {waited}"]
         if self._stopping:
-            lines.append("stopping at the end of this phase; Ctrl-C again to stop at once")
+            lines.append(_STOPPING)
         panel = Table.grid()
         panel.add_row(bar)
         for line in lines:
@@ -136,3 +141,8 @@ class Terminal(RichConsole):
     def on_broken_pipe(self) -> None:
         """Raise, so that the sink is dropped; rich would end the process, and the run with it."""
         raise BrokenPipeError("nobody reads it any more")
+
+    def say_at_once(self, line: str) -> None:
+        """Write a line from a signal's handler, which may have come in the midst of printing."""
+        with contextlib.suppress(OSError):
+            os.write(self.file.fileno(), f"{line}\n".encode())

@@ -18,6 +18,7 @@ from lagbench.sweep.tally import Tally
 from lagbench.sweep.watcher import Watcher
 
 _BAR_WIDTH = 60
+_STOPPING = "stopping at the end of each phase; Ctrl-C again to stop at once"
 _STYLES = {"completed": "green", "diverged": "yellow", "failed": "red", "unusable": "red", "crashed": "red"}
 
 
@@ -85,6 +86,8 @@ class Board(Watcher):
     def stopping(self) -> None:
         """See ``Watcher.stopping``."""
         self._stopping = True
+        if self._live is None:
+            self._console.say_at_once(_STOPPING)
 
     def close(self) -> None:
         """See ``Watcher.close``."""
@@ -116,5 +119,5 @@ class Board(Watcher):
         head = Table.grid()
         head.add_row(ProgressBar(total=self._total, completed=tally.over, width=min(_BAR_WIDTH, self._console.width)))
         head.add_row(Text(" · ".join(parts)))
-        lines = [Text("stopping at the end of each phase; Ctrl-C again to stop at once")] if self._stopping else []
+        lines = [Text(_STOPPING)] if self._stopping else []
         return Group(head, table, *lines)

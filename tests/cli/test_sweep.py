@@ -199,6 +199,7 @@ def test_a_signal_ends_a_sweep_so_that_it_goes_on(here: Path, number: int, code:
         child.signal(number)
         assert child.wait(300) == code
     assert child.out == "3 cells: 1 unfinished, 2 missing\n"
+    assert "stopping at the end of each phase; Ctrl-C again to stop at once" in child.err.splitlines()
     assert child.err.splitlines()[-1] == (
         "interrupted after 0 of 3 cells; go on with: lagbench " + " ".join(arguments).replace("my out", "'my out'")
     )

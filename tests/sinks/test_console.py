@@ -111,6 +111,20 @@ def test_a_plain_line_says_all_there_is(followed: Followed, plain: io.StringIO, 
     )
 
 
+def test_without_a_terminal_a_signal_is_answered_at_once(
+    followed: Followed, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(2, "w", closefd=False) as stderr:
+        monkeypatch.setattr(module, "Terminal", functools.partial(module.Terminal, file=stderr))
+        sink = Console()
+        sink.start(followed.spec, followed.path, 0)
+        stderr.flush()
+        capfd.readouterr()
+        stderr.write("half a line")  # being printed when the signal came
+        sink.stopping()
+        assert capfd.readouterr().err == "stopping at the end of this phase; Ctrl-C again to stop at once\n"
+
+
 def test_the_pace_is_that_of_the_last_phases(followed: Followed, plain: io.StringIO, clock: list[float]) -> None:
     """Seconds of set-up are forgotten with the second phase."""
     sink = Console()
