@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,11 @@ from lagbench.scoring.bootstrap import intervals
 from lagbench.scoring.estimates import estimate
 from lagbench.scoring.grid import Grid, ScoredRun
 from lagbench.scoring.kept import Kept
-from lagbench.scoring.normalize import Scores, are_scores
+from lagbench.scoring.normalize import Scores
 from lagbench.scoring.parallel import Progress
 from lagbench.scoring.results import Estimate
 
 Array = NDArray[np.float64]
-Kind = Literal["score", "accuracy", "return"]
 _THRESHOLDS = 51
 
 
@@ -59,9 +57,8 @@ class LineDetails:
 
 @dataclass(frozen=True)
 class Details(Kept):
-    """All lines. ``kind`` says what a score is; ``budget`` is in ``unit``, ``fractions`` are those of it."""
+    """All lines. ``budget`` is in ``unit``, ``fractions`` are those of it."""
 
-    kind: Kind
     budget: int
     unit: str
     fractions: tuple[float, ...]
@@ -77,7 +74,6 @@ def details(
     cells = [(e, v) for e in range(len(grid.entries)) for v in range(len(grid.values))]
     found = parallel.run(_point, scores, cells, replications, jobs, progress)
     return Details(
-        kind="return" if scores.scales is None else "accuracy" if are_scores(grid) else "score",
         budget=grid.budget,
         unit=_unit(grid),
         fractions=grid.fractions,

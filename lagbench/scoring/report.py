@@ -17,6 +17,7 @@ import jinja2
 
 from lagbench.errors import LagbenchError, UsageError
 from lagbench.records.files import explained, replacing
+from lagbench.scoring import measured
 from lagbench.scoring.details import Details
 from lagbench.scoring.plots import left_out, names, pictures
 from lagbench.scoring.plots.canvas import FORMATS, Picture, written
@@ -68,14 +69,15 @@ def _page(results: Results, details: Details, command: str, shown: Sequence[_Sho
     )
     # The first table is the answer where there is one, and stands before the figures.
     tables, answers = sheets(results), int(results.normalized)
-    what = {"score": "scores", "accuracy": "accuracy", "return": "returns"}[details.kind]
+    more = measured.sheet(results, details)
+    what = {"score": "scores", "accuracy": "accuracy", "return": "returns"}[results.kind]
     return environment.get_template("report.html.j2").render(
         title=f"{results.suite.name if results.suite else 'Runs of no suite'}: {what} over {results.axis}",
         results=results,
         facts=_facts(results, details),
-        meaning=MEANING[details.kind],
+        meaning=MEANING[results.kind],
         headline=tables[:answers],
-        tables=[(_anchor(sheet), sheet) for sheet in tables[answers:]],
+        tables=[(_anchor(sheet), sheet) for sheet in [*tables[answers:], *([more] if more else [])]],
         figures=shown,
         forms=FORMATS,
         left_out=left_out(results, details),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lagbench.protocol import ForwardMode
 from lagbench.scoring.kept import Kept
 from lagbench.spec import SuiteVersion
 from lagbench.suites import Axis
+
+Kind = Literal["score", "accuracy", "return"]
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,10 @@ class Comparison:
 class Results(Kept):
     """All that is said of a table of runs.
 
-    ``normalized``: whether returns became scores; else there are per-task returns and probabilities of improvement
-    only. ``scales``: the returns that score 0 and 1, by task. ``coverage``, ``coverage_by_task``: how often intervals
-    over all tasks, and by task, hold what they should. ``notes``: what has to be said beside the numbers.
+    ``kind``: what a score is, a normalised one or accuracy; ``return`` where nothing became a score, so that there are
+    per-task returns and probabilities of improvement only. ``scales``: the returns that score 0 and 1, by task.
+    ``coverage``, ``coverage_by_task``: how often intervals over all tasks, and by task, hold what they should.
+    ``notes``: what has to be said beside the numbers.
     """
 
     suite: SuiteVersion | None
@@ -143,7 +146,7 @@ class Results(Kept):
     values: tuple[int, ...]
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
-    normalized: bool
+    kind: Kind
     scales: Mapping[str, tuple[float, float]]
     lines: tuple[Line, ...]
     comparisons: tuple[Comparison, ...]
@@ -151,6 +154,11 @@ class Results(Kept):
     coverage: str
     coverage_by_task: str
     notes: tuple[str, ...]
+
+    @property
+    def normalized(self) -> bool:
+        """Whether there are scores, which can be averaged over tasks."""
+        return self.kind != "return"
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One flat row a number, for a CSV file: label, against, task, value of the axis, measure, quantity."""

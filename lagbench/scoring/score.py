@@ -60,7 +60,7 @@ def score_grid(
         values=found.values,
         tasks=found.tasks,
         seeds=found.seeds,
-        normalized=scores.scales is not None,
+        kind="return" if scores.scales is None else "accuracy" if normalize.are_scores(found) else "score",
         scales={task: (scale.random, scale.reference) for task, scale in (scores.scales or {}).items()},
         lines=differences.ranked(lines, pairs),
         comparisons=pairs,

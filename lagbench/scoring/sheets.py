@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from lagbench.scoring.results import Aggregates, Estimate, Line, Point, Results, Tolerance
 
 NOTHING = "–"
+# Of 1,200 questions one is 0.0008, and the standard error of an accuracy some 0.01.
+_DIGITS = {"score": 2, "accuracy": 3, "return": 1}
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,11 @@ def _headline(results: Results) -> Sheet:
     rows = []
     for line in lines:
         points = [line.points[0], *([line.points[-1]] if last != first else [])]
-        cells = [line.label, _rank(line.rank, ranks), _score(line.lag_score)]
-        cells += [_score(point.final.iqm if point.final else None) for point in points]
+        cells = [line.label, _rank(line.rank, ranks), _score(results, line.lag_score)]
+        cells += [_score(results, point.final.iqm if point.final else None) for point in points]
         if last != first:
             undefined = "undefined" if line.undefined else NOTHING
-            cells += [_score(line.points[-1].retention, undefined), tolerance(line.tolerance, undefined)]
+            cells += [_score(results, line.points[-1].retention, undefined), tolerance(line.tolerance, undefined)]
         rows.append((*cells, _diverged(line)))
     notes = [
         f"{line.label}: retention and tolerance are undefined, {line.undefined}" for line in lines if line.undefined
@@ -67,9 +69,10 @@ def _aggregates(results: Results, title: str, measure: Callable[[Point], Aggrega
         for i, point in enumerate(line.points):
             found = measure(point)
             ranks = [other.points[i].rank for other in results.lines]
-            cells = [found.iqm, found.median, found.mean, found.optimality_gap] if found else [None] * 4
+            four = [found.iqm, found.median, found.mean, found.optimality_gap] if found else [None] * 4
             rank = [_rank(point.rank, ranks)] if ranked else []
-            rows.append((line.label, str(point.value), *rank, *map(_score, cells), _diverged(point)))
+            cells = [*rank, *(_score(results, one) for one in four), _diverged(point)]
+            rows.append((line.label, str(point.value), *cells))
             if point.absent:
                 notes.append(f"{line.label} at {results.axis} {point.value}: {point.absent}")
     rank = ["rank by IQM"] if ranked else []
@@ -80,13 +83,12 @@ def _aggregates(results: Results, title: str, measure: Callable[[Point], Aggrega
 def _by_task(results: Results, measure: str) -> Sheet:
     what = {"final": "Final", "area": "Area under the curve"}[measure]
     kind = "score" if results.normalized else "return"
-    show = _score if results.normalized else _return
     rows, notes = [], []
     for line in results.lines:
         for point in line.points:
             cells = []
             for task in point.tasks:
-                text = show(getattr(task, measure))
+                text = _score(results, getattr(task, measure))
                 few = 0 < len(task.seeds) != len(results.seeds)
                 cells.append(f"{text} ({len(task.seeds)} seed{'s' * (len(task.seeds) != 1)})" if few else text)
             rows.append((line.label, str(point.value), *cells))
@@ -111,8 +113,8 @@ def _comparisons(results: Results) -> Sheet:
     for pair in results.comparisons:
         cells = [f"{pair.first} − {pair.second}"]
         if results.normalized:
-            cells += [_signed(pair.lag_score), *(_signed(pair.iqm[i]) for i in ends)]
-        rows.append((*cells, _score(pair.improvement)))
+            cells += [_signed(results, pair.lag_score), *(_signed(results, pair.iqm[i]) for i in ends)]
+        rows.append((*cells, in_text(pair.improvement, "{:.2f}")))
     notes = ("* the interval does not hold 0",) if results.normalized else ()
     return Sheet("Differences", tuple(columns), tuple(rows), (*notes, results.coverage))
 
@@ -130,20 +132,17 @@ def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
     return f"{one(found.value)} [{one(found.low)}, {one(found.high)}]"
 
 
-def _score(found: Estimate | None, nothing: str = NOTHING) -> str:
-    return _text(found, nothing, "{:.2f}")
+def _score(results: Results, found: Estimate | None, nothing: str = NOTHING) -> str:
+    return in_text(found, f"{{:.{_DIGITS[results.kind]}f}}", nothing)
 
 
-def _signed(found: Estimate | None) -> str:
+def _signed(results: Results, found: Estimate | None) -> str:
     apart = found is not None and (found.above_zero or found.below_zero)
-    return _text(found, NOTHING, "{:+.2f}") + " *" * apart
+    return in_text(found, f"{{:+.{_DIGITS[results.kind]}f}}") + " *" * apart
 
 
-def _return(found: Estimate | None) -> str:
-    return _text(found, NOTHING, "{:.1f}")
-
-
-def _text(found: Estimate | None, nothing: str, form: str) -> str:
+def in_text(found: Estimate | None, form: str, nothing: str = NOTHING) -> str:
+    """A number and its interval, where there is one, each in a form such as ``{:.2f}``."""
     if found is None:
         return nothing
     if found.low is None or found.high is None:

@@ -114,7 +114,7 @@ def test_json_is_one_document_and_the_same_every_time(runs: Path) -> None:
     first = lagbench("score", runs / "ppo", "--json", "--replications", "50", "-q")
     assert first.err == ""
     assert first.json["values"] == [0, 2]
-    assert first.json["normalized"] is False
+    assert first.json["kind"] == "return"
     backwards = sorted((runs / "ppo").iterdir(), reverse=True)
     assert lagbench("score", *backwards, "--json", "--replications", "50").out == first.out
 

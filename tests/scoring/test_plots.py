@@ -12,9 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lagbench.scoring import details, plots, score
+from lagbench.scoring import details, measured, plots, score
 from lagbench.scoring.details import Details
-from lagbench.scoring.plots import canvas, diagnostics, scores, style
+from lagbench.scoring.plots import canvas, scores, style
 from lagbench.scoring.results import Results
 from tests.scoring import synthetic
 
@@ -161,7 +161,7 @@ def test_tasks(drawn: Any) -> None:
 def test_diagnostics(drawn: Any) -> None:
     _, more, figures = drawn
     axes = {axis.get_title(): axis for axis in figures["diagnostics"].axes}
-    assert list(axes) == [panel.title for panel in diagnostics.PANELS["lag"]]
+    assert list(axes) == [quantity.title for quantity in measured.QUANTITIES["lag"]]
     expected: dict[str, list[float]] = {
         "TV before the updates": [0, 0.04, 0.16],
         "ESS before the updates": [1, 1 / 5, 1 / 17],
@@ -171,7 +171,7 @@ def test_diagnostics(drawn: Any) -> None:
         for label in LOGGED:
             np.testing.assert_allclose(line_of(axes[title], label).get_ydata(), wanted)
     assert all(axis.get_ylabel() for axis in axes.values())
-    assert [diagnostics.held(line) for line in more.lines] == [LOGGED[line.label] for line in more.lines]
+    assert [measured.held(line) for line in more.lines] == [LOGGED[line.label] for line in more.lines]
 
 
 def test_forward_lag_has_its_own_axis_and_diagnostics() -> None:

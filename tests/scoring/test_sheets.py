@@ -71,6 +71,22 @@ def test_returns_that_are_not_normalised() -> None:
     assert final.notes[0] == "a at lag 0: 1 of 6 diverged"
 
 
+def test_an_accuracy_has_a_digit_more() -> None:
+    """Three per thousand are four of 1,200 questions, and would be lost."""
+    rows = [
+        row(name, "GSM8kMini-v0", seed, (0.34, accuracy), updates=updates)
+        for name, accuracy in (("a", 0.8807), ("b", 0.8774))
+        for updates in (8, 16)
+        for seed in range(3)
+    ]
+    found = score_of(rows)
+    assert found.kind == "accuracy"
+    pages = {sheet.title: sheet for sheet in sheets(found)}
+    assert pages["Final score"].rows[0][3] == "0.881 [0.881, 0.881]"
+    assert pages["Final score by task: mean over seeds"].rows[2][-1] == "0.877 [0.877, 0.877]"
+    assert pages["Differences"].rows[0][1] == "+0.003 [+0.003, +0.003] *"
+
+
 def test_tolerance_as_text() -> None:
     assert tolerance(None) == "–"
     assert tolerance(Tolerance(3.26, 1.0, 64.0, 64.0)) == "3.3 [1.0, ≥ 64]"

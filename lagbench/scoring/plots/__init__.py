@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from matplotlib.figure import Figure
 
+from lagbench.scoring import measured
 from lagbench.scoring.details import Details
 from lagbench.scoring.plots import diagnostics, scores, words
 from lagbench.scoring.plots.canvas import Picture, settings
@@ -40,9 +41,8 @@ def left_out(results: Results, details: Details) -> list[str]:
 
 
 def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]]:
-    axis, meaning = results.axis, words.MEANING[details.kind]
-    kind = words.SCORE[details.kind]
-    shares = ", ".join(f"{line.label}: {name}" for line in details.lines if (name := diagnostics.held(line)))
+    axis, meaning = results.axis, words.MEANING[results.kind]
+    kind = words.SCORE[results.kind]
     ess = "ESS is that of the weights w = π_T/β. " if axis == "lag" else ""
     return [
         (
@@ -94,8 +94,7 @@ def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]
             "diagnostics",
             f"Diagnostics against {axis}",
             f"Means over the phases of a run, then over runs and tasks, bands: 95% intervals. β chose the actions, π_T "
-            f"is the policy before a phase's updates, π the one after them. {ess}"
-            + (f"Shares of samples, each as its algorithm logs it: {shares}." if shares else ""),
+            f"is the policy before a phase's updates, π the one after them. {ess}" + measured.shares(details),
             diagnostics.diagnostics,
         ),
     ]
@@ -113,6 +112,6 @@ def _reasons(results: Results, details: Details) -> dict[str, str]:
         found |= dict.fromkeys(("lag", "tasks"), f"there is but one value of {results.axis}")
     if not any(task.final for line in results.lines for point in line.points for task in point.tasks):
         found |= dict.fromkeys(("tasks", "tasks-training"), "no task has a score")
-    if not diagnostics.known(details, results.axis):
+    if not measured.known(details, results.axis):
         found["diagnostics"] = "nothing was measured, or not of the same runs on every task"
     return found

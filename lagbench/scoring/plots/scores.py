@@ -32,7 +32,7 @@ def intervals(results: Results, details: Details) -> Figure:
             if i == 0:
                 axis.set_title(title, fontsize="medium")
         axes[i][0].set_ylabel(f"{results.axis} {value}", fontsize="medium", fontweight="bold")
-    _outer(axes, words.SCORE[details.kind])
+    _outer(axes, words.SCORE[results.kind])
     return figure
 
 
@@ -47,7 +47,7 @@ def area(results: Results, details: Details) -> Figure:
         found = [_aggregate(line.points[i], "area", "iqm") for line in results.lines]
         _bars(axis, results, cast, found, i % columns == 0)
         axis.set_title(f"{results.axis} {value}", fontsize="medium")
-    _outer(axes, f"IQM of the area under the curve of the {words.SCORE[details.kind]}", count=len(results.values))
+    _outer(axes, f"IQM of the area under the curve of the {words.SCORE[results.kind]}", count=len(results.values))
     return figure
 
 
@@ -101,7 +101,7 @@ def against_axis(results: Results, details: Details) -> Figure:
             band(axis, cast, line.label, x, [_aggregate(point, measure, "iqm") for point in line.points])
         finished(axis)
         value_axis(axis, results.values, results.axis)
-    _outer(axes, words.axis_label(results.axis), words.score(details.kind, "IQM"))
+    _outer(axes, words.axis_label(results.axis), words.score(results.kind, "IQM"))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -120,7 +120,7 @@ def training(results: Results, details: Details) -> Figure:
                 band(axis, cast, line.label, x, line.points[i].curve)
         finished(axis)
         few_ticks(axis, x=5)
-    _outer(axes, label, words.score(details.kind, "IQM"), len(results.values))
+    _outer(axes, label, words.score(results.kind, "IQM"), len(results.values))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -156,7 +156,7 @@ def profiles(results: Results, details: Details) -> Figure:
         finished(axis)
         few_ticks(axis, x=5)
         axis.set_ylim(-0.03, 1.03)
-    _outer(axes, f"{words.SCORE[details.kind]} τ", "share of runs above τ", len(results.values))
+    _outer(axes, f"{words.SCORE[results.kind]} τ", "share of runs above τ", len(results.values))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -173,7 +173,7 @@ def tasks_against_axis(results: Results, details: Details) -> Figure:
             band(axis, cast, line.label, x, [point.tasks[t].final for point in line.points])
         finished(axis)
         value_axis(axis, results.values, results.axis)
-    _outer(axes, words.axis_label(results.axis), f"final {words.SCORE[details.kind]}", len(results.tasks))
+    _outer(axes, words.axis_label(results.axis), f"final {words.SCORE[results.kind]}", len(results.tasks))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -195,7 +195,7 @@ def tasks_training(results: Results, details: Details) -> Figure:
                     band(axis, cast, line.label, x, curve)
             finished(axis)
             few_ticks(axis, x=4, y=5)
-        axes[t][0].set_ylabel(f"{task}\n{words.SCORE[details.kind]}", fontsize=SMALL + 0.5)
+        axes[t][0].set_ylabel(f"{task}\n{words.SCORE[results.kind]}", fontsize=SMALL + 0.5)
     figure.supxlabel(label, fontsize=SMALL + 1)
     legend(figure, cast, [line.label for line in results.lines])
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lagbench.scoring.details import Kind
+from lagbench.scoring.results import Kind
 from lagbench.suites import Axis
 
 SCORE = {

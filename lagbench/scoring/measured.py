@@ -1,0 +1,79 @@
+"""What was measured in training, quantity by quantity: why scores fall as they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lagbench.scoring.details import Details, LineDetails
+from lagbench.scoring.results import Estimate, Results
+from lagbench.scoring.sheets import Sheet, in_text
+
+HELD = "_fraction"
+"""How the name of a metric ends that says which share of the samples an algorithm clips, filters, truncates, …"""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is measured. ``name`` is the diagnostic's; None: the algorithm's own share of samples held back."""
+
+    name: str | None
+    title: str
+    unit: str
+
+
+_TV = Quantity("tv", "TV after the updates", r"TV($\pi$, $\beta$)")
+_KL = Quantity("kl", "KL after the updates", r"KL($\beta$‖$\pi$), nats")
+_SHARE = Quantity(None, "clipped, filtered, truncated", "share of samples")
+QUANTITIES: Mapping[str, tuple[Quantity, ...]] = {
+    "lag": (
+        Quantity("tv_backward", "TV before the updates", r"TV($\pi_T$, $\beta$)"),
+        Quantity("tv_forward", "TV made by the updates", r"TV($\pi$, $\pi_T$)"),
+        _TV,
+        Quantity("ess", "ESS before the updates", "share of samples"),
+        _KL,
+        _SHARE,
+    ),
+    # w and its ESS are constant within a phase: what forward lag moves is ρ.
+    "updates": (_TV, _KL, Quantity("updates_made", "updates made", "updates a phase"), _SHARE),
+}
+
+
+def held(line: LineDetails) -> str | None:
+    """The metric in which a line says what share of its samples it holds back: the first that is called so."""
+    names = sorted({name for point in line.points for name in point.measured if name.endswith(HELD)})
+    return names[0] if names else None
+
+
+def known(details: Details, axis: str) -> list[Quantity]:
+    """The quantities of which something was measured."""
+    return [q for q in QUANTITIES[axis] if any(series(line, q) for line in details.lines)]
+
+
+def series(line: LineDetails, quantity: Quantity) -> list[Estimate | None]:
+    """A line's numbers by value of the axis; empty where none was measured."""
+    name = held(line) if quantity.name is None else quantity.name
+    found = [point.measured.get(name) if name else None for point in line.points]
+    return found if any(one is not None for one in found) else []
+
+
+def shares(details: Details) -> str:
+    """Which share of its samples each algorithm logs, in words; empty where none does."""
+    named = ", ".join(f"{line.label}: {name}" for line in details.lines if (name := held(line)))
+    return f"Shares of samples, each as its algorithm logs it: {named}." if named else ""
+
+
+def sheet(results: Results, details: Details) -> Sheet | None:
+    """The table of it, a column a quantity; None where nothing was measured."""
+    shown = known(details, results.axis)
+    if not shown:
+        return None
+    rows = []
+    for line in details.lines:
+        found = [series(line, quantity) or [None] * len(line.points) for quantity in shown]
+        for point, *row in zip(line.points, *found, strict=True):
+            rows.append((line.label, str(point.value), *(in_text(one, "{:.3g}") for one in row)))
+    notes = tuple(note for note in (shares(details), results.coverage) if note)
+    return Sheet(
+        "Measured in training", ("algorithm", results.axis, *(quantity.title for quantity in shown)), tuple(rows), notes
+    )
