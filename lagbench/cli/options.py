@@ -215,5 +215,11 @@ spec_options: Decorator = stacked(
         help="Evaluate at every 1/I of the budget, from 0.  [default: 10]",
     ),
     click.option("--device", metavar="NAME", help="Where the learner computes: cpu, cuda.  [default: cpu]"),
+    click.option(
+        "--torch-threads",
+        type=INTEGER,
+        metavar="K",
+        help="Threads of torch on the CPU, for a large model. With others, rows differ by rounding.  [default: 1]",
+    ),
 )
 """All that decides rows beside algorithm, task, lag, updates, seed, hyperparameters; named as by lagbench.resolve."""

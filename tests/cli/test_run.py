@@ -64,6 +64,7 @@ def test_every_option_reaches_the_spec(here: Path) -> None:
         "--record": "episodes",
         "--device": "cpu",
         "--threads": "1",
+        "--torch-threads": "2",
         "--out": "run",
     }
     repeated = ("--set", "delta=0.05", "--set", "filter=no", "--task-set", "max_episode_steps=50", "--log", "jsonl")
@@ -84,7 +85,7 @@ def test_every_option_reaches_the_spec(here: Path) -> None:
         "phase_steps": 32,
     }
     assert (spec["budget"], spec["seed"], spec["record"], spec["device"]) == (500, 7, "episodes", "cpu")
-    assert spec["evaluation"]["episodes"] == 2
+    assert (spec["evaluation"]["episodes"], spec["torch_threads"]) == (2, 2)
     assert (spec["config"]["delta"], spec["config"]["filter"]) == (0.05, False)
     assert json.loads(Path("run/environment.json").read_text())[0]["envpool_threads"] == 1
     assert len(Path("run/log.jsonl").read_text().splitlines()) == 3
