@@ -187,6 +187,21 @@ def test_forward_lag_has_its_own_axis_and_diagnostics() -> None:
     assert "ESS" not in found["diagnostics"].caption
 
 
+def test_names_of_rows_do_not_run_into_one_another() -> None:
+    """With few algorithms a row is lower than its name is long."""
+    given = [
+        synthetic.row("ppo", task, seed, (0.0, 1.0), updates=updates)
+        for updates, task, seed in itertools.product((8, 32, 128), synthetic.TASKS, range(2))
+    ]
+    found = {picture.name: picture for picture in plots.pictures(*both(given))}
+    figure = found["intervals"].figure
+    with canvas.settings():
+        figure.draw_without_rendering()
+        boxes = [axis.yaxis.label.get_window_extent() for axis in figure.axes if axis.get_ylabel()]
+    assert len(boxes) == 3
+    assert all(upper.y0 > lower.y1 for upper, lower in itertools.pairwise(boxes))
+
+
 def test_far_apart_numbers_stand_on_a_logarithmic_axis() -> None:
     given = [
         synthetic.row(algorithm, task, seed, (0.0, 1.0), lag=lag, kl=kl)

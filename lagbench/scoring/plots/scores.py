@@ -18,20 +18,24 @@ from lagbench.scoring.results import Aggregates, Estimate, Point, Results
 MEASURES = {"final": "final score", "area": "area under the curve"}
 AGGREGATES = {"iqm": "IQM", "median": "median", "mean": "mean", "optimality_gap": "optimality gap"}
 _ROW = 0.19
+_LETTER = 0.1
+"""Inches of a letter of a row's name, which stands upright beside it."""
 
 
 def intervals(results: Results, details: Details) -> Figure:
     """Final scores: a row of panels a value, a column an aggregate."""
     cast = Cast.of(results)
-    figure, axes = panels(len(results.values), len(AGGREGATES), (2.35, _height(results)), sharex="col")
+    names = [f"{results.axis} {value}" for value in results.values]
+    height = max(_height(results), _LETTER * max(map(len, names)))
+    figure, axes = panels(len(results.values), len(AGGREGATES), (2.35, height), sharex="col")
     _widen(figure, cast)
-    for i, value in enumerate(results.values):
+    for i, row in enumerate(names):
         for j, (name, title) in enumerate(AGGREGATES.items()):
             axis = axes[i][j]
             _bars(axis, results, cast, [_aggregate(line.points[i], "final", name) for line in results.lines], j == 0)
             if i == 0:
                 axis.set_title(title, fontsize="medium")
-        axes[i][0].set_ylabel(f"{results.axis} {value}", fontsize="medium", fontweight="bold")
+        axes[i][0].set_ylabel(row, fontsize="medium", fontweight="bold")
     _outer(axes, words.SCORE[results.kind])
     return figure
 
