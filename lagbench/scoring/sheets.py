@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lagbench.scoring.results import Aggregates, Estimate, Line, Point, Results, Tolerance
+from lagbench.scoring.results import Aggregates, Estimate, Kind, Line, Point, Results, Tolerance
 
 NOTHING = "–"
 # Of 1,200 questions one is 0.0008, and the standard error of an accuracy some 0.01.
-_DIGITS = {"score": 2, "accuracy": 3, "return": 1}
+DIGITS: Mapping[Kind, int] = {"score": 2, "accuracy": 3, "return": 1}
+"""Digits after the point that are shown of a score."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,12 @@ def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
 
 
 def _score(results: Results, found: Estimate | None, nothing: str = NOTHING) -> str:
-    return in_text(found, f"{{:.{_DIGITS[results.kind]}f}}", nothing)
+    return in_text(found, f"{{:.{DIGITS[results.kind]}f}}", nothing)
 
 
 def _signed(results: Results, found: Estimate | None) -> str:
     apart = found is not None and (found.above_zero or found.below_zero)
-    return in_text(found, f"{{:+.{_DIGITS[results.kind]}f}}") + " *" * apart
+    return in_text(found, f"{{:+.{DIGITS[results.kind]}f}}") + " *" * apart
 
 
 def in_text(found: Estimate | None, form: str, nothing: str = NOTHING) -> str:

@@ -128,7 +128,7 @@ def _over_axis(board: Board, entry: Entry, measure: str, style: Style) -> Line:
     name, points = text.line(entry.submission.name), []
     for x, point in zip(_positions(board), entry.line.points, strict=True):
         found: Estimate | None = iqm(getattr(point, measure))
-        tip = f"{name}, {board.suite.axis} {point.value}: {text.estimate(found)}"
+        tip = f"{name}, {board.suite.axis} {point.value}: {text.estimate(found, board.results.kind)}"
         points.append(Point(x, found.value, tip, found.low, found.high) if found else Point(x, None, tip))
     dashes = () if style.line == "solid" else style.line[1]
     return Line(entry.slug, name, style.colour, tuple(points), style.marker, dashes)
@@ -140,7 +140,7 @@ def _axis_sheet(board: Board) -> Sheet:
         cells = [Cell(text.line(entry.submission.name))]
         for measure in MEASURES:
             for point in entry.line.points:
-                cells.append(Cell(text.estimate(iqm(getattr(point, measure)))))
+                cells.append(Cell(text.estimate(iqm(getattr(point, measure)), board.results.kind)))
         rows.append(tuple(cells))
     columns = [Column("submission")]
     for title in MEASURES.values():

@@ -133,6 +133,7 @@ def _suite(board: Board, styles: Styles) -> dict[str, Any]:
         "name": suite.name,
         "about": suite.about,
         "axis": suite.axis,
+        "kind": results.kind,
         "facts": words.facts(board),
         "columns": [{"title": title, "sort": sort, "css": css} for title, sort, css in columns],
         "rows": rows,

@@ -14,23 +14,23 @@ Line = scoring.results.Line
 
 def scores(board: Board, entry: Entry) -> Sheet:
     """What is on the board, and what was submitted where that is something else."""
-    axis, line = board.suite.axis, entry.line
+    axis, line, kind = board.suite.axis, entry.line, board.results.kind
     columns = [Column("number"), Column("fresh episodes" if entry.fresh else "submitted episodes", True)]
     columns += [Column("submitted episodes", True)] * entry.fresh
     rows: list[tuple[Cell, ...]] = []
 
     def add(name: str, found: Cell, submitted: float | None = None) -> None:
-        rows.append((Cell(name), found, *([Cell(text.score(submitted))] * entry.fresh)))
+        rows.append((Cell(name), found, *([Cell(text.score(submitted, kind))] * entry.fresh)))
 
-    add("lag score", _cell(line.lag_score), entry.submitted.lag_score)
+    add("lag score", _cell(board, line.lag_score), entry.submitted.lag_score)
     for point, submitted in zip(line.points, entry.submitted.iqm, strict=True):
-        add(f"IQM, {axis} {point.value}", _cell(iqm(point.final)), submitted)
-    retention = Cell("undefined") if line.undefined else _cell(line.points[-1].retention)
+        add(f"IQM, {axis} {point.value}", _cell(board, iqm(point.final)), submitted)
+    retention = Cell("undefined") if line.undefined else _cell(board, line.points[-1].retention)
     add(f"retention, {axis} {board.suite.values[-1]}", retention)
     add("tolerance", Cell(tolerance(line)))
     for point in line.points:
         name = Cell(f"area, {axis} {point.value}", "of reported returns")
-        rows.append((name, *([Cell(text.NOTHING)] * entry.fresh), _cell(iqm(point.area))))
+        rows.append((name, *([Cell(text.NOTHING)] * entry.fresh), _cell(board, iqm(point.area))))
     return Sheet("Scores", tuple(columns), tuple(rows))
 
 
@@ -45,8 +45,8 @@ def tasks(board: Board, entry: Entry) -> Sheet:
         for point in entry.line.points:
             found = point.tasks[t]
             cells = [Cell(f"{task}, {axis} {point.value}"), Cell(text.number(found.mean_return))]
-            cells += [_cell(found.final)] * board.results.normalized
-            rows.append((*cells, _cell(found.area) if board.results.normalized else _return(found.area)))
+            cells += [_cell(board, found.final)] * board.results.normalized
+            rows.append((*cells, _cell(board, found.area) if board.results.normalized else _return(found.area)))
     return Sheet("By task", tuple(columns), tuple(rows))
 
 
@@ -138,8 +138,9 @@ def _z(found: float | None) -> str:
     return text.NOTHING if found is None else f"{found:+.1f}".replace("-", "−")
 
 
-def _cell(found: Estimate | None) -> Cell:
-    return Cell(text.NOTHING) if found is None else Cell(text.score(found.value), text.interval(found))
+def _cell(board: Board, found: Estimate | None) -> Cell:
+    kind = board.results.kind
+    return Cell(text.NOTHING) if found is None else Cell(text.score(found.value, kind), text.interval(found, kind))
 
 
 def _return(found: Estimate | None) -> Cell:

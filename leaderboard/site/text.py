@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from lagbench import scoring
 
 Estimate = scoring.results.Estimate
+Kind = scoring.results.Kind
 NOTHING = "–"
 _HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"  # they shape Persian, Indian scripts and emoji
@@ -53,9 +54,9 @@ def link(url: str) -> str | None:
     return url if parts.scheme in ("http", "https") and plain_host else None
 
 
-def score(value: float | None) -> str:
-    """A normalised score, with the minus sign of print."""
-    return _signed(value, "{:.2f}")
+def score(value: float | None, kind: Kind) -> str:
+    """A score, with the minus sign of print and as many digits as a report shows of its kind."""
+    return _signed(value, f"{{:.{scoring.sheets.DIGITS[kind]}f}}")
 
 
 def number(value: float | None) -> str:
@@ -65,19 +66,19 @@ def number(value: float | None) -> str:
     size = abs(value)
     if size >= 100 or value == int(value):
         return _signed(value, "{:,.0f}")
-    return _signed(value, "{:.1f}" if size >= 10 else "{:.2f}" if size >= 0.1 else "{:.2g}")
+    return _signed(value, "{:.1f}" if size >= 10 else "{:.2f}" if size >= 1 else "{:.3f}" if size >= 0.1 else "{:.2g}")
 
 
-def interval(found: Estimate | None) -> str:
+def interval(found: Estimate | None, kind: Kind) -> str:
     """The bounds of an estimate of a score; empty where there are none."""
     if found is None or found.low is None or found.high is None:
         return ""
-    return f"[{score(found.low)}, {score(found.high)}]"
+    return f"[{score(found.low, kind)}, {score(found.high, kind)}]"
 
 
-def estimate(found: Estimate | None) -> str:
+def estimate(found: Estimate | None, kind: Kind) -> str:
     """A score with its interval."""
-    return NOTHING if found is None else f"{score(found.value)} {interval(found)}".strip()
+    return NOTHING if found is None else f"{score(found.value, kind)} {interval(found, kind)}".strip()
 
 
 def rank(place: int | None, places: list[int | None]) -> str:

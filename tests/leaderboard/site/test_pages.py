@@ -159,11 +159,21 @@ def test_the_index_has_the_numbers(both: Board, site: dict[str, Page]) -> None:
         line = entry.line
         assert line.points[0].final is not None
         for found in (line.lag_score, line.points[0].final.iqm):
-            assert text.estimate(found) in shown
+            assert text.estimate(found, both.results.kind) in shown
         assert scoring.sheets.tolerance(line.tolerance, "undefined") in shown
     headings = [a for t, a in site["index.html"].tags if t == "th" and "data-sort" in a]
     assert [a["data-sort"] for a in headings] == ["rank", "text", *["number"] * 5]
     assert [a.get("aria-sort") for a in headings] == ["ascending", *[None] * 6]
+
+
+def test_accuracies_have_a_digit_more(both: Board) -> None:
+    """As in a report: with two, what differs between two algorithms would be hidden."""
+    found = rendered(dataclasses.replace(both, results=dataclasses.replace(both.results, kind="accuracy")))
+    for entry in both.entries:
+        shown = text.estimate(entry.line.lag_score, "accuracy")
+        assert re.match(r"−?\d\.\d{3} \[", shown)
+        assert shown in found["index.html"].text
+        assert shown in found[f"{SUITE}/{entry.slug}.html"].text
 
 
 def test_each_number_says_what_it_stands_on(both: Board, site: dict[str, Page]) -> None:
@@ -178,11 +188,11 @@ def test_each_number_says_what_it_stands_on(both: Board, site: dict[str, Page]) 
     (vaco,) = [entry for entry in both.entries if entry.slug == "vaco"]
     assert vaco.line.lag_score is not None
     assert vaco.line.lag_score.value != vaco.submitted.lag_score
-    both_ = f"lag score {text.estimate(vaco.line.lag_score)} {text.score(vaco.submitted.lag_score)}"
+    both_ = f"lag score {text.estimate(vaco.line.lag_score, 'score')} {text.score(vaco.submitted.lag_score, 'score')}"
     assert both_ in fresh.text
     area = vaco.line.points[0].area
     assert area is not None
-    assert f"area, lag 0 of reported returns – {text.estimate(area.iqm)}" in fresh.text
+    assert f"area, lag 0 of reported returns – {text.estimate(area.iqm, 'score')}" in fresh.text
 
 
 def test_states_say_what_they_do_not_prove(site: dict[str, Page]) -> None:

@@ -80,6 +80,7 @@ def test_only_plain_addresses_are_linked_to(url: str, good: bool) -> None:
         (1686.4, "1,686"),
         (-72.04, "−72.0"),
         (3.14159, "3.14"),
+        (0.8654, "0.865"),
         (0.012345, "0.012"),
         (80.0, "80"),
         (-0.0, "0"),
@@ -91,11 +92,14 @@ def test_numbers(value: float | None, shown: str) -> None:
 
 
 def test_scores() -> None:
-    assert text.score(-0.004) == "0.00"
-    assert text.score(-0.126) == "−0.13"
-    assert text.estimate(Estimate(0.5, -0.1, 1.234)) == "0.50 [−0.10, 1.23]"
-    assert text.estimate(Estimate(0.5, None, None)) == "0.50"
-    assert text.estimate(None) == "–"
+    """A normalised score has two digits, an accuracy three, as in a report."""
+    assert text.score(-0.004, "score") == "0.00"
+    assert text.score(-0.126, "score") == "−0.13"
+    assert text.score(0.8654, "accuracy") == "0.865"
+    assert text.estimate(Estimate(0.5, -0.1, 1.234), "score") == "0.50 [−0.10, 1.23]"
+    assert text.estimate(Estimate(0.878, 0.8682, 0.8862), "accuracy") == "0.878 [0.868, 0.886]"
+    assert text.estimate(Estimate(0.5, None, None), "score") == "0.50"
+    assert text.estimate(None, "score") == "–"
 
 
 def test_ranks_that_are_shared() -> None:
