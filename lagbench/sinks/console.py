@@ -25,6 +25,7 @@ from lagbench.training import PhaseResult
 _PLAIN_EVERY_S = 10.0
 _PACE_PHASES = 50
 _BAR_WIDTH = 60
+_BEGINNING = "setting up, evaluating and collecting for the first time"
 _STOPPING = "stopping at the end of this phase; Ctrl-C again to stop at once"
 
 
@@ -55,6 +56,8 @@ class Console(Sink):
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
             self._live.start()
+        else:
+            self._console.print(_BEGINNING)
 
     def write(self, result: PhaseResult) -> None:
         """See ``Sink.write``."""
@@ -97,7 +100,7 @@ class Console(Sink):
         since, done = self._ends[0] if len(self._ends) > 1 else (self._began, self._done - 1)
         phases_per_s = (self._done - done) / max(self._ends[-1][0] - since, 1e-9)
         left = (self._spec.phases - self._done) / phases_per_s
-        return f"{phases_per_s * self._spec.protocol.samples:,.0f}/s · {words.duration(left)} left"
+        return f"{words.rate(phases_per_s * self._spec.protocol.samples)} · {words.duration(left)} left"
 
     def _budget_line(self) -> str:
         return f"{self._used} · {self._pace}"
@@ -112,7 +115,7 @@ class Console(Sink):
             lines = [self._budget_line(), self._lag_line()]
         else:
             waited = words.duration(time.monotonic() - self._began)
-            lines = [f"setting up, evaluating and collecting for the first time · {waited}"]
+            lines = [f"{_BEGINNING} · {waited}"]
         if self._stopping:
             lines.append(_STOPPING)
         panel = Table.grid()

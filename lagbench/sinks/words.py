@@ -87,6 +87,13 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def rate(per_second: float) -> str:
+    """A speed, with two digits or more: a minute's where it is less than one a second."""
+    if per_second < 1:
+        return f"{60 * per_second:.2g}/min"
+    return f"{per_second:.1f}/s" if per_second < 10 else f"{per_second:,.0f}/s"
+
+
 def _episodes(n: int) -> str:
     return "1 episode" if n == 1 else f"{n} episodes"
 

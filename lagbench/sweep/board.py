@@ -115,7 +115,7 @@ class Board(Watcher):
         for cell in tally.running[: max(self._console.height - 6, 1)]:
             pace = tally.pace(cell)
             phases = f"{tally.phases(cell):,} of {cell.spec.phases:,} phases"
-            table.add_row(self._name(cell), phases, f"{tally.share(cell):.0%}", f"{pace:,.0f}/s" if pace else "")
+            table.add_row(self._name(cell), phases, f"{tally.share(cell):.0%}", words.rate(pace) if pace else "")
         head = Table.grid()
         head.add_row(ProgressBar(total=self._total, completed=tally.over, width=min(_BAR_WIDTH, self._console.width)))
         head.add_row(Text(" · ".join(parts)))

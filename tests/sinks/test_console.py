@@ -135,7 +135,7 @@ def test_the_pace_is_that_of_the_last_phases(followed: Followed, plain: io.Strin
         sink.write(result)
         paces.append(sink._pace)
     assert paces == [
-        "2/s · 2 min 08 s left",
+        "2.0/s · 2 min 08 s left",
         "32/s · 6 s left",
         "32/s · 4 s left",
         "32/s · 2 s left",
@@ -203,7 +203,8 @@ def test_a_resumed_run_says_where_it_goes_on(followed: Followed, plain: io.Strin
     sink.write(followed.results[3])
     lines = plain.getvalue().splitlines()
     assert lines[9] == "resumed     after phase 3 of 5"
-    assert lines[10].startswith("256 of 320 actor steps · 32/s · 2 s left · backward lag ")
+    assert lines[10] == "setting up, evaluating and collecting for the first time"
+    assert lines[11].startswith("256 of 320 actor steps · 32/s · 2 s left · backward lag ")
 
 
 def test_names_are_no_markup(followed: Followed, plain: io.StringIO) -> None:

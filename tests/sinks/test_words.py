@@ -27,6 +27,15 @@ def test_a_duration(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [(4321.4, "4,321/s"), (46.4, "46/s"), (4.62, "4.6/s"), (1.0, "1.0/s"), (0.083, "5/min"), (0.0083, "0.5/min")],
+)
+def test_a_rate(per_second: float, text: str) -> None:
+    """A large language model makes few completions a minute: nothing a second would say nothing."""
+    assert words.rate(per_second) == text
+
+
 def test_another_protocol_and_device(followed: Followed) -> None:
     protocol = Protocol.resolve(lag=0, forward="split", updates=4, minibatch=32, actors=4, phase_steps=None)
     spec = dataclasses.replace(
