@@ -26,6 +26,7 @@ _PLAIN_EVERY_S = 10.0
 _PACE_PHASES = 50
 _BAR_WIDTH = 60
 _BEGINNING = "setting up, evaluating and collecting for the first time"
+_RESUMING = "setting up"
 _STOPPING = "stopping at the end of this phase; Ctrl-C again to stop at once"
 
 
@@ -48,6 +49,7 @@ class Console(Sink):
         self._spec, self._path, self._done = spec, path, phases_done
         self._began = time.monotonic()
         self._ends: deque[tuple[float, int]] = deque(maxlen=_PACE_PHASES)
+        self._beginning = _RESUMING if phases_done else _BEGINNING
         rows = {**words.about(spec), "records": f"{path} ({spec.record})"}
         if phases_done:
             rows["resumed"] = f"after phase {phases_done} of {spec.phases}"
@@ -57,7 +59,7 @@ class Console(Sink):
             self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
             self._live.start()
         else:
-            self._console.print(_BEGINNING)
+            self._console.print(self._beginning)
 
     def write(self, result: PhaseResult) -> None:
         """See ``Sink.write``."""
@@ -115,7 +117,7 @@ class Console(Sink):
             lines = [self._budget_line(), self._lag_line()]
         else:
             waited = words.duration(time.monotonic() - self._began)
-            lines = [f"{_BEGINNING} · {waited}"]
+            lines = [f"{self._beginning} · {waited}"]
         if self._stopping:
             lines.append(_STOPPING)
         panel = Table.grid()

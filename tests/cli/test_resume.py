@@ -43,7 +43,8 @@ def test_it_goes_on_as_if_nothing_had_been(run: Path, finished: Path) -> None:
     assert (done.code, done.out) == (0, "run\n")
     lines = done.err.splitlines()
     assert lines[9].split() == ["resumed", "after", "phase", "3", "of", "5"]
-    assert lines[10].startswith("256 of 320 actor steps · ")
+    assert lines[10] == "setting up"
+    assert lines[11].startswith("256 of 320 actor steps · ")
     assert content_hash(run) == content_hash(finished)
     assert (run / "policy.safetensors").read_bytes() == (finished / "policy.safetensors").read_bytes()
     first, second = json.loads((run / "environment.json").read_text())

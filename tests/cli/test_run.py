@@ -19,11 +19,12 @@ def test_progress_on_stderr_and_the_directory_on_stdout(here: Path) -> None:
     lines = done.err.splitlines()
     heading = [line.split()[0] for line in lines[:9]]
     assert heading == ["algorithm", "task", "lag", "updates", "budget", "evaluation", "seed", "config", "records"]
-    assert lines[9].startswith("64 of 320 actor steps · ")
+    assert lines[9] == "setting up, evaluating and collecting for the first time"
+    assert lines[10].startswith("64 of 320 actor steps · ")
     for name in ("/s · ", " left · ", "evaluation ", "backward lag ", "TV ", "filtered "):
-        assert name in lines[9]
-    assert lines[13].startswith("320 of 320 actor steps · ")
-    assert [line.split("  ")[0] for line in lines[14:]] == [
+        assert name in lines[10]
+    assert lines[14].startswith("320 of 320 actor steps · ")
+    assert [line.split("  ")[0] for line in lines[15:]] == [
         "status",
         "final evaluation",
         "… with sampled actions",

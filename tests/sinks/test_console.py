@@ -203,7 +203,7 @@ def test_a_resumed_run_says_where_it_goes_on(followed: Followed, plain: io.Strin
     sink.write(followed.results[3])
     lines = plain.getvalue().splitlines()
     assert lines[9] == "resumed     after phase 3 of 5"
-    assert lines[10] == "setting up, evaluating and collecting for the first time"
+    assert lines[10] == "setting up"
     assert lines[11].startswith("256 of 320 actor steps · 32/s · 2 s left · backward lag ")
 
 
