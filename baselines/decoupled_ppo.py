@@ -11,7 +11,7 @@ from lagbench import Algorithm, Metrics, Rollout
 class DecoupledPPO(Algorithm):
     """−w·min(rA, clip(r, 1 ± clip)·A) with r = π/π_T and w = π_T/β, no gradient through w (their equation 4)."""
 
-    presets = {"control": {"learning_rate": 1e-3}}
+    presets = {"control": {"learning_rate": 1e-3}, "language": {"clip": 0.1}}
 
     class Config(Algorithm.Config):
         """``clip``: how far r may go before a sample stops pushing."""

@@ -11,7 +11,7 @@ from lagbench import Algorithm, Metrics, Rollout
 class GePPO(Algorithm):
     """−min(ρA, clip(ρ, w ± clip)·A) with ρ = π/β, w = π_T/β, and the advantage of V-trace at w (their equation 6)."""
 
-    presets = {"control": {"learning_rate": 1e-3, "clip": 0.1}}
+    presets = {"control": {"learning_rate": 1e-3, "clip": 0.1}, "language": {"clip": 0.1}}
 
     class Config(Algorithm.Config):
         """``clip``: how far ρ may move from w."""

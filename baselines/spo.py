@@ -11,6 +11,8 @@ from lagbench import Algorithm, Metrics, Rollout
 class SPO(Algorithm):
     """−(ρA − |A|(ρ − 1)²/(2·epsilon)) with ρ = π/β: the optimum over ρ is 1 + sign(A)·epsilon."""
 
+    presets = {"language": {"epsilon": 0.4}}
+
     class Config(Algorithm.Config):
         """``epsilon``: the distance of ρ from 1 at which a sample's gradient vanishes."""
 

@@ -67,21 +67,19 @@ class Search:
         return planned
 
     def table(self, found: Outcomes) -> list[str]:
-        """The outcome in Markdown, a row a configuration; what was chosen is bold."""
+        """The outcome in Markdown, a row a configuration; what was chosen is bold. One place is its own score."""
         places = list(next(iter(next(iter(found.values())).values())))
-        named = " | ".join(f"{task}, {self.axis} {value}" for task, value in places)
-        lines = [
-            f"| algorithm | learning rate | its own | {named} | {self.scored} |",
-            f"| {' | '.join(['---'] * (len(places) + 4))} |",
-        ]
+        head = ["algorithm", "learning rate", "its own", *(f"{task}, {self.axis} {value}" for task, value in places)]
+        head += [self.scored] if len(places) > 1 else []
+        lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
         for algorithm, outcomes in found.items():
             scores = {setting: self.score(found, finals) for setting, finals in outcomes.items()}
             for setting, finals in outcomes.items():
                 mark = "**" if scores[setting] == max(scores.values()) else ""
                 own = f"{self.own[algorithm][0]} {setting[1]:g}"
                 cells = [f"{setting[0]:g}", own, *(f"{finals[p]:{self.shown}}" for p in places)]
-                row = [f"{mark}{cell}{mark}" for cell in [*cells, f"{scores[setting]:.2f}"]]
-                lines.append(f"| {algorithm} | {' | '.join(row)} |")
+                cells += [f"{scores[setting]:.2f}"] if len(places) > 1 else []
+                lines.append(f"| {algorithm} | {' | '.join(f'{mark}{cell}{mark}' for cell in cells)} |")
         return lines
 
 
@@ -133,7 +131,7 @@ SEARCHES = {
             "ppo": ("clip", (0.2, 0.1)),
             "ppo-kl": ("target_kl", (0.01, 0.001)),
             "decoupled-ppo": ("clip", (0.2, 0.1)),
-            "spo": ("epsilon", (0.2, 0.1)),
+            "spo": ("epsilon", (0.4, 0.2)),
             "impala": ("rho_bar", (1.0, 2.0)),
             "vaco": ("delta", (0.01, 0.003)),
             "geppo": ("clip", (0.2, 0.1)),
