@@ -14,6 +14,7 @@ from lagbench.training import PhaseResult
 _ACTIVE = "filter_active"
 _DROPPED = ("filtered_fraction", "clipped_fraction", "truncated_fraction", "outside_fraction")
 _SMALL = 1e-3  # below it a TV is no 0.000
+_DIGEST = 12  # characters that tell a file from another; all of them are in the specification
 
 
 def about(spec: RunSpec) -> dict[str, str]:
@@ -22,9 +23,10 @@ def about(spec: RunSpec) -> dict[str, str]:
     epochs = "one pass" if p.forward == "split" else f"{p.updates // p.epoch_updates} epochs of {p.epoch_updates}"
     own = p.update_cap(spec.config.get("updates"))
     cap = "" if own == p.updates else f"{own}, the algorithm's own, of "
+    options = {k: f"{v[:_DIGEST]}…" if k.endswith("_sha256") else v for k, v in spec.task_options.items()}
     rows = {
         "algorithm": spec.algorithm.name,
-        "task": " ".join([spec.task, *assignments(spec.task_options)]),
+        "task": " ".join([spec.task, *assignments(options)]),
         "lag": f"{p.lag} ({p.lag_mode})" if p.lag else "0 (synchronous)",
         "updates": f"{cap}{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
         "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} "

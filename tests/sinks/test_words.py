@@ -50,6 +50,13 @@ def test_another_protocol_and_device(followed: Followed) -> None:
     assert "device" not in words.about(followed.spec)
 
 
+def test_the_files_of_a_task(followed: Followed) -> None:
+    """Enough of a digest to tell it from another."""
+    options = {"data": "questions", "data_sha256": "0123456789abcdef" * 4}
+    spec = dataclasses.replace(followed.spec, task_options=MappingProxyType(options))
+    assert words.about(spec)["task"] == "Hopper-v5 data=questions data_sha256=0123456789ab…"
+
+
 def test_a_divergence(followed: Followed) -> None:
     at = {"phase": 3, "update": 7, "what": "the loss"}
 
