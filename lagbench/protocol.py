@@ -67,7 +67,8 @@ class Protocol:
         """Fill in what is not given: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
 
         Where ``actors`` are not given, samples come in groups of ``group`` that are dealt to them: there are as many
-        actors as groups, at most 8. In ``reuse`` a phase collects one minibatch unless ``phase_steps`` says else.
+        actors as groups, at most 8, and as divide the samples. In ``reuse`` a phase collects one minibatch unless
+        ``phase_steps`` says else.
 
         Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
         """
@@ -82,7 +83,8 @@ class Protocol:
                 raise UsageError(f"{name} must be at least 1, not {value}")
         if actors is None:
             collected = minibatch * (updates or 1) if forward == "split" else minibatch
-            actors = max(1, min(MOST_ACTORS, collected // group))
+            most = max(1, min(MOST_ACTORS, collected // group))
+            actors = next(n for n in range(most, 0, -1) if collected % n == 0)
             phase_steps = collected // actors if phase_steps is None else phase_steps
         if forward == "split":
             updates = 1 if updates is None else updates

@@ -19,7 +19,7 @@ from torch import nn
 from lagbench.errors import UsageError
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
-_IDLE_FILES = {".md", ".py", ".txt", ".tmp", ""}
+_IDLE_FILES = {".md", ".py", ".tmp", ""}
 _Part = TypeVar("_Part")
 
 

@@ -171,9 +171,9 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
             raise UsageError(f"task option {name!r} of {task_id} must be at least {least}, not {checked[name]}")
     for name, own in (("data", (data.HUB, data.MINI)), ("model", (data.MINI,))):
         path = Path(str(checked.get(name, ""))).expanduser()
-        # A run is resumed from wherever one is.
+        # A run is resumed from wherever one is. The hub's cache links to files whose own names say nothing.
         if name in checked and checked[name] not in own and path.exists():
-            checked[name] = str(path.resolve())
+            checked[name] = str(path.absolute())
     return GSM8kTask(task_id=task_id, domain=LANGUAGE, options=checked, **{**_DEFAULTS, **checked})
 
 

@@ -12,7 +12,7 @@ from lagbench.protocol import Protocol
 from lagbench.spec import resolve
 from lagbench.tasks.gsm8k.task import GSM8kTask
 from lagbench.tasks.spec import load_task
-from tests.tasks.gsm8k.tiny import CHAT, make_data, make_model, make_questions, write_lines
+from tests.tasks.gsm8k.tiny import CHAT, make_data, make_gguf, make_model, make_questions, make_tokenizer, write_lines
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +121,26 @@ def test_a_model_without_a_chat_template(tmp_path: Path, data: Path) -> None:
         make(data, model, prompt="chat").check(protocol(), 6)
 
 
-@pytest.mark.parametrize(("updates", "actors", "steps"), [(1, 4, 8), (2, 8, 8), (3, 8, 12), (16, 8, 64), (64, 8, 256)])
+@pytest.mark.parametrize(
+    ("group", "minibatch", "updates", "actors", "steps"),
+    [(8, 32, 1, 4, 8), (8, 32, 2, 8, 8), (8, 32, 3, 8, 12), (8, 32, 16, 8, 64), (8, 32, 64, 8, 256), (6, 54, 1, 6, 9)],
+)
 def test_actors_are_as_many_as_prompts_up_to_eight(
-    data: Path, model: Path, updates: int, actors: int, steps: int
+    data: Path, model: Path, group: int, minibatch: int, updates: int, actors: int, steps: int
 ) -> None:
-    options = {"data": str(data), "model": str(model), "prompt": "plain", "max_new_tokens": 16}
-    spec = resolve(task="GSM8k-v0", task_options=options, updates=updates, eval_episodes=6)
+    options = {"data": str(data), "model": str(model), "prompt": "plain", "max_new_tokens": 16, "group_size": group}
+    spec = resolve(task="GSM8k-v0", task_options=options, minibatch=minibatch, updates=updates, eval_episodes=6)
     assert (spec.protocol.actors, spec.protocol.phase_steps, spec.protocol.forward) == (actors, steps, "split")
-    assert spec.protocol.samples == 32 * updates
+    assert spec.protocol.samples == minibatch * updates
     assert type(spec).from_json(spec.to_json()) == spec
+
+
+def test_a_link_to_a_model_is_taken_as_it_is_named(data: Path, tmp_path: Path) -> None:
+    """In the hub's cache a file is a link to one whose name is its digest."""
+    model = make_model(tmp_path / "model", vocab_size=len(make_tokenizer()) + 1)
+    (tmp_path / "blobs").mkdir()
+    make_gguf(model, tmp_path / "tiny.gguf").rename(tmp_path / "blobs/0123abcd")
+    (tmp_path / "linked.gguf").symlink_to("blobs/0123abcd")
+    task = make(data, tmp_path / "linked.gguf")
+    assert task.model == str(tmp_path / "linked.gguf")
+    assert task.pretrained().vocabulary > 0
