@@ -12,6 +12,7 @@ import click
 from lagbench import registry, suites
 from lagbench.cli.follow import starting
 from lagbench.cli.options import Name, json_option
+from lagbench.domain import DOMAINS
 from lagbench.errors import UsageError, nearest, unknown
 from lagbench.suites import words as suite_words
 
@@ -118,7 +119,7 @@ def _algorithm(name: str) -> dict[str, Any]:
         "about": (cls.__doc__ or "").strip().partition("\n")[0],
         "minibatch": cls.minibatch,
         "config": {f.name: f.default for f in dataclasses.fields(cls.Config) if f.name in field_types(cls.Config)},
-        "presets": dict(cls.presets),
+        "presets": {name: found for name in DOMAINS if (found := cls.preset(name))},
     }
 
 

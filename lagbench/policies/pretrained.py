@@ -55,7 +55,7 @@ class Pretrained:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Texts as tokens, with what the tokenizer puts before any text."""
-        return [list(ids) for ids in self.tokenizer(list(texts))["input_ids"]]
+        return [list(ids) for ids in self.tokenizer(list(texts), verbose=False)["input_ids"]]
 
     def chat(self, texts: Sequence[str]) -> list[list[int]]:
         """Texts as the user's turn of a chat, up to where the answer begins. Raises UsageError without a template."""
@@ -66,7 +66,7 @@ class Pretrained:
             )
         turns = [[{"role": "user", "content": text}] for text in texts]
         formatted = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return [list(ids) for ids in self.tokenizer(formatted, add_special_tokens=False)["input_ids"]]
+        return [list(ids) for ids in self.tokenizer(formatted, add_special_tokens=False, verbose=False)["input_ids"]]
 
     def text(self, tokens: Sequence[int]) -> str:
         """Tokens as text: all of it but the end token."""

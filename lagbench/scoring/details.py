@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lagbench import domain, registry
-from lagbench.errors import UsageError
 from lagbench.scoring import aggregate, parallel
 from lagbench.scoring.bootstrap import intervals
 from lagbench.scoring.estimates import estimate
-from lagbench.scoring.grid import Grid, ScoredRun
+from lagbench.scoring.grid import ScoredRun, domain_of
 from lagbench.scoring.kept import Kept
 from lagbench.scoring.normalize import Scores
 from lagbench.scoring.parallel import Progress
@@ -75,7 +73,7 @@ def details(
     found = parallel.run(_point, scores, cells, replications, jobs, progress)
     return Details(
         budget=grid.budget,
-        unit=_unit(grid),
+        unit=domain_of(grid.tasks[0]).budget_unit,
         fractions=grid.fractions,
         thresholds=_thresholds(scores),
         lines=tuple(
@@ -83,13 +81,6 @@ def details(
             for e, entry in enumerate(grid.entries)
         ),
     )
-
-
-def _unit(grid: Grid) -> str:
-    try:
-        return domain.get(registry.task_entry(grid.tasks[0]).domain).budget_unit
-    except UsageError:
-        return domain.CONTROL.budget_unit  # a task that somebody registered elsewhere
 
 
 def _thresholds(scores: Scores) -> tuple[float, ...]:

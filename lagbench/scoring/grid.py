@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from lagbench import suites
+from lagbench import domain, registry, suites
+from lagbench.domain import Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
 from lagbench.scoring.table import DIAGNOSTICS
@@ -183,11 +185,22 @@ def _conditions(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _without(conditions: Mapping[str, Any], axis: Axis) -> dict[str, Any]:
-    protocol = conditions["protocol"]
-    # In split mode the samples of a phase follow from its updates.
-    follows = {"phase_steps"} if axis == "updates" and protocol["forward"] == "split" else set()
-    return {**conditions, "protocol": {k: v for k, v in protocol.items() if k not in {axis} | follows}}
+def _but_for(axis: Axis, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions without the axis and what follows from it."""
+    conditions = _conditions(row)
+    follows: set[str] = {axis}
+    if axis == "updates" and row["forward"] == "split":
+        # The samples of a phase follow from its updates; on some domains so do the actors.
+        follows |= {"phase_steps"} if domain_of(row["task"]).actors else {"phase_steps", "actors"}
+    return {**conditions, "protocol": {k: v for k, v in conditions["protocol"].items() if k not in follows}}
+
+
+def domain_of(task: str) -> Domain:
+    """A task's domain; control for a task that somebody registered elsewhere."""
+    try:
+        return domain.get(registry.task_entry(task).domain)
+    except UsageError:
+        return domain.CONTROL
 
 
 def _axis(rows: Sequence[Mapping[str, Any]]) -> Axis:
@@ -202,19 +215,20 @@ def _axis(rows: Sequence[Mapping[str, Any]]) -> Axis:
 
 
 def _check_alike(rows: Sequence[Mapping[str, Any]], axis: Axis) -> None:
-    options: dict[str, Mapping[str, Any]] = {}
+    tasks: dict[str, Mapping[str, Any]] = {}
+    values: dict[int, Mapping[str, Any]] = {}
     for row in rows:
-        first = options.setdefault(row["task"], row)
-        changed = differences(_without(_conditions(row), axis), _without(_conditions(rows[0]), axis))
-        other = rows[0]
-        if not changed:
-            changed = differences(json.loads(row["task_options"]), json.loads(first["task_options"]))
-            other = first
-        if changed:
-            raise UsageError(
-                f"runs under different conditions cannot be scored together: against {other['path']}, in {row['path']} "
-                f"{'; '.join(changed)}"
-            )
+        comparisons: tuple[tuple[Mapping[str, Any], Callable[[Mapping[str, Any]], dict[str, Any]]], ...] = (
+            (rows[0], functools.partial(_but_for, axis)),
+            (values.setdefault(row[axis], row), _conditions),
+            (tasks.setdefault(row["task"], row), lambda of: json.loads(of["task_options"])),
+        )
+        for other, what in comparisons:
+            if changed := differences(what(row), what(other)):
+                raise UsageError(
+                    f"runs under different conditions cannot be scored together: against {other['path']}, in "
+                    f"{row['path']} {'; '.join(changed)}"
+                )
 
 
 def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lagbench import domain, registry, suites
-from lagbench.errors import UsageError
-from lagbench.scoring.grid import Entry, Grid, ScoredRun
+from lagbench import suites
+from lagbench.scoring.grid import Entry, Grid, ScoredRun, domain_of
 from lagbench.suites import references
 
 Array = NDArray[np.float64]
@@ -92,7 +91,4 @@ def scales(grid: Grid) -> Mapping[str, Scale] | None:
 
 def are_scores(grid: Grid) -> bool:
     """Whether a grid's returns are scores already, as accuracy is one."""
-    try:
-        return all(domain.get(registry.task_entry(task).domain).returns_are_scores for task in grid.tasks)
-    except UsageError:
-        return False  # a task that somebody registered elsewhere
+    return all(domain_of(task).returns_are_scores for task in grid.tasks)

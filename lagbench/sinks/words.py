@@ -62,10 +62,13 @@ def measured(result: PhaseResult) -> dict[str, str]:
 
 def outcome(run: Run) -> dict[str, str]:
     """How a run ended."""
-    rows, shown = {"status": run.status}, run.spec.domain.return_format
+    rows, domain = {"status": run.status}, run.spec.domain
     for name, label in (("mode", "final evaluation"), ("stochastic", "… with sampled actions")):
         if final := run.summary.get("final", {}).get(name):
-            rows[label] = f"{final['mean']:{shown}} ± {final['std']:{shown}} over {_episodes(final['episodes'])}"
+            mean, std = (format(final[k], domain.return_format) for k in ("mean", "std"))
+            # Of what is right or wrong, the mean says the spread too.
+            spread = "" if domain.returns_are_scores else f" ± {std}"
+            rows[label] = f"{mean}{spread} over {_episodes(final['episodes'])}"
     logged = [dict(metrics) for metrics in run.phases.to_table(columns=["metrics"])["metrics"].to_pylist()]
     if any(_ACTIVE in metrics for metrics in logged) and not any(metrics.get(_ACTIVE) for metrics in logged):
         rows["filter"] = "inactive: it never fired"

@@ -70,6 +70,10 @@ def test_an_algorithm(here: Path) -> None:
     assert "\n  updates: none\n  delta: 0.2\n  reference: behaviour\n  align: true\n" in done.out
     config = lagbench("show", "vaco", "--json").json["config"]
     assert (config["delta"], config["updates"], config["filter"]) == (0.2, None, True)
+    # Those of a domain as they hold there, wherever they come from.
+    found = lagbench("show", "impala", "--json").json["presets"]
+    assert found["language"] == {"learning_rate": 1e-4, "standardize": "none"}
+    assert (found["control"]["learning_rate"], found["control"]["updates"]) == (1e-3, 16)
     assert "\n  strength: 1.0" in lagbench("show", "mine.py:Mine").out
 
 

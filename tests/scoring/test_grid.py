@@ -155,6 +155,15 @@ def test_the_axis_of_a_free_grid_is_what_varies() -> None:
     split = {"forward": "split", "phase_steps": None}
     found = read(row(updates=1, protocol=split), row(updates=4, protocol=split))
     assert (found.axis, found.values, found.forward) == ("updates", (1, 4), "split")
+    # On language fewer prompts have fewer actors, where they are not given; on control they are another setting.
+    four = {**split, "minibatch": 32, "actors": 4}
+    eight = {**four, "actors": 8}
+    found = read(*(row(task="GSM8kMini-v0", updates=u, protocol=p) for u, p in ((1, four), (4, eight))))
+    assert found.values == (1, 4)
+    with pytest.raises(UsageError, match=r"protocol\.actors is 8, was 4"):
+        read(*(row(updates=u, protocol=p) for u, p in ((1, four), (4, eight))))
+    with pytest.raises(UsageError, match=r"protocol\.actors is 8, was 4"):
+        read(*(row(task="GSM8kMini-v0", updates=4, seed=s, protocol=p) for s, p in enumerate((four, eight))))
     with pytest.raises(UsageError, match=r"both in lag \(0, 8\) and in updates \(8, 80\)"):
         read(row(updates=8), row(updates=80, lag=8))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lagbench.errors import UsageError
+from lagbench.errors import UsageError, nearest
 from lagbench.tasks.gsm8k.grading import extract_strict
 
 HUB, MINI = "hub", "mini"
@@ -63,7 +63,9 @@ def _file(directory: Path, name: str) -> Path:
         raise UsageError(f"there is no directory {str(directory)!r} with questions; {_way_out(name)}")
     there = sorted({file.name.removesuffix(s) for s in SUFFIXES for file in directory.glob(f"*{s}")})
     listing = f"it has the sets {', '.join(there)}" if there else "it has no .jsonl file at all"
-    raise UsageError(f"{str(directory)!r} has no {files[0].name}: {listing}; {_way_out(name)}")
+    close = nearest(name, there)
+    then = f"did you mean {close!r}?" if close else _way_out(name)
+    raise UsageError(f"{str(directory)!r} has no {files[0].name}: {listing}; {then}")
 
 
 def _way_out(name: str) -> str:

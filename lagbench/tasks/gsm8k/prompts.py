@@ -30,12 +30,14 @@ def encode(
     """
     asked = [text(q.question, style) for q in questions]
     tokens = model.chat(asked) if style == "chat" else model.tokens(asked)
+    longest = max(map(len, tokens), default=0)
     room = model.context - max_new_tokens
-    for q, own in zip(questions, tokens, strict=True):
-        if len(own) > room:
-            raise UsageError(
-                f"question {q.number} takes {len(own)} tokens, and with completions of up to {max_new_tokens} only "
-                f"{max(room, 0)} fit into the {model.context} of {model.source!r}; give --task-set max_new_tokens=N, "
-                "or another model"
-            )
+    if longest > room:
+        number = questions[[len(t) for t in tokens].index(longest)].number
+        left = model.context - longest
+        fewer = f"--task-set max_new_tokens={left} or less, or " if left > 0 else ""
+        raise UsageError(
+            f"question {number}, the longest, takes {longest} tokens, and with completions of up to {max_new_tokens} "
+            f"only {max(room, 0)} fit into the {model.context} of {model.source!r}; give {fewer}another model"
+        )
     return tuple(tokens)

@@ -74,6 +74,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     write_lines(tmp_path / "train.jsonl", make_questions(1))
     with pytest.raises(UsageError, match=r"has no test\.jsonl: it has the sets train; "):
         data.load(str(tmp_path), "test")
+    with pytest.raises(UsageError, match=r"has no unseen\.jsonl: .*; did you mean 'test-unseen'\?"):
+        data.load("mini", "unseen")
     (tmp_path / "test.jsonl").write_text("\n")
     with pytest.raises(UsageError, match=r"test\.jsonl has no question in it"):
         data.load(str(tmp_path), "test")

@@ -70,7 +70,7 @@ def test_other_sets(data: Path) -> None:
         env.reset(options={"number": 6})
     with pytest.raises(UsageError, match="reset takes the option 'number' only"):
         env.reset(options={"numbr": 6})
-    with pytest.raises(UsageError, match=r"has no dev\.jsonl: it has the sets test, train"):
+    with pytest.raises(UsageError, match=r"has no dev\.jsonl: it has the sets test, train; give"):
         make(data, name="dev")
     with pytest.raises(UsageError, match="unknown task option 'dta'; did you mean 'data'"):
         gymnasium.make("lagbench/GSM8k-v0", dta="")

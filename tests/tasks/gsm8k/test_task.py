@@ -110,9 +110,17 @@ def test_sizes_that_cannot_be(data: Path, model: Path, changes: dict[str, Any], 
 
 def test_a_prompt_longer_than_the_context(data: Path, model: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"question 0 takes 64 tokens, and with completions of up to 200 only 56 fit into the 256 of"
+        UsageError,
+        match=r"question 0, the longest, takes 64 tokens, and with completions of up to 200 only 56 fit into the 256 "
+        r"of .*; give --task-set max_new_tokens=192 or less, or another model",
     ):
         make(data, model, max_new_tokens=200).check(protocol(), 6)
+
+
+def test_a_context_that_no_completion_fits_into(data: Path, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model", context=64)
+    with pytest.raises(UsageError, match=r"only 63 fit into the 64 of '.*'; give another model"):
+        make(data, model, max_new_tokens=1).check(protocol(), 6)
 
 
 def test_a_model_without_a_chat_template(tmp_path: Path, data: Path) -> None:
