@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from lagbench import PhaseResult, resolve, runner
+from lagbench import resolve, runner
 from lagbench.policies import pretrained
 from lagbench.policies.pretrained import Pretrained
 from lagbench.records.reader import Run
 from lagbench.registry import algorithms
-from lagbench.sinks.base import Sink
 from lagbench.tasks.gsm8k.data import MINI_DIRECTORY
+from tests.records.conftest import Stop
 from tests.second_device import There, second_device
 
 CONTROL: dict[str, Any] = {
@@ -34,15 +34,6 @@ COLUMNS = {
     "evaluations": ["return", "length"],
 }
 EVERY: dict[str, Any] = {"lag": 1, "seed": 3, "eval_episodes": 2, "eval_intervals": 1, "record": "trajectories"}
-
-
-class CutOff(BaseException):
-    """Stands for what ends a process."""
-
-
-class Scissors(Sink):
-    def write(self, result: PhaseResult) -> None:
-        raise CutOff
 
 
 def test_the_device_is_another() -> None:
@@ -83,8 +74,8 @@ def test_a_run_goes_on_there(tmp_path: Path) -> None:
     whole, _ = on_both(tmp_path, algo="vaco", **CONTROL)
     with second_device():
         spec = resolve(algo="vaco", device="cuda", **EVERY, **CONTROL)
-        with pytest.raises(CutOff):
-            runner.execute(spec, tmp_path / "cut", threads=1, sinks=[Scissors()])
+        with pytest.raises(runner.Interrupted):
+            runner.execute(spec, tmp_path / "cut", threads=1, sinks=[Stop(1)])
         resumed = runner.resume(tmp_path / "cut", threads=1)
     assert_same(resumed, whole)
 
