@@ -143,8 +143,9 @@ class GSM8kTask(TaskSpec):
             )
         self._hold("data", self.data_sha256, self._data_digest)
         self._hold("model", self.model_sha256, lambda: self.pretrained().sha256)
-        self.prompts(test[:evaluation_episodes])
+        # The larger set first: what its longest question leaves is seldom too little for the other.
         self.prompts(self.questions(TRAIN))
+        self.prompts(test[:evaluation_episodes])
 
     def _data_digest(self) -> str:
         return data.digest((*self.questions(TRAIN), *self.questions(self.test)))

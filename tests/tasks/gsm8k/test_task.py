@@ -111,7 +111,7 @@ def test_sizes_that_cannot_be(data: Path, model: Path, changes: dict[str, Any], 
 def test_a_prompt_longer_than_the_context(data: Path, model: Path) -> None:
     with pytest.raises(
         UsageError,
-        match=r"question 0, the longest, takes 64 tokens, and with completions of up to 200 only 56 fit into the 256 "
+        match=r"question 9, the longest, takes 64 tokens, and with completions of up to 200 only 56 fit into the 256 "
         r"of .*; give --task-set max_new_tokens=192 or less, or another model",
     ):
         make(data, model, max_new_tokens=200).check(protocol(), 6)
