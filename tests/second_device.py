@@ -69,7 +69,7 @@ def _compute(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     def placed(x: Any) -> Any:
         if not isinstance(x, torch.Tensor) or not result_there:
             return known.get(id(x), x)
-        return known.get(id(x)) if id(x) in known else There(x)
+        return known[id(x)] if id(x) in known else There(x)
 
     return tree_map(placed, func(*plain_args, **plain_options))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 
 from lagbench.errors import UsageError
 from lagbench.policies.pretrained import Pretrained
@@ -30,10 +31,10 @@ def encode(
     """
     asked = [text(q.question, style) for q in questions]
     tokens = model.chat(asked) if style == "chat" else model.tokens(asked)
-    longest = max(map(len, tokens), default=0)
+    lengths = ((q.number, len(own)) for q, own in zip(questions, tokens, strict=True))
+    number, longest = max(lengths, key=operator.itemgetter(1), default=(0, 0))
     room = model.context - max_new_tokens
     if longest > room:
-        number = questions[[len(t) for t in tokens].index(longest)].number
         left = model.context - longest
         fewer = f"--task-set max_new_tokens={left} or less, or " if left > 0 else ""
         raise UsageError(
