@@ -1,24 +1,35 @@
-# Chores of a checkout; `make` lists them. What they install lies in .venv, and is installed again only when pyproject.toml
-# has changed.
+# Chores of a checkout; `make` lists them. What they install lies in .venv, in the versions of constraints/, and is
+# installed again only when pyproject.toml or constraints/ has changed.
 
 PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --editable
+CONSTRAINTS := constraints/test.txt
+# Build tools are installed first and pinned too: pip would fetch the newest for each build.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %)
+PIP_EDITABLE = $(PIP_INSTALL) --no-build-isolation --editable
 
 # Debian packages that the tests need; `make test` installs them: Python's own, and OpenGL for videos.
 SYSTEM_PACKAGES = $(shell "$(PYTHON)" -c 'import ensurepip' 2>/dev/null || echo python3-venv) $(shell \
   "$(PYTHON)" -c 'from ctypes import CDLL; CDLL("libEGL.so.1"); CDLL("libGL.so.1")' 2>/dev/null || echo libegl1 libgl1)
 
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+# Minutes of tests that touch every dependency, for versions other than the pinned ones.
+DEPENDENCY_TESTS := tests/test_packaging.py tests/test_training.py tests/test_language_runs.py tests/baselines \
+  tests/policies tests/tasks tests/sinks tests/records/test_export.py tests/scoring/test_aggregate.py \
+  tests/scoring/test_plots.py tests/scoring/test_report.py tests/sweep/test_ray_cluster.py tests/cli/test_run.py \
+  tests/cli/test_score.py tests/cli/test_report.py tests/cli/test_export.py tests/cli/test_video.py \
+  tests/leaderboard/site/test_in_browser.py
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test bench format clean system browser
+.PHONY: help run test test-quick test-floors test-latest constraints bench format clean system browser
 
 help:  ## list what there is to do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.base  ## train VACO at lag 8 on Hopper-v5; change it with ARGS="--lag 16"
 	@# ARGS comes last: of an option given twice, the last one counts.
@@ -28,7 +39,25 @@ test: system $(VENV)/.test browser  ## lint, type-check and test; pytest takes A
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-quick: system $(VENV)/.test browser  ## the tests that touch every dependency, in a few minutes
+	$(PYTEST) $(ARGS) $(DEPENDENCY_TESTS)
+
+test-floors:  ## the same with the lowest versions that pyproject.toml allows (constraints/floors.txt)
+	@$(MAKE) --no-print-directory test-quick VENV=.venv-floors CONSTRAINTS=constraints/floors.txt
+
+test-latest:  ## the same with the newest versions; deprecations are shown, not raised
+	@rm -rf .venv-latest
+	@$(MAKE) --no-print-directory test-quick VENV=.venv-latest CONSTRAINTS= \
+	  ARGS="-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning $(ARGS)"
+
+constraints:  ## run all tests with the newest versions and, when they pass, pin these in constraints/
+	@rm -rf .venv-latest
+	@$(MAKE) --no-print-directory test VENV=.venv-latest CONSTRAINTS=
+	@# The one resolver that can be asked for the lowest versions.
+	@.venv-latest/bin/python -m pip install --quiet uv
+	@.venv-latest/bin/python scripts/constraints.py
 
 bench: $(VENV)/.bench  ## measure the throughput ratios, and what recording costs
 	@$(BIN)/python benchmarks/throughput.py $(ARGS)
@@ -40,7 +69,7 @@ format: $(VENV)/.test  ## format, and fix what can be fixed without thinking
 	$(BIN)/ruff format .
 
 clean:  ## remove all that make and the tools made; runs/ stays
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-floors .venv-latest build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 system:
@@ -55,7 +84,7 @@ system:
 browser: $(VENV)/.test
 	@$(BIN)/python scripts/browser.py >/dev/null
 
-$(VENV)/.made:
+$(VENV)/.made: $(CONSTRAINTS)
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "lagbench needs Python 3.11 or later, and there is no $(PYTHON); name one: make PYTHON=python3.12 ..." >&2; \
 	  exit 1; }
@@ -64,19 +93,21 @@ $(VENV)/.made:
 	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV)
+	@$(PIP_INSTALL) setuptools
 	@touch $@
 
-$(VENV)/.base: pyproject.toml | $(VENV)/.made
+$(VENV)/.base: CONSTRAINTS := constraints/run.txt
+$(VENV)/.base: pyproject.toml constraints/run.txt | $(VENV)/.made
 	@echo "Installing lagbench into $(VENV) (a minute or two)…"
-	@$(PIP_INSTALL) .
+	@$(PIP_EDITABLE) .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml | $(VENV)/.made
+$(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/.made
 	@echo "Installing lagbench and what its tests need into $(VENV) (a minute or two)…"
-	@$(PIP_INSTALL) ".[test]"
+	@$(PIP_EDITABLE) ".[test]"
 	@touch $@ $(VENV)/.base
 
-$(VENV)/.bench: pyproject.toml | $(VENV)/.made
+$(VENV)/.bench: pyproject.toml $(CONSTRAINTS) | $(VENV)/.made
 	@echo "Installing lagbench and what it is measured against into $(VENV) (a few minutes)…"
-	@$(PIP_INSTALL) ".[bench]"
+	@$(PIP_EDITABLE) ".[bench]"
 	@touch $@ $(VENV)/.base

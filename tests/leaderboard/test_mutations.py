@@ -1,4 +1,4 @@
-"""Two thousand submissions, each changed at random and hashed again: none has another score, and none crashes anything.
+"""Hundreds of submissions, each changed at random and hashed again: none has another score, and none crashes anything.
 
 What found them (`pytest -s` prints it for every part).
 """
@@ -21,8 +21,7 @@ from lagbench.leaderboard.submission import Submission
 from tests.leaderboard import small
 
 ROOT = Path(__file__).parents[2]
-PARTS = 4
-EACH = 500
+MUTATIONS = 240
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +47,13 @@ def mutated(valid: Submission, work: Path, first: int, last: int) -> Iterator[di
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
-def test_mutations(valid: Submission, tmp_path: Path, part: int) -> None:
-    results = list(mutated(valid, tmp_path, part * EACH, (part + 1) * EACH))
-    assert [one["number"] for one in results] == list(range(part * EACH, (part + 1) * EACH))
+def test_mutations(valid: Submission, tmp_path: Path) -> None:
+    results = list(mutated(valid, tmp_path, 0, MUTATIONS))
+    assert [one["number"] for one in results] == list(range(MUTATIONS))
     kinds = sorted({one["kind"] for one in results})
     counts = {kind: Counter(one["outcome"] for one in results if one["kind"] == kind) for kind in kinds}
     checks = Counter(check for one in results for check in one["checks"])
-    print(f"\nmutations {results[0]['number']} to {results[-1]['number']}")
+    print(f"\n{MUTATIONS} mutations")
     for kind, counter in counts.items():
         print(f"{kind:<16} {', '.join(f'{name}: {n}' for name, n in counter.most_common())}")
     for check in CHECKS:
@@ -63,4 +61,4 @@ def test_mutations(valid: Submission, tmp_path: Path, part: int) -> None:
     wrong = [one for one in results if one["outcome"].startswith(("BROKE", "ANOTHER SCORE"))]
     assert not wrong, "\n".join(f"{one['number']}, {one['kind']}: {one['outcome']}" for one in wrong)
     # Were nothing ever changed, or all of it refused for nothing, this would not be a test.
-    assert 0.5 * EACH < sum(one["outcome"] == "found" for one in results) < 0.98 * EACH
+    assert 0.5 * MUTATIONS < sum(one["outcome"] == "found" for one in results) < 0.98 * MUTATIONS

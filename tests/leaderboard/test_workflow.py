@@ -87,7 +87,7 @@ def test_what_is_submitted_is_validated(workflow: dict[Any, Any], whole: Submiss
 
 
 def test_names_are_no_commands(workflow: dict[Any, Any], whole: Submission, tmp_path: Path) -> None:
-    names = ["$(touch pwned)", "`touch pwned`", "a; touch pwned", "-q", "a\nb", "ppo"]
+    names = ["$(touch pwned); `touch pwned`", "-q", "a\nb", "ppo"]
     propose(tmp_path, whole, names)
     done = validated(workflow, tmp_path)
     assert done.returncode != 0

@@ -1,0 +1,85 @@
+"""Write what `make` installs: constraints/run.txt and test.txt from this environment, floors.txt from pyproject.toml.
+
+    python scripts/constraints.py
+
+`make constraints` calls it after all tests have passed with the newest versions. floors.txt has the lowest version of
+each direct dependency that can be installed together with the others, and needs uv, which alone can resolve so.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+DIRECTORY = ROOT / "constraints"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+BUILD = PROJECT["build-system"]["requires"]
+BASE = PROJECT["project"]["dependencies"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+WANTED = {"run": [*BUILD, *BASE], "test": [*BUILD, *BASE, *EXTRAS["test"]]}
+
+
+def main() -> None:
+    """Write the files."""
+    for name, requirements in WANTED.items():
+        try:
+            write(name, pinned(requirements))
+        except PackageNotFoundError as error:
+            sys.exit(f"{error.name} is not installed here; run this in the environment that `make test` made")
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate", "--no-header"]
+    command += ["--resolution", "lowest-direct", "--extra", "test", "pyproject.toml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"the lowest versions cannot be installed together, or uv is missing (pip install uv):\n{done.stderr}")
+    write("floors", done.stdout.splitlines())
+
+
+def write(name: str, lines: list[str]) -> None:
+    """Write one file of ``name==version`` lines."""
+    file = DIRECTORY / f"{name}.txt"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{file.relative_to(ROOT)}: {len(lines)} packages")
+
+
+def pinned(requirements: Iterable[str]) -> list[str]:
+    """``name==version`` of all that these requirements brought into this environment, directly or not, sorted.
+
+    Local labels (torch's ``+cpu``) are dropped: they name a build, and each platform has its own. Raises
+    PackageNotFoundError for a requirement that is not installed.
+    """
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    waiting = [Requirement(r) for r in requirements]
+    while waiting:
+        requirement = waiting.pop()
+        if str(requirement) in seen:
+            continue
+        seen.add(str(requirement))
+        name = canonicalize_name(requirement.name)
+        installed = distribution(name)
+        if name != PROJECT["project"]["name"]:
+            found[name] = Version(installed.version).public
+        waiting.extend(_required(installed.requires or (), requirement.extras))
+    return [f"{name}=={version}" for name, version in sorted(found.items())]
+
+
+def _required(texts: Iterable[str], extras: set[str]) -> Iterator[Requirement]:
+    """Those that hold on this platform, with these extras."""
+    for requirement in map(Requirement, texts):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras or {""}):
+            requirement.marker = None
+            yield requirement
+
+
+if __name__ == "__main__":
+    main()

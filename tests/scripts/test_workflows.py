@@ -1,0 +1,44 @@
+"""The workflows run what the Makefile has, and nothing that a checkout could not."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def jobs(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text(encoding="utf-8"))["jobs"].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"), [("tests", {"test", "test-quick"}), ("versions", {"test-floors", "test-latest"})]
+)
+def test_the_steps_are_the_makefiles(name: str, targets: set[str]) -> None:
+    (job,) = jobs(name)
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make ${{ matrix.target }} PYTHON=python"]
+    matrix = job["strategy"]["matrix"]
+    assert {row["target"] for row in matrix.get("include", [])} | set(matrix.get("target", [])) == targets
+    for target in targets:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_quick_tests_are_there() -> None:
+    done = subprocess.run(["make", "--dry-run", "test-quick"], cwd=ROOT, check=True, capture_output=True, text=True)
+    named = re.findall(r"tests/\S+", done.stdout)
+    assert len(named) > 10
+    assert all((ROOT / path).exists() for path in named)
+
+
+def test_everything_the_makefile_says_it_does_is_listed() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    listed = re.findall(r"^([a-z-]+):.*## ", text, flags=re.MULTILINE)
+    phony = set(itertools.chain(*(line.split() for line in re.findall(r"^\.PHONY: (.*)", text, flags=re.MULTILINE))))
+    assert phony - set(listed) == {"system", "browser"}
