@@ -164,6 +164,12 @@ def test_entry_points_resolve() -> None:
             assert found[name].load() is not None
 
 
+def test_the_readme_names_every_extra_that_a_command_asks_for() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for extra in PROJECT["project"]["optional-dependencies"].keys() - {"bench", "test"}:
+        assert f"`{extra}` for" in readme
+
+
 COMPLETION = {"_LAGBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "lagbench run --algo v", "COMP_CWORD": "3"}
 
 
