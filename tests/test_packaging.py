@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import hashlib
 import importlib
 import importlib.metadata
 import json
@@ -168,6 +169,21 @@ def test_the_readme_names_every_extra_that_a_command_asks_for() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for extra in PROJECT["project"]["optional-dependencies"].keys() - {"bench", "test"}:
         assert f"`{extra}` for" in readme
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_a_checkout_holds_the_committed_bytes_where_git_converts_line_ends(tmp_path: Path) -> None:
+    clone = ["git", "-c", "core.autocrlf=true", "clone", "--quiet", "--depth=1", ROOT.as_uri(), tmp_path]
+    subprocess.run(clone, check=True, capture_output=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "--stage", "-z"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    files = [line.partition("\t") for line in listing.stdout.split("\0") if line and not line.startswith("120000")]
+    assert len(files) > 1000
+    for entry, _, name in files:
+        content = (tmp_path / name).read_bytes()
+        # Git's own hash of a file.
+        assert entry.split()[1] == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest(), name
 
 
 COMPLETION = {"_LAGBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "lagbench run --algo v", "COMP_CWORD": "3"}
