@@ -155,6 +155,8 @@ def command(
 
         left = [lines.command(c, s) for c, s in zip(cells, states, strict=True) if not s.is_over]
         click.echo("\n".join(left), nl=bool(left))
+        if not left:
+            click.echo(f"nothing is left to run; {_counted(states)}", err=True)
         return 0
     if dry_run:
         _list(cells, states, as_json)
@@ -224,9 +226,8 @@ def _list(cells: Sequence[Planned], states: Sequence[State], as_json: bool) -> N
 
 def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     """What came out, on stdout: counts, then what failed or diverged, each with its reason."""
-    from lagbench.sweep.board import in_words
-
-    counts = Counter(o.state.status for o in outcomes)
+    states = [o.state for o in outcomes]
+    counts = Counter(state.status for state in states)
     if as_json:
         click.echo(json.dumps({"cells": _rows(outcomes), "counts": dict(counts)}, indent=2))
         return
@@ -235,8 +236,16 @@ def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
             click.echo(f"{o.state.status}: {o.cell.path}: {o.state.reason}")
     if counts["failed"]:
         click.echo("a run that is recorded as failed is not tried again while its directory is there")
-    summary = ", ".join(f"{counts[name]} {name}" for name in sorted(counts, key=_ORDER.index))
-    click.echo(f"{in_words(len(outcomes))}: {summary}")
+    click.echo(_counted(states))
+
+
+def _counted(states: Sequence[State]) -> str:
+    from lagbench.sweep.board import in_words
+
+    counts = Counter(state.status for state in states)
+    return f"{in_words(len(states))}: " + ", ".join(
+        f"{counts[name]} {name}" for name in sorted(counts, key=_ORDER.index)
+    )
 
 
 _ORDER = ("completed", "diverged", "failed", "crashed", "unusable", "other", "unfinished", "missing")
