@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import tempfile
@@ -32,6 +31,7 @@ from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
+from lagbench.machine import cores
 from lagbench.policies.base import Version
 from lagbench.records.rows import PhaseRecord
 from lagbench.records.writer import RunWriter
@@ -44,7 +44,7 @@ from lagbench.training import PhaseResult
 
 TASKS = ("Hopper-v5", "HalfCheetah-v5")
 PACKAGES = ("envpool", "torch", "numpy", "pyarrow", "gymnasium", "mujoco", "stable-baselines3")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = cores()
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ _PUBLIC = {
     "register_task": "registry",
     "replay": "records.replay",
     "load_suite": "suites",
+    "machine": "",
     "Outcome": "sweep.driver",
     "plan_grid": "sweep.grid",
     "resolve": "suites",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lagbench import ReplayReport, UsageError, records, replay
+from lagbench import ReplayReport, UsageError, machine, records, replay
 from lagbench.leaderboard import draws
 from lagbench.leaderboard.reevaluate import reevaluate
 from lagbench.leaderboard.submission import Submission, SubmittedRun
@@ -70,7 +69,7 @@ def verify(
         raise UsageError(f"a sample of {sample} episodes shows nothing; take at least 1")
     nonce = draws.nonce() if nonce is None else draws.check_nonce(nonce)
     runs = submission.runs()
-    share = threads or (max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0)
+    share = threads or max(1, machine.cores() // jobs)
     work = partial(_run, sha256=submission.sha256, nonce=nonce, episodes=episodes, sample=sample, threads=share)
     found = []
     for one in _each(work, [(run.name, run.path) for run in runs], jobs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lagbench.errors import RecordError
+from lagbench.machine import cores
 from lagbench.records.checksums import is_whole, sealed
 from lagbench.records.files import write_json
 from lagbench.spec import RunSpec
@@ -36,13 +36,13 @@ def append_entry(run: Path, spec: RunSpec, *, threads: int, phase: int) -> None:
 
 
 def here(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Where this process runs: the versions of ``packages`` and of Python, and the machine."""
+    """Where this process runs: the versions of ``packages`` and of Python, the machine, and the cores it may use."""
     return {
         "packages": {name: installed(name) for name in packages},
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
     }
 
 

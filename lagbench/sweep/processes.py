@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Sequence
@@ -12,17 +11,13 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
+from lagbench.machine import cores
 from lagbench.sweep import worker
 from lagbench.sweep.cells import Planned
 from lagbench.sweep.executor import Advanced, Ended, Event, Executor
 
 _GRACE_S = 10.0
 _CONTEXT = multiprocessing.get_context("forkserver")
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lagbench.domain import CONTROL
 from lagbench.errors import UsageError, nearest
+from lagbench.machine import cores
 from lagbench.tasks import resting
 from lagbench.tasks.spec import TaskSpec, check_options, load_task
 
@@ -281,7 +282,8 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
             self._pool = envpool.make_gymnasium(
                 self.task.envpool_id,
                 num_envs=self.num_envs,
-                num_threads=self._threads,
+                # Left to itself it makes one for every core of the machine.
+                num_threads=self._threads or min(cores(), self.num_envs),
                 seed=seeds,
                 **self.task.options,
             )
