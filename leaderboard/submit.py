@@ -213,11 +213,12 @@ def submit(
 
 
 def check_out(out: Path) -> None:
-    """Raise UsageError where a submission cannot be written there."""
+    """Raise UsageError where a submission cannot lie there, LagbenchError where it cannot be written."""
     if not manifest.SLUG.fullmatch(out.name):
         raise UsageError(f"a submission's directory is called by a-z, 0-9 and -, and not {out.name!r}; give another -o")
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out} is there already, and a submission is not changed; move it away, or give another -o")
+    records.files.check_writable(out, "submit again")
 
 
 def source_of(chosen: Chosen, source: bytes | None = None) -> bytes:

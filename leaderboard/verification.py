@@ -278,16 +278,20 @@ def file_of(path: Path) -> Path:
 
 
 def write(verification: Verification, file: Path, *, overwrite: bool = False) -> None:
-    """Write the report. Raises UsageError where there is a file already, unless it is to be overwritten."""
+    """Write the report, whole or not at all. Raises as ``check_free``."""
     check_free(file, overwrite)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(cli.output.document(verification.to_json()) + "\n", encoding="utf-8")
+    content = cli.output.document(verification.to_json()) + "\n"
+    with records.files.explained(file, "verify again"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with records.files.replacing(file) as out:
+            out.write(content.encode())
 
 
 def check_free(file: Path, overwrite: bool) -> None:
-    """Raise UsageError where a report would be written over another, and is not to be."""
+    """Raise UsageError where a report would replace another and is not to, LagbenchError where none can be written."""
     if file.exists() and not overwrite:
         raise UsageError(f"{file} is there already; give --overwrite to replace it, or another file with --out")
+    records.files.check_writable(file, "verify again")
 
 
 def read(file: Path, submission: Submission) -> Verification:

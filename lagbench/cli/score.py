@@ -90,8 +90,10 @@ def _results(
     began = time.monotonic()
     source = Source(paths, by, replications, jobs, quiet)
     if out is not None:
+        from lagbench.records.files import check_writable
         from lagbench.scoring import table
 
+        check_writable(out, "make the table again")
         table.to_file(source.table(), out)
     results = source.results(fresh=out is not None)
     how = f"{replications:,} replications" if source.computed else "nothing changed since it was last scored"

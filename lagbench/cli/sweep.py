@@ -144,8 +144,9 @@ def command(
     with starting(quiet):
         # First, for it loads in the background what it needs.
         executor = None if dry_run or print_commands else _executor(address, jobs, threads)
+        from lagbench.records.files import check_writable
         from lagbench.sweep import grid
-        from lagbench.sweep.cells import check_writable, survey
+        from lagbench.sweep.cells import survey
 
         out = out or Path("runs", given.get("suite", "sweep"))
         cells = grid.plan(out, algo=algo, config=_axes(config), **given)
@@ -163,7 +164,7 @@ def command(
         return 0
     assert executor is not None
     if not all(state.is_over for state in states):
-        check_writable(out)
+        check_writable(out, "type the same line again, or another directory with --out", into=True)
     outcomes = _run(cells, out, executor, as_json, quiet)
     return 1 if any(outcome.state.is_failure for outcome in outcomes) else 0
 

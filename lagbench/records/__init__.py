@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lagbench.records import content_hash as content_hash
     from lagbench.records import environment as environment
     from lagbench.records import export as export
+    from lagbench.records import files as files
     from lagbench.records import final as final
     from lagbench.records import findings as findings
     from lagbench.records import kind as kind
@@ -28,6 +29,7 @@ __all__ = [
     "content_hash",
     "environment",
     "export",
+    "files",
     "final",
     "findings",
     "kind",

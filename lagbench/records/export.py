@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lagbench import registry
 from lagbench.errors import UsageError, unknown
-from lagbench.records.files import explained
+from lagbench.records.files import check_writable, explained
 from lagbench.records.reader import Run
 
 FORMATS = {
@@ -64,9 +64,10 @@ def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total
 
 
 def refuse_what_is_there(out: Path) -> None:
-    """Raise UsageError where ``out`` is anything but an empty directory."""
+    """Raise UsageError where ``out`` is anything but an empty directory, RecordError where it cannot be written."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there already; delete it, or give another directory with --out")
+    check_writable(out, "export again")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shlex
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -91,6 +92,25 @@ def explained(what: Path, then: str) -> Iterator[None]:
         raise RecordError(
             f"cannot write {error.filename or what} ({error.strerror or error}); {hint}, then {then}"
         ) from error
+
+
+def check_writable(out: Path, then: str, *, into: bool = False) -> None:
+    """Raise RecordError where ``out`` cannot be written, or with ``into`` files in it. To be asked before work begins.
+
+    Tried is the nearest directory that there is; nothing is left of the try.
+    """
+    with explained(out, then):
+        if out.exists() and not (out.is_file() or out.is_dir()):  # a device, which a rename would replace
+            raise FileExistsError(errno.EEXIST, "it is neither a file nor a directory", str(out))
+        place = out if into else out.parent
+        while not place.exists():
+            place = place.parent
+        try:
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            error.filename = None  # of the try
+            raise
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 
 from lagbench.errors import LagbenchError, UsageError
-from lagbench.records.files import explained, replacing
+from lagbench.records.files import check_writable, explained, replacing
 from lagbench.scoring import measured
 from lagbench.scoring.details import Details
 from lagbench.scoring.plots import left_out, names, pictures
@@ -118,8 +118,10 @@ def versions() -> dict[str, str]:
 def check_free(directory: Path) -> bool:
     """Whether a report of before is in the directory, and nothing else; False where nothing is.
 
-    Raises UsageError where something else is in it, or a file of the report that was changed since.
+    Raises UsageError where something else is in it, or a file of the report that was changed since, and RecordError
+    where it cannot be written.
     """
+    listed = None
     if directory.is_symlink() or directory.exists():
         if not directory.is_dir():
             raise UsageError(f"{directory} is no directory; give another one with -o")
@@ -138,8 +140,8 @@ def check_free(directory: Path) -> bool:
                     f"{directory / name} was changed since lagbench wrote it; move it away, or give another directory "
                     "with -o"
                 )
-        return listed is not None
-    return False
+    check_writable(directory, "make the report again", into=True)
+    return listed is not None
 
 
 def write(directory: Path, content: Mapping[str, bytes], command: str) -> None:

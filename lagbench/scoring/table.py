@@ -14,7 +14,7 @@ import pyarrow as pa
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.records import environment
 from lagbench.records.content_hash import table_hash
-from lagbench.records.files import RESULT_FILE, replacing
+from lagbench.records.files import RESULT_FILE, explained, replacing
 from lagbench.records.reader import Run, open_run
 from lagbench.scoring.find import find_runs
 
@@ -220,10 +220,12 @@ def _key(value: Any) -> Any:
 
 
 def to_file(table: Any, file: Path) -> None:
-    """Write the table as an Arrow IPC file, whole or not at all."""
+    """Write the table as an Arrow IPC file, whole or not at all. Raises RecordError."""
     options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with replacing(file) as out, pa.ipc.new_file(out, table.schema, options=options) as writer:
-        writer.write_table(table)
+    with explained(file, "make the table again"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as out, pa.ipc.new_file(out, table.schema, options=options) as writer:
+            writer.write_table(table)
 
 
 def from_file(file: Path) -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import Any, Literal
 
 from lagbench import runner
 from lagbench.errors import LagbenchError, RecordError, UsageError
-from lagbench.records.files import SPEC_FILE, explained
+from lagbench.records.files import SPEC_FILE
 from lagbench.records.reader import Run, open_run
 from lagbench.records.schema import TABLES
 from lagbench.records.spec_file import read_document
@@ -103,14 +102,6 @@ def survey(cells: Iterable[Planned]) -> list[State]:
         more = f" (and {len(others) - 1} more such)" if len(others) > 1 else ""
         raise UsageError(f"{others[0]}{more}; sweep into another directory with --out, or move that one away")
     return states
-
-
-def check_writable(out: Path) -> None:
-    """Raise RecordError where runs cannot be written to the directory of a sweep, which is made."""
-    with explained(out, "type the same line again, or another directory with --out"):
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out):
-            pass
 
 
 def go_on(spec: RunSpec, path: Path, *, threads: int, sinks: Sequence[Sink]) -> None:

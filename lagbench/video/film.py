@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.records.episodes import EvaluationEpisode
-from lagbench.records.files import explained, replacing
+from lagbench.records.files import check_writable, explained, replacing
 from lagbench.records.reader import Run
 from lagbench.records.stepping import step_evaluations
 from lagbench.tasks.mujoco import ControlTask
@@ -67,6 +67,7 @@ def film(
         raise UsageError(f"a video is a file that ends in {' or '.join(_KINDS)}, not {out.name!r}")
     if out.exists():
         raise UsageError(f"{out} is there already; delete it, or give another file with --out")
+    check_writable(out, "try again")
     if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise UsageError("videos need an extra: pip install 'lagbench[video]'")
     task = load_task(run.spec.task, run.spec.task_options)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lagbench import UsageError, cli
+from lagbench import UsageError, cli, records
 from lagbench.leaderboard.site import directory
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def command(out: Path, submissions: Path | None, replications: int, jobs: int, a
         raise UsageError(f"--replications must be at least 1, not {replications}")
     # Before anything is computed, which takes a minute.
     replaced = directory.check_free(out)
+    records.files.check_writable(out.resolve(), "build the site again")
     boards = make(submissions, out, replications, jobs, quiet)
     if as_json:
         counts = {board.suite.name: len(board.entries) for board in boards}

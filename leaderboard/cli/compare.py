@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lagbench import LagbenchError, UsageError, cli
+from lagbench import LagbenchError, UsageError, cli, records
 
 if TYPE_CHECKING:
     from lagbench.leaderboard.compare import Compared
@@ -132,6 +132,7 @@ def command(
             record="episodes",
             **options,
         )
+        records.files.check_writable(out, "compare again", into=True)
     try:
         with cli.follow.stdout_free():
             outcomes = run_grid(cells, jobs=jobs, watcher=cli.follow.board(out / compare.RUNS, quiet))
@@ -145,10 +146,11 @@ def command(
             outcomes, table, replications=replications, jobs=jobs or 1, table=out / compare.TABLE, progress=told
         )
     document = cli.output.document(found.to_json())
-    (out / "comparison.json").write_text(document + "\n", encoding="utf-8")
-    with (out / "comparison.txt").open("w", encoding="utf-8") as file:
-        cli.output.show(found.results, file)
-        file.write(_judged(found))
+    with records.files.explained(out, "compare again"):
+        (out / "comparison.json").write_text(document + "\n", encoding="utf-8")
+        with (out / "comparison.txt").open("w", encoding="utf-8") as file:
+            cli.output.show(found.results, file)
+            file.write(_judged(found))
     if as_json:
         click.echo(document)
     else:
