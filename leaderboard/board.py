@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +177,7 @@ def board(
     replications: int,
     jobs: int = 1,
     progress: Progress = lambda done, total: None,
+    results: Results | None = None,
 ) -> Board:
     """The board of a suite.
 
@@ -185,17 +187,32 @@ def board(
         replications: of the bootstrap.
         jobs: processes of it.
         progress: told how many replications of how many are done.
+        results: of the bootstrap, where they are known; see ``published``.
     """
     rated = ratings.rate(
         [(one.slug, one.validation.table, one.finals) for one in checked],
         replications=replications,
         jobs=jobs,
         progress=progress,
+        results=results,
     )
     entries = [_entry(one, rated) for one in checked]
     last = len(entries)
     entries.sort(key=lambda entry: (entry.line.rank or last, -_height(entry.line), entry.slug))
     return Board(load_suite(suite), rated.results, tuple(entries))
+
+
+def published(suite: str, checked: Sequence[Checked]) -> Results | None:
+    """What was published in ``BOARDS`` of exactly these submissions and the reports on them; None where nothing was."""
+    file = BOARDS / f"{suite}.json"
+    if not file.is_file():
+        return None
+    document = json.loads(file.read_text(encoding="utf-8"))
+    theirs = {(entry["slug"], entry["submission"], entry["nonce"]) for entry in document["entries"]}
+    ours = {(one.slug, one.submission.sha256, one.verification and one.verification.nonce) for one in checked}
+    if theirs != ours or document["suite"]["sha256"] != load_suite(suite).sha256:
+        return None
+    return Results.from_json(document["results"])
 
 
 def _checked(suite: str, path: Path) -> Checked:

@@ -53,13 +53,14 @@ def rate(
     replications: int,
     jobs: int = 1,
     progress: Progress = lambda done, total: None,
+    results: Results | None = None,
 ) -> Ratings:
-    """The numbers of a board; see ``scoring.score.score``."""
+    """The numbers of a board; see ``scoring.score.score``. Of ``results`` that are known already, none is computed."""
     table = scoring.table.concat(
         [published.replace(table, "algorithm", [slug] * len(table)) for slug, table, _ in submissions]
     )
     fresh = {slug: finals for slug, _, finals in submissions if finals is not None}
-    results = _kept(
+    results = results or _kept(
         [table.to_pylist(maps_as_pydicts=None), fresh, replications],
         lambda: _score(_ending_in(scoring.grid.read(table), table, fresh), replications, jobs, progress),
     )

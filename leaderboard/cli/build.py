@@ -73,8 +73,13 @@ def command(out: Path, submissions: Path | None, replications: int, jobs: int, a
         click.echo(f"{board.suite.name}: {len(board.entries)} submission{several}", err=True)
 
 
-def make(submissions: Path | None, out: Path, replications: int, jobs: int, quiet: bool) -> list[Board]:
-    """Build the site of all boards that there are submissions for."""
+def make(
+    submissions: Path | None, out: Path, replications: int, jobs: int, quiet: bool, *, published: bool = False
+) -> list[Board]:
+    """Build the site of all boards that there are submissions for; with ``published`` from the numbers of before.
+
+    Those of a board whose submissions are others than were published are computed then too, and stderr says so.
+    """
     with cli.follow.starting(quiet):
         from lagbench.leaderboard import board
         from lagbench.leaderboard.site import build
@@ -82,8 +87,17 @@ def make(submissions: Path | None, out: Path, replications: int, jobs: int, quie
     for suite, paths in board.find(submissions or board.SUBMISSIONS).items():
         with cli.progress.progress(f"validating {suite}", quiet) as told:
             checked = board.check(suite, paths, told)
+        known = board.published(suite, checked) if published else None
+        if published and known is None:
+            click.echo(
+                f"{suite}: the submissions are not those of the published numbers, and these are of {replications:,} "
+                "replications; for more: lagbench leaderboard build",
+                err=True,
+            )
         with cli.progress.progress(f"bootstrap of {suite}", quiet) as told:
-            boards.append(board.board(suite, checked, replications=replications, jobs=jobs, progress=told))
+            boards.append(
+                board.board(suite, checked, replications=replications, jobs=jobs, progress=told, results=known)
+            )
     with cli.progress.progress("archives", quiet) as told:
         build.build(boards, out, told)
     return boards

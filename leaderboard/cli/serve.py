@@ -12,6 +12,7 @@ from lagbench import UsageError, cli
 from lagbench.leaderboard.cli import build as building
 
 _PORT = 8000
+_REPLICATIONS = 2_000
 
 
 @click.command()
@@ -30,7 +31,8 @@ _PORT = 8000
 def command(site: Path | None, port: int, submissions: Path | None, jobs: int, quiet: bool) -> None:
     """Show the board in a browser on this machine, until it is interrupted.
 
-    SITE is what `lagbench leaderboard build -o SITE` made; without it, the site is built for the occasion.
+    SITE is what `lagbench leaderboard build -o SITE` made. Without it the site is built for the occasion, in seconds:
+    from the published numbers, or from a short bootstrap where the submissions are others.
     """
     if site is not None and submissions is not None:
         raise UsageError("give SITE, which is built already, or --submissions to build from, not both")
@@ -39,7 +41,7 @@ def command(site: Path | None, port: int, submissions: Path | None, jobs: int, q
     with contextlib.ExitStack() as stack:
         if site is None:
             site = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lagbench-"))) / "site"
-            building.make(submissions, site, cli.output.REPORT_REPLICATIONS, jobs, quiet)
+            building.make(submissions, site, _REPLICATIONS, jobs, quiet, published=True)
         server = stack.enter_context(Server(site, port))
         click.echo(server.url)
         if not quiet:

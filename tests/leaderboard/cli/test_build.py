@@ -10,12 +10,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from lagbench.leaderboard import board, ratings
+from lagbench.leaderboard.serve import Server
 from lagbench.leaderboard.submission import Submission
 from lagbench.scoring import cache
+from scripts import publish_boards
 from tests.cli.run_here import Done, lagbench
 
 
@@ -108,6 +113,39 @@ def test_serve(submissions: str, tmp_path: Path, built: bool) -> None:
     assert serving.returncode == 0
     assert "Traceback" not in errors
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The numbers that a browser would get."""
+    documents: list[Any] = []
+
+    def serve(server: Server) -> None:
+        documents.append(json.loads(server.files["/TESTING/board.json"].read_text()))
+
+    monkeypatch.setattr(Server, "serve_forever", serve)
+    return documents
+
+
+def test_what_is_published_is_served_at_once(
+    submissions: str, served: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "BOARDS", tmp_path / "boards")
+    options = ["--submissions", submissions, "--boards", str(board.BOARDS), "--replications", "50"]
+    CliRunner().invoke(publish_boards.main, options, catch_exceptions=False)
+    published = json.loads((tmp_path / "boards/TESTING.json").read_text())
+    line = ("serve", "--port", "0", "--submissions", submissions)
+    with monkeypatch.context() as patch:
+        patch.setattr(ratings, "_kept", None)
+        done = run(*line)
+    assert (done.code, done.err) == (0, "interrupt to stop\n")
+    assert served.pop() == published
+
+    published["entries"][0]["submission"] = "0" * 64
+    (tmp_path / "boards/TESTING.json").write_text(json.dumps(published))
+    done = run(*line)
+    assert "TESTING: the submissions are not those of the published numbers, and these are of 2,000 repl" in done.err
+    assert served.pop()["results"]["replications"] == 2000
 
 
 def test_what_serve_refuses(tmp_path: Path) -> None:
