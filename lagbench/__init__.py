@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from lagbench.records.reader import open_run as _open_run
     from lagbench.records.replay import ReplayReport as ReplayReport
     from lagbench.records.replay import replay as replay
-    from lagbench.registry import register_task as register_task
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
     from lagbench.spec import RunSpec as RunSpec
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from lagbench.sweep.driver import Outcome as Outcome
     from lagbench.sweep.driver import run_grid as run_grid
     from lagbench.sweep.grid import plan as _plan_grid
+    from lagbench.tasks.registration import register_task as register_task
     from lagbench.training import PhaseResult as PhaseResult
     from lagbench.training import train as train
 
@@ -68,7 +68,7 @@ _PUBLIC = {
     "ReplayReport": "records.replay",
     "Run": "records.reader",
     "open": "records.reader",
-    "register_task": "registry",
+    "register_task": "tasks.registration",
     "replay": "records.replay",
     "load_suite": "suites",
     "machine": "",

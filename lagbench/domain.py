@@ -16,7 +16,7 @@ class Domain:
     ``--budget`` counts, ``step_unit`` what an actor takes ``phase_steps`` of. ``policy`` names a function of a task's
     id, its options and a state, which makes the policy of that state; ``records`` a ``RecordKind``, ``retracer`` a
     ``Retracer``. ``diagnostics`` is what the actors measure beside what all measure, ``packages`` what rows depend on
-    beside what all do.
+    beside what all do. ``environment`` and ``vector_environment`` are what Gymnasium's ``make`` and ``make_vec`` call.
 
     With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
     and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
@@ -33,6 +33,8 @@ class Domain:
     retracer: str
     diagnostics: tuple[str, ...]
     packages: tuple[str, ...]
+    environment: str
+    vector_environment: str | None
     exact_log_prob: bool
     returns_are_scores: bool
     return_format: str
@@ -54,6 +56,8 @@ CONTROL = Domain(
     retracer="lagbench.records.control_retracer:ControlRetracer",
     diagnostics=(),
     packages=(),
+    environment="lagbench.tasks.mujoco:make_single",
+    vector_environment="lagbench.tasks.mujoco:make_vector",
     exact_log_prob=True,
     returns_are_scores=False,
     return_format=".1f",
@@ -74,6 +78,8 @@ LANGUAGE = Domain(
     retracer="lagbench.records.language_retracer:LanguageRetracer",
     diagnostics=("accuracy", "accuracy_flexible", "response_length", "ended_fraction", "groups_without_signal"),
     packages=("tokenizers", "transformers"),
+    environment="lagbench.tasks.gsm8k.environment:make",
+    vector_environment=None,
     exact_log_prob=False,
     returns_are_scores=True,
     return_format=".1%",

@@ -7,17 +7,18 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
-from lagbench.errors import UsageError, unknown
+from lagbench.errors import LagbenchError, UsageError, unknown
 
 ALGORITHM_GROUP = "lagbench.algorithms"
 COMMAND_GROUP = "lagbench.commands"
+TASK_GROUP = "lagbench.tasks"
 
 _MUJOCO = (
     "Ant",
@@ -34,75 +35,107 @@ _MUJOCO = (
 )
 
 
-_SINGLE, _VECTOR = "lagbench.tasks.mujoco:make_single", "lagbench.tasks.mujoco:make_vector"
+CONTROL_TASK = "lagbench.tasks.mujoco:task"
+_QUESTIONS = "lagbench.tasks.gsm8k.task:task"
 
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """Where a task comes from: its id, its domain's name and the ``"module:attribute"`` that makes its TaskSpec."""
+    """Where a task comes from.
+
+    Attributes:
+        task_id: its name in specifications.
+        entry: what makes its TaskSpec, called as ``f(task_id, **options)``: ``module:function`` or
+            ``path/to/file.py:function``.
+        options: the defaults of what ``--task-set`` may change.
+        domain: its domain's name; None where nothing but making it tells.
+    """
 
     task_id: str
-    domain: str
     entry: str
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    environment: str = _SINGLE
-    vector_environment: str | None = _VECTOR
+    domain: str | None = None
 
 
-_tasks: dict[str, TaskEntry] = {}
+def _ours(domain: str, entry: str, *ids: str, **options: Any) -> dict[str, TaskEntry]:
+    return {i: TaskEntry(i, entry, MappingProxyType(options), domain) for i in ids}
 
 
-def register_task(
-    task_id: str,
-    *,
-    domain: str = "control",
-    entry: str = "lagbench.tasks.mujoco:task",
-    environment: str = _SINGLE,
-    vector_environment: str | None = _VECTOR,
-    **options: Any,
-) -> None:
-    """Make a task known by its id; the default is any continuous-control id of EnvPool's.
-
-    ``entry`` names a function called as ``f(task_id, **options)`` that returns a ``TaskSpec``; ``options`` are the
-    defaults of what ``--task-set`` may change. ``environment`` and ``vector_environment`` are for Gymnasium: what its
-    ``make`` and ``make_vector`` call. Raises UsageError where the id is taken by something else.
-    """
-    new = TaskEntry(task_id, domain, entry, MappingProxyType(dict(options)), environment, vector_environment)
-    if _tasks.setdefault(task_id, new) != new:
-        raise UsageError(f"task {task_id!r} is registered already, with other settings; choose another id")
+_tasks = {
+    **_ours("control", CONTROL_TASK, *(f"{name}-{version}" for name in _MUJOCO for version in ("v5", "v4"))),
+    **_ours("language", _QUESTIONS, "GSM8k-v0"),
+    **_ours("language", _QUESTIONS, "GSM8kMini-v0", data="mini", model="mini", prompt="plain", max_new_tokens=96),
+}
 
 
-for _name in _MUJOCO:
-    for _version in ("v5", "v4"):
-        register_task(f"{_name}-{_version}")
+def add_task(entry: TaskEntry) -> None:
+    """Make a task known by its id, in this process."""
+    _tasks[entry.task_id] = entry
 
 
-def _register_questions(task_id: str, **options: Any) -> None:
-    register_task(
-        task_id,
-        domain="language",
-        entry="lagbench.tasks.gsm8k.task:task",
-        environment="lagbench.tasks.gsm8k.environment:make",
-        vector_environment=None,
-        **options,
-    )
-
-
-_register_questions("GSM8k-v0")
-_register_questions("GSM8kMini-v0", data="mini", model="mini", prompt="plain", max_new_tokens=96)
+def registered_tasks() -> list[TaskEntry]:
+    """The tasks of lagbench, and those that were registered in this process."""
+    return list(_tasks.values())
 
 
 def task_ids() -> list[str]:
-    """The ids of all registered tasks, sorted."""
-    return sorted(_tasks)
+    """The ids of all tasks that are registered or installed, sorted."""
+    return sorted({*_tasks, *_entries(TASK_GROUP)})
 
 
-def task_entry(task_id: str) -> TaskEntry:
-    """The entry of a registered task. Raises UsageError, with the nearest id, where there is none."""
-    bare = task_id.removeprefix("lagbench/")
-    if bare not in _tasks:
-        raise unknown("task", task_id, _tasks)
-    return _tasks[bare]
+def task_entry(task: str) -> TaskEntry:
+    """The entry of a task: its id, or ``module:function`` or ``path/to/file.py:function``, which is looked at later.
+
+    Raises UsageError, with the nearest id, where there is none.
+    """
+    if not isinstance(task, str):
+        raise UsageError(f"a task is given by its id or as path/to/file.py:function, not as {task!r}")
+    if is_own(task):
+        return TaskEntry(task, task, domain="control")
+    bare = task.removeprefix("lagbench/")
+    if bare in _tasks:
+        return _tasks[bare]
+    installed = _entries(TASK_GROUP)
+    if bare not in installed:
+        raise UsageError(
+            f"{unknown('task', task, task_ids())} Give one of your own as path/to/file.py:function or "
+            "module:function, see docs/tasks.md"
+        )
+    return TaskEntry(bare, installed[bare])
+
+
+def is_own(task: str) -> bool:
+    """Whether a task is named by what makes it, ``module:function`` or ``path/to/file.py:function``."""
+    return ":" in task
+
+
+def load_function(target: str) -> tuple[Callable[..., Any], Path]:
+    """The function of ``module:function`` or ``path/to/file.py:function``, and the file of that module.
+
+    Raises UsageError where there is none.
+    """
+    place, _, name = target.rpartition(":")
+    if place.endswith(".py"):
+        path = _copies.get(place, Path(place))
+        if not path.is_file():
+            raise UsageError(f"there is no file {place!r}; give a task of your own as path/to/file.py:function")
+        module = _import_file(path)
+    else:
+        try:
+            module = importlib.import_module(place)
+        except LagbenchError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"{place!r} cannot be imported: {type(error).__name__}: {error}; a file is given as "
+                "path/to/file.py:function"
+            ) from error
+    function, file = getattr(module, name, None), getattr(module, "__file__", None)
+    if not callable(function) or file is None:
+        own = [v for v in vars(module).values() if isinstance(v, FunctionType) and v.__module__ == module.__name__]
+        there = [v.__name__ for v in own if not v.__name__.startswith("_")]
+        raise unknown(f"function in {place}", name, there)
+    return function, Path(file)
 
 
 def algorithms() -> dict[str, str]:

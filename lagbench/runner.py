@@ -43,12 +43,13 @@ def new_directory(spec: RunSpec, root: Path = RUNS) -> Path:
 
     Made here, so that runs that start together get one each. Raises RecordError where it cannot be.
     """
-    algorithm = spec.algorithm.name.rpartition(":")[2]
+    # Of what lies in a file, the name in it.
+    task, algorithm = (name.rpartition(":")[2] for name in (spec.task, spec.algorithm.name))
     protocol = spec.protocol
     stem = f"lag{protocol.lag}-u{protocol.updates}-seed{spec.seed}"
     n = 0
     while True:
-        path = root / spec.task / algorithm / f"{stem}-{n}"
+        path = root / task / algorithm / f"{stem}-{n}"
         try:
             path.mkdir(parents=True)
         except FileExistsError:

@@ -12,13 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
-from lagbench import domain as domains
 from lagbench import registry
 from lagbench.config import make_config
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import ForwardMode, LagMode, Protocol
-from lagbench.tasks.spec import load_task
+from lagbench.tasks.spec import domain_of, load_task, source_of
 
 FORMAT_VERSION = 1
 Recording = Literal["trajectories", "episodes"]
@@ -68,7 +67,7 @@ class RunSpec:
     @property
     def domain(self) -> Domain:
         """Control or language."""
-        return domains.get(registry.task_entry(self.task).domain)
+        return domain_of(self.task)
 
     @property
     def suite_name(self) -> str | None:
@@ -277,7 +276,7 @@ def resolve(
     check_device(device)
     spec = RunSpec(
         task=task_spec.task_id,
-        task_options=MappingProxyType(dict(task_spec.options)),
+        task_options=MappingProxyType({**task_spec.options, **source_of(task)}),
         algorithm=AlgorithmSource(algo, source_sha256(path)),
         config=MappingProxyType(dataclasses.asdict(make_config(cls.Config, cls.preset(domain.name), config or {}))),
         protocol=protocol,

@@ -9,7 +9,7 @@ import pytest
 
 from lagbench import machine
 from lagbench.records import environment
-from lagbench.tasks.spec import load_task
+from lagbench.tasks.mujoco import EnvPoolVectorEnv, task
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +29,7 @@ def test_a_job_of_one_core() -> None:
     assert machine.cores() == 1
     assert environment.here()["cores"] == 1
     # EnvPool itself would make a thread for every core of the machine.
-    pools = [load_task("Hopper-v5").make([1, 2, 3], threads) for threads in (0, 1)]
+    pools = [EnvPoolVectorEnv(task("Hopper-v5"), 3, threads=threads) for threads in (0, 1)]
     for env in pools:
         env.reset()
     assert len(pools[0]._pool_threads) == len(pools[1]._pool_threads)

@@ -173,7 +173,7 @@ def test_the_readme_names_every_extra_that_a_command_asks_for() -> None:
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
 def test_a_checkout_holds_the_committed_bytes_where_git_converts_line_ends(tmp_path: Path) -> None:
-    clone = ["git", "-c", "core.autocrlf=true", "clone", "--quiet", "--depth=1", ROOT.as_uri(), tmp_path]
+    clone = ["git", "-c", "core.autocrlf=true", "clone", "--quiet", "--depth=1", ROOT.as_uri(), str(tmp_path)]
     subprocess.run(clone, check=True, capture_output=True)
     listing = subprocess.run(
         ["git", "ls-files", "--stage", "-z"], cwd=tmp_path, check=True, capture_output=True, text=True

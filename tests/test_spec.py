@@ -164,15 +164,6 @@ def test_a_class_that_is_no_algorithm_is_refused_in_a_sentence(mine: Path, name:
     assert sentence.format(mine) in refusal(algo=f"{mine}:{name}", **SMALL)
 
 
-def test_a_task_of_discrete_actions_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
-    registry.register_task("CartPole-v1")
-    sentence = refusal(task="CartPole-v1", **SMALL)
-    assert sentence == (
-        "CartPole-v1 cannot be a control task: its actions are Discrete, and control takes vectors of real numbers"
-    )
-
-
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")
 def test_a_cuda_device_that_is_not_there() -> None:
     assert refusal(device="cuda", **SMALL) == "--device cuda: no CUDA device can be used here; use --device cpu"

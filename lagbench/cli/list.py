@@ -11,7 +11,9 @@ from lagbench.cli.options import OneOf, json_option
 
 
 def _tasks() -> list[dict[str, str]]:
-    return [{"task": t, "domain": registry.task_entry(t).domain} for t in registry.task_ids()]
+    # The domain of an installed one is known when it is loaded, and nothing is here.
+    entries = [registry.task_entry(t) for t in registry.task_ids()]
+    return [{"task": e.task_id, "domain": e.domain or "", "source": e.entry} for e in entries]
 
 
 def _algorithms() -> list[dict[str, str]]:
@@ -37,4 +39,4 @@ def command(what: str, as_json: bool) -> None:
     width = max(len(next(iter(row.values()))) for row in rows)
     for row in rows:
         first, *rest = row.values()
-        click.echo(f"{first:<{width}}  {'  '.join(rest)}".rstrip())
+        click.echo(f"{first:<{width}}  {'  '.join(filter(None, rest))}".rstrip())

@@ -42,7 +42,7 @@ _FLAGS = {"config": "--set", "task_options": "--task-set"}
     "--task",
     type=Name("id", registry.task_ids),
     metavar="ID",
-    help="A task, see `lagbench list tasks`.  [default: Hopper-v5]",
+    help="A task, see `lagbench list tasks`, or path/to/file.py:function.  [default: Hopper-v5]",
 )
 @click.option(
     "--lag", type=INTEGER, metavar="L", help="Max staleness in policy versions; 0: synchronous.  [default: 0]"

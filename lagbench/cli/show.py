@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -28,7 +29,7 @@ def _names() -> list[str]:
 @click.argument("what", metavar="RUN-OR-NAME", type=Name("name", _names))
 @json_option
 def command(what: str, as_json: bool) -> None:
-    """Show a run (its directory), a task, a suite or an algorithm (by name, or path/to/file.py:Class)."""
+    """Show a run (its directory), a suite, a task or an algorithm (by name, or path/to/file.py:NAME)."""
     with starting(quiet=False):
         facts, lines = _look(what)
     if as_json:
@@ -39,7 +40,7 @@ def command(what: str, as_json: bool) -> None:
 
 def _look(what: str) -> tuple[dict[str, Any], list[str]]:
     """What is known of it, as data and as lines of text."""
-    if what.removeprefix("lagbench/") in registry.task_ids():
+    if what.removeprefix("lagbench/") in registry.task_ids() or _is_own_task(what):
         facts = _task(what)
     elif what in suites.names():
         suite = suites.load(what)
@@ -59,6 +60,13 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
         run = open_run(path)
         return _run(run), _run_lines(run)
     return facts, _lines(facts)
+
+
+def _is_own_task(what: str) -> bool:
+    """Whether it names a function; an algorithm is a class."""
+    with contextlib.suppress(UsageError):
+        return registry.is_own(what) and not isinstance(registry.load_function(what)[0], type)
+    return False
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     multiple=True,
     callback=flat,
     metavar="ID,…",
-    help="Tasks, see `lagbench list tasks`.  [default: Hopper-v5]",
+    help="Tasks, see `lagbench list tasks`, or path/to/file.py:function.  [default: Hopper-v5]",
 )
 @click.option(
     "--lag",

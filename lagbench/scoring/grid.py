@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from lagbench import domain, registry, suites
+from lagbench import domain, suites
 from lagbench.domain import Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
 from lagbench.scoring.table import DIAGNOSTICS
 from lagbench.spec import SuiteVersion, differences
 from lagbench.suites import Axis, Suite
-from lagbench.tasks.spec import load_task
+from lagbench.tasks import spec as tasks
 
 FEW_SEEDS = 3
 """Below so many seeds an interval says next to nothing, and the output says that."""
@@ -198,7 +198,7 @@ def _but_for(axis: Axis, row: Mapping[str, Any]) -> dict[str, Any]:
 def domain_of(task: str) -> Domain:
     """A task's domain; control for a task that somebody registered elsewhere."""
     try:
-        return domain.get(registry.task_entry(task).domain)
+        return tasks.domain_of(task)
     except UsageError:
         return domain.CONTROL
 
@@ -234,7 +234,7 @@ def _check_alike(rows: Sequence[Mapping[str, Any]], axis: Axis) -> None:
 def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
     """Raise UsageError where a run says that it is of the suite, and is none of its cells."""
     cells = {(cell.task, getattr(cell.protocol, suite.axis), cell.seed): cell for cell in suite.cells()}
-    options = {task: dict(load_task(task, suite.data.get("task_options")).options) for task in suite.tasks}
+    options = {task: dict(tasks.load_task(task, suite.data.get("task_options")).options) for task in suite.tasks}
     evaluation = {"episodes": suite.evaluation.episodes, "intervals": suite.evaluation.intervals}
     for row in rows:
         place = (row["task"], row[suite.axis], row["seed"])

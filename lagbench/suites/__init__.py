@@ -13,12 +13,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-from lagbench import domain, registry, spec
+from lagbench import spec
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import Protocol
 from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, differences
-from lagbench.tasks.spec import TaskSpec, load_task
+from lagbench.tasks.spec import TaskSpec, domain_of, load_task
 
 Axis = Literal["lag", "updates"]
 _ABOUT = "about"
@@ -66,7 +66,7 @@ class Suite:
     @property
     def domain(self) -> Domain:
         """The domain of its tasks."""
-        return domain.get(registry.task_entry(self.tasks[0]).domain)
+        return domain_of(self.tasks[0])
 
     @property
     def axis(self) -> Axis:

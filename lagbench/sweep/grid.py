@@ -60,9 +60,10 @@ def plan(
         cell = Planned(spec, out / _directory(spec, chosen.get("config", {})), MappingProxyType(chosen))
         before = cells.setdefault(cell.path, cell)
         if before.spec != spec:
+            first, second = (s.algorithm.name if before.spec.task == spec.task else s.task for s in (before.spec, spec))
             raise UsageError(
-                f"{before.spec.algorithm.name} and {spec.algorithm.name} would share the directory {cell.path}; rename "
-                "one of the classes, or sweep them into directories of their own"
+                f"{first} and {second} would share the directory {cell.path}; rename one of them, or sweep them into "
+                "directories of their own"
             )
     return list(cells.values())
 
@@ -85,5 +86,5 @@ def _directory(spec: RunSpec, config: Iterable[str]) -> Path:
     chosen = words.assignments({name: spec.config[name] for name in sorted(config)})
     settings = ",".join(quote(text, safe="=+") for text in chosen)
     p = spec.protocol
-    algorithm = Path(spec.task, spec.algorithm.name.rpartition(":")[2], settings)
-    return algorithm / f"lag{p.lag}-u{p.updates}-seed{spec.seed}"
+    task, algorithm = (name.rpartition(":")[2] for name in (spec.task, spec.algorithm.name))
+    return Path(task, algorithm, settings) / f"lag{p.lag}-u{p.updates}-seed{spec.seed}"

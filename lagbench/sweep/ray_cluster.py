@@ -39,16 +39,16 @@ _FRUITLESS = 3
 
 @dataclass(frozen=True)
 class Source:
-    """The file of an algorithm, which other machines do not have: as it is named, and what is in it."""
+    """The file of an algorithm or a task, which other machines do not have: as it is named, and what is in it."""
 
     name: str
     text: bytes
 
     @classmethod
-    def of(cls, spec: RunSpec) -> Source | None:
-        """That of a spec's algorithm; None where it is installed."""
-        name, colon, _ = spec.algorithm.name.partition(":")
-        return cls(name, Path(name).read_bytes()) if colon else None
+    def all_of(cls, spec: RunSpec) -> tuple[Source, ...]:
+        """Those of a spec; what is installed has none."""
+        files = dict.fromkeys(name.rpartition(":")[0] for name in (spec.algorithm.name, spec.task))
+        return tuple(cls(file, Path(file).read_bytes()) for file in files if file.endswith(".py"))
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,16 @@ class Report:
     end: End | None = None
 
 
-def work(spec: Mapping[str, Any], source: Source | None, before: Sequence[Change], threads: int) -> Iterator[Report]:
+def work(
+    spec: Mapping[str, Any], sources: Sequence[Source], before: Sequence[Change], threads: int
+) -> Iterator[Report]:
     """The task: run a cell, or go on with what is packed in ``before``, in a directory of this machine's."""
     with tempfile.TemporaryDirectory(prefix="lagbench-") as root:
         directory = Path(root, "run")
         directory.mkdir()
         apply(directory, before)
-        if source is not None:
-            copy = Path(root, Path(source.name).name)
+        for i, source in enumerate(sources):
+            copy = Path(root, f"{i}-{Path(source.name).name}")
             copy.write_bytes(source.text)
             registry.stand_in(source.name, copy)
         ship = _Ship(directory)
@@ -128,7 +130,7 @@ class _Ship(Sink):
 class _Running:
     cell: Planned
     claim: claims.Claim
-    source: Source | None
+    sources: tuple[Source, ...]
     generator: Any = None
     phases: int = 0
     fruitless: int = 0
@@ -183,7 +185,7 @@ class RayCluster(Executor):
             if claim is None:
                 self._events.append(Ended(cell, elsewhere=True))
                 return
-            running = _Running(cell, claim, Source.of(cell.spec))
+            running = _Running(cell, claim, Source.all_of(cell.spec))
             running.resources.enter_context(claims.renewed(claim, running.lost.set))
             self._running.append(running)
             self._submit(running)
@@ -220,7 +222,7 @@ class RayCluster(Executor):
 
     def _submit(self, running: _Running) -> None:
         cell = running.cell
-        running.generator = self._task.remote(cell.spec.to_json(), running.source, pack(cell.path), self._threads)
+        running.generator = self._task.remote(cell.spec.to_json(), running.sources, pack(cell.path), self._threads)
 
     def _read(self, running: _Running) -> None:
         """Take in the next report of a task that has one."""

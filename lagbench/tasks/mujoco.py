@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -119,10 +120,16 @@ def _envpool_spec(task_id: str, **options: Any) -> Any:
     return envpool.make_spec(task_id, **options)
 
 
-def _spaces(task_id: str, spec: Any) -> tuple[Box, Box]:
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """For some tasks EnvPool builds float32 boxes from float64 bounds, and Gymnasium warns of the lost precision."""
     with warnings.catch_warnings():
-        # EnvPool builds float32 boxes from float64 bounds for some tasks, and Gymnasium warns of the lost precision.
         warnings.filterwarnings("ignore", message=r".*precision lowered by casting", category=UserWarning)
+        yield
+
+
+def _spaces(task_id: str, spec: Any) -> tuple[Box, Box]:
+    with _unwarned():
         observation, action = spec.gymnasium_observation_space, spec.gymnasium_action_space
     for space, what in ((observation, "observations"), (action, "actions")):
         real = isinstance(space, Box) and np.issubdtype(space.dtype, np.floating) and len(space.shape) == 1
@@ -279,14 +286,16 @@ class EnvPoolVectorEnv(VectorEnv[NDArray[np.float64], NDArray[np.float32], NDArr
         self._let_go()
         before = resting.threads()
         try:
-            self._pool = envpool.make_gymnasium(
-                self.task.envpool_id,
-                num_envs=self.num_envs,
-                # Left to itself it makes one for every core of the machine.
-                num_threads=self._threads or min(cores(), self.num_envs),
-                seed=seeds,
-                **self.task.options,
-            )
+            with _unwarned():
+                self._pool = envpool.make_gymnasium(
+                    self.task.envpool_id,
+                    num_envs=self.num_envs,
+                    # Left to itself it makes one for every core of the machine.
+                    num_threads=self._threads or min(cores(), self.num_envs),
+                    seed=seeds,
+                    **self.task.options,
+                )
+                self._pool.observation_space  # noqa: B018 - made when first asked for, by a reset
         except RuntimeError as error:  # a model file that is not there, for one
             raise UsageError(f"EnvPool cannot make {self.task.task_id}: {error}") from error
         self._pool_threads = resting.threads() - before

@@ -1,24 +1,63 @@
-"""The tasks as Gymnasium environments, ``lagbench/<id>``: strings only, no simulator is imported."""
+"""Tasks made known under an id, to lagbench and as ``lagbench/<id>`` to Gymnasium."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from types import MappingProxyType
+from typing import Any
+
 import gymnasium
 
+from lagbench import domain as domains
 from lagbench import registry
+from lagbench.errors import UsageError
+from lagbench.registry import CONTROL_TASK, TaskEntry
+from lagbench.tasks.spec import make
+
+# EnvPool's own, such as MetaWorld/Reach-v3, among them; a run's directory is called so.
+_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 
 
 def register() -> None:
-    """Register every task that the registry knows and Gymnasium does not; safe to call again.
+    """Register every task that the registry knows and Gymnasium does not; strings only, no simulator is imported.
 
     ``gymnasium.make_vec("lagbench/Hopper-v5", num_envs=64)`` then gives an ``EnvPoolVectorEnv``, and
-    ``gymnasium.make("lagbench/GSM8k-v0")`` a ``GSM8kEnv``.
+    ``gymnasium.make("lagbench/GSM8k-v0")`` a ``GSM8kEnv``. Gymnasium takes no id with another ``/``.
     """
-    for task_id in registry.task_ids():
-        name, entry = f"lagbench/{task_id}", registry.task_entry(task_id)
-        if name not in gymnasium.registry:
+    for entry in registry.registered_tasks():
+        name = f"lagbench/{entry.task_id}"
+        if entry.domain is not None and "/" not in entry.task_id and name not in gymnasium.registry:
+            domain = domains.get(entry.domain)
             gymnasium.register(
                 name,
-                entry_point=entry.environment,
-                vector_entry_point=entry.vector_environment,
-                kwargs={"task_id": task_id},
+                entry_point=domain.environment,
+                vector_entry_point=domain.vector_environment,
+                kwargs={"task_id": entry.task_id},
             )
+
+
+def register_task(task_id: str, *, entry: str = CONTROL_TASK, **options: Any) -> None:
+    """Make a task known by its id in this process; without ``entry`` a continuous-control id of EnvPool's.
+
+    Args:
+        task_id: letters, digits, ``_``, ``.``, ``-`` and ``/``.
+        entry: a function that is called as ``f(task_id, **options)`` and returns a ``TaskSpec``: ``module:function`` or
+            ``path/to/file.py:function``.
+        options: the defaults of what ``--task-set`` may change.
+
+    Raises:
+        UsageError: the id is taken by something else, or no task can be made so: it is made once now, which loads its
+            simulator.
+    """
+    if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
+        raise UsageError(f"a task is registered by its id, text such as 'Pendulum-v1', not {task_id!r}")
+    if not isinstance(entry, str) or ":" not in entry:
+        raise UsageError(f"entry names a function as module:function or path/to/file.py:function, not {entry!r}")
+    bare = task_id.removeprefix("lagbench/")
+    new = TaskEntry(bare, entry, MappingProxyType(options))
+    new = dataclasses.replace(new, domain=make(new, {}).domain.name)
+    if bare in registry.task_ids() and registry.task_entry(bare) != new:
+        raise UsageError(f"task {bare!r} is registered already, with other settings; choose another id")
+    registry.add_task(new)
+    register()

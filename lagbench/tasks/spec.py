@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from lagbench import domain as domains
 from lagbench import registry
 from lagbench.config import coerce
 from lagbench.domain import Domain
-from lagbench.errors import UsageError, unknown
+from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import Protocol
+from lagbench.registry import TaskEntry
+
+SOURCE = "source_sha256"
+"""A task option of specifications: the SHA-256 of the file of a task that is named by what makes it."""
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,57 @@ class TaskSpec:
         """Raise UsageError where no run of these sizes can be made of it here: what it needs is not there, say."""
 
 
-def load_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpec:
-    """The task of that id, with ``options`` over the defaults it was registered with.
+def load_task(task: str, options: Mapping[str, Any] | None = None) -> TaskSpec:
+    """A task by its id, or by what makes it (``registry.task_entry``), with ``options`` over the defaults of its entry.
 
-    ``task_id`` may carry the ``lagbench/`` of its Gymnasium id. Raises UsageError, with the nearest known name, for an
-    unknown task or option, and for an option value of the wrong type.
+    An id may carry the ``lagbench/`` of its Gymnasium id. Raises UsageError for an unknown task or option, with the
+    nearest known name, for an option's value of the wrong type, for what makes no task, and for another source than
+    ``options`` name (``source_of``).
     """
-    entry = registry.task_entry(task_id)
-    task = registry.load(entry.entry)(entry.task_id, **{**entry.options, **(options or {})})
-    assert isinstance(task, TaskSpec)
-    return task
+    entry, given = registry.task_entry(task), dict(options or {})
+    for name, found in source_of(task).items():
+        if (wanted := given.pop(name, found)) != found:
+            raise UsageError(
+                f"the source of {task} has changed since this run was specified (SHA-256 {str(wanted)[:_SHOWN]}…, now "
+                f"{found[:_SHOWN]}…); start a new run, or restore it"
+            )
+    return make(entry, given)
+
+
+def make(entry: TaskEntry, options: Mapping[str, Any]) -> TaskSpec:
+    """The task of an entry. Raises UsageError where what it names makes none."""
+    function, _ = registry.load_function(entry.entry)
+    try:
+        made = function(entry.task_id, **{**entry.options, **options})
+    except LagbenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{entry.entry} cannot make the task {entry.task_id}: {reason}") from error
+    if not isinstance(made, TaskSpec):
+        raise UsageError(
+            f"{entry.entry} must return a TaskSpec, as lagbench.tasks.mujoco.task does, and returned {made!r}"
+        )
+    if entry.domain not in (None, made.domain.name):
+        raise UsageError(
+            f"{entry.entry} makes a task of {made.domain.name}, which takes an id: by lagbench.register_task, or by an "
+            f"entry point in the group {registry.TASK_GROUP}"
+        )
+    return dataclasses.replace(made, task_id=entry.task_id)
+
+
+def source_of(task: str) -> dict[str, str]:
+    """The option that pins the source of a task which is named by what makes it; none of one with an id."""
+    if not registry.is_own(task):
+        return {}
+    _, file = registry.load_function(task)
+    return {SOURCE: hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def domain_of(task: str) -> Domain:
+    """A task's domain, without running what makes it unless that is installed. Raises UsageError as ``load_task``."""
+    entry = registry.task_entry(task)
+    return make(entry, {}).domain if entry.domain is None else domains.get(entry.domain)
 
 
 def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

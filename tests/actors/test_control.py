@@ -20,6 +20,7 @@ from lagbench.policies.base import Version
 from lagbench.policies.gaussian import GaussianPolicy
 from lagbench.seeding import Stream, environment_seeds, generator, torch_generator
 from lagbench.spec import RunSpec, resolve
+from lagbench.tasks.registration import register_task
 
 N, T, PHASES = 6, 16, 7
 LIMIT = 20
@@ -319,7 +320,7 @@ def test_a_task_whose_episodes_do_not_follow_from_seeds_and_actions_is_not_resum
 ) -> None:
     # Of EnvPool's continuous tasks, LunarLander is one: it draws from a generator that no reset begins anew.
     monkeypatch.setattr(registry, "_tasks", {**registry._tasks})
-    registry.register_task("LunarLanderContinuous-v3")
+    register_task("LunarLanderContinuous-v3")
     plan = spec(task="LunarLanderContinuous-v3", task_options={})
     actors, others = ControlActors(plan), ControlActors(plan)
     versions = [actors.make_policy().version(0)] * N

@@ -10,10 +10,11 @@ def test_tasks() -> None:
     done = lagbench("list", "tasks")
     assert (done.code, done.err) == (0, "")
     assert [line.split() for line in done.out.splitlines()] == [
-        [t, registry.task_entry(t).domain] for t in registry.task_ids()
+        [t, registry.task_entry(t).domain, registry.task_entry(t).entry] for t in registry.task_ids()
     ]
     assert {"control", "language"} == {line.split()[1] for line in done.out.splitlines()}
-    assert lagbench("list", "tasks", "--json").json[0] == {"task": registry.task_ids()[0], "domain": "control"}
+    first = {"task": registry.task_ids()[0], "domain": "control", "source": "lagbench.tasks.mujoco:task"}
+    assert lagbench("list", "tasks", "--json").json[0] == first
 
 
 def test_algorithms() -> None:

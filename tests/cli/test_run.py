@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import lagbench as package
-from lagbench import registry
 from tests.cli.run_here import SMALL, content_hash, lagbench
 
 
@@ -170,14 +169,6 @@ def test_what_cannot_be_run_costs_a_sentence_and_leaves_nothing(here: Path, argu
     assert done.code == 2
     assert sentence in done.sentence
     assert sorted(here.iterdir()) == before
-
-
-def test_a_task_of_discrete_actions(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
-    registry.register_task("CartPole-v1")
-    done = lagbench("run", "--task", "CartPole-v1")
-    assert done.code == 2
-    assert "its actions are Discrete, and control takes vectors of real numbers" in done.sentence
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")

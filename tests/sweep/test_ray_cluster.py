@@ -117,15 +117,26 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-GRID = ("--task", "InvertedPendulum-v5", "--actors", "4", "--phase-steps", "16", "--minibatch", "32", "--budget",
+GRID = ("--actors", "4", "--phase-steps", "16", "--minibatch", "32", "--budget",
         "9600", "--eval-episodes", "1", "--lag", "2", "--seeds", "0-2", "-o", "out")  # fmt: skip
+
+
+TASKS = """
+from lagbench.tasks.mujoco import task
+
+def pendulum(task_id, **options):
+    return task("InvertedPendulum-v5", **options)
+"""
 
 
 @pytest.mark.slow
 def test_a_machine_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    # Neither file is where the machines work.
     (tmp_path / "mine.py").write_text(ALGORITHMS)
-    command: list[Path | str] = [BIN / "lagbench", "sweep", "--algo", "mine.py:Mine", *GRID, "--ray", cluster.address]
-    cells = tmp_path / "out/InvertedPendulum-v5/Mine"
+    (tmp_path / "tasks.py").write_text(TASKS)
+    own = ("--algo", "mine.py:Mine", "--task", "tasks.py:pendulum")
+    command: list[Path | str] = [BIN / "lagbench", "sweep", *own, *GRID, "--ray", cluster.address]
+    cells = tmp_path / "out/pendulum/Mine"
     with (tmp_path / "out.txt").open("w") as out, (tmp_path / "err.txt").open("w") as err:
         sweep = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=err)
     try:
@@ -144,7 +155,7 @@ def test_a_machine_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> 
     assert sorted(starts) == [1, 1, 2]
     with contextlib.chdir(tmp_path):
         planned = plan(
-            Path("alone"), algo=["mine.py:Mine"], task=["InvertedPendulum-v5"], lag=[2], seeds=range(3), actors=4,
+            Path("alone"), algo=["mine.py:Mine"], task=["tasks.py:pendulum"], lag=[2], seeds=range(3), actors=4,
             phase_steps=16, minibatch=32, budget=9600, eval_episodes=1, record="episodes",
         )  # fmt: skip
         for run, cell in zip(runs, planned, strict=True):

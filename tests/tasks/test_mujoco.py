@@ -19,6 +19,7 @@ from lagbench.domain import CONTROL
 from lagbench.errors import UsageError
 from lagbench.tasks import mujoco, registration
 from lagbench.tasks.mujoco import ControlTask, EnvPoolVectorEnv
+from lagbench.tasks.registration import register_task
 from lagbench.tasks.spec import TaskSpec, check_options, load_task
 
 CONTROL_IDS = [i for i in registry.task_ids() if registry.task_entry(i).domain == "control"]
@@ -390,7 +391,7 @@ def test_options_reach_the_simulation_and_are_kept() -> None:
 
 def test_defaults_of_a_registration_hold_unless_the_caller_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_tasks", dict(registry._tasks))
-    registry.register_task("BipedalWalker-v3", max_episode_steps=20)
+    register_task("BipedalWalker-v3", max_episode_steps=20)
     assert control_task("BipedalWalker-v3").max_episode_steps == 20
     task = control_task("BipedalWalker-v3", max_episode_steps=30)
     assert task.max_episode_steps == 30

@@ -215,7 +215,7 @@ def test_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecordError, match=r"^cannot write .*mine\.mp4"):
         film(run, tmp_path / "mine.mp4" / "film.gif")
     monkeypatch.setitem(
-        registry._tasks, "Pendulum-v1", registry.TaskEntry("Pendulum-v1", "control", "lagbench.tasks.mujoco:task")
+        registry._tasks, "Pendulum-v1", registry.TaskEntry("Pendulum-v1", registry.CONTROL_TASK, domain="control")
     )
     pendulum = resolve(algo="ppo", task="Pendulum-v1")
     with pytest.raises(UsageError, match="there is no video of Pendulum-v1: only of Gymnasium's MuJoCo tasks"):

@@ -17,7 +17,7 @@ from lagbench.protocol import MOST_ACTORS, Protocol
 from lagbench.tasks.gsm8k import data
 from lagbench.tasks.gsm8k.data import TRAIN, Question
 from lagbench.tasks.gsm8k.prompts import STYLES, encode
-from lagbench.tasks.spec import TaskSpec, check_options
+from lagbench.tasks.spec import TaskSpec, check_options, load_task
 
 PRECISIONS = ("float32", "bfloat16")
 _DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -180,7 +180,6 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
 
 def restored(task_id: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> CausalLMPolicy:
     """The policy that has this state; see ``Domain.policy``. Needs the model's configuration, not its weights."""
-    own = task(task_id, **options)
-    policy = own.network()
+    policy: CausalLMPolicy = load_task(task_id, options).network()
     policy.load_state_dict(state)
     return policy
