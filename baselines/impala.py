@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Rollout
+from lagbench import Algorithm, Metrics, Range, Rollout
 
 
 class IMPALA(Algorithm):
@@ -28,8 +28,8 @@ class IMPALA(Algorithm):
         at the default sizes.
         """
 
-        rho_bar: float = 1.0
-        c_bar: float = 1.0
+        rho_bar: Annotated[float, Range(gt=0)] = 1.0
+        c_bar: Annotated[float, Range(gt=0)] = 1.0
         standardize: Literal["full", "scale", "group", "none"] = "scale"
         updates: int | None = 8
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Rollout
+from lagbench import Algorithm, Metrics, Range, Rollout
 
 
 class PPO(Algorithm):
@@ -16,7 +18,7 @@ class PPO(Algorithm):
     class Config(Algorithm.Config):
         """``clip``: how far ρ may go before a sample stops pushing."""
 
-        clip: float = 0.2
+        clip: Annotated[float, Range(gt=0)] = 0.2
 
     config: Config
 

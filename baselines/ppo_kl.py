@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Policy, Rollout
+from lagbench import Algorithm, Metrics, Policy, Range, Rollout
 
 LOWEST, HIGHEST = 1e-3, 1e3
 
@@ -20,7 +21,7 @@ class PPOKL(Algorithm):
     class Config(Algorithm.Config):
         """``target_kl``: the KL(β‖π) that b steers to, in nats."""
 
-        target_kl: float = 0.01
+        target_kl: Annotated[float, Range(gt=0)] = 0.01
 
     config: Config
     penalty: Tensor

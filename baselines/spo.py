@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Rollout
+from lagbench import Algorithm, Metrics, Range, Rollout
 
 
 class SPO(Algorithm):
@@ -16,7 +18,7 @@ class SPO(Algorithm):
     class Config(Algorithm.Config):
         """``epsilon``: the distance of ρ from 1 at which a sample's gradient vanishes."""
 
-        epsilon: float = 0.2
+        epsilon: Annotated[float, Range(gt=0)] = 0.2
 
     config: Config
 

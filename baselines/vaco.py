@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Rollout
+from lagbench import Algorithm, Metrics, Range, Rollout
 
 
 class VACO(Algorithm):
@@ -29,7 +29,7 @@ class VACO(Algorithm):
         ``filter`` switch the halves off.
         """
 
-        delta: float = 0.2
+        delta: Annotated[float, Range(ge=0)] = 0.2
         reference: Literal["behaviour", "proximal"] = "behaviour"
         align: bool = True
         filter: bool = True

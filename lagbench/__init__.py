@@ -14,11 +14,12 @@ from lagbench.tasks.registration import register as _register_with_gymnasium
 if TYPE_CHECKING:
     from lagbench.actors.base import Played as Played
     from lagbench.algorithm import Algorithm as Algorithm
-    from lagbench.algorithm import Metrics as Metrics
+    from lagbench.config import Range as Range
     from lagbench.errors import LagbenchError as LagbenchError
     from lagbench.errors import UsageError as UsageError
     from lagbench.evaluation import evaluate as evaluate
     from lagbench.evaluation import summarize as summarize
+    from lagbench.phase import Metrics as Metrics
     from lagbench.phase import Phase as Phase
     from lagbench.policies.base import Evaluation as Evaluation
     from lagbench.policies.base import Policy as Policy
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Algorithm": "algorithm",
-    "Metrics": "algorithm",
+    "Metrics": "phase",
     "Evaluation": "policies.base",
     "LagbenchError": "errors",
     "Phase": "phase",
@@ -56,6 +57,7 @@ _PUBLIC = {
     "PhaseResult": "training",
     "Policy": "policies.base",
     "Protocol": "protocol",
+    "Range": "config",
     "Rollout": "rollout",
     "RunSpec": "spec",
     "Suite": "suites",

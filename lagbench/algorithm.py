@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
 import torch
 from torch import Tensor, nn
 
 from lagbench import estimators
+from lagbench.config import Range, unsupported
 from lagbench.errors import AlgorithmError, DivergedError, UsageError
-from lagbench.phase import HARNESS_METRICS, Phase
+from lagbench.phase import HARNESS_METRICS, Metrics, Phase
 from lagbench.policies.base import Evaluation, Policy
 from lagbench.rollout import Rollout
-
-Metrics = dict[str, Tensor]
 
 
 class Algorithm(nn.Module):
@@ -42,26 +42,23 @@ class Algorithm(nn.Module):
     class Config:
         """Hyperparameters. A subclass is made a frozen, keyword-only dataclass by being written.
 
-        Fields are bool, int, float, str or a Literal, or one of these or None. One set holds for all tasks, lags,
-        updates and seeds; ``Algorithm.presets`` may change defaults by domain. Advantages are standardized over each
-        minibatch; with ``group``, which only language has, each by the spread of its prompt's completions instead.
+        Fields are bool, int, float, str or a Literal, or one of these or None. A number's range stands with its type,
+        as in ``clip: Annotated[float, Range(gt=0)] = 0.2``, and binds users, presets and the default alike. One set
+        holds for all tasks, lags, updates and seeds; ``Algorithm.presets`` may change defaults by domain. Advantages
+        are standardized over each minibatch; with ``group``, which only language has, each by the spread of its
+        prompt's completions instead.
         """
 
-        learning_rate: float = 3e-4
+        learning_rate: Annotated[float, Range(ge=0, lt=math.inf)] = 3e-4
         anneal: bool = True
-        max_grad_norm: float = 0.5
-        gamma: float = 0.99
-        lam: float = 0.95
-        value_coef: float = 0.5
-        entropy_coef: float = 0.0
+        max_grad_norm: Annotated[float, Range(gt=0)] = 0.5
+        gamma: Annotated[float, Range(ge=0, le=1)] = 0.99
+        lam: Annotated[float, Range(ge=0, le=1)] = 0.95
+        value_coef: Annotated[float, Range(ge=0, lt=math.inf)] = 0.5
+        entropy_coef: Annotated[float, Range(ge=0, lt=math.inf)] = 0.0
         standardize: Literal["full", "scale", "none", "group"] = "full"
         prepare_every: Literal["phase", "epoch"] = "phase"
-        updates: int | None = None
-
-        def __post_init__(self) -> None:
-            for name in ("gamma", "lam"):
-                if not 0 <= getattr(self, name) <= 1:
-                    raise UsageError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        updates: Annotated[int | None, Range(ge=1)] = None
 
         @property
         def standardize_minibatch(self) -> Literal["full", "scale", "none"]:
@@ -70,6 +67,12 @@ class Algorithm(nn.Module):
 
         def __init_subclass__(cls) -> None:
             super().__init_subclass__()
+            for name in inspect.get_annotations(cls):
+                default = vars(cls).get(name)
+                default = default.default if isinstance(default, dataclasses.Field) else default
+                # A list and the like, which a dataclass refuses in words of its own.
+                if type(default).__hash__ is None:
+                    raise unsupported(name, type(default))
             dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
     @classmethod

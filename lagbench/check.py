@@ -10,7 +10,7 @@ import inspect
 import io
 import json
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,9 +20,10 @@ from torch import Tensor
 from lagbench import diagnostics, registry
 from lagbench import domain as domains
 from lagbench.algorithm import Algorithm
-from lagbench.config import coerce, field_types, make_config
+from lagbench.config import make_config
 from lagbench.errors import AlgorithmError, LagbenchError, UpdateLimitError
 from lagbench.learner import Learner
+from lagbench.phase import HARNESS_METRICS, Metrics
 from lagbench.rollout import Rollout
 from lagbench.synthetic import LAG, WORLDS, World, with_junk
 
@@ -74,7 +75,7 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
         config: hyperparameters to check it with, over its defaults and presets.
 
     Returns:
-        The report. A check that cannot be made, because one that it builds on failed, is skipped.
+        The report. A check that cannot be made, because of what an earlier one found, is skipped.
 
     Raises:
         UsageError: there is no such algorithm, or no such hyperparameter.
@@ -82,49 +83,64 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
     cls: Any = registry.load_algorithm(algorithm)[0] if isinstance(algorithm, str) else algorithm
     name = algorithm if isinstance(algorithm, str) else getattr(cls, "__name__", repr(cls))
     made: list[Check] = []
+    stopped: set[str | None] = set()
 
-    def make(what: str, domain: str | None, function: Callable[[], None], *, needs: Iterable[str] = ()) -> None:
-        failed = {c.name for c in made if c.outcome != "ok" and c.domain in (None, domain)}
-        if failed.intersection(needs):
+    def make(what: str, domain: str | None, function: Callable[[], None], *, stops: bool = True) -> bool:
+        """Whether it passed. Where it does not, and ``stops``, no later one of its domain can be made."""
+        if stopped & {None, domain}:
             made.append(Check(what, domain, "skipped"))
+            return False
+        failure = _attempt(function, cls)
+        # What was said already stands in the way here, too.
+        told = any(c.message == failure.message for c in made if c.domain in (None, domain)) if failure else False
+        if failure is None or told:
+            made.append(Check(what, domain, "skipped" if told else "ok"))
         else:
-            message = _attempt(function, cls)
-            made.append(Check(what, domain, "failed" if message else "ok", message))
+            made.append(Check(what, domain, "failed", failure.message))
+        if failure is not None and stops and failure.stops:
+            stopped.add(domain)
+        return failure is None
 
     make("class", None, lambda: _check_class(cls))
-    make("config", None, lambda: _check_config(cls), needs=["class"])
-    make("presets", None, lambda: _check_presets(cls), needs=["class", "config"])
-    if all(c.outcome == "ok" for c in made):
+    make("config", None, lambda: _check_config(cls))
+    if not stopped:
         make_config(cls.Config, {}, config or {})  # what the caller got wrong is no failure of the algorithm
+    make("presets", None, lambda: _check_presets(cls), stops=False)
     with torch.random.fork_rng(devices=[]):
         for domain, world in WORLDS.items():
             bench = _Bench(cls, world(), config or {})
-            basis = ["class", "config", "presets"]
-            for what, function in (("loss", bench.loss), ("gradient", bench.gradient), ("metrics", bench.metrics)):
-                make(what, domain, function, needs=basis)
-                basis = [*basis, what]
-            make("updates", domain, bench.updates, needs=basis)
-            basis = [*basis, "updates"]
-            make("lag", domain, bench.lag, needs=basis)
-            make("seed", domain, bench.seed, needs=basis)
-            make("invalid-rows", domain, bench.invalid_rows, needs=[*basis, "seed"])
-            make("state", domain, bench.state, needs=[*basis, "seed"])
+            make("loss", domain, bench.loss)
+            make("gradient", domain, bench.gradient)
+            if not make("metrics", domain, bench.metrics, stops=False):
+                bench.cls = _without_metrics(cls)
+            make("updates", domain, bench.updates)
+            make("lag", domain, bench.lag, stops=False)
+            make("seed", domain, bench.seed)
+            make("invalid-rows", domain, bench.invalid_rows, stops=False)
+            make("state", domain, bench.state, stops=False)
     return Report(name, tuple(made))
 
 
 class _Failed(Exception):
-    """A check failed; the message says what to do."""
+    """A check failed; ``message`` says what to do. Where it ``stops``, later ones cannot be made."""
+
+    def __init__(self, message: str, *, stops: bool = True) -> None:
+        super().__init__(message)
+        self.message = message
+        self.stops = stops
 
 
-def _attempt(function: Callable[[], None], cls: Any) -> str:
-    """The message of what failed, or the empty string."""
+def _attempt(function: Callable[[], None], cls: Any) -> _Failed | None:
+    """What failed, if anything did."""
     try:
         function()
-    except (_Failed, LagbenchError) as error:
-        return str(error)
+    except _Failed as failure:
+        return failure
+    except LagbenchError as error:
+        return _Failed(str(error))
     except Exception as error:
-        return f"{type(error).__name__}: {error}{_place(error, cls)}"
-    return ""
+        return _Failed(f"{type(error).__name__}: {error}{_place(error, cls)}")
+    return None
 
 
 def _place(error: Exception, cls: Any) -> str:
@@ -151,17 +167,14 @@ def _check_config(cls: type[Algorithm]) -> None:
     config = cls.Config
     if not issubclass(config, Algorithm.Config):
         raise _Failed("Config does not derive from Algorithm.Config; write class Config(Algorithm.Config)")
-    kinds = field_types(config)
-    for name in _untyped(config):
-        raise _Failed(f"Config.{name} has no type and would be no hyperparameter; write {name}: float = … or the like")
-    for field in dataclasses.fields(config):
-        if field.default is dataclasses.MISSING:
-            raise _Failed(f"Config.{field.name} has no default; give it one that holds for every task")
-        if coerce(f"the default of Config.{field.name}", kinds[field.name], field.default) != field.default:
-            raise _Failed(f"the default of Config.{field.name} is not of its type; write one that is")
-    made = config()
+    made = make_config(config, {}, {})
     if make_config(config, {}, json.loads(json.dumps(dataclasses.asdict(made)))) != made:
         raise _Failed("Config is not the same after a way through JSON; give every field a plain, finite default")
+    for name in _untyped(config):
+        raise _Failed(
+            f"Config.{name} has no type and would be no hyperparameter; write {name}: float = … or the like",
+            stops=False,
+        )
 
 
 def _untyped(config: type[Any]) -> list[str]:
@@ -256,7 +269,8 @@ class _Bench:
         if untouched:
             raise _Failed(
                 f"no gradient reaches {', '.join(untouched)}; make the loss from the log_prob of "
-                "self.policy.evaluate(batch)"
+                "self.policy.evaluate(batch)",
+                stops=False,
             )
 
     def metrics(self) -> None:
@@ -281,7 +295,8 @@ class _Bench:
             if watch.outside():
                 raise _Failed(
                     "the policy's weights change outside self.optimizer.step(), where updates are counted; let one "
-                    "optimizer make every change"
+                    "optimizer make every change",
+                    stops=False,
                 )
             if not learner.updates:
                 raise _Failed(
@@ -363,6 +378,20 @@ class _Bench:
                 f"a resumed run differs from one that was not interrupted in {difference}; keep what must survive in a "
                 "parameter, a buffer (self.register_buffer) or a submodule, not in a Python attribute"
             )
+
+
+def _without_metrics(cls: type[Algorithm]) -> type[Algorithm]:
+    """The algorithm as it would be if it logged nothing, for the checks that come after that of metrics."""
+
+    class Silent(cls):  # type: ignore[misc, valid-type]
+        def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+            return super().loss(batch)[0], {}
+
+        def step(self, loss: Tensor, metrics: Metrics) -> Metrics:
+            found = super().step(loss, {}) or {}
+            return {name: found[name] for name in HARNESS_METRICS & found.keys()}
+
+    return Silent
 
 
 class _Watch:

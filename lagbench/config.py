@@ -1,18 +1,70 @@
-"""Hyperparameters from what a user gives: names checked, values of the declared type, JSON without loss."""
+"""What a user gives, as the declared type: names checked, ranges held, JSON without loss."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import math
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from lagbench.errors import AlgorithmError, UsageError, unknown
 
-_SCALARS = (bool, int, float, str)
+_NOUNS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    types.NoneType: "none",
+}
 _EXPONENTS = {"k": 3, "m": 6, "b": 9, "g": 9}
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The numbers that a field takes, declared with its type: ``clip: Annotated[float, Range(gt=0)] = 0.2``.
+
+    Attributes:
+        gt: they are greater than this.
+        ge: they are this or greater.
+        lt: they are less than this.
+        le: they are this or less.
+    """
+
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+
+    def __contains__(self, number: float) -> bool:
+        return (
+            (self.gt is None or number > self.gt)
+            and (self.ge is None or number >= self.ge)
+            and (self.lt is None or number < self.lt)
+            and (self.le is None or number <= self.le)
+        )
+
+    def __str__(self) -> str:
+        """As it stands behind "a number": ``in (0, 1]``, ``above 0``."""
+        low = None if self.gt is self.ge is None else f"({self.gt}" if self.ge is None else f"[{self.ge}"
+        high = None if self.lt is self.le is None else f"{self.lt})" if self.le is None else f"{self.le}]"
+        if low and high:
+            return f"in {low}, {high}"
+        if low:
+            return f"above {self.gt}" if self.ge is None else f"at least {self.ge}"
+        return f"below {self.lt}" if self.le is None else f"at most {self.le}"
+
+
+INT32, INT64 = 2**31 - 1, 2**63 - 1
+"""The largest numbers that the integer columns of the records hold."""
+Count = Annotated[int, Range(ge=1, le=INT32)]
+"""A number of things that records count."""
 
 
 def parse_number(text: str) -> float:
@@ -38,48 +90,126 @@ def parse_integer(text: str) -> int:
 def make_config(cls: type[Any], preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Any:
     """An instance of an algorithm's ``Config``: its defaults, changed by a preset, changed by the user.
 
-    Strings are read as the field's type. Raises UsageError for an unknown name or a value of another type,
-    AlgorithmError for a field whose type cannot go through JSON.
+    Strings are read as the field's type. Raises UsageError for an unknown name, a value of another type or one out of
+    the field's range; AlgorithmError for a field whose type cannot go through JSON, or whose default is not one of its
+    values.
     """
     kinds = field_types(cls)
     for name in (*preset, *overrides):
         if name not in kinds:
-            raise unknown("hyperparameter", name, kinds)
+            raise unknown("hyperparameter", str(name), kinds)
     values = {name: coerce(name, kinds[name], x) for name, x in {**preset, **overrides}.items()}
     for f in dataclasses.fields(cls):
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in values:
-            raise AlgorithmError(f"Config.{f.name} has no default; give it one")
+        if f.name not in values:
+            _check_default(f, kinds[f.name])
     return cls(**values)
 
 
-def field_types(cls: type[Any]) -> dict[str, Any]:
-    """The fields of a Config class and their types. Raises AlgorithmError for a type that is not supported."""
+def _check_default(field: dataclasses.Field[Any], kind: Any) -> None:
+    name, default = f"the default of Config.{field.name}", field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    if default is dataclasses.MISSING:
+        raise AlgorithmError(f"Config.{field.name} has no default; give it one that holds for every task")
     try:
-        hints = typing.get_type_hints(cls)
-    except NameError as error:
-        raise AlgorithmError(f"Config has a field of a type that cannot be found: {error}") from error
-    kinds = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+        same = coerce(name, kind, default) == default
+    except UsageError as error:
+        raise AlgorithmError(str(error)) from None
+    if not same:
+        raise AlgorithmError(f"{name} is not of its type; write one that is")
+
+
+def field_types(cls: type[Any]) -> dict[str, Any]:
+    """The fields of a Config class and their types, each with the range that it has.
+
+    A field that a subclass declares again, for another default say, keeps its range unless it is given one. Raises
+    AlgorithmError for a type that is not supported.
+    """
+    kinds: dict[str, Any] = {}
+    for base in reversed([base for base in cls.__mro__ if dataclasses.is_dataclass(base)]):
+        try:
+            hints = typing.get_type_hints(base, include_extras=True)
+        except NameError as error:
+            raise AlgorithmError(f"Config has a field of a type that cannot be found: {error}") from error
+        for name in inspect.get_annotations(base):
+            inherited = [] if _ranges(hints[name]) else _ranges(kinds.get(name))
+            kinds[name] = Annotated[hints[name], *inherited] if inherited else hints[name]
+    kinds = {f.name: kinds[f.name] for f in dataclasses.fields(cls)}
     for name, kind in kinds.items():
-        if not all(option in _SCALARS or get_origin(option) is Literal for option in _options(kind)):
-            raise AlgorithmError(
-                f"Config.{name} has type {_describe(kind)}; use bool, int, float, str, a Literal, or one of them | None"
-            )
+        if not all(option in _NOUNS or get_origin(option) is Literal for option in _options(kind)):
+            raise unsupported(name, kind)
     return kinds
+
+
+def unsupported(name: str, kind: Any) -> AlgorithmError:
+    """The error for a field of a Config whose type cannot go through JSON."""
+    described = getattr(kind, "__name__", None) or str(kind)
+    return AlgorithmError(
+        f"Config.{name} has type {described}; use bool, int, float, str, a Literal, or one of them | None"
+    )
+
+
+def parsed(rest: Callable[..., Any] | None = None) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Have the keyword arguments of a function read as the types that it declares, text as the command line reads it.
+
+    It then raises UsageError for an argument that it does not take, naming the nearest that it does, and for one of
+    another type or out of its range. ``rest`` is a function of that kind, to which it hands its ``**`` arguments.
+    """
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> _R:
+            kinds = _arguments(call)
+            for name in given:
+                if name not in kinds:
+                    raise unknown("option", name, kinds)
+            return function(*args, **{name: coerce(name, kinds[name], x) for name, x in given.items()})
+
+        vars(call)["rest"] = rest
+        return call
+
+    return decorate
+
+
+@functools.cache
+def _arguments(function: Any) -> dict[str, Any]:
+    """The keyword-only arguments of a ``parsed`` function and their types, with those of its rest."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    own = {p.name: hints[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return (_arguments(function.rest) if function.rest else {}) | own
+
+
+def check_fields(instance: Any) -> None:
+    """Raise UsageError where a field of a dataclass holds another type than it declares, or is out of its range."""
+    cls: Any = type(instance)
+    for name, kind in _fields(cls).items():
+        value = getattr(instance, name)
+        if type(coerce(name, kind, value)) is not type(value):
+            raise UsageError(f"{name} must be {describe(kind)}, not {value!r}")
+
+
+@functools.cache
+def _fields(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def coerce(name: str, kind: Any, value: Any) -> Any:
     """``value`` as the type ``kind``, from a string or a Python value. Raises UsageError."""
-    if _nullable(kind) and (value is None or (isinstance(value, str) and value.lower() == "none")):
-        return None
-    for option in _options(kind):
+    options = _options(kind)
+    for option in sorted(options, key=lambda option: option is not types.NoneType):
         try:
-            return _read(option, value)
+            read = _read(option, value)
         except (ValueError, TypeError, KeyError, OverflowError):
             continue
-    for option in _options(kind):
+        for numbers in _ranges(kind):
+            if isinstance(read, (int, float)) and not isinstance(read, bool) and read not in numbers:
+                raise UsageError(f"{name} must be {numbers}, not {read}")
+        return read
+    for option in options:
         if get_origin(option) is Literal:
             raise unknown(f"{name} value", str(value), map(str, get_args(option)))
-    raise UsageError(f"{name} must be {_describe(kind)}, not {value!r}")
+    raise UsageError(f"{name} must be {describe(kind)}, not {value!r}")
 
 
 def _read(option: Any, value: Any) -> Any:
@@ -88,11 +218,15 @@ def _read(option: Any, value: Any) -> Any:
             if value == choice or str(value) == str(choice):
                 return choice
         raise ValueError
+    if option is types.NoneType:
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        raise ValueError
     if option is bool:
         if isinstance(value, bool):
             return value
         return {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}[str(value).lower()]
-    if isinstance(value, bool):
+    if option in (int, float) and isinstance(value, bool):
         raise TypeError
     if option is int:
         return parse_integer(value) if isinstance(value, str) else _whole(value)
@@ -101,7 +235,7 @@ def _read(option: Any, value: Any) -> Any:
         if math.isnan(number):  # equal to nothing, itself included: no specification could be compared
             raise ValueError
         return number
-    if not isinstance(value, str):
+    if option is not Any and not isinstance(value, get_origin(option) or option):
         raise TypeError
     return value
 
@@ -112,17 +246,29 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+def describe(kind: Any) -> str:
+    """What a field of that type takes, in words: ``a number above 0 or none``."""
+    numbers = "".join(f" {numbers}" for numbers in _ranges(kind))
+    return " or ".join(_name(option) + (numbers if option in (int, float) else "") for option in _options(kind))
+
+
+def _name(option: Any) -> str:
+    if get_origin(option) is Literal:
+        return " or ".join(map(repr, get_args(option)))
+    return _NOUNS.get(option) or getattr(option, "__name__", None) or str(option)
+
+
 def _options(kind: Any) -> list[Any]:
+    """The plain types of which a value may be one."""
+    if get_origin(kind) is Annotated:
+        return _options(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
-        return [k for k in get_args(kind) if k is not type(None)]
+        return [option for part in get_args(kind) for option in _options(part)]
     return [kind]
 
 
-def _nullable(kind: Any) -> bool:
-    return get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind)
-
-
-def _describe(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(map(repr, get_args(kind)))
-    return getattr(kind, "__name__", None) or str(kind)
+def _ranges(kind: Any) -> list[Range]:
+    """The ranges declared with a type, or with a part of it."""
+    if get_origin(kind) not in (Annotated, Union, types.UnionType):
+        return []
+    return [r for part in get_args(kind) for r in ([part] if isinstance(part, Range) else _ranges(part))]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -71,13 +72,11 @@ class Learner:
         self._device = next(policy.parameters()).device
         with self._drawing():
             self.algorithm = algorithm(algorithm.Config(**config), policy).to(self._device)
-            self.algorithm.optimizer = self.algorithm.make_optimizer()
-        own = self.algorithm.config.updates
-        if own is not None and own < 1:
-            raise AlgorithmError(
-                f"Config.updates must be at least 1, or None for as many as the protocol allows, not {own}"
-            )
-        self.cap = protocol.update_cap(own)
+            optimizer = self.algorithm.make_optimizer()
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise AlgorithmError(f"`make_optimizer` must return a torch.optim.Optimizer, not {optimizer!r}")
+        self.algorithm.optimizer = optimizer
+        self.cap = protocol.update_cap(self.algorithm.config.updates)
         self.algorithm.optimizer.register_step_pre_hook(self._count)
 
     def _count(self, *_: object) -> None:
@@ -105,8 +104,11 @@ class Learner:
         """
         self.updates = 0
         self.algorithm.progress = progress
+        rate = self.algorithm.learning_rate()
+        if not isinstance(rate, (Real, torch.Tensor)):
+            raise AlgorithmError(f"`learning_rate` must return a number, not {rate!r}")
         for group in self.algorithm.optimizer.param_groups:
-            group["lr"] = self.algorithm.learning_rate()
+            group["lr"] = rate
         return self._with_proximal(rollout, version)
 
     def phase(self, rollout: Rollout, version: int) -> Phase:

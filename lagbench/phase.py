@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from lagbench.errors import AlgorithmError
 from lagbench.estimators import standardize
 from lagbench.rollout import Rollout
 
+Metrics = dict[str, Tensor | float]
 HARNESS_METRICS = frozenset({"loss", "gradient_norm"})
 
 
@@ -55,7 +57,7 @@ class Phase:
         self._standardization = standardization
         self._reserved = reserved
         self._rng = rng
-        self._metrics: list[Mapping[str, Tensor]] = []
+        self._metrics: list[Metrics] = []
         self._prepared: Rollout | None = None
         self._cap = cap
 
@@ -113,25 +115,32 @@ class Phase:
                 continue
             yield batch.replace(advantage=standardize(batch.advantage, batch.valid, mode=self._standardization))
 
-    def record(self, metrics: Mapping[str, Tensor]) -> None:
-        """Log detached scalar tensors of one update; the phase's means of them go into its record."""
-        if not self._metrics:
-            for name, x in metrics.items():
-                if name in self._reserved:
-                    raise AlgorithmError(f"the metric name {name!r} is the harness's; choose another")
-                if not isinstance(x, Tensor) or x.numel() != 1 or x.requires_grad:
-                    raise AlgorithmError(f"the metric {name!r} must be a detached scalar tensor (x.detach())")
-        elif metrics.keys() != self._metrics[0].keys():
+    def record(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Log numbers or detached scalar tensors of one update; the phase's means of them go into its record."""
+        if not isinstance(metrics, Mapping):
+            raise AlgorithmError(
+                f"metrics must be a dictionary, not {metrics!r}; an algorithm's own `step` returns them, and "
+                "phase.record(self.step(loss, metrics)) logs them"
+            )
+        for name, x in metrics.items():
+            if name in self._reserved:
+                raise AlgorithmError(f"the metric name {name!r} is the harness's; choose another")
+            if not (isinstance(x, Real) or (isinstance(x, Tensor) and x.numel() == 1 and not x.requires_grad)):
+                raise AlgorithmError(f"the metric {name!r} must be a number or a detached scalar tensor (x.detach())")
+        if self._metrics and metrics.keys() != self._metrics[0].keys():
             odd = min(metrics.keys() ^ self._metrics[0].keys())
             raise AlgorithmError(f"the metric {odd!r} is not there at every update; log the same names each time")
-        self._metrics.append(metrics)
+        self._metrics.append({name: x if isinstance(x, Tensor) else float(x) for name, x in metrics.items()})
 
     def metrics(self) -> dict[str, float]:
         """The mean over the phase's updates of everything recorded, converted here, once."""
-        if not self._metrics:
+        if not any(self._metrics):
             return {}
         names = self._metrics[0].keys()
         device = self._collected.valid.device  # one made with torch.tensor may lie elsewhere than the rest
-        rows = [torch.stack([m[k].reshape(()).to(device, torch.float32) for k in names]) for m in self._metrics]
+        rows = [
+            torch.stack([torch.as_tensor(m[k], dtype=torch.float32, device=device).reshape(()) for k in names])
+            for m in self._metrics
+        ]
         stacked = torch.stack(rows)
         return dict(zip(names, stacked.mean(0).tolist(), strict=True))

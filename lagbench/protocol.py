@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from lagbench.errors import UsageError, unknown
+from lagbench.config import INT32, Count, Range, check_fields, coerce, parsed
+from lagbench.errors import UsageError
 
 LagMode = Literal["uniform", "fixed"]
 ForwardMode = Literal["reuse", "split"]
+Lag = Annotated[int, Range(ge=0, le=INT32)]
 DEFAULT_EPOCHS = 10
 MOST_ACTORS = 8
 """Where their number follows from the samples: as many versions as a phase has at most."""
@@ -23,14 +26,17 @@ class Protocol:
     ``resolve``, which fills in what is not given and refuses what cannot be.
     """
 
-    lag: int
+    lag: Lag
     lag_mode: LagMode
-    updates: int
+    updates: Count
     updates_fixed: bool
     forward: ForwardMode
-    minibatch: int
-    actors: int
-    phase_steps: int
+    minibatch: Count
+    actors: Count
+    phase_steps: Count
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def samples(self) -> int:
@@ -51,18 +57,19 @@ class Protocol:
         return asdict(self)
 
     @classmethod
+    @parsed()
     def resolve(
         cls,
         *,
-        lag: int = 0,
+        lag: Lag = 0,
         lag_mode: LagMode = "uniform",
-        updates: int | None = None,
+        updates: Count | None = None,
         updates_fixed: bool = False,
         forward: ForwardMode = "reuse",
-        minibatch: int,
-        actors: int | None = None,
-        phase_steps: int | None = None,
-        group: int = 1,
+        minibatch: Count,
+        actors: Count | None = None,
+        phase_steps: Count | None = None,
+        group: Count = 1,
     ) -> Self:
         """Fill in what is not given: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
 
@@ -72,15 +79,6 @@ class Protocol:
 
         Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
         """
-        if lag_mode not in get_args(LagMode):
-            raise unknown("lag mode", lag_mode, get_args(LagMode))
-        if forward not in get_args(ForwardMode):
-            raise unknown("forward mode", forward, get_args(ForwardMode))
-        if lag < 0:
-            raise UsageError(f"lag must be 0 (synchronous) or more, not {lag}")
-        for name, value in (("minibatch", minibatch), ("actors", actors), ("updates", updates)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
         if actors is None:
             collected = minibatch * (updates or 1) if forward == "split" else minibatch
             most = max(1, min(MOST_ACTORS, collected // group))
@@ -98,9 +96,7 @@ class Protocol:
                 raise UsageError(f"in split mode the phase's steps follow from updates × minibatch: {steps} an actor")
             updates_fixed = True
         else:
-            steps = minibatch // actors if phase_steps is None else phase_steps
-            if steps < 1:
-                raise UsageError(f"phase steps must be at least 2, not {steps}")
+            steps = max(minibatch // actors, 1) if phase_steps is None else phase_steps
             m = _minibatches(actors * steps, minibatch)
             updates = DEFAULT_EPOCHS * m if updates is None else updates
             if updates % m:
@@ -125,8 +121,10 @@ class Protocol:
 
 
 def _minibatches(samples: int, minibatch: int) -> int:
+    coerce("the samples of a phase", Count, samples)
     if samples % minibatch:
-        fitting = [b for b in range(1, samples + 1) if samples % b == 0]
+        small = [b for b in range(1, math.isqrt(samples) + 1) if samples % b == 0]
+        fitting = sorted({*small, *(samples // b for b in small)})
         near = [b for b in fitting if b < minibatch][-1:] + [b for b in fitting if b > minibatch][:1]
         raise UsageError(
             f"a phase's {samples} samples cannot be cut into minibatches of {minibatch}; the nearest that can "

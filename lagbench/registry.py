@@ -212,5 +212,6 @@ def _import_file(path: Path) -> ModuleType:
         exec(compile(source, path, "exec", dont_inherit=True), vars(module))
     except Exception as error:
         del sys.modules[name]
-        raise UsageError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error
+        reason = str(error) if isinstance(error, LagbenchError) else f"{type(error).__name__}: {error}"
+        raise UsageError(f"{str(path)!r} cannot be imported: {reason}") from error
     return module

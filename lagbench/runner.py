@@ -15,6 +15,7 @@ import torch
 
 from lagbench import registry, shapes, suites
 from lagbench.checkpoint import Checkpoint
+from lagbench.config import parsed
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.evaluation import summarize
 from lagbench.records.files import LOCK_FILE, explained, locked, resume_command
@@ -95,6 +96,7 @@ def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
         return _go_on(spec, writer, checkpoint, None if saved is None else saved.state, threads, Sinks(sinks))
 
 
+@parsed(suites.resolve)
 def run(
     *,
     out: str | Path | None = None,

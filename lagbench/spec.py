@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self
 
 from lagbench import registry
-from lagbench.config import make_config
+from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import ForwardMode, LagMode, Protocol
@@ -43,8 +42,11 @@ class SuiteVersion:
 class EvaluationPlan:
     """``episodes`` an evaluation, at the fractions 0, 1/intervals, …, 1 of the budget."""
 
-    episodes: int
-    intervals: int
+    episodes: Count
+    intervals: Count
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +58,16 @@ class RunSpec:
     algorithm: AlgorithmSource
     config: Mapping[str, Any]
     protocol: Protocol
-    budget: int
+    budget: Annotated[int, Range(le=INT64)]
     evaluation: EvaluationPlan
-    seed: int
+    seed: Annotated[int, Range(ge=0, le=INT64)]
     suite: SuiteVersion | None
     record: Recording
     device: str
-    torch_threads: int
+    torch_threads: Count
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def domain(self) -> Domain:
@@ -131,19 +136,15 @@ class RunSpec:
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"the specification is not complete: {error}") from error
-        for part in (spec, spec.algorithm, spec.protocol, spec.evaluation, spec.suite):
+        for part in (spec.algorithm, spec.suite):
             if part is not None:
-                _check_types(part)
+                check_fields(part)
         # Built before, so that nothing is filled in; now held to what can be run.
         Protocol.resolve(**spec.protocol.to_json())
         spec._check()
         return spec
 
     def _check(self) -> None:
-        if self.record not in get_args(Recording):
-            raise unknown("recording", self.record, get_args(Recording))
-        if min(self.seed, self.evaluation.episodes - 1, self.evaluation.intervals - 1, self.torch_threads - 1) < 0:
-            raise UsageError("the seed must be 0 or more; evaluation episodes and threads at least 1")
         if self.phases < 1:
             protocol = self.protocol
             raise UsageError(
@@ -151,12 +152,13 @@ class RunSpec:
                 f"{protocol.samples} ({protocol.actors} actors × {protocol.phase_steps} {self.domain.step_unit}); give "
                 f"at least --budget {protocol.samples}"
             )
+        coerce("the phases of a run", Count, self.phases)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """A spec from a JSON file. Raises UsageError."""
         try:
-            return cls.from_json(json.loads(path.read_text()))
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UsageError(f"there is no file {str(path)!r}") from None
         except OSError as error:
@@ -189,23 +191,6 @@ class RunSpec:
         return cls, path
 
 
-_NOUNS: dict[Any, str] = {int: "a whole number", bool: "true or false", str: "text"}
-
-
-def _check_types(part: Any) -> None:
-    """Raise UsageError where a scalar field of a dataclass does not hold what it declares."""
-    for name, hint in _hints(part.__class__).items():
-        kind = str if get_origin(hint) is Literal else hint
-        value = getattr(part, name)
-        if kind in _NOUNS and type(value) is not kind:
-            raise UsageError(f"the specification's {name} must be {_NOUNS[kind]}, not {value!r}")
-
-
-@functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
 def differences(now: Any, before: Any) -> list[str]:
     """What differs between two specifications as JSON, a phrase a field: ``seed is 1, was 0``."""
     ours, theirs = _leaves(now), _leaves(before)
@@ -229,6 +214,7 @@ def source_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@parsed()
 def resolve(
     *,
     algo: str = "ppo",
@@ -245,8 +231,8 @@ def resolve(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     task_options: Mapping[str, Any] | None = None,
-    eval_episodes: int | None = None,
-    eval_intervals: int = 10,
+    eval_episodes: Count | None = None,
+    eval_intervals: Count = 10,
     suite: SuiteVersion | None = None,
     record: Recording = "trajectories",
     device: str = "cpu",
@@ -254,7 +240,8 @@ def resolve(
 ) -> RunSpec:
     """A RunSpec from what the user gives and defaults for the rest: the one way the CLI, Python and sweeps make them.
 
-    Raises UsageError in one sentence for anything that cannot be run.
+    Numbers may be given as text, as on the command line: ``budget="300k"``. Raises UsageError in one sentence for
+    anything that cannot be run.
     """
     task_spec = load_task(task, dict(task_options or {})).pinned()
     domain = task_spec.domain

@@ -132,13 +132,9 @@ class PresetOfOtherType(Good):
         (NoLoss, "class", "has no `loss`; write loss"),
         (NoSuchMinibatch, "class", "minibatch is 'rows'; use"),
         (ListField, "config", "Config.sizes has type .*; use bool, int, float, str, a Literal"),
-        (UntypedField, "config", "Config.clip has no type .*; write clip: float"),
         (NoDefault, "config", "Config.clip has no default"),
-        (OtherDefault, "config", "the default of Config.epochs must be int, not 0.5"),
+        (OtherDefault, "config", "the default of Config.epochs must be a whole number, not 0.5"),
         (ForeignConfig, "config", "write class Config\\(Algorithm.Config\\)"),
-        (PresetOfNoDomain, "presets", "unknown domain 'langauge'; did you mean 'language'"),
-        (PresetOfNoField, "presets", "unknown hyperparameter 'widht'; did you mean 'width'"),
-        (PresetOfOtherType, "presets", "width must be float, not 'wide'"),
     ],
 )
 def test_broken_before_it_runs(cls: Any, name: str, says: str) -> None:
@@ -149,6 +145,24 @@ def test_broken_before_it_runs(cls: Any, name: str, says: str) -> None:
         raise AssertionError(message(report))
     # What builds on it is not tried.
     assert {c.outcome for c in report.checks if c.domain} == {"skipped"}
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "says", "stopped"),
+    [
+        (UntypedField, "config", "Config.clip has no type .*; write clip: float", set()),
+        (PresetOfNoDomain, "presets", "unknown domain 'langauge'; did you mean 'language'", set()),
+        (PresetOfNoField, "presets", "unknown hyperparameter 'widht'; did you mean 'width'", {"language"}),
+        (PresetOfOtherType, "presets", "width must be a number, not 'wide'", {"control"}),
+    ],
+)
+def test_broken_in_part(cls: Any, name: str, says: str, stopped: set[str]) -> None:
+    report = check(cls)
+    assert failures(report) == {(name, None)}
+    with pytest.raises(AssertionError, match=says):
+        raise AssertionError(message(report))
+    assert {c.domain for c in report.checks if c.outcome == "skipped"} == stopped
+    assert {c.domain for c in report.checks if c.outcome == "ok"} == {None, *BOTH} - stopped
 
 
 # What is broken in the loss.
@@ -201,9 +215,9 @@ class LiveMetric(Good):
         return loss, {"mine": loss}
 
 
-class NumberMetric(Good):
-    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
-        return super().loss(batch)[0], {"mine": 1.0}  # type: ignore[dict-item]
+class NoReturn(Good):
+    def step(self, loss: Tensor, metrics: Metrics) -> Metrics:  # type: ignore[return]
+        super().step(loss, metrics)
 
 
 class ReservedMetric(Good):
@@ -344,8 +358,8 @@ class MaskedAfter(Good):
         (Detached, "gradient", BOTH, "the loss has no gradient"),
         (MeanOnly, "gradient", BOTH, "no gradient"),
         (RootOfZero, "gradient", BOTH, "is not finite, though the loss is"),
-        (LiveMetric, "metrics", BOTH, "'mine' must be a detached scalar"),
-        (NumberMetric, "metrics", BOTH, "'mine' must be a detached scalar"),
+        (LiveMetric, "metrics", BOTH, "'mine' must be a number or a detached scalar"),
+        (NoReturn, "metrics", BOTH, "metrics must be a dictionary, not None; an algorithm's own `step` returns them"),
         (ReservedMetric, "metrics", BOTH, "'kl' is the harness's"),
         (TakenMetric, "metrics", BOTH, "'gradient_norm' is the harness's"),
         (FirstMetric, "metrics", BOTH, "'surrogate' is not there at every update"),
@@ -370,6 +384,42 @@ def test_broken_algorithms(cls: type[Algorithm], name: str, domains: list[str], 
     assert failures(report) == {(name, d) for d in domains}, report
     with pytest.raises(AssertionError, match=says):
         raise AssertionError(message(report))
+
+
+@pytest.mark.parametrize("cls", [LiveMetric, NoReturn, ReservedMetric, TakenMetric, FirstMetric, SecondOptimizer])
+def test_a_failure_that_stands_in_nothing_s_way_stops_no_other_check(cls: type[Algorithm]) -> None:
+    assert {c.outcome for c in check(cls).checks} == {"ok", "failed"}
+
+
+def test_numbers_may_be_logged() -> None:
+    class Logging(Good):
+        def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+            return super().loss(batch)[0], {"mine": 1.0, "width": self.config.width}
+
+    assert check(Logging).passed
+
+
+class NoOptimizer(Good):
+    def make_optimizer(self) -> torch.optim.Optimizer:  # type: ignore[return]
+        torch.optim.SGD(self.policy.parameters(), lr=1e-3)
+
+
+class NoRate(Good):
+    def learning_rate(self) -> float:  # type: ignore[return]
+        super().learning_rate()
+
+
+@pytest.mark.parametrize(
+    ("cls", "says"),
+    [
+        (NoOptimizer, "`make_optimizer` must return a torch.optim.Optimizer, not None"),
+        (NoRate, "`learning_rate` must return a number, not None"),
+    ],
+)
+def test_a_method_that_returns_nothing(cls: type[Algorithm], says: str) -> None:
+    report = check(cls)
+    assert failures(report) == {("loss", d) for d in BOTH}
+    assert message(report) == says
 
 
 def test_a_check_that_cannot_be_made_is_no_success() -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lagbench import registry
 from lagbench.algorithm import Algorithm
-from lagbench.config import coerce, field_types, make_config, parse_integer, parse_number
+from lagbench.config import INT64, Range, coerce, describe, field_types, make_config, parse_integer, parse_number
 from lagbench.errors import AlgorithmError, UsageError
 
 
 class Config(Algorithm.Config):
     clip: float = 0.2
+    share: Annotated[float, Range(gt=0, le=1)] = 0.5
+    many: Annotated[int, Range(ge=2)] | None = None
+    gamma: float = 0.9  # declared again for another default
+    lam: Annotated[float, Range(ge=0.5)] = 0.9  # and for another range
     depth: int = 2
     name: str = "a"
     fast: bool = False
@@ -109,6 +116,10 @@ def test_a_suffix_costs_no_digit(thousandths: int, suffix: str) -> None:
         ("bound", "0.5", 0.5),
         ("title", "none", None),
         ("title", "x", "x"),
+        ("share", 1, 1.0),
+        ("many", "2", 2),
+        ("many", "none", None),
+        ("lam", 7, 7.0),
         ("updates", "none", None),
         ("updates", "8", 8),
         ("standardize", "none", "none"),  # a choice of that name is no None
@@ -123,25 +134,36 @@ def test_values_become_the_declared_type(name: str, given_: Any, value: Any) -> 
 @pytest.mark.parametrize(
     ("name", "given_", "sentence"),
     [
-        ("clip", "big", "clip must be float, not 'big'"),
-        ("clip", True, "clip must be float, not True"),
-        ("clip", None, "clip must be float, not None"),
-        ("clip", "none", "clip must be float, not 'none'"),
-        ("clip", "nan", "clip must be float, not 'nan'"),
-        ("clip", float("nan"), "clip must be float, not nan"),
-        ("clip", [1.0], "clip must be float, not [1.0]"),
-        ("clip", 10**400, "clip must be float, not 1000"),
-        ("depth", "0.5", "depth must be int, not '0.5'"),
-        ("depth", 0.5, "depth must be int, not 0.5"),
-        ("depth", float("inf"), "depth must be int, not inf"),
-        ("depth", "inf", "depth must be int, not 'inf'"),
-        ("depth", True, "depth must be int, not True"),
-        ("name", 3, "name must be str, not 3"),
-        ("fast", "maybe", "fast must be bool, not 'maybe'"),
-        ("fast", 2, "fast must be bool, not 2"),
+        ("clip", "big", "clip must be a number, not 'big'"),
+        ("clip", True, "clip must be a number, not True"),
+        ("clip", None, "clip must be a number, not None"),
+        ("clip", "none", "clip must be a number, not 'none'"),
+        ("clip", "nan", "clip must be a number, not 'nan'"),
+        ("clip", float("nan"), "clip must be a number, not nan"),
+        ("clip", [1.0], "clip must be a number, not [1.0]"),
+        ("share", 0, "share must be in (0, 1], not 0.0"),
+        ("share", "1.01", "share must be in (0, 1], not 1.01"),
+        ("share", "-inf", "share must be in (0, 1], not -inf"),
+        ("share", "all", "share must be a number in (0, 1], not 'all'"),
+        ("many", "1", "many must be at least 2, not 1"),
+        ("many", 2.5, "many must be a whole number at least 2 or none, not 2.5"),
+        ("gamma", 1.5, "gamma must be in [0, 1], not 1.5"),
+        ("lam", 0.4, "lam must be at least 0.5, not 0.4"),
+        ("learning_rate", -1e-3, "learning_rate must be in [0, inf), not -0.001"),
+        ("max_grad_norm", 0, "max_grad_norm must be above 0, not 0.0"),
+        ("updates", 0, "updates must be at least 1, not 0"),
+        ("clip", 10**400, "clip must be a number, not 1000"),
+        ("depth", "0.5", "depth must be a whole number, not '0.5'"),
+        ("depth", 0.5, "depth must be a whole number, not 0.5"),
+        ("depth", float("inf"), "depth must be a whole number, not inf"),
+        ("depth", "inf", "depth must be a whole number, not 'inf'"),
+        ("depth", True, "depth must be a whole number, not True"),
+        ("name", 3, "name must be text, not 3"),
+        ("fast", "maybe", "fast must be true or false, not 'maybe'"),
+        ("fast", 2, "fast must be true or false, not 2"),
         ("kind", "tow", "unknown kind value 'tow'; did you mean 'two'? Known: one, two."),
         ("order", "3", "unknown order value '3'. Known: 1, 2."),
-        ("bound", "x", "bound must be float | None, not 'x'"),
+        ("bound", "x", "bound must be a number or none, not 'x'"),
         ("clp", "0.1", "unknown hyperparameter 'clp'; did you mean 'clip'? Known: anneal, bound, clip, "),
     ],
 )
@@ -163,7 +185,7 @@ def test_a_config_is_frozen_keyword_only_and_inherits_the_harness_fields() -> No
         c.clip = 0.2
     with pytest.raises(TypeError):
         Config(0.1)  # type: ignore[call-arg]
-    assert c.gamma == 0.99
+    assert c.value_coef == 0.5
     assert set(field_types(Config)) > set(field_types(Algorithm.Config))
 
 
@@ -207,6 +229,62 @@ def test_a_field_without_a_default_is_the_algorithms_fault() -> None:
     assert make_config(Bad, {}, {"odd": "1"}).odd == 1.0
 
 
+@pytest.mark.parametrize(
+    ("default", "sentence"),
+    [
+        (2.0, "the default of Config.odd must be in [0, 1], not 2.0"),
+        ("wide", "the default of Config.odd must be a number in [0, 1], not 'wide'"),
+        ("0.5", "the default of Config.odd is not of its type; write one that is"),
+    ],
+)
+def test_a_default_that_its_field_does_not_take_is_the_algorithms_fault(default: Any, sentence: str) -> None:
+    class Bad(Algorithm.Config):
+        odd: Annotated[float, Range(ge=0, le=1)] = default
+
+    with pytest.raises(AlgorithmError) as caught:
+        make_config(Bad, {}, {})
+    assert str(caught.value) == sentence
+    assert make_config(Bad, {}, {"odd": 0.5}).odd == 0.5
+
+
+@pytest.mark.parametrize("default", [[64], dataclasses.field(default=[64]), {}, {1}])
+def test_a_mutable_default_costs_the_sentence_on_types(default: Any) -> None:
+    with pytest.raises(AlgorithmError, match=r"Config\.layers has type (list|dict|set); use bool, int, float, str, "):
+
+        class Bad(Algorithm.Config):
+            layers: list[int] = default
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words", "inside", "outside"),
+    [
+        (Range(gt=0), "above 0", [1e-300, math.inf], [0, -1]),
+        (Range(ge=1), "at least 1", [1, 2**70], [0.999]),
+        (Range(lt=0), "below 0", [-math.inf], [0]),
+        (Range(le=2.5), "at most 2.5", [2.5], [2.6]),
+        (Range(gt=0, lt=1), "in (0, 1)", [0.5], [0, 1]),
+        (Range(ge=0, le=1), "in [0, 1]", [0, 1], [-1e-9, 1.0000001]),
+        (Range(ge=0, lt=math.inf), "in [0, inf)", [0, 1e308], [math.inf, -math.inf]),
+        (Range(ge=0, le=INT64), "in [0, 9223372036854775807]", [2**63 - 1], [2**63]),
+    ],
+)
+def test_a_range(numbers: Range, words: str, inside: list[float], outside: list[float]) -> None:
+    assert str(numbers) == words
+    assert all(x in numbers for x in inside)
+    assert not any(x in numbers for x in outside)
+
+
+@pytest.mark.parametrize("name", sorted(registry.algorithms()))
+def test_every_number_of_a_baseline_has_its_range(name: str) -> None:
+    """And its defaults and presets lie in them."""
+    cls, _ = registry.load_algorithm(name)
+    for field, kind in field_types(cls.Config).items():
+        words = describe(kind)
+        assert ("number" in words) == bool(re.search(r"number (in|at least|above)", words)), (field, words)
+    for domain in ("control", "language"):
+        make_config(cls.Config, cls.preset(domain), {})
+
+
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "clip": st.floats(allow_nan=False),
     "depth": st.integers(),
@@ -214,6 +292,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "fast": st.booleans(),
     "kind": st.sampled_from(["one", "two"]),
     "order": st.sampled_from([1, 2, None]),
+    "share": st.floats(0, 1, exclude_min=True),
+    "many": st.none() | st.integers(min_value=2),
     "bound": st.none() | st.floats(allow_nan=False),
     # The text "none" is None where None may be.
     "title": st.none() | st.text().filter(lambda t: t.lower() != "none"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -170,17 +171,34 @@ def test_metrics_are_the_mean_over_updates() -> None:
     assert work.metrics() == {"a": 1.5, "b": 0.5}
 
 
+def test_metrics_may_be_numbers() -> None:
+    work = phase()
+    work.record({"a": 1, "b": True, "c": np.float64(0.25), "d": 0.5})
+    work.record({"a": torch.tensor(2), "b": False, "c": 0.75, "d": math.nan})
+    found = work.metrics()
+    assert math.isnan(found.pop("d"))
+    assert found == {"a": 1.5, "b": 0.5, "c": 0.5}
+
+
 def test_no_updates_no_metrics() -> None:
-    assert phase().metrics() == {}
+    work = phase()
+    assert work.metrics() == {}
+    work.record({})
+    assert work.metrics() == {}
 
 
 @pytest.mark.parametrize(
     ("metrics", "says"),
     [
         ({"tv": torch.tensor(1.0)}, "'tv' is the harness's; choose another"),
-        ({"a": torch.tensor(1.0, requires_grad=True)}, r"'a' must be a detached scalar tensor \(x.detach\(\)\)"),
-        ({"a": torch.zeros(2)}, "'a' must be a detached scalar"),
-        ({"a": 1.0}, "'a' must be a detached scalar"),
+        (
+            {"a": torch.tensor(1.0, requires_grad=True)},
+            r"'a' must be a number or a detached scalar tensor \(x.detach\(\)\)",
+        ),
+        ({"a": torch.zeros(2)}, "'a' must be a number or a detached scalar"),
+        ({"a": "1.0"}, "'a' must be a number or a detached scalar"),
+        (None, "metrics must be a dictionary, not None; an algorithm's own `step` returns them"),
+        ([1.0], r"metrics must be a dictionary, not \[1.0\]"),
     ],
 )
 def test_what_may_not_be_logged(metrics: dict[str, Any], says: str) -> None:

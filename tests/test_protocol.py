@@ -54,12 +54,21 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"lag": -1}, "lag must be 0 (synchronous) or more, not -1"),
-        ({"minibatch": 0}, "minibatch must be at least 1, not 0"),
-        ({"actors": 0}, "actors must be at least 1, not 0"),
-        ({"updates": 0}, "updates must be at least 1, not 0"),
-        ({"updates": -8}, "updates must be at least 1, not -8"),
-        ({"phase_steps": 0}, "phase steps must be at least 2, not 0"),
+        ({"lag": -1}, "lag must be in [0, 2147483647], not -1"),
+        ({"minibatch": 0}, "minibatch must be in [1, 2147483647], not 0"),
+        ({"actors": 0}, "actors must be in [1, 2147483647], not 0"),
+        ({"updates": -8}, "updates must be in [1, 2147483647], not -8"),
+        ({"phase_steps": 0}, "phase_steps must be in [1, 2147483647], not 0"),
+        # Beyond what the columns hold: what is given, and what follows from it.
+        ({"lag": 2**31}, "lag must be in [0, 2147483647], not 2147483648"),
+        ({"actors": 2**31 - 1}, "the samples of a phase must be in [1, 2147483647], not 68719476704"),
+        ({"minibatch": 2, "actors": 2, "phase_steps": 2**29}, "updates must be in [1, 2147483647], not 5368709120"),
+        (
+            {"minibatch": 2**31 - 1, "updates": 2, "forward": "split", "actors": 1, "phase_steps": None},
+            "phase_steps must be in [1, 2147483647], not 4294967294",
+        ),
+        ({"lag": "x"}, "lag must be a whole number in [0, 2147483647], not 'x'"),
+        ({"lagg": 1}, "unknown option 'lagg'; did you mean 'lag'? Known: actors, "),
         # All actors may be reset at once: a phase of one step could be nothing else.
         ({"phase_steps": 1, "minibatch": 64}, "an actor must take at least 2 steps a phase, not 1"),
         (
@@ -82,8 +91,8 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
             {"forward": "split", "minibatch": 128, "updates": 3, "phase_steps": 32},
             "in split mode the phase's steps follow from updates × minibatch: 6 an actor",
         ),
-        ({"lag_mode": "unifrom"}, "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: fixed, uniform."),
-        ({"forward": "resue"}, "unknown forward mode 'resue'; did you mean 'reuse'? Known: reuse, split."),
+        ({"lag_mode": "unifrom"}, "unknown lag_mode value 'unifrom'; did you mean 'uniform'? Known: fixed, uniform."),
+        ({"forward": "resue"}, "unknown forward value 'resue'; did you mean 'reuse'? Known: reuse, split."),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:

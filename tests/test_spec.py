@@ -80,6 +80,22 @@ def test_the_defaults_are_those_of_the_command_line() -> None:
     assert spec.domain.name == "control"
 
 
+def test_options_are_read_as_on_the_command_line() -> None:
+    text: dict[str, Any] = {
+        "actors": "8",
+        "phase_steps": "16.0",
+        "minibatch": "32",
+        "budget": "1.024k",
+        "seed": "1e3",
+        "lag": "2",
+    }
+    others: dict[str, Any] = {"updates_fixed": "true", "eval_episodes": "3", "updates": "none", "torch_threads": 2.0}
+    spec = resolve(**text, **others, config={"clip": "inf"})
+    assert spec == resolve(
+        **SMALL, seed=1000, lag=2, updates_fixed=True, eval_episodes=3, torch_threads=2, config={"clip": math.inf}
+    )
+
+
 def test_the_algorithm_is_named_with_the_hash_of_its_source() -> None:
     spec = resolve(algo="vaco", **SMALL)
     _, path = registry.load_algorithm("vaco")
@@ -115,31 +131,46 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"task": "Hoper-v5"}, "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, Ant-v5, "),
         ({"algo": "vacco"}, "unknown algorithm 'vacco'; did you mean 'vaco'? Known: "),
         ({"config": {"learnin_rate": 1}}, "unknown hyperparameter 'learnin_rate'; did you mean 'learning_rate'?"),
-        ({"config": {"learning_rate": "fast"}}, "learning_rate must be float, not 'fast'"),
+        ({"config": {"learning_rate": "fast"}}, "learning_rate must be a number in [0, inf), not 'fast'"),
         ({"config": {"standardize": "ful"}}, "unknown standardize value 'ful'; did you mean 'full'? Known: "),
         ({"task_options": {"max_steps": 3}}, "unknown task option 'max_steps'; did you mean 'max_episode_steps'?"),
-        ({"lag": -1}, "lag must be 0 (synchronous) or more, not -1"),
-        ({"lag_mode": "fixt"}, "unknown lag mode 'fixt'; did you mean 'fixed'? Known: fixed, uniform."),
-        ({"forward": "splitt"}, "unknown forward mode 'splitt'; did you mean 'split'? Known: reuse, split."),
+        ({"lag": -1}, "lag must be in [0, 2147483647], not -1"),
+        ({"lag_mode": "fixt"}, "unknown lag_mode value 'fixt'; did you mean 'fixed'? Known: fixed, uniform."),
+        ({"forward": "splitt"}, "unknown forward value 'splitt'; did you mean 'split'? Known: reuse, split."),
         ({"updates": 6}, "6 updates cannot be made: in reuse mode a phase makes whole epochs of 4 minibatches "),
         ({"updates": 6}, "the nearest are 4 or 8"),
         ({"minibatch": 48}, "128 samples cannot be cut into minibatches of 48; the nearest that can are 32 and 64"),
         ({"forward": "split", "minibatch": 30, "phase_steps": None}, "which 8 actors cannot share evenly"),
         ({"forward": "split", "minibatch": 32, "updates": 2}, "in split mode the phase's steps follow from"),
         # 0 is a number like another, and no way to ask for the default.
-        ({"actors": 0}, "actors must be at least 1, not 0"),
-        ({"minibatch": 0}, "minibatch must be at least 1, not 0"),
-        ({"phase_steps": 0}, "phase steps must be at least 2, not 0"),
-        ({"updates": 0}, "updates must be at least 1, not 0"),
+        ({"actors": 0}, "actors must be in [1, 2147483647], not 0"),
+        ({"minibatch": 0}, "minibatch must be in [1, 2147483647], not 0"),
+        ({"phase_steps": 0}, "phase_steps must be in [1, 2147483647], not 0"),
+        ({"updates": 0}, "updates must be in [1, 2147483647], not 0"),
         ({"budget": 127}, "127 actor steps is less than one phase, which takes 128 (8 actors × 16 steps); give at"),
         ({"budget": 0}, "give at least --budget 128"),
         ({"budget": -5}, "give at least --budget 128"),
-        ({"record": "trajectory"}, "unknown recording 'trajectory'; did you mean 'trajectories'? Known: episodes, "),
-        ({"seed": -1}, "the seed must be 0 or more"),
-        ({"eval_episodes": 0}, "evaluation episodes and threads at least 1"),
-        ({"torch_threads": 0}, "evaluation episodes and threads at least 1"),
-        ({"config": {"gamma": 1.5}}, "gamma must lie in [0, 1], not 1.5"),
-        ({"config": {"lam": -0.1}}, "lam must lie in [0, 1], not -0.1"),
+        ({"record": "trajectory"}, "unknown record value 'trajectory'; did you mean 'trajectories'? Known: episodes, "),
+        ({"seed": -1}, "seed must be in [0, 9223372036854775807], not -1"),
+        ({"eval_episodes": 0}, "eval_episodes must be in [1, 2147483647], not 0"),
+        ({"torch_threads": 0}, "torch_threads must be in [1, 2147483647], not 0"),
+        # What no column of the records holds.
+        ({"seed": 2**63}, "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
+        ({"lag": 2**31}, "lag must be in [0, 2147483647], not 2147483648"),
+        ({"eval_episodes": 2**31}, "eval_episodes must be in [1, 2147483647], not 2147483648"),
+        ({"eval_intervals": 2**31}, "eval_intervals must be in [1, 2147483647], not 2147483648"),
+        ({"budget": 2**63}, "budget must be at most 9223372036854775807, not 9223372036854775808"),
+        ({"budget": 2**63 - 1}, "the phases of a run must be in [1, 2147483647], not 72057594037927935"),
+        # What is no value of its option, and no option.
+        ({"lag": "x"}, "lag must be a whole number, not 'x'"),
+        ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
+        ({"task": 3}, "task must be text, not 3"),
+        ({"updates_fixed": "perhaps"}, "updates_fixed must be true or false, not 'perhaps'"),
+        ({"config": [("clip", 1)]}, "config must be Mapping or none, not [('clip', 1)]"),
+        ({"config": {3: 1}}, "unknown hyperparameter '3'. Known: "),
+        ({"budgt": 1}, "unknown option 'budgt'; did you mean 'budget'? Known: actors, algo, budget, "),
+        ({"config": {"gamma": 1.5}}, "gamma must be in [0, 1], not 1.5"),
+        ({"config": {"lam": -0.1}}, "lam must be in [0, 1], not -0.1"),
         ({"device": "gpu"}, "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
         ({"device": "mps"}, "unknown device 'mps'. Known: cpu, cuda."),
         ({"device": "cuda:99"}, "--device cuda:99: no CUDA device 99 can be used here; use --device cpu"),
@@ -179,7 +210,7 @@ SPECS = st.fixed_dictionaries(
         "updates": st.sampled_from([4, 8, 40]),
         "updates_fixed": st.booleans(),
         "budget": st.integers(128, 10**9),
-        "seed": st.integers(0, 2**70),
+        "seed": st.integers(0, 2**63 - 1),
         "suite": st.none() | st.builds(SuiteVersion, name=st.text(), sha256=st.text()),
         "record": st.sampled_from(["trajectories", "episodes"]),
         "eval_episodes": st.integers(1, 100),
@@ -188,7 +219,7 @@ SPECS = st.fixed_dictionaries(
         "config": st.fixed_dictionaries(
             {},
             optional={
-                "learning_rate": st.floats(allow_nan=False),
+                "learning_rate": st.floats(0, allow_infinity=False),
                 "updates": st.none() | st.integers(1, 100),
                 "anneal": st.booleans(),
                 "standardize": st.sampled_from(["full", "scale", "none"]),
@@ -279,14 +310,16 @@ def without(name: str, inner: str | None = None) -> Any:
         (without("algorithm", "sha256"), "the specification is not complete"),
         (edited(protocol=[]), "the specification is not complete"),
         # What resolve refuses is refused from a file, too.
-        (edited(protocol={"lag": -1}), "lag must be 0 (synchronous) or more, not -1"),
+        (edited(protocol={"lag": -1}), "lag must be in [0, 2147483647], not -1"),
         (edited(protocol={"updates": 6}), "6 updates cannot be made"),
         (edited(protocol={"minibatch": 48}), "cannot be cut into minibatches of 48"),
-        (edited(protocol={"lag_mode": "fixt"}), "unknown lag mode 'fixt'; did you mean 'fixed'?"),
-        (edited(protocol={"lag": "3"}), "the specification's lag must be a whole number, not '3'"),
+        (edited(protocol={"lag_mode": "fixt"}), "unknown lag_mode value 'fixt'; did you mean 'fixed'?"),
+        (edited(protocol={"lag": "3"}), "lag must be a whole number in [0, 2147483647], not '3'"),
         (edited(budget=127), "a budget of 127 actor steps is less than one phase"),
-        (edited(budget="1M"), "the specification's budget must be a whole number, not '1M'"),
-        (edited(seed=0.5), "the specification's seed must be a whole number, not 0.5"),
+        (edited(budget="1M"), "budget must be a whole number at most 9223372036854775807, not '1M'"),
+        (edited(seed=0.5), "seed must be a whole number in [0, 9223372036854775807], not 0.5"),
+        (edited(seed=2**63), "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
+        (edited(algorithm={"name": 3}), "name must be text, not 3"),
     ],
 )
 def test_what_is_no_spec_is_refused_in_a_sentence(tmp_path: Path, data: Any, sentence: str) -> None:
@@ -301,7 +334,8 @@ def test_what_is_no_spec_is_refused_in_a_sentence(tmp_path: Path, data: Any, sen
     ("config", "sentence"),
     [
         ({"clp": 0.1}, "unknown hyperparameter 'clp'; did you mean 'clip'?"),
-        ({"clip": "wide"}, "clip must be float, not 'wide'"),
+        ({"clip": "wide"}, "clip must be a number above 0, not 'wide'"),
+        ({"clip": -1.0}, "clip must be above 0, not -1.0"),
     ],
 )
 def test_a_specs_hyperparameters_are_checked_where_the_algorithm_is_loaded(config: Any, sentence: str) -> None:

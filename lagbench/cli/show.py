@@ -47,6 +47,8 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
         return suite_words.facts(suite), _aligned(suite_words.rows(suite))
     elif what in registry.algorithms() or (".py" in what and not Path(what).is_dir()):
         facts = _algorithm(what)
+        config = {name: f"{_plain(value)} — {facts['takes'][name]}" for name, value in facts["config"].items()}
+        return facts, _lines({**facts, "config": config, "takes": {}})
     else:
         from lagbench.cli.find import run_directory
         from lagbench.records.reader import open_run
@@ -117,16 +119,18 @@ def _task(name: str) -> dict[str, Any]:
 
 
 def _algorithm(name: str) -> dict[str, Any]:
-    from lagbench.config import field_types
+    from lagbench.config import describe, field_types
 
     cls, _ = registry.load_algorithm(name)
     if not hasattr(cls, "Config"):
         raise UsageError(f"{name} is not an algorithm: its class must derive from lagbench.Algorithm")
+    kinds = field_types(cls.Config)
     return {
         "algorithm": name,
         "about": (cls.__doc__ or "").strip().partition("\n")[0],
         "minibatch": cls.minibatch,
-        "config": {f.name: f.default for f in dataclasses.fields(cls.Config) if f.name in field_types(cls.Config)},
+        "config": {f.name: f.default for f in dataclasses.fields(cls.Config)},
+        "takes": {name: describe(kind) for name, kind in kinds.items()},
         "presets": {name: found for name in DOMAINS if (found := cls.preset(name))},
     }
 
@@ -137,5 +141,9 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         elif value not in ("", {}, []):
-            lines.append(f"{indent}{name}: {str(value).lower() if value is None or isinstance(value, bool) else value}")
+            lines.append(f"{indent}{name}: {_plain(value)}")
     return lines
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from lagbench import spec
+from lagbench.config import parsed
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import Protocol
@@ -118,6 +119,7 @@ class Suite:
             "task_options": self.data.get("task_options", {}),
         }
 
+    @parsed(spec.resolve)
     def resolve(self, *, algo: str = "ppo", task: str | None = None, seed: int = 0, **options: Any) -> RunSpec:
         """The spec of one cell. ``options`` are those of ``lagbench.resolve``; the suite fills in what it fixes.
 
@@ -207,6 +209,7 @@ def load(name: str) -> Suite:
     return Suite(name, about, MappingProxyType(data))
 
 
+@parsed(spec.resolve)
 def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
     """``lagbench.resolve``: a spec from options, or with ``suite`` from one of its cells. Raises UsageError."""
     return spec.resolve(**options) if suite is None else load(suite).resolve(**options)

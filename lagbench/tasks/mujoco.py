@@ -91,9 +91,6 @@ def task(task_id: str, /, **options: Any) -> ControlTask:
     default = _envpool_spec(task_id)
     defaults = {k: v for k, v in default.config._asdict().items() if k not in _HARNESS}
     checked = check_options(task_id, options, defaults)
-    for name, value in checked.items():
-        if type(value) is int and value < 1:
-            raise UsageError(f"task option {name!r} of {task_id} must be at least 1, not {value}")
     spec = _envpool_spec(task_id, **checked) if checked else default
     observation_space, action_space = _spaces(task_id, spec)
     return ControlTask(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any, Self
 
 from lagbench import domain as domains
 from lagbench import registry
-from lagbench.config import coerce
+from lagbench.config import Count, coerce, describe
 from lagbench.domain import Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import Protocol
@@ -133,26 +132,19 @@ def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[st
     """``options`` in the types of ``defaults``, name by name, as a new dict.
 
     A whole number stands for a float, and text is read, as the command line gives it; no other type stands for another.
-    Raises UsageError for a name that is not in ``defaults``, with the nearest one that is, and for a value of the wrong
-    type.
+    Raises UsageError for a name that is not in ``defaults``, with the nearest one that is, for a value of the wrong
+    type, and for a whole number that is not at least 1 or that no column of the records could hold.
     """
     checked = {}
     for name, value in options.items():
         if name not in defaults:
-            raise unknown("task option", name, defaults)
-        wanted = type(defaults[name])
-        if isinstance(value, str):
-            with contextlib.suppress(UsageError):
-                value = coerce(name, wanted, value)
-        if wanted is float and type(value) is int:
-            value = float(value)
-        if type(value) is not wanted:
-            raise UsageError(
-                f"task option {name!r} of {task_id} takes {_NOUNS.get(wanted, wanted.__name__)}, not {value!r}; "
-                f"its default is {defaults[name]!r}"
-            )
-        checked[name] = value
+            raise unknown("task option", str(name), defaults)
+        wanted, what = type(defaults[name]), f"task option {name!r} of {task_id}"
+        kind: Any = Count if wanted is int else wanted
+        try:
+            if type(value) not in (wanted, str) and (wanted, type(value)) != (float, int):
+                raise UsageError(f"{what} must be {describe(kind)}, not {value!r}")
+            checked[name] = coerce(what, kind, value)
+        except UsageError as error:
+            raise UsageError(f"{error}; its default is {defaults[name]!r}") from None
     return checked
-
-
-_NOUNS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -91,4 +91,4 @@ def loss_and_gradient(algorithm: Algorithm, data: Rollout) -> tuple[float, Tenso
     table = algorithm.policy
     assert isinstance(table, Table)
     (gradient,) = torch.autograd.grad(loss, [table.log_prob])
-    return loss.item(), gradient, {k: x.item() for k, x in metrics.items()}
+    return loss.item(), gradient, {k: float(x) for k, x in metrics.items()}

@@ -126,20 +126,23 @@ REFUSED = [
     ("--set delta", "Invalid value for '--set': 'delta' is not of the form name=value"),
     ("--task-set max_episode_step=3", "unknown task option 'max_episode_step'; did you mean 'max_episode_steps'?"),
     ("--task-set max_episode_steps=abc", "'max_episode_steps'"),
-    ("--lag -1", "lag must be 0 (synchronous) or more, not -1"),
+    ("--lag -1", "lag must be in [0, 2147483647], not -1"),
     ("--lag 1.5", "Invalid value for '--lag': '1.5' is not a whole number (1M, 1e6 and 1_000_000 are)"),
     ("--updates 83", "83 updates cannot be made: in reuse mode a phase makes whole epochs of 8 minibatches"),
     ("--updates 83", "the nearest are 80 or 88"),
-    ("--updates 0", "updates must be at least 1, not 0"),
+    ("--updates 0", "updates must be in [1, 2147483647], not 0"),
     ("--minibatch 300", "the nearest that can are 256 and 512"),
-    ("--minibatch 0", "minibatch must be at least 1, not 0"),
-    ("--actors 0", "actors must be at least 1, not 0"),
-    ("--phase-steps 0", "phase steps must be at least "),
+    ("--phase-steps 0", "phase_steps must be in [1, 2147483647], not 0"),
     ("--forward split --minibatch 100", "which 64 actors cannot share evenly"),
     ("--budget 1k", "a budget of 1000 actor steps is less than one phase, which takes 2048 (64 actors × 32 steps)"),
     ("--budget 1k", "give at least --budget 2048"),
-    ("--seed -1", "the seed must be 0 or more"),
-    ("--eval-episodes 0", "evaluation episodes and threads at least 1"),
+    ("--seed -1", "seed must be in [0, 9223372036854775807], not -1"),
+    ("--seed 9223372036854775808", "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
+    ("--eval-episodes 0", "eval_episodes must be in [1, 2147483647], not 0"),
+    ("--set learning_rate=-0.001", "learning_rate must be in [0, inf), not -0.001"),
+    ("--set learning_rate=-inf", "learning_rate must be in [0, inf), not -inf"),
+    ("--set clip=-1", "clip must be above 0, not -1.0"),
+    ("--set target_kl=0 --algo ppo-kl", "target_kl must be above 0, not 0.0"),
     ("--threads -1", "'--threads'"),
     ("--algo yours.py:Mine", "there is no file 'yours.py'; give an algorithm of your own as path/to/file.py:Class"),
     ("--algo mine.py", "'mine.py' needs the name of its class: mine.py:Mine"),
@@ -147,6 +150,10 @@ REFUSED = [
     ("--algo mine.py:Lossless", "mine.py:Lossless has no `loss`; write loss(self, batch) -> (scalar, metrics)"),
     ("--algo mine.py:Stranger", "mine.py:Stranger is not an algorithm: its class must derive from lagbench.Algorithm"),
     ("--algo mine.py:Odd", "Config.sizes has type list; use bool, int, float, str, a Literal, or one of them | None"),
+    (
+        "--algo layers.py:Mine",
+        "'layers.py' cannot be imported: Config.layers has type list; use bool, int, float, str, ",
+    ),
     ("--algo broken.py:Mine", "'broken.py' cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
     ("--algo torn.py:Mine", "'torn.py' cannot be imported: SyntaxError: "),
     ("--spec nothing.json", "there is no file 'nothing.json'"),
@@ -163,6 +170,10 @@ REFUSED = [
 def test_what_cannot_be_run_costs_a_sentence_and_leaves_nothing(here: Path, arguments: str, sentence: str) -> None:
     (here / "broken.py").write_text("import no_such_module\n")
     (here / "torn.py").write_text("class Mine(\n")
+    (here / "layers.py").write_text(
+        "from lagbench import Algorithm\nclass Mine(Algorithm):\n"
+        "    class Config(Algorithm.Config):\n        layers: list = [64]\n"
+    )
     (here / "newer.json").write_text('{"format_version": 99}')
     before = sorted(here.iterdir())
     done = lagbench("run", *arguments.split())

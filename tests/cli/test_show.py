@@ -67,8 +67,12 @@ def test_an_algorithm(here: Path) -> None:
     done = lagbench("show", "vaco")
     assert done.code == 0
     assert done.out.startswith("algorithm: vaco\nabout: ")
-    assert "\n  updates: none\n  delta: 0.2\n  reference: behaviour\n  align: true\n" in done.out
-    config = lagbench("show", "vaco", "--json").json["config"]
+    assert "\n  learning_rate: 0.0003 — a number in [0, inf)\n  anneal: true — true or false\n" in done.out
+    assert "\n  updates: none — a whole number at least 1 or none\n  delta: 0.2 — a number at least 0\n" in done.out
+    assert "\n  reference: behaviour — 'behaviour' or 'proximal'\n" in done.out
+    document = lagbench("show", "vaco", "--json").json
+    config, takes = document["config"], document["takes"]
+    assert (takes["gamma"], takes.keys()) == ("a number in [0, 1]", config.keys())
     assert (config["delta"], config["updates"], config["filter"]) == (0.2, None, True)
     # Those of a domain as they hold there, wherever they come from.
     found = lagbench("show", "impala", "--json").json["presets"]

@@ -363,11 +363,18 @@ def test_bad_use_is_one_sentence(use: Callable[[ControlTask], object], sentence:
         (lambda: load_task("Hopper-v5", {"num_envs": 3}), "unknown task option 'num_envs'"),
         (lambda: load_task("Hopper-v5", {"seed": 3}), "unknown task option 'seed'"),
         (lambda: load_task("Hopper-v5", {"task_id": "Ant-v5"}), "unknown task option 'task_id'"),
-        (lambda: load_task("Hopper-v5", {"max_episode_steps": 0}), "must be at least 1, not 0"),
-        (lambda: load_task("Hopper-v5", {"max_episode_steps": 9.5}), "takes a whole number, not 9.5; .* 1000"),
-        (lambda: load_task("Hopper-v5", {"max_episode_steps": True}), "takes a whole number, not True"),
-        (lambda: load_task("Hopper-v5", {"healthy_reward": "big"}), "takes a number, not 'big'"),
-        (lambda: load_task("Hopper-v5", {"terminate_when_unhealthy": 1}), "takes true or false, not 1"),
+        (
+            lambda: load_task("Hopper-v5", {"max_episode_steps": 0}),
+            r"must be in \[1, 2147483647\], not 0; its default is 1000",
+        ),
+        (lambda: load_task("Hopper-v5", {"max_episode_steps": 2**31}), r"must be in \[1, 2147483647\], not 2147483648"),
+        (
+            lambda: load_task("Hopper-v5", {"max_episode_steps": 9.5}),
+            r"must be a whole number in \[1, 2147483647\], not 9.5; .* 1000",
+        ),
+        (lambda: load_task("Hopper-v5", {"max_episode_steps": True}), "must be a whole number .*, not True"),
+        (lambda: load_task("Hopper-v5", {"healthy_reward": "big"}), "must be a number, not 'big'"),
+        (lambda: load_task("Hopper-v5", {"terminate_when_unhealthy": 1}), "must be true or false, not 1"),
         (lambda: control_task("Hopper-v5", xml_file="no.xml").make([1]).reset(), "EnvPool cannot make Hopper-v5"),
     ],
 )

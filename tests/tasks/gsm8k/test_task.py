@@ -46,9 +46,9 @@ def test_nothing_is_looked_at_until_it_is_needed() -> None:
     [
         ({"prompt": "chatty"}, "unknown task option prompt 'chatty'; did you mean 'chat'?"),
         ({"precision": "half"}, "unknown task option precision 'half'"),
-        ({"max_new_tokens": 0}, "'max_new_tokens' of GSM8k-v0 must be at least 1, not 0"),
+        ({"max_new_tokens": 0}, "'max_new_tokens' of GSM8k-v0 must be in [1, 2147483647], not 0; its default is 160"),
         ({"group_size": 1}, "'group_size' of GSM8k-v0 must be at least 2, not 1"),
-        ({"group_size": "many"}, "'group_size' of GSM8k-v0 takes a whole number, not 'many'"),
+        ({"group_size": "many"}, "'group_size' of GSM8k-v0 must be a whole number in [1, 2147483647], not 'many'"),
         ({"modle": "x"}, "unknown task option 'modle'; did you mean 'model'?"),
     ],
 )
