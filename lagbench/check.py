@@ -25,6 +25,7 @@ from lagbench.errors import AlgorithmError, LagbenchError, UpdateLimitError
 from lagbench.learner import Learner
 from lagbench.phase import HARNESS_METRICS, Metrics
 from lagbench.rollout import Rollout
+from lagbench.settings import own_settings
 from lagbench.synthetic import LAG, WORLDS, World, with_junk
 
 Outcome = Literal["ok", "failed", "skipped"]
@@ -67,6 +68,7 @@ class Report:
         }
 
 
+@own_settings()
 def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None = None) -> Report:
     """Check an algorithm in both domains.
 
@@ -106,18 +108,17 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
     if not stopped:
         make_config(cls.Config, {}, config or {})  # what the caller got wrong is no failure of the algorithm
     make("presets", None, lambda: _check_presets(cls), stops=False)
-    with torch.random.fork_rng(devices=[]):
-        for domain, world in WORLDS.items():
-            bench = _Bench(cls, world(), config or {})
-            make("loss", domain, bench.loss)
-            make("gradient", domain, bench.gradient)
-            if not make("metrics", domain, bench.metrics, stops=False):
-                bench.cls = _without_metrics(cls)
-            make("updates", domain, bench.updates)
-            make("lag", domain, bench.lag, stops=False)
-            make("seed", domain, bench.seed)
-            make("invalid-rows", domain, bench.invalid_rows, stops=False)
-            make("state", domain, bench.state, stops=False)
+    for domain, world in WORLDS.items():
+        bench = _Bench(cls, world(), config or {})
+        make("loss", domain, bench.loss)
+        make("gradient", domain, bench.gradient)
+        if not make("metrics", domain, bench.metrics, stops=False):
+            bench.cls = _without_metrics(cls)
+        make("updates", domain, bench.updates)
+        make("lag", domain, bench.lag, stops=False)
+        make("seed", domain, bench.seed)
+        make("invalid-rows", domain, bench.invalid_rows, stops=False)
+        make("state", domain, bench.state, stops=False)
     return Report(name, tuple(made))
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from lagbench.actors.base import Actors, Played
 from lagbench.errors import UsageError
@@ -17,6 +15,7 @@ from lagbench.records.reader import Run
 from lagbench.records.rows import EvaluationRecord
 from lagbench.registry import load
 from lagbench.seeding import evaluation_seeds
+from lagbench.settings import own_settings
 from lagbench.spec import RunSpec
 
 
@@ -25,6 +24,7 @@ def seeds(spec: RunSpec, index: int) -> list[int]:
     return evaluation_seeds(spec.seed, spec.suite_name, index, spec.evaluation.episodes)
 
 
+@own_settings()
 def evaluate(run: Run, seeds: Sequence[int], *, threads: int = 0) -> Sequence[Played]:
     """Play the policy of a finished run by its mode, an episode a seed, as an evaluation does; nothing is written.
 
@@ -47,20 +47,8 @@ def evaluate(run: Run, seeds: Sequence[int], *, threads: int = 0) -> Sequence[Pl
         raise UsageError("there is nothing to play without a seed; give at least one")
     spec = dataclasses.replace(run.spec, device="cpu")
     version = run.policy().version(spec.phases)
-    with one_thread():
-        actors: Actors = load(spec.domain.actors_class)(spec, threads)
-        return actors.play(version, seeds, drawn=True)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have torch compute in one thread, so that what it rounds depends on no setting."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    actors: Actors = load(spec.domain.actors_class)(spec, threads)
+    return actors.play(version, seeds, drawn=True)
 
 
 def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[EvaluationRecord]:

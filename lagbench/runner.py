@@ -21,6 +21,7 @@ from lagbench.evaluation import summarize
 from lagbench.records.files import LOCK_FILE, explained, locked, resume_command
 from lagbench.records.reader import RUNS, Run, open_run
 from lagbench.records.writer import RunWriter
+from lagbench.settings import own_settings
 from lagbench.sinks.base import Sink, Sinks
 from lagbench.spec import RunSpec, check_device
 from lagbench.tasks.spec import load_task
@@ -71,10 +72,14 @@ def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink
     own, is recorded as ``failed`` and raised.
     """
     _check(spec)
-    with RunWriter.create(path, spec, **shapes.sizes(spec), threads=threads) as writer:
+    with (
+        own_settings(spec.torch_threads),
+        RunWriter.create(path, spec, **shapes.sizes(spec), threads=threads) as writer,
+    ):
         return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, Sinks(sinks))
 
 
+@own_settings()
 def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
     """Go on with a run that was cut off, after its last committed phase, as if it never had been.
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from lagbench import diagnostics
 from lagbench.actors.base import Actors
 from lagbench.errors import MismatchError
@@ -20,6 +18,7 @@ from lagbench.policies.base import Policy, Version
 from lagbench.records.rows import PhaseRecord
 from lagbench.registry import load
 from lagbench.rollout import Rollout
+from lagbench.settings import own_settings
 from lagbench.spec import RunSpec
 
 MISMATCH_LIMIT = 1e-4
@@ -49,7 +48,7 @@ class PhaseResult:
 
 
 def train(spec: RunSpec, *, threads: int = 0, state: Mapping[str, Any] | None = None) -> Iterator[PhaseResult]:
-    """Run a spec, phase by phase.
+    """Run a spec, phase by phase, whatever the caller's settings of torch, which stay as they are.
 
     Args:
         spec: what to run.
@@ -63,10 +62,13 @@ def train(spec: RunSpec, *, threads: int = 0, state: Mapping[str, Any] | None = 
         AlgorithmError: the algorithm breaks its contract.
         MismatchError: the learner does not reproduce the log-probabilities that its own version recorded.
     """
-    torch.set_num_threads(spec.torch_threads)
-    loop = _Loop(spec, threads, state)
+    # Entered for each phase anew: what the caller computes between two of them is by its own settings.
+    with own_settings(spec.torch_threads):
+        loop = _Loop(spec, threads, state)
     while loop.done < spec.phases and loop.diverged is None:
-        yield loop.run_phase(loop.done)
+        with own_settings(spec.torch_threads):
+            result = loop.run_phase(loop.done)
+        yield result
 
 
 class _Loop:

@@ -429,12 +429,6 @@ def test_a_check_that_cannot_be_made_is_no_success() -> None:
     assert not dataclasses.replace(report, checks=tuple(c for c in report.checks if c.outcome != "failed")).passed
 
 
-def test_checking_leaves_the_generator_alone() -> None:
-    before = torch.get_rng_state()
-    check(Detached)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_hyperparameters() -> None:
     """They reach the algorithm, over its presets, and what the caller got wrong is not the algorithm's fault."""
 

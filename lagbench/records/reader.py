@@ -29,6 +29,7 @@ from lagbench.records.schema import FORMAT_VERSION, check_table, left_out, recor
 from lagbench.records.spec_file import read_spec
 from lagbench.records.table_file import unreadable
 from lagbench.registry import load
+from lagbench.settings import own_settings
 from lagbench.spec import RunSpec, differences
 
 RUNS = Path("runs")
@@ -164,6 +165,7 @@ class Run:
         if self.result is not None and POLICY_FILE in self.result["files"]:
             self._policy_file()
 
+    @own_settings()
     def policy(self) -> Policy:
         """The policy after the last phase. Raises RecordError where there is none or the file is damaged."""
         file = self.path / POLICY_FILE

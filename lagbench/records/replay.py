@@ -15,6 +15,7 @@ from lagbench.records.reader import Run
 from lagbench.records.retracing import Retraced, Retracer, counted
 from lagbench.records.schema import left_out
 from lagbench.registry import load
+from lagbench.settings import own_settings
 from lagbench.spec import RunSpec
 
 HASH, PLAN, DRAWS, VERSIONS, SUMS, POLICY = (
@@ -91,6 +92,7 @@ def checks(spec: RunSpec) -> tuple[str, ...]:
     return (*_OF_ALL, retracer.evaluations_check, POLICY)
 
 
+@own_settings()
 def replay(
     run: Run,
     *,
