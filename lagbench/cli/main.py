@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import TracebackType
 import click
 
 from lagbench import registry
+from lagbench.cli import streams
 from lagbench.cli.group import LazyGroup
 from lagbench.errors import LagbenchError
 
@@ -61,8 +61,10 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """The entry point."""
+    streams.prepare()
     try:
         code = cli.main(prog_name="lagbench", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except LagbenchError as error:
         _fail("; ".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
@@ -75,8 +77,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:
-        # Nobody reads stdout any more; when it is flushed at the end, Python must not complain of that again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard_results()
         sys.exit(1)
     except Exception as error:
         traceback.print_exception(error.with_traceback(_from_the_command(error.__traceback__)))

@@ -1,0 +1,68 @@
+"""The standard streams of a command: a result that cannot be written is an error, a message that cannot be is lost."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+from lagbench.errors import LagbenchError
+
+
+class _Results(io.FileIO):
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise  # no error: nobody reads on
+        except OSError as error:
+            discard_results()
+            raise LagbenchError(
+                f"the result cannot be written to stdout ({error.strerror}); send it to a file, a pipe or a terminal"
+            ) from error
+
+
+class _Messages(io.FileIO):
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def prepare() -> None:
+    """Make stdout and stderr such streams, also where the process was started without them.
+
+    Then their descriptors are taken: else the next file to be opened would get one, and in it what libraries print.
+    """
+    if sys.stdin is None:
+        _open_nothing(os.O_RDONLY)
+    if sys.stdout is sys.__stdout__:
+        # Opened to be read only, it refuses what is written.
+        sys.stdout = _text(_Results, sys.stdout, os.O_RDONLY)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _text(_Messages, sys.stderr, os.O_WRONLY)
+
+
+def discard_results() -> None:
+    """Lose what is written to stdout from here on: Python flushes it at the end, and must not fail again."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+
+
+def _text(kind: type[io.FileIO], given: TextIO | None, flags: int) -> TextIO:
+    descriptor = _open_nothing(flags) if given is None else given.fileno()
+    raw = kind(descriptor, "w", closefd=False)
+    if not isinstance(given, io.TextIOWrapper):
+        return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8")
+    # What was not buffered is written by the line, at least.
+    by_line = given.line_buffering or given.write_through
+    return io.TextIOWrapper(io.BufferedWriter(raw), given.encoding, given.errors, line_buffering=by_line)
+
+
+def _open_nothing(flags: int) -> int:
+    descriptor = os.open(os.devnull, flags)
+    os.set_inheritable(descriptor, True)
+    return descriptor
