@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from lagbench import registry, shapes, suites
 from lagbench.checkpoint import Checkpoint
-from lagbench.config import parsed
+from lagbench.config import INT32, Range, parsed
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.evaluation import summarize
 from lagbench.records.files import LOCK_FILE, explained, locked, resume_command
@@ -105,7 +105,7 @@ def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
 def run(
     *,
     out: str | Path | None = None,
-    threads: int = 0,
+    threads: Annotated[int, Range(ge=0, le=INT32)] = 0,
     sinks: Sequence[Sink] = (),
     spec: RunSpec | None = None,
     **options: Any,

@@ -57,7 +57,7 @@ def main(out: Path, data: Path, work: Path, steps: int, threads: int, measured: 
     work.mkdir(parents=True, exist_ok=True)
     if not measure_only:
         train(out, data, work, steps)
-    about = json.loads((work / "about.json").read_text())
+    about = json.loads((work / "about.json").read_text(encoding="utf-8"))
     policy, model = load(out)
     results = {name: measure(policy, model, rows(data, name)[:measured]) for name in ("train", "test", "test-unseen")}
     shown = {r["template"]: r["right"] for r in rows(data, "supervised")}
@@ -157,7 +157,7 @@ def train(out: Path, data: Path, work: Path, steps: int) -> None:
             about = {"steps": step, "seconds": spent, "tokens": seen, "loss": loss.item()}
             about |= {"threads": torch.get_num_threads()}
             about |= {"weights": sum(p.numel() for p in model.parameters()), "questions": len(supervised)}
-            (work / "about.json").write_text(json.dumps(about))
+            (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 

@@ -99,10 +99,12 @@ def main(
     if like is not None:
         other = lagbench.load_suite(like)
         assert (suite.tasks, reference_options(suite)) == (other.tasks, reference_options(other)), "not the same runs"
-        file.write_text(json.dumps({"suite": version, "like": other.name}, indent=1) + "\n")
+        file.write_text(json.dumps({"suite": version, "like": other.name}, indent=1) + "\n", encoding="utf-8")
         click.echo(str(file))
         return
-    document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"suite": version, "tasks": {}}
+    document: dict[str, Any] = (
+        json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"suite": version, "tasks": {}}
+    )
     assert document["suite"] == version, f"{file} is of another version of the suite; move it away"
     about = {
         "command": shlex.join(["python", "-m", "scripts.references", *sys.argv[1:]]),
@@ -110,7 +112,7 @@ def main(
     }
     for task in tasks or suite.tasks:
         document["tasks"][task] = {**measure(suite, task, seeds, out, jobs), **about}
-        file.write_text(json.dumps(document, indent=1) + "\n")
+        file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     click.echo(str(file))
 
 

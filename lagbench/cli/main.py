@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -61,6 +62,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """The entry point."""
+    _speak_utf8()
     streams.prepare()
     try:
         code = cli.main(prog_name="lagbench", standalone_mode=False)
@@ -82,6 +84,13 @@ def main() -> None:
     except Exception as error:
         traceback.print_exception(error.with_traceback(_from_the_command(error.__traceback__)))
         sys.exit(1)
+
+
+def _speak_utf8() -> None:
+    """In a locale of another encoding start again in Python's UTF-8 mode, as names of files and records are UTF-8."""
+    if sys.getfilesystemencoding() != "utf-8" and "utf8" not in sys._xoptions:
+        os.environ["PYTHONUTF8"] = "1"  # for the processes that this one starts
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _fail(sentence: str, code: int) -> None:

@@ -57,9 +57,10 @@ def _text(kind: type[io.FileIO], given: TextIO | None, flags: int) -> TextIO:
     raw = kind(descriptor, "w", closefd=False)
     if not isinstance(given, io.TextIOWrapper):
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8")
-    # What was not buffered is written by the line, at least.
+    # A path is printed by the bytes that it has; what was not buffered is written by the line, at least.
+    errors = "surrogateescape" if given.errors == "strict" else given.errors
     by_line = given.line_buffering or given.write_through
-    return io.TextIOWrapper(io.BufferedWriter(raw), given.encoding, given.errors, line_buffering=by_line)
+    return io.TextIOWrapper(io.BufferedWriter(raw), given.encoding, errors, line_buffering=by_line)
 
 
 def _open_nothing(flags: int) -> int:

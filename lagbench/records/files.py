@@ -63,7 +63,8 @@ def write_json(file: Path, data: Any) -> None:
     """Write JSON, whole or not at all. A number that is not finite becomes what Python reads: see ``finite``."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
     with replacing(file) as out:
-        out.write(text.encode() + b"\n")
+        # What is no character, as a byte of a path in another encoding, becomes the escape that JSON has for it.
+        out.write(text.encode(errors="backslashreplace") + b"\n")
 
 
 def finite(data: Any) -> Any:

@@ -28,7 +28,10 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
     with appearing(out) as directory:
         for table, dataset in datasets.items():
             file = directory / f"{table}.parquet"
-            with pa.parquet.ParquetWriter(file, dataset.schema, compression=COMPRESSION) as writer:
+            with (
+                file.open("wb") as target,
+                pa.parquet.ParquetWriter(target, dataset.schema, compression=COMPRESSION) as writer,
+            ):
                 for group in _groups(run.read(table)):
                     writer.write_table(group)
                     rows[table] += group.num_rows

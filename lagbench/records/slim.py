@@ -62,7 +62,8 @@ def _copy(run: Run, table: str, file: Path, bare: bool) -> int:
         if kept:
             batches.append(batch.select(kept))
     own = without(schema, {name: hashes.column(name) for name in dropped})
-    with pa.ipc.new_file(str(file), own, options=pa.ipc.IpcWriteOptions(compression=COMPRESSION)) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=COMPRESSION)
+    with file.open("wb") as out, pa.ipc.new_file(out, own, options=options) as writer:
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata(own.metadata))
     return rows

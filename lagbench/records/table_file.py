@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,4 +61,8 @@ def dataset(file: Path, table: str, rows: int) -> Any:
     if found != rows:
         raise RecordError(f"{file} has {found} rows where {rows} were recorded; restore it from a copy of the run")
     with readable(file):
-        return pa.dataset.dataset(str(file), format="ipc")
+        try:
+            # Arrow takes paths in UTF-8, whatever the locale makes of their bytes.
+            return pa.dataset.dataset(os.fsencode(file).decode(), format="ipc")
+        except UnicodeDecodeError:
+            return pa.dataset.dataset(pa.ipc.open_file(pa.BufferReader(mapped(file))).read_all())

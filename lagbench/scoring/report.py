@@ -56,7 +56,7 @@ def files(
         source = f"data:image/svg+xml;base64,{base64.b64encode(forms['svg']).decode()}"
         shown.append(_Shown(picture, source, round(picture.figure.get_figwidth() * _CSS_INCH)))
         progress(i + 1, total)
-    return {**found, PAGE: _page(results, details, command, shown).encode()}
+    return {**found, PAGE: _page(results, details, command, shown).encode(errors="backslashreplace")}
 
 
 def _page(results: Results, details: Details, command: str, shown: Sequence[_Shown]) -> str:
@@ -174,7 +174,7 @@ def _write_manifest(directory: Path, command: str, sums: Mapping[str, Sequence[s
         "files": {name: list(sums[name]) for name in sorted(sums)},
     }
     with replacing(directory / MANIFEST) as out:
-        out.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
+        out.write(json.dumps(document, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
 
 
 def _listed(directory: Path) -> dict[str, set[str]] | None:

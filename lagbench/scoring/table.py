@@ -98,7 +98,7 @@ def _row(run: Run) -> dict[str, Any]:
     curve = [(fraction, mean) for fraction, mean, _ in run.curve()] if finished else []
     whole = run.status == "completed"
     return {
-        "algorithm": spec.algorithm.name,
+        "algorithm": _text(spec.algorithm.name),
         "algorithm_sha256": spec.algorithm.sha256,
         "config": canonical(spec.config),
         "suite": spec.suite and spec.suite.name,
@@ -121,8 +121,13 @@ def _row(run: Run) -> dict[str, Any]:
         **(_diagnostics(run) if finished else {name: None for name in DIAGNOSTICS} | {"metrics": []}),
         **_versions(run),
         "content_hash": run.result["content_hash"]["evaluations"] if finished and run.result else None,
-        "path": str(run.path),
+        "path": _text(str(run.path)),
     }
+
+
+def _text(path: str) -> str:
+    """As a column holds it: escaped where a byte of it is no character."""
+    return path.encode(errors="backslashreplace").decode()
 
 
 def _verify(run: Run) -> None:
@@ -231,7 +236,7 @@ def to_file(table: Any, file: Path) -> None:
 def from_file(file: Path) -> Any:
     """The table in a file. Raises LagbenchError where there is none that can be scored."""
     try:
-        with pa.OSFile(str(file)) as source:
+        with file.open("rb") as source:
             reader = pa.ipc.open_file(source)
             metadata = reader.schema.metadata or {}
             if metadata.get(b"table") != NAME.encode():

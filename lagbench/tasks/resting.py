@@ -31,7 +31,7 @@ def wait_until_asleep(ids: Iterable[str], timeout: float = 5.0) -> None:
 
 def _asleep(thread: str) -> bool:
     try:
-        fields = (_TASKS / thread / "stat").read_text()
+        fields = (_TASKS / thread / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True
     # The name comes before the state, in parentheses, and may hold any character.

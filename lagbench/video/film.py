@@ -162,10 +162,10 @@ def _run_process(directory: Path, backend: str, report: Callable[[int], None]) -
     """Exit code and last line of stderr of the process that draws. Below 0: a signal ended it."""
     environment = os.environ | ({"MUJOCO_GL": backend} if backend else {})
     command = [sys.executable, "-m", "lagbench.video.process", str(directory)]
-    with (directory / "errors.txt").open("w+") as errors:
+    with (directory / "errors.txt").open("w+", encoding="utf-8") as errors:
         # MuJoCo writes its warnings into a file where it runs.
         with subprocess.Popen(
-            command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
         ) as process:
             assert process.stdout is not None
             try:

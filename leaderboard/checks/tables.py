@@ -54,7 +54,7 @@ def _faults(
         yield None, f"it has {declared.rows:,} rows, and the specification plans {most:,} at most"
         return
     try:
-        with pa.OSFile(str(file)) as source:
+        with file.open("rb") as source:
             schema = pa.ipc.open_file(source).schema
         faults = list(_schema_faults(schema, table, spec))
         yield from ((None, fault) for fault in faults)
