@@ -21,7 +21,7 @@ def _quota(own: Path, root: Path) -> float | None:
     ``own`` names the group below ``root``, where the groups are mounted.
     """
     try:
-        lines = own.read_text().splitlines()
+        lines = own.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return None
     granted = []
@@ -29,7 +29,7 @@ def _quota(own: Path, root: Path) -> float | None:
         for place in (group, *group.parents):
             # Not every group has a say in it; the root of all has none.
             with contextlib.suppress(OSError):
-                quota, period = (root / place / "cpu.max").read_text().split()
+                quota, period = (root / place / "cpu.max").read_text(encoding="utf-8").split()
                 if quota != "max":
                     granted.append(int(quota) / int(period))
     return min(granted, default=None)

@@ -37,7 +37,7 @@ def main() -> None:
             sys.exit(f"{error.name} is not installed here; run this in the environment that `make test` made")
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate", "--no-header"]
     command += ["--resolution", "lowest-direct", "--extra", "test", "pyproject.toml"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         sys.exit(f"the lowest versions cannot be installed together, or uv is missing (pip install uv):\n{done.stderr}")
     write("floors", done.stdout.splitlines())

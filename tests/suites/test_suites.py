@@ -109,7 +109,7 @@ def test_options_that_are_the_suites_own_may_be_given() -> None:
     [
         ({"suite": "TESTIN"}, "unknown suite 'TESTIN'; did you mean 'TESTING'?"),
         ({"suite": "TESTING"}, "TESTING is a grid; choose a cell's task (--task): InvertedPendulum-v5, Hopper-v5"),
-        ({**HOPPER, "lag": None}, "TESTING is a grid; choose a cell's lag (--lag): 0, 2"),
+        ({"suite": "TESTING", "task": "Hopper-v5"}, "TESTING is a grid; choose a cell's lag (--lag): 0, 2"),
         ({**HOPPER, "task": "Ant-v5"}, "TESTING has no task Ant-v5; choose one of: InvertedPendulum-v5, Hopper-v5"),
         ({**HOPPER, "lag": 1}, "TESTING has no lag 1; choose one of: 0, 2"),
         ({**HOPPER, "seed": 2}, "TESTING has the seeds 0-1, not 2"),
