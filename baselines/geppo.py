@@ -1,8 +1,8 @@
-"""GePPO: PPO on off-policy samples (Queeney et al. 2021, arXiv 2111.00072), without its adaptive learning rate."""
+"""GePPO: PPO on off-policy samples (Queeney et al. 2021, arXiv 2111.00072)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -11,14 +11,25 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 
 
 class GePPO(Algorithm):
-    """−min(ρA, clip(ρ, w ± clip)·A) with ρ = π/β, w = π_T/β, and the advantage of V-trace at w (their equation 6)."""
+    """−min(ρA, clip(ρ, w ± clip)·A) with ρ = π/β, w = π_T/β, and the advantage of V-trace at w (their equation 6).
+
+    Advantages are centred and scaled with the weights w, as in the authors' code: A − mean(wA)/mean(w), divided by the
+    standard deviation of wA, over each minibatch. At w = 1 that is what all others do.
+
+    What differs: their learning rate that adapts to TV is left out; the weights of policies in their mixture, and the
+    clip that follows from these, are not there to choose: the protocol has the mixture, each sample of weight 1.
+    """
 
     presets = {"control": {"learning_rate": 1e-3, "clip": 0.1}, "language": {"clip": 0.1}}
 
     class Config(Algorithm.Config):
-        """``clip``: how far ρ may move from w."""
+        """``clip``: how far ρ may move from w. ``standardize``: as elsewhere, but with the moments of wA."""
 
         clip: Annotated[float, Range(gt=0)] = 0.2
+
+        @property
+        def standardize_minibatch(self) -> Literal["none"]:
+            return "none"
 
     config: Config
 
@@ -31,7 +42,20 @@ class GePPO(Algorithm):
         new = self.policy.evaluate(batch)
         ratio = torch.exp(new.log_prob - batch.behaviour_log_prob)
         weight = torch.exp(batch.proximal_log_prob - batch.behaviour_log_prob)
-        free = ratio * batch.advantage
-        clipped = torch.clamp(ratio, weight - self.config.clip, weight + self.config.clip) * batch.advantage
+        advantage = self.standardized(batch, weight)
+        free = ratio * advantage
+        clipped = torch.clamp(ratio, weight - self.config.clip, weight + self.config.clip) * advantage
         loss = -batch.objective(torch.minimum(free, clipped)) + self.auxiliary_loss(new, batch)
         return loss, {"clipped_fraction": batch.mean((clipped < free).float())}
+
+    def standardized(self, batch: Rollout, weight: Tensor) -> Tensor:
+        """The batch's advantages, of its shape, centred and scaled with ``weight`` as ``Config.standardize`` says."""
+        advantage, mode = batch.advantage, self.config.standardize
+        weighted = weight * advantage
+        mean, count = batch.mean(weighted), int(batch.valid.sum())
+        if mode == "full":
+            advantage = advantage - mean / batch.mean(weight)
+        if mode in ("full", "scale") and count > 1:
+            variance = batch.mean((weighted - mean).square()) * count / (count - 1)
+            advantage = advantage / (variance.sqrt() + 1e-8)
+        return advantage

@@ -11,7 +11,7 @@ from lagbench import registry
 from lagbench.algorithm import Algorithm
 from lagbench.errors import UsageError
 
-BASELINES = ["decoupled-ppo", "geppo", "impala", "ppo", "ppo-kl", "spo", "vaco"]
+BASELINES = ["decoupled-ppo", "geppo", "impact", "impala", "ppo", "ppo-ewma", "ppo-kl", "spo", "vaco"]
 MINE = """
 from lagbench import Algorithm
 

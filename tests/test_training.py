@@ -303,10 +303,14 @@ def test_evaluating_changes_no_training_row() -> None:
 
 
 # Each registered task restores exactly: tests/tasks/test_mujoco.py. Here one of each kind of end, and the largest.
-@pytest.mark.parametrize("task", ["Hopper-v5", "HalfCheetah-v4", "Ant-v5", "HumanoidStandup-v5"])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(task: str) -> None:
-    # An algorithm with a state of its own, versions from before the stop, and episodes cut by it.
-    a = spec(7, algo="ppo-kl", task=task, lag=3, actors=3, phase_steps=16, minibatch=16, updates=6, eval_episodes=1)
+# And the algorithms that have a state of their own.
+@pytest.mark.parametrize(
+    ("task", "algo"),
+    [("Hopper-v5", "ppo-kl"), ("HalfCheetah-v4", "ppo-ewma"), ("Ant-v5", "impact"), ("HumanoidStandup-v5", "ppo-kl")],
+)
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(task: str, algo: str) -> None:
+    # Versions from before the stop, and episodes cut by it.
+    a = spec(7, algo=algo, task=task, lag=3, actors=3, phase_steps=16, minibatch=16, updates=6, eval_episodes=1)
     straight, states, ended = [], {}, []
     for k, result in enumerate(train(a, threads=1)):
         straight.append(content(result))

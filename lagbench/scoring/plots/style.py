@@ -34,6 +34,7 @@ _LINES: Mapping[str, LineStyle] = {
     "long": (0, (10, 2.5)),
     "dash-dot-dot": (0, (5, 1.5, 1, 1.5, 1, 1.5)),
     "short": (0, (2.6, 1.6)),
+    "sparse": (0, (1, 3.6)),
 }
 BASELINES: Mapping[str, Style] = {
     # Okabe and Ito's colours without their yellow, which is pale on white.
@@ -44,6 +45,9 @@ BASELINES: Mapping[str, Style] = {
     "ppo-kl": Style("#56B4E9", "^", _LINES["dotted"]),
     "decoupled-ppo": Style("#E69F00", "P", _LINES["short"]),
     "geppo": Style("#882255", "X", _LINES["dash-dot-dot"]),
+    # Two more that no eye takes for one of these.
+    "ppo-ewma": Style("#8844EE", "<", _LINES["long"]),
+    "impact": Style("#88AA55", ">", _LINES["sparse"]),
 }
 # An algorithm of one's own is dark, as no baseline is.
 _OWN = ("#000000", "#5B3A1E", "#332288")

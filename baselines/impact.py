@@ -1,0 +1,73 @@
+"""IMPACT: a target network between behaviour and learner (Luo et al. 2020, arXiv 1912.00167)."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from lagbench import Algorithm, Metrics, Phase, Policy, Rollout
+
+
+class IMPACT(Algorithm):
+    """−min(1, w)·min(RA, clip(R, 1 ± clip)·A) with w = π_target/β, R = min(β/π_target, max_ratio)·π/β.
+
+    R is π/π_target, bounded where β chose an action far more readily than the target would. π_target is the policy as
+    it was at the start of a phase, copied every ``target_every`` phases; A is the advantage of V-trace at w. A phase's
+    data is evaluated by the target once, when it arrives (their algorithm 1); min(1, w) is the weight that V-trace
+    gives the advantage in RLlib's APPO, the authors' code.
+
+    What differs: their circular buffer is the protocol's epochs; V-trace has the critic of the phase's start, in RLlib
+    that of the update; advantages are standardized over the minibatch; their penalty on the KL divergence from the
+    target, off by default in RLlib, is left out.
+    """
+
+    class Config(Algorithm.Config):
+        """Hyperparameters.
+
+        ``clip``: how far R may go before a sample stops pushing. ``max_ratio``: the bound of β/π_target.
+        ``target_every``: phases between copies. The paper counts updates, in units of as many as the buffer's data is
+        used for, and finds an eighth to four of these alike; 1 makes the target the proximal policy.
+        """
+
+        clip: float = 0.4
+        max_ratio: float = 2.0
+        target_every: int = 2
+
+    config: Config
+    phases: Tensor
+
+    def __init__(self, config: Config, policy: Policy) -> None:
+        super().__init__(config, policy)
+        self.target = copy.deepcopy(policy).requires_grad_(False)
+        self.register_buffer("phases", torch.tensor(0))
+
+    def prepare(self, rollout: Rollout) -> Rollout:
+        """The target's log-probabilities, and V-trace at w."""
+        target = self.target.evaluate(rollout).log_prob
+        rollout = self.estimate(rollout, target - rollout.behaviour_log_prob)
+        return rollout.replace(extra={"target_log_prob": target})
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        """The surrogate clipped around the target, and the auxiliary losses."""
+        new = self.policy.evaluate(batch)
+        target, behaviour = batch.extra["target_log_prob"], batch.behaviour_log_prob
+        weight = torch.exp(target - behaviour).clamp(max=1)
+        anchor = torch.maximum(target, behaviour - math.log(self.config.max_ratio))
+        ratio = torch.exp(new.log_prob - anchor)
+        free = ratio * batch.advantage
+        clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip) * batch.advantage
+        loss = -batch.objective(weight * torch.minimum(free, clipped)) + self.auxiliary_loss(new, batch)
+        return loss, {
+            "clipped_fraction": batch.mean((clipped < free).float()),
+            "bounded_fraction": batch.mean((anchor > target).float()),
+        }
+
+    def update(self, phase: Phase) -> None:
+        """The phase's updates, after the target's where it is due."""
+        if self.phases.item() % self.config.target_every == 0:
+            self.target.load_state_dict(self.policy.state_dict())
+        self.phases += 1
+        super().update(phase)
