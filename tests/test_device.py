@@ -57,7 +57,7 @@ def test_the_device_is_another() -> None:
 
 
 # Minibatches of steps, of sequences, and an algorithm with state of its own: `check` has each on synthetic rollouts.
-@pytest.mark.parametrize("algo", ["vaco", "impala", "ppo-kl"])
+@pytest.mark.parametrize("algo", ["vaco", "impala", "ppo-kl", "ppo-ewma", "impact"])
 def test_a_run_of_control_is_that_of_the_cpu(algo: str, tmp_path: Path) -> None:
     assert_same(*on_both(tmp_path, algo=algo, **CONTROL))
 

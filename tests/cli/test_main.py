@@ -141,7 +141,7 @@ def complete(*arguments: str) -> list[str]:
 
 def test_the_shell_completes_names() -> None:
     assert complete("res") == ["resume"]
-    assert complete("run", "--algo", "p") == ["ppo", "ppo-kl"]
+    assert complete("run", "--algo", "p") == ["ppo", "ppo-ewma", "ppo-kl"]
     assert complete("run", "--task", "Ho") == ["Hopper-v4", "Hopper-v5"]
     assert complete("run", "--forward", "") == ["reuse", "split"]
     assert complete("show", "vac") == ["vaco"]
