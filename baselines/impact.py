@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Phase, Policy, Rollout
+from lagbench import Algorithm, Metrics, Phase, Policy, Range, Rollout
 
 
 class IMPACT(Algorithm):
@@ -32,9 +33,9 @@ class IMPACT(Algorithm):
         used for, and finds an eighth to four of these alike; 1 makes the target the proximal policy.
         """
 
-        clip: float = 0.4
-        max_ratio: float = 2.0
-        target_every: int = 2
+        clip: Annotated[float, Range(gt=0)] = 0.4
+        max_ratio: Annotated[float, Range(gt=0)] = 2.0
+        target_every: Annotated[int, Range(ge=1)] = 2
 
     config: Config
     phases: Tensor
