@@ -9,7 +9,11 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/test.txt
 # Build tools are installed first and pinned too: pip would fetch the newest for each build.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %)
-PIP_EDITABLE = $(PIP_INSTALL) --no-build-isolation --editable
+# Older setuptools leave an egg-info in the checkout, whose entry points every environment would find before its own.
+define install
+@$(PIP_INSTALL) --no-build-isolation --editable "$(1)"
+@rm -rf lagbench.egg-info
+endef
 
 # Debian packages that the tests need; `make test` installs them: Python's own, and OpenGL for videos.
 SYSTEM_PACKAGES = $(shell "$(PYTHON)" -c 'import ensurepip' 2>/dev/null || echo python3-venv) $(shell \
@@ -99,15 +103,15 @@ $(VENV)/.made: $(CONSTRAINTS)
 $(VENV)/.base: CONSTRAINTS := constraints/run.txt
 $(VENV)/.base: pyproject.toml constraints/run.txt | $(VENV)/.made
 	@echo "Installing lagbench into $(VENV) (a minute or two)…"
-	@$(PIP_EDITABLE) .
+	$(call install,.)
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/.made
 	@echo "Installing lagbench and what its tests need into $(VENV) (a minute or two)…"
-	@$(PIP_EDITABLE) ".[test]"
+	$(call install,.[test])
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.bench: pyproject.toml $(CONSTRAINTS) | $(VENV)/.made
 	@echo "Installing lagbench and what it is measured against into $(VENV) (a few minutes)…"
-	@$(PIP_EDITABLE) ".[bench]"
+	$(call install,.[bench])
 	@touch $@ $(VENV)/.base
