@@ -6,13 +6,14 @@ import functools
 import hashlib
 import json
 import lzma
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lagbench.errors import UsageError, nearest
-from lagbench.tasks.gsm8k.grading import extract_strict
+from lagbench.tasks.gsm8k import grading
 
 HUB, MINI = "hub", "mini"
 HUB_NAME, HUB_CONFIG = "openai/gsm8k", "main"
@@ -20,6 +21,9 @@ TRAIN = "train"
 SUFFIXES = (".jsonl", ".jsonl.xz")
 MINI_DIRECTORY = Path(__file__).parent / "mini"
 _PUBLISHED = "https://github.com/openai/grade-school-math"
+_MARK = "####"
+# Thousands apart or not (in India: 1,00,000), a point at the end as people put one.
+_NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}|[0-9]+|(?=\.[0-9]))(?:\.[0-9]+)?\.?")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ def load(source: str, name: str) -> tuple[Question, ...]:
 
     ``source`` is a directory with ``<name>.jsonl`` or ``<name>.jsonl.xz``; ``hub`` for openai/gsm8k by Hugging Face
     ``datasets``; or ``mini`` for the sets of this package. Each line is an object with ``question`` and ``answer``,
-    which ends in ``#### <number>``. Raises UsageError, with file and line, for what is missing or malformed.
+    whose last ``####`` has a number after it and nothing more on its line. Raises UsageError, with file and line, for
+    what is missing or malformed.
     """
     if source == HUB:
         return _from_hub(name)
@@ -77,7 +82,7 @@ def _from_file(file: Path, changed: int) -> tuple[Question, ...]:
     """``changed``: when, so that a file that was edited is read again."""
     try:
         content = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
-        lines = content.decode().split("\n")  # not splitlines: text may hold other separators
+        lines = content.decode("utf-8-sig").split("\n")  # not splitlines: text may hold other separators
     except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read ({error}); restore it from where it came from") from error
     rows = ((f"{file}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip())
@@ -119,9 +124,18 @@ def _checked(rows: Iterable[tuple[str, Any]]) -> Iterator[Question]:
                 raise UsageError(
                     f'{place}: no text under "{name}"; a line is {{"question": "…", "answer": "… #### 42"}}'
                 )
-        target = extract_strict(row["answer"])
-        if target is None:
-            raise UsageError(f'{place}: the answer does not end in "#### " and a number; mend or remove the line')
         if not row["question"].strip():
             raise UsageError(f"{place}: the question is empty; mend or remove the line")
-        yield Question(number, row["question"], row["answer"], target)
+        yield Question(number, row["question"], row["answer"], _target(place, row["answer"]))
+
+
+def _target(place: str, answer: str) -> str:
+    """The number after the last ``####``, in the normal form that grades compare."""
+    _, mark, after = answer.rpartition(_MARK)
+    text = after.partition("\n")[0].strip()
+    if not mark or not _NUMBER.fullmatch(text):
+        found = f"after the last {_MARK} stands {text[:40]!r}" if mark else f"it has no {_MARK}"
+        raise UsageError(
+            f'{place}: the answer does not end in "{_MARK} " and a number: {found}; mend or remove the line'
+        )
+    return grading.normal(text)

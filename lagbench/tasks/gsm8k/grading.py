@@ -42,7 +42,7 @@ def extract_strict(text: str) -> str | None:
     What follows the number does not matter; a currency sign before it does.
     """
     found = (match[1] for match in _STRICT.finditer(text))
-    return next((normal for number in found if (normal := _normal(number))), None)
+    return next((answer for number in found if (answer := _found(number))), None)
 
 
 def extract_flexible(text: str) -> str | None:
@@ -52,10 +52,14 @@ def extract_flexible(text: str) -> str | None:
     """
     last = None
     for match in _FLEXIBLE.finditer(text):
-        last = _normal(match[0]) or last
+        last = _found(match[0]) or last
     return last
 
 
-def _normal(number: str) -> str | None:
-    """Without commas, currency signs and points at the end, as text: ``42.0`` is not ``42``. None without a digit."""
-    return re.sub("[,$]", "", number).rstrip(".") if _DIGIT.search(number) else None
+def normal(number: str) -> str:
+    """A number as text without commas, currency signs and points at the end: ``42.0`` is not ``42``."""
+    return re.sub("[,$]", "", number).rstrip(".")
+
+
+def _found(number: str) -> str | None:
+    return normal(number) if _DIGIT.search(number) else None

@@ -54,8 +54,8 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         ({"question": "How many?", "answer": 3}, 'no text under "answer"'),
         ({"question": None, "answer": "#### 3"}, 'no text under "question"'),
         ({"question": " ", "answer": "#### 3"}, "the question is empty"),
-        ({"question": "How many?", "answer": "3"}, 'the answer does not end in "#### " and a number'),
-        ({"question": "How many?", "answer": "#### three"}, 'the answer does not end in "#### " and a number'),
+        ({"question": "How many?", "answer": "3"}, 'the answer does not end in "#### " and a number: it has no ####'),
+        ({"question": "How many?", "answer": "#### 3 4"}, ".* a number: after the last #### stands '3 4'; mend or"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, line: Any, said: str) -> None:
@@ -64,6 +64,36 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: Any, said: str) -> None
     (tmp_path / "train.jsonl").write_text(f"{good}\n{good}\n{bad}\n{good}\n")
     with pytest.raises(UsageError, match=rf"train\.jsonl, line 3: {said}"):
         data.load(str(tmp_path), "train")
+
+
+@pytest.mark.parametrize(
+    ("answer", "target"),
+    [
+        ("so #### 3 no\n#### 4", "4"),
+        ("#### 4\r\nthat is all", "4"),
+        ("####  1,000 ", "1000"),
+        ("#### 1,234,567.50", "1234567.50"),
+        ("#### -5.", "-5"),
+        ("#### .5", ".5"),
+        *((f"#### 3\n#### {text}", None) for text in ("1/2", "3 4", "4 no", "five", "5%", "12,50", "", ".", "-")),
+    ],
+)
+def test_an_answer_is_the_last_of_its_line(tmp_path: Path, answer: str, target: str | None) -> None:
+    write_lines(tmp_path / "train.jsonl", [{"question": "How many?", "answer": answer}])
+    if target is None:
+        with pytest.raises(UsageError, match=r"train\.jsonl, line 1: the answer does not end in .* after the last"):
+            data.load(str(tmp_path), "train")
+    else:
+        assert data.load(str(tmp_path), "train")[0].target == target
+
+
+def test_lines_of_other_systems(tmp_path: Path) -> None:
+    """Carriage returns, and the mark that some editors put before the first byte."""
+    make_data(tmp_path / "plain")
+    for name in ("train", "test"):
+        content = (tmp_path / "plain" / f"{name}.jsonl").read_bytes().replace(b"\n", b"\r\n")
+        (tmp_path / f"{name}.jsonl").write_bytes(b"\xef\xbb\xbf" + content)
+        assert data.load(str(tmp_path), name) == data.load(str(tmp_path / "plain"), name)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
