@@ -90,8 +90,7 @@ def read(table: Any, by: Sequence[str] = ()) -> Grid:
     axis = suite.axis if suite else _axis(rows)
     if suite:
         _check_cells(rows, suite)
-    else:
-        _check_alike(rows, axis)
+    _check_alike(rows, axis)
     values = suite.values if suite else tuple(sorted({row[axis] for row in rows}))
     tasks = suite.tasks if suite else tuple(sorted({row["task"] for row in rows}))
     seeds = tuple(suite.seeds) if suite else tuple(sorted({row["seed"] for row in rows}))
@@ -249,7 +248,9 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
             "evaluation": evaluation,
             "task_options": options[row["task"]],
         }
-        found = {**_conditions(row), "task_options": json.loads(row["task_options"])}
+        pins = suite.pins(row["task"])
+        own = {name: x for name, x in json.loads(row["task_options"]).items() if name not in pins}
+        found = {**_conditions(row), "task_options": own}
         if changed := differences(found, planned):
             raise UsageError(f"{row['path']} is no run of {suite.name}: {'; '.join(changed)} in the suite")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -109,6 +110,28 @@ def test_another_version_of_a_suite_is_not_this_one() -> None:
 def test_a_run_that_is_no_cell_of_its_suite(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=rf"is no run of mujoco-mini-v0: .*{sentence}"):
         read(mini(**changes))
+
+
+def test_what_a_suite_leaves_to_a_run() -> None:
+    """Which data and model it found: no other run's, and no other options."""
+    suite = suites.load("gsm8k-v0")
+    options = {**suite.task("GSM8k-v0").options, "data_sha256": "0" * 64, "model_sha256": "1" * 64}
+    cell: dict[str, Any] = {
+        "suite": suite.name,
+        "suite_sha256": suite.sha256,
+        "task": "GSM8k-v0",
+        "protocol": suite.protocol(0).to_json(),
+        "lag": 0,
+        "budget": suite.budget,
+        "evaluation_episodes": suite.evaluation.episodes,
+        "intervals": 10,
+        "returns": (0.5,) * 11,
+    }
+    assert read(row(**cell, task_options=json.dumps(options))).entries
+    with pytest.raises(UsageError, match=r"is no run of gsm8k-v0: task_options\.precision is .*, was missing in"):
+        read(row(**cell, task_options=json.dumps({**options, "precision": "bfloat16"})))
+    with pytest.raises(UsageError, match=r"cannot be scored together: .* model_sha256 is"):
+        read(*(row(**cell, seed=i, task_options=json.dumps({**options, "model_sha256": str(i)})) for i in (0, 1)))
 
 
 def test_physics_is_not_mixed() -> None:
