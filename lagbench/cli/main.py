@@ -11,7 +11,7 @@ from types import TracebackType
 import click
 
 from lagbench import registry
-from lagbench.cli import streams
+from lagbench.cli import streams, third_parties
 from lagbench.cli.group import LazyGroup
 from lagbench.errors import LagbenchError
 
@@ -65,7 +65,8 @@ def main() -> None:
     _speak_utf8()
     streams.prepare()
     try:
-        code = cli.main(prog_name="lagbench", standalone_mode=False)
+        with third_parties.silenced():
+            code = cli.main(prog_name="lagbench", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except LagbenchError as error:
