@@ -71,12 +71,10 @@ def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink
     be written, and Interrupted after SIGINT or SIGTERM. Any other LagbenchError, and any exception of the algorithm's
     own, is recorded as ``failed`` and raised.
     """
-    _check(spec)
-    with (
-        own_settings(spec.torch_threads),
-        RunWriter.create(path, spec, **shapes.sizes(spec), threads=threads) as writer,
-    ):
-        return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, Sinks(sinks))
+    with own_settings(spec.torch_threads):
+        _check(spec)
+        with RunWriter.create(path, spec, **shapes.sizes(spec), threads=threads) as writer:
+            return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, Sinks(sinks))
 
 
 @own_settings()
@@ -122,7 +120,9 @@ def _check(spec: RunSpec) -> None:
     spec.load_algorithm()
     suites.check(spec)
     check_device(spec.device)
-    load_task(spec.task, spec.task_options).check(spec.protocol, spec.evaluation.episodes)
+    task = load_task(spec.task, spec.task_options)
+    task.check(spec.protocol, spec.evaluation.episodes)
+    task.rehearse(spec.device)
 
 
 def _go_on(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ import torch
 from lagbench import diagnostics, registry, runner
 from lagbench.checkpoint import Checkpoint
 from lagbench.lag.staleness import draw
+from lagbench.policies import pretrained
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.records.export import export
 from lagbench.records.reader import Run, open_run
 from lagbench.records.replay import replay
-from lagbench.spec import RunSpec, resolve
+from lagbench.spec import RunSpec, differences, resolve
+from lagbench.tasks.gsm8k import task
 from tests.cli.processes import started
 from tests.cli.run_here import content_hash, lagbench
 from tests.records.conftest import Stop
@@ -295,6 +299,60 @@ def test_a_bad_line_is_told_before_anything_is_written(places: dict[str, Any], t
     assert done.code == 2
     assert "train.jsonl, line 13: no text under" in done.sentence
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("kind", "damage"), [("bert", b""), ("llama", b"x")])
+def test_a_model_that_cannot_be_run_is_told_before_anything_is_written(
+    places: dict[str, Any], tmp_path: Path, kind: str, damage: bytes
+) -> None:
+    """Of a kind that looks at later tokens, or with weights that cannot be read."""
+    model = make_model(tmp_path / "model", kind=kind)
+    if damage:
+        (model / "model.safetensors").write_bytes(damage)
+    options = [f"--task-set={k}={v}" for k, v in {**places, "model": model}.items()]
+    done = lagbench("run", "--task", "GSM8k-v0", *options, "--eval-episodes", "4", "--out", tmp_path / "run")
+    assert done.code == 2
+    assert ("the weights of" if damage else "a run cannot be made with") in done.sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_without_heads(places: dict[str, Any], tmp_path: Path) -> None:
+    options = {**places, "model": str(make_model(tmp_path / "model", kind="mamba"))}
+    run = runner.execute(make_spec(options, lag=1, budget=192, eval_intervals=1), tmp_path / "run")
+    assert run.status == "completed"
+    assert max(run.phases.to_table()["logprob_mismatch_max"].to_pylist()) < 1e-3
+    assert replay(run).passed
+
+
+def test_one_specification_on_two_days(places: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model whose chat template says the date."""
+
+    def on(day: int) -> None:
+        monkeypatch.setattr(task, "_today", lambda: date(2026, 3, day))
+
+    chat = "{{ strftime_now('%d %b %Y') }}{{ messages[0].content }}"
+    model = str(make_model(tmp_path / "model", chat=chat, context=512))
+    options, sizes = {**places, "model": model, "prompt": "chat"}, {"budget": 64, "eval_intervals": 1}
+    on(4)
+    spec = make_spec(options, **sizes)
+    assert spec.task_options["date"] == "2026-03-04"
+    first = runner.execute(spec, tmp_path / "first")
+    asked = next(first.evaluation_episodes()).prompt
+    assert pretrained.find(model).text(asked).startswith("04 Mar 2026Ann has")
+    on(5)
+    assert replay(first, training=True).passed
+    runner.execute(RunSpec.load(tmp_path / "first" / "spec.json"), tmp_path / "second")
+    assert content_hash(tmp_path / "second") == content_hash(tmp_path / "first")
+    other = make_spec(options, **sizes)
+    assert differences(other.to_json(), spec.to_json()) == ['task_options.date is "2026-03-05", was "2026-03-04"']
+
+
+def test_what_is_said_where_a_run_begins(places: dict[str, Any], tmp_path: Path) -> None:
+    options = [f"--task-set={k}={v}" for k, v in places.items()]
+    sizes = ("--budget", "32", "--eval-episodes", "1", "--eval-intervals", "1")
+    done = lagbench("run", "--task", "GSM8k-v0", *options, *sizes, "--out", tmp_path / "run")
+    assert done.code == 0
+    assert re.search(r"^ends at +<\|end\|>$", done.err, re.MULTILINE)
 
 
 def test_where_there_is_no_cuda(places: dict[str, Any]) -> None:

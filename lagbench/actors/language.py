@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lagbench.actors.base import Actors, Collection, EndedEpisode, Played, Transitions
 from lagbench.policies.base import Version
-from lagbench.policies.causal_lm import PADDING, CausalLMPolicy
+from lagbench.policies.causal_lm import CausalLMPolicy, padded
 from lagbench.policies.sampling import Completions, complete
 from lagbench.rollout import Rollout
 from lagbench.seeding import Stream, generator
@@ -146,7 +146,7 @@ class LanguageActors(Actors):
         group = torch.arange(len(asked)).repeat_interleave(copies)
         version = torch.from_numpy(held)[group]
         rollout = Rollout(
-            observation=_padded(prompts)[:, group],
+            observation=padded(prompts)[:, group],
             action=token,
             reward=(last & correct).float(),
             terminated=last & ended,
@@ -266,9 +266,3 @@ def _in_order(parts: Sequence[Completions], columns: NDArray[np.int64]) -> Compl
         return torch.cat(padded, dim=1)[:, back]
 
     return Completions(*(joined(pieces) for pieces in zip(*parts, strict=True)))
-
-
-def _padded(prompts: Sequence[list[int]]) -> Tensor:
-    """Prompts as tokens [P, n], left-padded."""
-    longest = max(map(len, prompts))
-    return torch.tensor([[PADDING] * (longest - len(p)) + p for p in prompts]).T.contiguous()

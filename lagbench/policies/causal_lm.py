@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,8 @@ PADDING = -1
 _LOGIT_BYTES = 1 << 28
 # Completions at a time. On a CPU few of like length: what is not padding is computed sooner, from caches.
 _TOGETHER = {"cpu": 16, "cuda": 256}
+# What transformers calls the argument: from 5.24 on, before that, and before that where states recur.
+_CACHE_NAMES = ("cache", "past_key_values", "cache_params")
 
 
 class CausalLMPolicy(Policy):
@@ -42,7 +45,15 @@ class CausalLMPolicy(Policy):
         self.model = model.eval()
         self.temperature = temperature
         self._autocast = precision == "bfloat16"
-        self._keeps_few = "logits_to_keep" in inspect.signature(model.forward).parameters
+        parameters = inspect.signature(model.forward).parameters
+        self._arguments = frozenset(parameters)
+        self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self._cache_name = next((name for name in _CACHE_NAMES if name in self._arguments), None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return next(self.parameters()).device
 
     def evaluate(self, batch: Rollout) -> Evaluation:
         """See ``Policy.evaluate``: [T, n], each token given the prompt and the tokens before it; 0 where not valid.
@@ -64,7 +75,8 @@ class CausalLMPolicy(Policy):
 
     def _room(self, length: int) -> int:
         """How many completions of up to ``length`` tokens have logits that may be in memory at once."""
-        vocabulary = getattr(getattr(self.model, "config", None), "vocab_size", 1)
+        config: Any = getattr(self.model, "config", None)
+        vocabulary = config.get_text_config().vocab_size if config is not None else 1
         return max(1, _LOGIT_BYTES // (4 * int(vocabulary) * (length + 1)))
 
     def _together(self, valid: Tensor) -> int:
@@ -87,9 +99,10 @@ class CausalLMPolicy(Policy):
         first = int((~there.any(1)).sum())
         length = max(int(valid.any(1).sum()), 1)
         prompt, there, kept = prompt[first:], there[first:], valid[:length]
-        # What stands at masked tokens is not looked at, but must be in the vocabulary.
+        # What stands at masked tokens is not looked at, but must be one that a model can differentiate: not all can the
+        # zeros that it has for padding.
         mask = torch.cat([there, kept])
-        tokens = torch.cat([prompt, action[:length]]).masked_fill(~mask, 0)
+        tokens = torch.cat([prompt, action[:length]]).where(mask, prompt[-1])
         # The logits that predict a token stand one row before it.
         logits = self.logits(tokens.T, mask.T, last=length + 1)[:, :-1]
         chosen, entropy = scored(logits, tokens[len(prompt) :].T, self.temperature)
@@ -98,19 +111,31 @@ class CausalLMPolicy(Policy):
             nn.functional.pad(x.T.masked_fill(~kept, 0.0), (0, 0, 0, rest)) for x in (chosen, entropy)
         )
 
-    def logits(self, tokens: Tensor, mask: Tensor, last: int | None = None, **cached: Any) -> Tensor:
+    def logits(self, tokens: Tensor, mask: Tensor, last: int | None = None, cache: Any = None) -> Tensor:
         """The model's logits [n, length, vocabulary] for tokens [n, length]; those count where ``mask`` is true.
 
-        Of the ``last`` positions only, where that is given. ``cached`` goes to the model as it is: then ``mask``
-        [n, longer] is of the tokens before too.
+        Of the ``last`` positions only, where that is given. With a ``cache`` of the tokens before, which the model
+        adds to, ``mask`` [n, longer] is of them too. Raises ValueError for a cache that the model does not take.
         """
         attention = mask.long()
-        positions = (attention.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-        few = {"logits_to_keep": last} if last is not None and self._keeps_few else {}
+        given: dict[str, Any] = {"attention_mask": attention}
+        if self._takes("position_ids"):
+            given["position_ids"] = (attention.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+        if self._takes("use_cache"):
+            given["use_cache"] = cache is not None
+        if cache is not None:
+            if self._cache_name is None:
+                raise ValueError(f"{type(self.model).__name__} takes no cache")
+            given[self._cache_name] = cache
+        if last is not None and "logits_to_keep" in self._arguments:
+            given["logits_to_keep"] = last
         with torch.autocast(tokens.device.type, torch.bfloat16) if self._autocast else contextlib.nullcontext():
-            output = self.model(input_ids=tokens, attention_mask=attention, position_ids=positions, **few, **cached)
+            output = self.model(input_ids=tokens, **given)
         logits: Tensor = output if isinstance(output, Tensor) else output.logits
         return logits if last is None else logits[:, -last:]
+
+    def _takes(self, name: str) -> bool:
+        return self._takes_any or name in self._arguments
 
     def acting_state(self) -> dict[str, Tensor]:
         """See ``Policy.acting_state``: the model's weights and buffers; those that are one stay one."""
@@ -122,6 +147,12 @@ class CausalLMPolicy(Policy):
                 copies[key] = x.detach().to("cpu", copy=True)
             state[name] = copies[key]
         return state
+
+
+def padded(prompts: Sequence[Sequence[int]]) -> Tensor:
+    """Prompts as tokens [P, n], left-padded: the ``observation`` of a rollout."""
+    longest = max(map(len, prompts))
+    return torch.tensor([[PADDING] * (longest - len(p)) + list(p) for p in prompts]).T.contiguous()
 
 
 def scored(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:

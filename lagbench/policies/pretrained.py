@@ -8,8 +8,9 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,10 @@ from lagbench.errors import UsageError
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
 _IDLE_FILES = {".md", ".py", ".tmp", ""}
+_CONFIG, _GENERATION, _ADAPTER = "config.json", "generation_config.json", "adapter_config.json"
+# Two days that have no part in common.
+_DAYS = date(2001, 2, 3), date(2022, 11, 15)
+_DIRECTIVES = (*"aAbBcdDeFGhHIjmMpSuUVwWxXyYZ", *(f"-{x}" for x in "dHIjmMSy"))
 _Part = TypeVar("_Part")
 
 
@@ -32,8 +37,8 @@ class Pretrained:
         sha256: of the files, by name; of a hub id, of its commit.
         tokenizer: of transformers.
         config: of transformers.
-        ends: the tokens that end a completion: the tokenizer's own first, then those that the model's generation
-            configuration names beside it, as far as the tokenizer has them for special.
+        ends: the tokens that end a completion: the tokenizer's own first, then those that the model's configuration of
+            generation, or else its own, names beside it, as far as the tokenizer has them for special.
     """
 
     source: str
@@ -51,22 +56,59 @@ class Pretrained:
     @property
     def context(self) -> int:
         """The most tokens that the model can see."""
-        return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)
+        return int(getattr(self.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize)
+
+    @functools.cached_property
+    def says_date(self) -> bool:
+        """Whether its chat template says the date."""
+        if not self.tokenizer.chat_template:
+            return False
+        one, other = (self._formatted(["?"], day) for day in _DAYS)
+        return one != other
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Texts as tokens, with what the tokenizer puts before any text."""
-        return [list(ids) for ids in self.tokenizer(list(texts), verbose=False)["input_ids"]]
+        """Texts as tokens, with what the tokenizer puts before any text, and without what it puts after."""
+        encoded = self.tokenizer(list(texts), return_special_tokens_mask=True, verbose=False)
+        return [
+            list(ids[: len(ids) - _trailing(added)])
+            for ids, added in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
+        ]
 
-    def chat(self, texts: Sequence[str]) -> list[list[int]]:
-        """Texts as the user's turn of a chat, up to where the answer begins. Raises UsageError without a template."""
+    def chat(self, texts: Sequence[str], day: date | None = None) -> list[list[int]]:
+        """Texts as the user's turn of a chat, up to where the answer begins.
+
+        ``day`` is today to the chat template. Raises UsageError without a template, for one that cannot be used, and
+        for one that says the date where there is none.
+        """
         if not self.tokenizer.chat_template:
             raise UsageError(
                 f"{self.source!r} has no chat template, so it cannot be asked as in a chat; give --task-set "
                 "prompt=plain, or a model that was tuned to follow instructions"
             )
-        turns = [[{"role": "user", "content": text}] for text in texts]
-        formatted = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        if self.says_date and day is None:
+            raise UsageError(
+                f"the chat template of {self.source!r} says the date, and the specification has none; give --task-set "
+                "date=YYYY-MM-DD"
+            )
+        formatted = self._formatted(texts, day if self.says_date else None)
         return [list(ids) for ids in self.tokenizer(formatted, add_special_tokens=False, verbose=False)["input_ids"]]
+
+    def _formatted(self, texts: Sequence[str], day: date | None) -> list[str]:
+        turns = [[{"role": "user", "content": text}] for text in texts]
+        try:
+            template = self.tokenizer.get_chat_template()
+            formatted: list[str] = self.tokenizer.apply_chat_template(
+                turns,
+                chat_template=template if day is None else _clock(day) + template,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+        except Exception as error:  # whatever the template does
+            raise UsageError(
+                f"the chat template of {self.source!r} cannot be used ({_reason(error)}); mend it, or give --task-set "
+                "prompt=plain"
+            ) from error
+        return formatted
 
     def text(self, tokens: Sequence[int]) -> str:
         """Tokens as text: all of it but the end token."""
@@ -115,26 +157,40 @@ def find(source: str) -> Pretrained:
 
 @functools.lru_cache(maxsize=4)
 def _find(source: str, changed: int) -> Pretrained:
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
 
     name, options = _where(source)
     with _quiet():
-        if not Path(name).exists():
-            options = {"revision": _had(lambda: _commit(name), source, "config.json")}
-        config = _had(lambda: AutoConfig.from_pretrained(name, **options), source, "config.json")
-        tokenizer = _had(lambda: AutoTokenizer.from_pretrained(name, **options), source, "tokenizer")
-    if tokenizer.eos_token_id is None:
+        folder = Path(name)
+        if not folder.exists():
+            folder = _had(lambda: _snapshot(name), source, _CONFIG)
+            options = {"revision": folder.name}
+            _refuse_adapter(source, folder)
+        config = _had(lambda: AutoConfig.from_pretrained(name, trust_remote_code=False, **options), source, _CONFIG)
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise UsageError(
+                f"{source!r} is a model of the kind {config.model_type!r}, which does not go on with a text; give a "
+                "causal language model"
+            )
+        tokenizer = _had(
+            lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options), source, "tokenizer"
+        )
+    size = int(config.get_text_config().vocab_size)
+    own = tokenizer.eos_token_id
+    named = set() if "gguf_file" in options else _named_ends(source, folder)
+    # A configuration that was never set has a class's defaults, which are ordinary tokens of another tokenizer.
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    ends = tuple(int(x) for x in (own, *sorted(special & named - {own})) if x is not None and x < size)
+    if own is None and not ends:
         raise UsageError(
             f"the tokenizer of {source!r} has no end token, by which a completion ends; set eos_token in its "
             "tokenizer_config.json"
         )
-    size = int(config.get_text_config().vocab_size)
-    if (most := max(tokenizer.get_vocab().values())) >= size:
+    if not ends:
         raise UsageError(
-            f"the tokenizer of {source!r} has tokens that its model lacks: number {most} of {size}; give a model with "
-            "the tokenizer that it was made with"
+            f"the tokenizer of {source!r} ends with a token that its model lacks: number {own} of {size}; give a model "
+            "with the tokenizer that it was made with"
         )
-    ends = (int(tokenizer.eos_token_id), *_more_ends(source, name, options, tokenizer))
     return Pretrained(source, _sha256(source, options), tokenizer, config, ends, (name, options))
 
 
@@ -149,37 +205,47 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
         if path.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
             raise UsageError(f"there is no model {source!r}; give a directory, a .gguf file or an id on the hub")
         return source, {}
+    _refuse_adapter(source, path)
     if not any(file for pattern in _WEIGHTS for file in path.glob(pattern)):
         raise UsageError(f"{source!r} holds no weights (*.safetensors, *.gguf); restore them, or give another model")
     quantized = sorted(path.glob("*.gguf"))
-    if quantized and not (path / "config.json").is_file():
+    if quantized and not (path / _CONFIG).is_file():
         return str(path), {"gguf_file": quantized[0].name}
     return str(path), {}
 
 
-def _more_ends(source: str, name: str, options: Mapping[str, Any], tokenizer: Any) -> list[int]:
-    """The end tokens beside the tokenizer's own: a chat model may end its turn or the text."""
-    from transformers.utils.hub import cached_file
+def _snapshot(name: str) -> Path:
+    """The configuration as the hub, or its cache on this machine, has it now; the directory is called by its commit."""
+    from huggingface_hub import snapshot_download
 
-    if "gguf_file" in options:
-        return []
-    kept = "generation_config.json"
-    file = _had(lambda: cached_file(name, kept, _raise_exceptions_for_missing_entries=False, **options), source, kept)
-    found = _had(lambda: json.loads(Path(file).read_bytes()), source, kept).get("eos_token_id") if file else None
-    named = found if isinstance(found, list) else [found]
-    # A configuration that was never set has a class's defaults, which are ordinary tokens of another tokenizer.
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return sorted(special.intersection(named) - {tokenizer.eos_token_id})
+    return Path(snapshot_download(name, allow_patterns=[_CONFIG, _GENERATION, _ADAPTER]))
 
 
-def _commit(name: str) -> str:
-    """The commit of what the hub, or its cache on this machine, has under that id now."""
-    from transformers.utils.hub import cached_file, extract_commit_hash
+def _refuse_adapter(source: str, folder: Path) -> None:
+    """Raise UsageError for what only changes another model."""
+    if not (folder / _ADAPTER).is_file():
+        return
+    base = _json(source, folder / _ADAPTER).get("base_model_name_or_path")
+    raise UsageError(
+        f"{source!r} is an adapter of {base!r}, and no model by itself: merge it first, in Python with "
+        f"peft.AutoPeftModelForCausalLM.from_pretrained({source!r}).merge_and_unload().save_pretrained(DIR), put the "
+        "tokenizer's files there, and give --task-set model=DIR"
+    )
 
-    found = extract_commit_hash(cached_file(name, "config.json"), None)
-    if found is None:
-        raise UsageError(f"which version of {name!r} this is cannot be told; give a local directory instead")
-    return str(found)
+
+def _named_ends(source: str, folder: Path) -> set[int]:
+    """The end tokens that the model's files name: a chat model may end its turn or the text."""
+    for name in (_GENERATION, _CONFIG):
+        found = _json(source, folder / name)
+        named = found.get("eos_token_id", found.get("text_config", {}).get("eos_token_id"))
+        if named is not None:
+            return set(named) if isinstance(named, list) else {named}
+    return set()
+
+
+def _json(source: str, file: Path) -> dict[str, Any]:
+    """What a file holds; nothing where there is none."""
+    return _had(lambda: dict(json.loads(file.read_bytes())), source, file.name) if file.is_file() else {}
 
 
 def _had(load: Callable[[], _Part], source: str, part: str) -> _Part:
@@ -189,11 +255,28 @@ def _had(load: Callable[[], _Part], source: str, part: str) -> _Part:
     except UsageError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         local = Path(source).expanduser().exists()
-        then = "restore it" if local else "without network, give a local directory or .gguf file: --task-set model=DIR"
+        then = "without network, give a local directory or .gguf file: --task-set model=DIR"
+        then = "restore it, or give another model" if local else then
         place = repr(source) if local else f"{source!r} from the Hugging Face hub"
-        raise UsageError(f"the {part} of {place} cannot be had ({reason}); {then}") from error
+        raise UsageError(f"the {part} of {place} cannot be had ({_reason(error)}); {then}") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _trailing(flags: Sequence[int]) -> int:
+    """How many at the end are set."""
+    return next((i for i, flag in enumerate(reversed(flags)) if not flag), len(flags))
+
+
+def _clock(day: date) -> str:
+    """A macro in place of transformers' ``strftime_now``, by which chat templates ask for the time: 0:00 of ``day``."""
+    now = datetime.combine(day, time())
+    said = "".join(f"|replace({f'%{x}'!r}, {now.strftime(f'%{x}')!r})" for x in _DIRECTIVES)
+    # The end of the line is no part of what the template says.
+    return f"{{%- macro strftime_now(format) -%}}{{{{ format{said} }}}}{{%- endmacro %}}\n"
 
 
 def _dequantized(options: dict[str, Any]) -> dict[str, Any]:

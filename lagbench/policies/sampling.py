@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ from lagbench.policies.causal_lm import CausalLMPolicy
 _CACHE_BYTES = 1 << 30
 # The share of a batch that must have ended before the rest is moved together.
 _ENDED = 0.125
+# Of a model: the bytes that it keeps of one token, and of two.
+_sizes: MutableMapping[CausalLMPolicy, tuple[int, int]] = weakref.WeakKeyDictionary()
 
 
 class Completions(NamedTuple):
@@ -47,7 +50,7 @@ def complete(
     that has ended soon takes no more time.
 
     Args:
-        policy: whose model takes ``past_key_values`` as transformers' models do.
+        policy: whose model takes a cache as transformers' models do.
         prompts: token ids, at least one each.
         copies: completions of each prompt.
         longest: tokens at most.
@@ -76,12 +79,27 @@ def complete(
 
 
 def _most(policy: CausalLMPolicy, length: int) -> int:
-    """Completions of that many tokens, prompt included, that fit into the cache's share of the memory."""
-    config: Any = policy.model.config
-    config = config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(_CACHE_BYTES // (8 * config.num_hidden_layers * heads * size * length))
+    """Completions of that many tokens, prompt included, whose caches fit into their share of the memory."""
+    if policy not in _sizes:
+        _sizes[policy] = _cache_size(policy, 1), _cache_size(policy, 2)
+    one, two = _sizes[policy]
+    return int(_CACHE_BYTES // max(one + (two - one) * (length - 1), 1))
+
+
+def _cache(policy: CausalLMPolicy) -> Any:
+    from transformers import DynamicCache
+
+    return DynamicCache(config=policy.model.config)
+
+
+def _cache_size(policy: CausalLMPolicy, length: int) -> int:
+    """The bytes that a model keeps of so many tokens, whatever it keeps."""
+    tokens = torch.zeros(1, length, dtype=torch.long, device=policy.device)
+    cache = _cache(policy)
+    policy.logits(tokens, tokens == 0, last=1, cache=cache)
+    kept = [x for layer in cache.layers for x in vars(layer).values()]
+    states = [y for x in kept for y in (x.values() if isinstance(x, dict) else [x])]
+    return sum(x.nbytes for x in states if isinstance(x, Tensor))
 
 
 def _complete(
@@ -92,9 +110,9 @@ def _complete(
     ends: Sequence[int],
     noise: Tensor | None,
 ) -> Completions:
-    from transformers import DynamicCache
+    from transformers.cache_utils import CacheLayerMixin
 
-    device = next(policy.parameters()).device
+    device = policy.device
     width, n = max(map(len, prompts)), len(prompts) * copies
     tokens = torch.zeros(len(prompts), width, dtype=torch.long)
     mask = torch.zeros(len(prompts), width + longest, dtype=torch.bool)
@@ -104,11 +122,12 @@ def _complete(
     tokens, mask = tokens.to(device), mask.to(device)
     noise = None if noise is None else noise.to(device)
 
-    config: Any = policy.model.config
-    cache = DynamicCache(config=config)
+    cache = _cache(policy)
+    # A state that recurs has no place for each token: its model takes a mask of what is new.
+    recurrent = not any(isinstance(layer, CacheLayerMixin) for layer in cache.layers)
     cache.layers = [_roomy(layer, longest) for layer in cache.layers]
-    logits = policy.logits(tokens, mask[:, :width], last=1, past_key_values=cache, use_cache=True)[:, -1]
-    cache.batch_repeat_interleave(copies)
+    logits = policy.logits(tokens, mask[:, :width], last=1, cache=cache)[:, -1]
+    cache.reorder_cache(torch.arange(len(prompts), device=device).repeat_interleave(copies))
     logits, mask = (x.repeat_interleave(copies, 0) for x in (logits, mask))
 
     chosen = torch.zeros(longest, n, dtype=torch.long, device=device)
@@ -130,10 +149,10 @@ def _complete(
             break
         if left <= len(going) * (1 - _ENDED):
             keep = _kept(going)
-            cache.batch_select_indices(keep)
+            cache.reorder_cache(keep)
             token, column, mask, going = token[keep], column[keep], mask[keep], going[keep]
-        seen = mask[:, : width + t + 1]
-        logits = policy.logits(token.unsqueeze(1), seen, last=1, past_key_values=cache, use_cache=True)[:, -1]
+        seen = mask[:, width + t if recurrent else 0 : width + t + 1]
+        logits = policy.logits(token.unsqueeze(1), seen, last=1, cache=cache)[:, -1]
     length = t + 1
     return Completions(chosen[:length].cpu(), log_prob[:length].cpu(), valid[:length].cpu())
 
@@ -165,18 +184,19 @@ def _roomy(layer: Any, longest: int) -> Any:
             self._show(before + new)
             return self.keys, self.values
 
-        def batch_repeat_interleave(self, repeats: int) -> None:
-            self.rooms = [room.repeat_interleave(repeats, 0) for room in self.rooms]
-            self._show(self.get_seq_length())
-
-        def batch_select_indices(self, indices: Tensor) -> None:
-            # In place, and only what has moved: a copy of it all, time after time, is an eighth of the sampling.
+        def reorder_cache(self, beam_idx: Tensor) -> None:
             length = self.get_seq_length()
-            moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero().squeeze(1)
-            for room in self.rooms:
-                shown = room[..., :length, :]
-                shown[moved] = shown[indices[moved]]
-            self.rooms = [room[: len(indices)] for room in self.rooms]
+            if not length:
+                return  # of a layer that uses another's
+            if len(beam_idx) > len(self.keys):
+                self.rooms = [room.index_select(0, beam_idx) for room in self.rooms]
+            else:
+                # In place, and only what has moved: a copy of it all, time after time, is an eighth of the sampling.
+                moved = (beam_idx != torch.arange(len(beam_idx), device=beam_idx.device)).nonzero().squeeze(1)
+                for room in self.rooms:
+                    shown = room[..., :length, :]
+                    shown[moved] = shown[beam_idx[moved]]
+                self.rooms = [room[: len(beam_idx)] for room in self.rooms]
             self._show(length)
 
         def _show(self, length: int) -> None:

@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lagbench import shapes
 from lagbench.records.reader import Run
 from lagbench.sinks import words
 from lagbench.sinks.base import Sink
@@ -50,7 +51,7 @@ class Console(Sink):
         self._began = time.monotonic()
         self._ends: deque[tuple[float, int]] = deque(maxlen=_PACE_PHASES)
         self._beginning = _RESUMING if phases_done else _BEGINNING
-        rows = {**words.about(spec), "records": f"{path} ({spec.record})"}
+        rows = {**words.about(spec), **shapes.task(spec).about(), "records": f"{path} ({spec.record})"}
         if phases_done:
             rows["resumed"] = f"after phase {phases_done} of {spec.phases}"
         self._print(rows)

@@ -64,15 +64,25 @@ class TaskSpec:
 
     @property
     def pins(self) -> tuple[str, ...]:
-        """The options that ``pinned`` sets."""
+        """The digests that ``pinned`` sets, which a suite leaves to a run."""
         return ()
 
     def pinned(self) -> Self:
-        """The task with the digests, as options, of what its options name outside this package. Raises UsageError."""
+        """The task with all that its rows depend on as options; those that it has stay. Raises UsageError.
+
+        Digests of what its options name outside this package, as it is now; the date.
+        """
         return self
 
     def check(self, protocol: Protocol, evaluation_episodes: int) -> None:
         """Raise UsageError where no run of these sizes can be made of it here: what it needs is not there, say."""
+
+    def rehearse(self, device: str) -> None:
+        """Raise UsageError where what it needs is there and cannot do what a run asks of it; may take a while."""
+
+    def about(self) -> Mapping[str, str]:
+        """What a run's display shows of it beside its options, by name. Raises UsageError."""
+        return {}
 
 
 def load_task(task: str, options: Mapping[str, Any] | None = None) -> TaskSpec:

@@ -57,11 +57,11 @@ class Recorder(nn.Module):
 
 
 def test_what_the_model_is_called_with() -> None:
-    """Positions count real tokens; masked ones have an id of the vocabulary."""
+    """Positions count real tokens; at masked ones stands the end of the prompt."""
     model = Recorder()
     batch = rollout(tokens([P, P, 1], [1, 0, 1]), tokens([1, 0], [0, 5]), torch.tensor([[True, True], [True, False]]))
     CausalLMPolicy(model).evaluate(batch)
-    assert model.seen["input_ids"].tolist() == [[0, 0, 1, 1, 0], [1, 0, 1, 0, 0]]
+    assert model.seen["input_ids"].tolist() == [[1, 1, 1, 1, 0], [1, 0, 1, 0, 1]]
     assert model.seen["attention_mask"].tolist() == [[0, 0, 1, 1, 1], [1, 1, 1, 1, 0]]
     assert model.seen["position_ids"].tolist() == [[0, 0, 0, 1, 2], [0, 1, 2, 3, 3]]
 

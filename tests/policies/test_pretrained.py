@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,12 @@ def test_a_directory_without_a_tokenizer(copy: Path) -> None:
         pretrained.find(str(copy))
 
 
+def test_a_model_that_does_not_go_on_with_a_text(copy: Path) -> None:
+    (copy / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(UsageError, match=r"is a model of the kind 't5', which does not go on with a text; give a"):
+        pretrained.find(str(copy))
+
+
 def test_damaged_weights(copy: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(UsageError, match=r"the weights of '.*copy' cannot be had .*; restore it"):
@@ -120,13 +128,15 @@ def test_weights_of_another_model(copy: Path) -> None:
 
 def test_a_tokenizer_without_an_end(copy: Path) -> None:
     change(copy / "tokenizer_config.json", eos_token="gone")
+    change(copy / "config.json", eos_token_id=None)
+    change(copy / "generation_config.json", eos_token_id="gone")
     with pytest.raises(UsageError, match=r"has no end token, by which a completion ends; set eos_token in its"):
         pretrained.find(str(copy))
 
 
-def test_tokens_that_the_model_lacks(copy: Path) -> None:
+def test_an_end_that_the_model_lacks(copy: Path) -> None:
     change(copy / "config.json", vocab_size=100)
-    with pytest.raises(UsageError, match=r"has tokens that its model lacks: number 256 of 100; give a model with"):
+    with pytest.raises(UsageError, match=r"ends with a token that its model lacks: number 256 of 100; give a model"):
         pretrained.find(str(copy))
 
 
@@ -135,8 +145,8 @@ def test_what_else_ends_a_completion(copy: Path) -> None:
     tokenizer: Any = pretrained.find(str(copy)).tokenizer
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|end_of_text|>"]})
     tokenizer.save_pretrained(copy)
-    change(copy / "config.json", vocab_size=len(tokenizer))
     own, more = tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end_of_text|>")
+    change(copy / "config.json", vocab_size=len(tokenizer), eos_token_id=None)
     named = {"list": [more, own], "one": own, "other": more, "default": 2, "gone": "gone"}
     ends = {"list": (own, more), "one": (own,), "other": (own, more), "default": (own,), "gone": (own,)}
     for case, value in named.items():
@@ -147,8 +157,82 @@ def test_what_else_ends_a_completion(copy: Path) -> None:
     (copy / "generation_config.json").write_text("{")
     with pytest.raises(UsageError, match=r"the generation_config.json of '.*' cannot be had \(Expecting property name"):
         pretrained.find(str(copy))
+    # Without one it is the model's own configuration that counts, that of the text where it is one of several parts.
     (copy / "generation_config.json").unlink()
     assert pretrained.find(str(copy)).ends == (own,)
+    change(copy / "config.json", eos_token_id=[own, more])
+    assert pretrained.find(str(copy)).ends == (own, more)
+    change(copy / "config.json", eos_token_id="gone", text_config={"eos_token_id": [more, 2]})
+    assert pretrained._named_ends(str(copy), copy) == {more, 2}
+    # One beyond the model can never be chosen.
+    change(copy / "config.json", eos_token_id=[own, more], text_config="gone", vocab_size=more)
+    assert pretrained.find(str(copy)).ends == (own,)
+
+
+def test_what_a_tokenizer_puts_after_a_text_is_no_part_of_a_prompt(copy: Path) -> None:
+    from tokenizers import Tokenizer, processors
+
+    (plain,) = pretrained.find(str(copy)).tokens(["figs"])
+    own = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    first, last = own.token_to_id("B"), own.token_to_id(END)
+    own.post_processor = processors.TemplateProcessing(
+        single=f"B $A {END} {END}", special_tokens=[("B", first), (END, last)]
+    )
+    own.save(str(copy / "tokenizer.json"))
+    assert pretrained.find(str(copy)).tokenizer("figs")["input_ids"] == [first, *plain, last, last]
+    assert pretrained.find(str(copy)).tokens(["figs", "f"]) == [[first, *plain], [first, plain[0]]]
+
+
+@pytest.mark.parametrize("place", ["directory", "hub"])
+def test_an_adapter(copy: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """As peft keeps one: its own weights, perhaps the tokenizer, and no model."""
+    import huggingface_hub
+
+    for file in ("config.json", "generation_config.json"):
+        (copy / file).unlink()
+    (copy / "model.safetensors").rename(copy / "adapter_model.bin")
+    (copy / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "me/base"}')
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(copy))
+    source = str(copy) if place == "directory" else "me/adapter"
+    with pytest.raises(
+        UsageError,
+        match=rf"'{source}' is an adapter of 'me/base', and no model by itself: merge it first, in Python with "
+        rf"peft\.AutoPeftModelForCausalLM\.from_pretrained\('{source}'\)\.merge_and_unload\(\)\.save_pretrained\(DIR\)",
+    ):
+        pretrained.find(source)
+
+
+DATED = CHAT + "{{ strftime_now('%d %b %Y, %-d.%m.') }}"
+
+
+def test_a_chat_template_that_says_the_date(tmp_path: Path, model: Path) -> None:
+    """As of 2026 transformers gives a template no function but its own, which says today's."""
+    march, may = date(2026, 3, 4), date(2026, 5, 6)
+    found = pretrained.find(str(make_model(tmp_path / "dated", chat=DATED)))
+    assert found.says_date
+    (tokens,) = found.chat(["figs"], march)
+    assert found.text(tokens) == "<|user|>figs<|assistant|>04 Mar 2026, 4.03."
+    assert found.chat(["figs"], march) == [tokens] != found.chat(["figs"], may)
+    with pytest.raises(UsageError, match=r"says the date, and the specification has none; give --task-set date=YYYY-M"):
+        found.chat(["figs"])
+    plain = pretrained.find(str(model))
+    assert not plain.says_date
+    assert plain.chat(["figs"], march) == plain.chat(["figs"])
+
+
+def test_the_template_is_as_it_was_but_for_the_date(tmp_path: Path, model: Path) -> None:
+    """White space at its beginning too, which a statement before it may take."""
+    chat = "\n \n{% if true %} {% endif %} {{ strftime_now('%A') }}" + CHAT
+    found = pretrained.find(str(make_model(tmp_path / "model", chat=chat)))
+    (text,) = found._formatted(["figs"], date(2026, 3, 4))
+    (today,) = found._formatted(["figs"], None)
+    assert text.replace("Wednesday", "") == re.sub(r"[A-Z][a-z]+day", "", today)
+
+
+def test_a_chat_template_that_fails(tmp_path: Path) -> None:
+    found = pretrained.find(str(make_model(tmp_path / "model", chat="{{ raise_exception('no user turns') }}")))
+    with pytest.raises(UsageError, match=r"the chat template of '.*' cannot be used \(no user turns\); mend it, or"):
+        found.chat(["figs"])
 
 
 def test_no_chat_template(tmp_path: Path) -> None:
@@ -201,12 +285,12 @@ def test_a_model_of_the_hub_is_of_one_commit(
 
 
 def test_without_network_the_file_is_named_and_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    import transformers.utils.hub
+    import huggingface_hub
 
     def refuse(*arguments: Any, **options: Any) -> None:
         raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files")
 
-    monkeypatch.setattr(transformers.utils.hub, "cached_file", refuse)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(UsageError) as caught:
         pretrained.find("HuggingFaceTB/SmolLM2-135M-Instruct")
     assert str(caught.value) == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,15 @@ def test_the_learner_finds_the_same_log_probabilities(policy: CausalLMPolicy) ->
     torch.testing.assert_close(new.log_prob, c.log_prob, rtol=1e-5, atol=1e-5)
 
 
-def test_as_one_at_a_time_without_a_cache(policy: CausalLMPolicy) -> None:
-    """Written out: no padding, no cache, no batch."""
+@pytest.mark.parametrize("kind", ["llama", "mamba", "qwen3_5_text", "gemma4_text"])
+def test_as_one_at_a_time_without_a_cache(policy: CausalLMPolicy, tmp_path: Path, kind: str) -> None:
+    """Written out: no padding, no cache, no batch. Whatever a model keeps of the tokens before."""
+    from transformers import AutoModelForCausalLM
+
+    if kind != "llama":
+        small: dict[str, Any] = {"vocab_size_per_layer_input": 10} if kind == "gemma4_text" else {}
+        path = make_model(tmp_path / "model", kind=kind, vocab_size=10, **small)
+        policy = CausalLMPolicy(AutoModelForCausalLM.from_pretrained(path))
     c, noise = run(policy), uniform(16)
     for i in range(16):
         seen = list(PROMPTS[i // 4])
@@ -139,7 +147,7 @@ def test_the_cache_holds_those_that_go_on() -> None:
     key, value = torch.arange(2 * 4 * 3.0).view(2, 4, 1, 3, 1)
     layer = sampling._roomy(DynamicLayer(), longest=2)
     layer.update(key, value)
-    layer.batch_select_indices(torch.tensor([3, 1, 0]))
+    layer.reorder_cache(torch.tensor([3, 1, 0]))
     assert torch.equal(layer.keys, key[[3, 1, 0]])
     assert torch.equal(layer.values, value[[3, 1, 0]])
     keys, values = layer.update(-key[:3, :, :1], -value[:3, :, :1])
@@ -196,5 +204,30 @@ def test_bfloat16_computes_otherwise_and_stays_near(policy: CausalLMPolicy) -> N
 
 def test_the_cache_share_sets_the_batch(policy: CausalLMPolicy, tmp_path: Path) -> None:
     """Two layers of two heads of 8 numbers, keys and values, 4 bytes each: 256 bytes a token."""
+    from transformers import AutoModelForCausalLM
+
     assert sampling._most(policy, 1) == (1 << 30) // 256
     assert sampling._most(policy, 100) == (1 << 30) // 25_600
+    # Two layers of 32 channels, each with the last 4 inputs and 4 numbers of state: 2048 bytes for any length.
+    mamba = CausalLMPolicy(AutoModelForCausalLM.from_pretrained(make_model(tmp_path / "model", kind="mamba")))
+    assert sampling._most(mamba, 1) == sampling._most(mamba, 100) == (1 << 30) // 2048
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values", "cache_params"])
+def test_a_cache_is_passed_by_the_name_that_the_model_has_for_it(name: str) -> None:
+    """Releases of transformers have had all three."""
+    seen: list[dict[str, Any]] = []
+
+    def forward(**given: Any) -> Tensor:
+        seen.append(given)
+        return torch.zeros(*given["input_ids"].shape, 10)
+
+    names = ("input_ids", "attention_mask", name)
+    forward.__signature__ = Signature([Parameter(x, Parameter.KEYWORD_ONLY) for x in names])  # type: ignore[attr-defined]
+    model = torch.nn.Linear(1, 1)
+    model.forward = forward  # type: ignore[assignment]
+    tokens = torch.ones(1, 2, dtype=torch.long)
+    CausalLMPolicy(model).logits(tokens, tokens == 1, cache="kept")
+    CausalLMPolicy(model).logits(tokens, tokens == 1)
+    assert [given.get(name) for given in seen] == ["kept", None]
+    assert [given.keys() == set(names) for given in seen] == [True, False]

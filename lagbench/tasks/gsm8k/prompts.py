@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from datetime import date
 
 from lagbench.errors import UsageError
 from lagbench.policies.pretrained import Pretrained
@@ -22,15 +23,21 @@ def text(question: str, style: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def encode(
-    model: Pretrained, questions: tuple[Question, ...], style: str, max_new_tokens: int
+    model: Pretrained, questions: tuple[Question, ...], style: str, day: date | None, max_new_tokens: int
 ) -> tuple[list[int], ...]:
-    """Prompt tokens of each question.
+    """Prompt tokens of each question; ``day`` is today to a chat template.
 
-    Raises UsageError where the model has no chat template and one is asked for, and where a prompt and the longest
-    completion do not fit into the model's context.
+    Raises UsageError where ``Pretrained.chat`` does, where a prompt has a token that the model lacks, and where a
+    prompt and the longest completion do not fit into the model's context.
     """
     asked = [text(q.question, style) for q in questions]
-    tokens = model.chat(asked) if style == "chat" else model.tokens(asked)
+    tokens = model.chat(asked, day) if style == "chat" else model.tokens(asked)
+    for q, own in zip(questions, tokens, strict=True):
+        if (most := max(own, default=0)) >= model.vocabulary:
+            raise UsageError(
+                f"question {q.number} has a token that {model.source!r} lacks: number {most} of {model.vocabulary}; "
+                "give a model with the tokenizer that it was made with"
+            )
     lengths = ((q.number, len(own)) for q, own in zip(questions, tokens, strict=True))
     number, longest = max(lengths, key=operator.itemgetter(1), default=(0, 0))
     room = model.context - max_new_tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from lagbench.errors import UsageError, unknown
 from lagbench.policies import pretrained
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.pretrained import Pretrained
+from lagbench.policies.rehearsal import rehearse
 from lagbench.protocol import MOST_ACTORS, Protocol
 from lagbench.tasks.gsm8k import data
 from lagbench.tasks.gsm8k.data import TRAIN, Question
@@ -28,6 +30,7 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "model_sha256": "",
         "test": "test",
         "prompt": "chat",
+        "date": "",
         "max_new_tokens": 160,
         "group_size": 8,
         "precision": "float32",
@@ -46,6 +49,7 @@ class GSM8kTask(TaskSpec):
         model_sha256: what it must be; empty: anything.
         test: the set that evaluations ask from.
         prompt: how a question becomes tokens; see ``prompts.STYLES``.
+        date: what day it is, as YYYY-MM-DD, to a chat template that says it; empty: none does.
         max_new_tokens: the longest completion allowed.
         group_size: completions of each prompt, which are compared with one another: 2 or more.
         precision: ``bfloat16`` computes so what torch's autocast does, with weights in float32.
@@ -57,6 +61,7 @@ class GSM8kTask(TaskSpec):
     model_sha256: str
     test: str
     prompt: str
+    date: str
     max_new_tokens: int
     group_size: int
     precision: str
@@ -71,8 +76,8 @@ class GSM8kTask(TaskSpec):
 
     def prompts(self, questions: tuple[Question, ...]) -> tuple[list[int], ...]:
         """Each question as prompt tokens. Raises UsageError where one leaves too little room for a completion."""
-        model = self.pretrained()
-        return encode(model, questions, self.prompt, self.max_new_tokens)
+        day = date.fromisoformat(self.date) if self.date else None
+        return encode(self.pretrained(), questions, self.prompt, day, self.max_new_tokens)
 
     @property
     def group(self) -> int:
@@ -108,13 +113,16 @@ class GSM8kTask(TaskSpec):
         return ("data_sha256", "model_sha256")
 
     def pinned(self) -> Self:
-        """See ``TaskSpec.pinned``: with the digests of data and model that are not this package's own."""
+        """See ``TaskSpec.pinned``: digests of data and model that are not this package's own; today, if it is said."""
         found = {}
         if self.data != data.MINI:
             found["data_sha256"] = self._data_digest()
         if self.model != data.MINI:
             found["model_sha256"] = self.pretrained().sha256
-        pinned = task(self.task_id, **{**self.options, **found})
+        if self.prompt == "chat" and self.pretrained().says_date:
+            found["date"] = _today().isoformat()
+        # What was asked for is held to what is there by ``check``.
+        pinned = task(self.task_id, **{**found, **self.options})
         assert isinstance(pinned, type(self))
         return pinned
 
@@ -147,6 +155,16 @@ class GSM8kTask(TaskSpec):
         self.prompts(self.questions(TRAIN))
         self.prompts(test[:evaluation_episodes])
 
+    def rehearse(self, device: str) -> None:
+        """See ``TaskSpec.rehearse``: a few tokens are sampled from the model and learned from."""
+        (prompt,) = self.prompts(self.questions(TRAIN)[:1])
+        rehearse(self.pretrained(), self.precision, device, tuple(prompt))
+
+    def about(self) -> Mapping[str, str]:
+        """See ``TaskSpec.about``: at which tokens a completion ends."""
+        model = self.pretrained()
+        return {"ends at": " ".join(model.tokenizer.convert_ids_to_tokens(list(model.ends)))}
+
     def _data_digest(self) -> str:
         return data.digest((*self.questions(TRAIN), *self.questions(self.test)))
 
@@ -169,12 +187,23 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
             raise unknown(f"task option {name}", checked[name], choices)
     if checked.get("group_size", 2) < 2:
         raise UsageError(f"task option 'group_size' of {task_id} must be at least 2, not 1")
+    if checked.get("date"):
+        try:
+            checked["date"] = date.fromisoformat(checked["date"]).isoformat()
+        except ValueError:
+            raise UsageError(
+                f"task option 'date' of {task_id} takes a day as YYYY-MM-DD, not {checked['date']!r}"
+            ) from None
     for name, own in (("data", (data.HUB, data.MINI)), ("model", (data.MINI,))):
         path = Path(str(checked.get(name, ""))).expanduser()
         # A run is resumed from wherever one is. The hub's cache links to files whose own names say nothing.
         if name in checked and checked[name] not in own and path.exists():
             checked[name] = str(path.absolute())
     return GSM8kTask(task_id=task_id, domain=LANGUAGE, options=checked, **{**_DEFAULTS, **checked})
+
+
+def _today() -> date:
+    return date.today()
 
 
 def restored(task_id: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> CausalLMPolicy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ def test_nothing_is_looked_at_until_it_is_needed() -> None:
         ({"max_new_tokens": 0}, "'max_new_tokens' of GSM8k-v0 must be in [1, 2147483647], not 0; its default is 160"),
         ({"group_size": 1}, "'group_size' of GSM8k-v0 must be at least 2, not 1"),
         ({"group_size": "many"}, "'group_size' of GSM8k-v0 must be a whole number in [1, 2147483647], not 'many'"),
+        ({"date": "today"}, "'date' of GSM8k-v0 takes a day as YYYY-MM-DD, not 'today'"),
         ({"modle": "x"}, "unknown task option 'modle'; did you mean 'model'?"),
     ],
 )
@@ -79,6 +82,25 @@ def test_pins_hold_what_was_there(tmp_path: Path, model: Path) -> None:
     write_lines(data / "train.jsonl", make_questions(13))
     with pytest.raises(UsageError, match=r"the data .* has changed since this run was specified \(SHA-256 .* start a"):
         pinned.check(protocol(), 6)
+
+
+def test_pins_that_were_given_are_held(data: Path, model: Path) -> None:
+    for name, what in (("data_sha256", "data"), ("model_sha256", "model")):
+        pinned = make(data, model, **{name: "0" * 64}).pinned()
+        assert getattr(pinned, name) == "0" * 64
+        with pytest.raises(UsageError, match=rf"the {what} .* has changed since this run was specified"):
+            pinned.check(protocol(), 6)
+
+
+def test_the_date_is_pinned_where_the_prompt_says_it(data: Path, model: Path, tmp_path: Path) -> None:
+    dated = make_model(tmp_path / "model", chat="{{ strftime_now('%d.%m.%Y') }}" + CHAT, context=512)
+    today, task = date.today(), make(data, dated, prompt="chat").pinned()
+    assert task.date in (today.isoformat(), date.today().isoformat())
+    assert make(data, dated, prompt="chat", date="20260304").pinned().date == "2026-03-04"
+    assert {make(data, m, prompt=p).pinned().date for m, p in ((dated, "plain"), (model, "chat"))} == {""}
+    questions = task.questions("test")[:1]
+    (tokens,) = make(data, dated, prompt="chat", date="2026-03-04").prompts(questions)
+    assert task.pretrained().text(tokens).startswith("04.03.2026<|user|>Ann has 13 figs")
 
 
 def test_a_changed_model_is_refused(tmp_path: Path, data: Path) -> None:
@@ -121,6 +143,24 @@ def test_a_context_that_no_completion_fits_into(data: Path, tmp_path: Path) -> N
     model = make_model(tmp_path / "model", context=64)
     with pytest.raises(UsageError, match=r"only 63 fit into the 64 of '.*'; give another model"):
         make(data, model, max_new_tokens=1).check(protocol(), 6)
+
+
+def test_only_tokens_that_are_asked_with_must_be_in_the_model(data: Path, tmp_path: Path) -> None:
+    """Many a tokenizer has one or two more than its model."""
+    tokenizer = copy.deepcopy(make_tokenizer())
+    tokenizer.add_tokens(["<|image|>", "figs"])
+    path = make_model(tmp_path / "model", vocab_size=len(tokenizer) - 2)
+    tokenizer.save_pretrained(path)
+    with pytest.raises(UsageError, match=r"question 0 has a token that '.*' lacks: number 258 of 257; give a model"):
+        make(data, path).check(protocol(), 6)
+    lines = [{**line, "question": line["question"].replace("figs", "plums")} for line in make_questions(12)]
+    for name in ("train", "test"):
+        write_lines(tmp_path / "data" / f"{name}.jsonl", lines)
+    make(tmp_path / "data", path).check(protocol(), 6)
+
+
+def test_what_is_shown_of_it(data: Path, model: Path) -> None:
+    assert make(data, model).about() == {"ends at": "<|end|>"}
 
 
 def test_a_model_without_a_chat_template(tmp_path: Path, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""A random Llama of some thousand weights with a tokenizer of single bytes, and questions in GSM8K's format."""
+"""Random models of some thousand weights with a tokenizer of single bytes, and questions in GSM8K's format."""
 
 from __future__ import annotations
 
@@ -12,30 +12,77 @@ END = "<|end|>"
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
 
 
-def make_model(directory: Path, *, context: int = 256, chat: str | None = None, seed: int = 0, **config: Any) -> Path:
+KINDS: dict[str, dict[str, Any]] = {
+    "llama": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
+    # Without heads: states that recur, and nothing else.
+    "mamba": {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 2, "time_step_rank": 2},
+    # States that recur in one layer, keys and values in the other.
+    "qwen3_5_text": {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "layer_types": ["linear_attention", "full_attention"],
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+    },
+    # Heads of another size in each layer, one of which uses the keys of another, one a window.
+    "gemma4_text": {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+        "num_kv_shared_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "global_head_dim": 16,
+        "sliding_window": 4,
+        "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": 257,
+    },
+    # It looks at later tokens.
+    "bert": {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4},
+    # Its positions count padding.
+    "bart": {"d_model": 32, "decoder_ffn_dim": 32, "decoder_layers": 1, "decoder_attention_heads": 4},
+    # Its states are kept in no cache.
+    "rwkv": {"hidden_size": 16, "num_hidden_layers": 2},
+}
+
+
+def make_model(
+    directory: Path, *, kind: str = "llama", context: int = 256, chat: str | None = None, seed: int = 0, **config: Any
+) -> Path:
     """Save it as transformers does."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = make_tokenizer(chat=chat)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(
-            LlamaConfig(
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.for_model(
+                kind,
                 **{
                     "vocab_size": len(tokenizer),
-                    "hidden_size": 32,
-                    "intermediate_size": 64,
-                    "num_hidden_layers": 2,
-                    "num_attention_heads": 4,
-                    "num_key_value_heads": 2,
                     "max_position_embeddings": context,
                     "bos_token_id": None,
                     "eos_token_id": tokenizer.eos_token_id,
                     "pad_token_id": None,
                     "initializer_range": 0.3,
+                    **KINDS[kind],
                     **config,
-                }
+                },
             )
         )
     model.generation_config.temperature = 0.1  # what no sampler of ours may look at

@@ -1,0 +1,87 @@
+"""A few tokens sampled from a language model and learned from: whether a run can be made with it."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from lagbench.errors import UsageError
+from lagbench.policies.causal_lm import CausalLMPolicy, padded
+from lagbench.policies.pretrained import Pretrained
+from lagbench.policies.sampling import complete
+from lagbench.rollout import Rollout
+
+TOLERANCE = 2e-3
+"""How far apart two computations of a log-probability may be in float32, in standard deviations of what it is of.
+
+Of 158 kinds with random weights, rounding came to 5e-5 at most, padding or later tokens to 4e-3 at least.
+"""
+_ROUNDING = 1e-4  # nats
+_LONG, _SHORT = 6, 2
+_STEPS, _COPIES = 3, 2
+
+
+@functools.lru_cache(maxsize=4)
+def rehearse(model: Pretrained, precision: str, device: str, prompt: tuple[int, ...]) -> None:
+    """Do with a model, on a few tokens of a prompt, what a run does. Takes seconds per 0.1B weights on a core.
+
+    Raises UsageError where its weights cannot be had, where it fails, and where sampled one by one from its cache,
+    beside a longer prompt, tokens have other log-probabilities than all at once and alone: then it looks at later or
+    masked tokens.
+    """
+    network = model.model().to(device)
+    try:
+        apart, limit = _apart(CausalLMPolicy(network), prompt)
+        if precision != "float32":
+            _apart(CausalLMPolicy(network, precision=precision), prompt)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever a model of somebody's does
+        reason = (str(error).strip() or "no reason given").splitlines()[0][:200]
+        raise _unfit(model, f"it fails ({type(error).__name__}: {reason})") from error
+    if not apart <= limit:
+        raise _unfit(model, f"what it says of a token depends on padding or later tokens, by up to {apart:.2g} nats")
+
+
+def _unfit(model: Pretrained, reason: str) -> UsageError:
+    return UsageError(
+        f"a run cannot be made with {model.source!r}, a model of the kind {model.config.model_type!r}: {reason}; give "
+        "one of another kind, docs/gsm8k.md says which"
+    )
+
+
+def _apart(policy: CausalLMPolicy, prompt: tuple[int, ...]) -> tuple[float, float]:
+    """How far apart log-probabilities of one token are, as sampled, learned from, and learned from alone, and may be.
+
+    In nats, the largest of some tokens. Raises ValueError where a gradient is not finite.
+    """
+    prompts = [prompt[:_LONG], prompt[:_SHORT]]
+    n = len(prompts) * _COPIES
+    noise = torch.linspace(0.1, 0.9, _STEPS * n, dtype=torch.float64).view(_STEPS, n)
+    done = complete(policy, prompts, copies=_COPIES, longest=_STEPS, ends=(), noise=noise)
+    none = torch.zeros(_STEPS, n)
+    rollout = Rollout(
+        observation=padded(prompts).repeat_interleave(_COPIES, 1),
+        action=done.token,
+        reward=none,
+        terminated=none.bool(),
+        truncated=none.bool(),
+        valid=done.valid,
+        behaviour_version=none.long(),
+        behaviour_log_prob=done.log_prob,
+        longest=_STEPS,
+    ).to(str(policy.device))
+    learned = policy.evaluate(rollout)
+    assert learned.entropy is not None
+    weights = [p for p in policy.parameters() if p.requires_grad]
+    total = learned.log_prob.sum() + learned.entropy.sum()
+    if not all(g.isfinite().all() for g in torch.autograd.grad(total, weights, allow_unused=True) if g is not None):
+        raise ValueError("its gradient is not finite")
+    apart = [learned.log_prob - rollout.behaviour_log_prob]
+    with torch.no_grad():
+        for i in range(0, n, _COPIES):
+            alone = policy.evaluate(rollout.take(torch.tensor([i], device=policy.device))).log_prob
+            apart.append(learned.log_prob[:, i : i + 1] - alone)
+        limit = max(TOLERANCE * float(learned.log_prob.std()), _ROUNDING)
+        return max(float(x.abs().max()) for x in apart), limit
