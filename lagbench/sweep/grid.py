@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,9 +13,13 @@ from urllib.parse import quote
 
 from lagbench import suites
 from lagbench.errors import UsageError
+from lagbench.records.files import SPEC_FILE
 from lagbench.sinks import words
 from lagbench.spec import RunSpec
 from lagbench.sweep.cells import Planned
+
+# The task option that a spec takes from the day: a sweep has one for all its cells, also when it is started again.
+_DATE = "date"
 
 
 def plan(
@@ -54,9 +60,15 @@ def plan(
     if not axes["algo"]:
         raise UsageError("a sweep needs an algorithm: give --algo, such as --algo ppo,vaco")
     cells: dict[Path, Planned] = {}
+    days: dict[str, str] = {}
     for point in _product(axes, {name: _values(x) for name, x in (config or {}).items()}):
         chosen = {**options, **point}
         spec = suites.resolve(**chosen)
+        if suite is None and (today := spec.task_options.get(_DATE)):
+            own = chosen.get("task_options", {})
+            day = days.setdefault(spec.task, own.get(_DATE) or _day_of(out / spec.task) or today)
+            chosen["task_options"] = {**own, _DATE: day}
+            spec = suites.resolve(**chosen)
         cell = Planned(spec, out / _directory(spec, chosen.get("config", {})), MappingProxyType(chosen))
         before = cells.setdefault(cell.path, cell)
         if before.spec != spec:
@@ -66,6 +78,14 @@ def plan(
                 "directories of their own"
             )
     return list(cells.values())
+
+
+def _day_of(directory: Path) -> str | None:
+    """The date of a run below a directory; None where none has one."""
+    for file in sorted(directory.rglob(SPEC_FILE)):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads(file.read_bytes())["task_options"][_DATE])
+    return None
 
 
 def _values(given: Any) -> Sequence[Any]:

@@ -1,14 +1,18 @@
 """The grid: what options multiply out to, where each cell lies, and what cannot be swept together."""
 
+import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from lagbench import suites
 from lagbench.errors import UsageError
-from lagbench.sweep.cells import Planned
+from lagbench.sweep.cells import Planned, look
 from lagbench.sweep.grid import plan
+from lagbench.tasks.gsm8k import task
 from tests.cli.run_here import ALGORITHMS
+from tests.tasks.gsm8k.tiny import CHAT, make_data, make_model
 
 OUT = Path("out")
 
@@ -65,6 +69,29 @@ def test_hyperparameters_are_axes_and_name_the_directory() -> None:
     assert [cell.spec.config["delta"] for cell in cells] == [0.1, 0.2]
     # One value in two spellings is one cell.
     assert len(plan(OUT, algo=["vaco"], config={"delta": ["0.1", ".10"]})) == 1
+
+
+def test_a_sweep_has_the_date_of_its_first_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the prompt says it: what is missing of a sweep is run on another day as on that one."""
+    chat = "{{ strftime_now('%d %b %Y') }}" + CHAT
+    options = {
+        "data": str(make_data(tmp_path / "data")),
+        "model": str(make_model(tmp_path / "model", chat=chat, context=512)),
+    }
+
+    def planned(day: int, seeds: int, **more: str) -> list[Planned]:
+        monkeypatch.setattr(task, "_today", lambda: date(2026, 3, day))
+        given = {**options, **more}
+        return plan(tmp_path, algo="ppo", task="GSM8k-v0", seeds=range(seeds), task_options=given, eval_episodes=2)
+
+    (first,) = planned(4, 1)
+    assert first.spec.task_options["date"] == first.options["task_options"]["date"] == "2026-03-04"
+    assert planned(5, 1)[0].spec.task_options["date"] == "2026-03-05"
+    first.path.mkdir(parents=True)
+    (first.path / "spec.json").write_text(json.dumps(first.spec.to_json()))
+    assert [cell.spec.task_options["date"] for cell in planned(5, 2)] == ["2026-03-04"] * 2
+    assert [look(cell).status for cell in planned(5, 2)] == ["unfinished", "missing"]
+    assert planned(5, 1, date="2026-03-06")[0].spec.task_options["date"] == "2026-03-06"
 
 
 def test_a_suite_is_swept_whole_or_in_part() -> None:
