@@ -106,7 +106,7 @@ def cost(task: str, plan: Plan) -> Cost:
 
 def _writer(path: Path, spec: RunSpec) -> _Writer:
     sizes = load_task(spec.task, spec.task_options).record_sizes
-    return _Writer.create(path, spec, **sizes, diagnostics=diagnostics.NAMES, threads=CORES)
+    return _Writer.create(path, spec, None, **sizes, diagnostics=diagnostics.NAMES, threads=CORES)
 
 
 def _bytes(transitions: Transitions) -> int:

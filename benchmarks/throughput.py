@@ -317,7 +317,7 @@ def _writing(spec: RunSpec) -> Iterator[RunWriter]:
     sizes = load_task(spec.task, spec.task_options).record_sizes
     with (
         tempfile.TemporaryDirectory() as directory,
-        RunWriter.create(Path(directory), spec, **sizes, diagnostics=diagnostics.NAMES, threads=CORES) as writer,
+        RunWriter.create(Path(directory), spec, None, **sizes, diagnostics=diagnostics.NAMES, threads=CORES) as writer,
     ):
         yield writer
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lagbench import diagnostics, registry
+from lagbench import diagnostics
 from lagbench import domain as domains
 from lagbench.algorithm import Algorithm
 from lagbench.config import make_config
@@ -26,6 +26,7 @@ from lagbench.learner import Learner
 from lagbench.phase import HARNESS_METRICS, Metrics
 from lagbench.rollout import Rollout
 from lagbench.settings import own_settings
+from lagbench.source import algorithms
 from lagbench.synthetic import LAG, WORLDS, World, with_junk
 
 Outcome = Literal["ok", "failed", "skipped"]
@@ -82,7 +83,7 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
     Raises:
         UsageError: there is no such algorithm, or no such hyperparameter.
     """
-    cls: Any = registry.load_algorithm(algorithm)[0] if isinstance(algorithm, str) else algorithm
+    cls: Any = algorithms.load(algorithms.identify(algorithm)) if isinstance(algorithm, str) else algorithm
     name = algorithm if isinstance(algorithm, str) else getattr(cls, "__name__", repr(cls))
     made: list[Check] = []
     stopped: set[str | None] = set()

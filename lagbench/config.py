@@ -255,6 +255,8 @@ def describe(kind: Any) -> str:
 def _name(option: Any) -> str:
     if get_origin(option) is Literal:
         return " or ".join(map(repr, get_args(option)))
+    if get_origin(option) is type:
+        return "a class"
     return _NOUNS.get(option) or getattr(option, "__name__", None) or str(option)
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from pathlib import Path
-from types import FunctionType, MappingProxyType, ModuleType
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any
 
-from lagbench.errors import LagbenchError, UsageError, unknown
+from lagbench.errors import UsageError, unknown
 
 ALGORITHM_GROUP = "lagbench.algorithms"
 COMMAND_GROUP = "lagbench.commands"
@@ -101,7 +97,7 @@ def task_entry(task: str) -> TaskEntry:
             f"{unknown('task', task, task_ids())} Give one of your own as path/to/file.py:function or "
             "module:function, see docs/tasks.md"
         )
-    return TaskEntry(bare, installed[bare])
+    return TaskEntry(bare, installed[bare].value)
 
 
 def is_own(task: str) -> bool:
@@ -109,109 +105,33 @@ def is_own(task: str) -> bool:
     return ":" in task
 
 
-def load_function(target: str) -> tuple[Callable[..., Any], Path]:
-    """The function of ``module:function`` or ``path/to/file.py:function``, and the file of that module.
-
-    Raises UsageError where there is none.
-    """
-    place, _, name = target.rpartition(":")
-    if place.endswith(".py"):
-        path = _copies.get(place, Path(place))
-        if not path.is_file():
-            raise UsageError(f"there is no file {place!r}; give a task of your own as path/to/file.py:function")
-        module = _import_file(path)
-    else:
-        try:
-            module = importlib.import_module(place)
-        except LagbenchError:
-            raise
-        except Exception as error:
-            raise UsageError(
-                f"{place!r} cannot be imported: {type(error).__name__}: {error}; a file is given as "
-                "path/to/file.py:function"
-            ) from error
-    function, file = getattr(module, name, None), getattr(module, "__file__", None)
-    if not callable(function) or file is None:
-        own = [v for v in vars(module).values() if isinstance(v, FunctionType) and v.__module__ == module.__name__]
-        there = [v.__name__ for v in own if not v.__name__.startswith("_")]
-        raise unknown(f"function in {place}", name, there)
-    return function, Path(file)
-
-
 def algorithms() -> dict[str, str]:
     """Every installed algorithm: name → ``"module:Class"``, from the entry-point group ``lagbench.algorithms``."""
-    return dict(_entries(ALGORITHM_GROUP))
+    return {name: entry.value for name, entry in _entries(ALGORITHM_GROUP).items()}
+
+
+def distribution(algorithm: str) -> tuple[str, str]:
+    """The distribution that brought an installed algorithm, and its version. Raises UsageError where there is none."""
+    found = _entries(ALGORITHM_GROUP)
+    if algorithm not in found:
+        raise unknown("algorithm", algorithm, found)
+    brought_by = found[algorithm].dist
+    assert brought_by is not None
+    return brought_by.name, brought_by.version
 
 
 def commands() -> dict[str, str]:
     """Further commands of the command line: name → ``"module:attribute"``, from ``lagbench.commands``."""
-    return dict(_entries(COMMAND_GROUP))
+    return {name: entry.value for name, entry in _entries(COMMAND_GROUP).items()}
 
 
 @functools.cache
-def _entries(group: str) -> dict[str, str]:
+def _entries(group: str) -> dict[str, EntryPoint]:
     # Milliseconds each time, over all that is installed; a sweep asks once a cell.
-    return {e.name: e.value for e in sorted(entry_points(group=group), key=lambda e: e.name)}
+    return {e.name: e for e in sorted(entry_points(group=group), key=lambda e: e.name)}
 
 
 def load(target: str) -> Any:
     """The object that a ``"module:attribute"`` string names."""
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-def load_algorithm(name: str) -> tuple[Any, Path]:
-    """The class of an algorithm and the file of its source.
-
-    ``name`` is that of an installed algorithm or ``path/to/file.py:Class``. Raises UsageError where there is none.
-    """
-    if ".py" in name:
-        path_text, _, attribute = name.partition(":")
-        return _load_from_file(_copies.get(path_text, Path(path_text)), attribute)
-    known = algorithms()
-    if name not in known:
-        raise unknown("algorithm", name, known)
-    cls = load(known[name])
-    return cls, Path(str(sys.modules[cls.__module__].__file__))
-
-
-def stand_in(file: str, copy: Path) -> None:
-    """Have algorithms named ``file:Class`` loaded from a copy of that file: on another machine it is not there."""
-    _copies[file] = copy
-
-
-_copies: dict[str, Path] = {}
-
-
-def _load_from_file(path: Path, attribute: str) -> tuple[Any, Path]:
-    if not path.is_file():
-        raise UsageError(f"there is no file {str(path)!r}; give an algorithm of your own as path/to/file.py:Class")
-    module = _import_file(path)
-    classes = [k for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
-    if not attribute:
-        example = classes[0] if classes else "Class"
-        raise UsageError(f"{str(path)!r} needs the name of its class: {path}:{example}")
-    if attribute not in vars(module):
-        raise unknown(f"class in {path}", attribute, classes)
-    return getattr(module, attribute), path
-
-
-def _import_file(path: Path) -> ModuleType:
-    source = path.read_bytes()
-    # By path and content: a file that was changed while Python runs is another module.
-    key = hashlib.sha256(bytes(path.resolve()) + source).hexdigest()
-    name = f"lagbench_user_{path.stem}_{key[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        # Not the loader, whose bytecode cache takes a file changed within a second for the old one.
-        exec(compile(source, path, "exec", dont_inherit=True), vars(module))
-    except Exception as error:
-        del sys.modules[name]
-        reason = str(error) if isinstance(error, LagbenchError) else f"{type(error).__name__}: {error}"
-        raise UsageError(f"{str(path)!r} cannot be imported: {reason}") from error
-    return module

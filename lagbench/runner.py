@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import torch
 
-from lagbench import registry, shapes, suites
+from lagbench import shapes, suites
 from lagbench.checkpoint import Checkpoint
 from lagbench.config import INT32, Range, parsed
 from lagbench.errors import LagbenchError, RecordError, UsageError
@@ -23,6 +24,8 @@ from lagbench.records.reader import RUNS, Run, open_run
 from lagbench.records.writer import RunWriter
 from lagbench.settings import own_settings
 from lagbench.sinks.base import Sink, Sinks
+from lagbench.source import loading
+from lagbench.source.algorithms import may_be
 from lagbench.spec import RunSpec, check_device
 from lagbench.tasks.spec import load_task
 from lagbench.training import train
@@ -73,7 +76,7 @@ def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink
     """
     with own_settings(spec.torch_threads):
         _check(spec)
-        with RunWriter.create(path, spec, **shapes.sizes(spec), threads=threads) as writer:
+        with RunWriter.create(path, spec, spec.sources(), **shapes.sizes(spec), threads=threads) as writer:
             return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, Sinks(sinks))
 
 
@@ -108,11 +111,30 @@ def run(
     spec: RunSpec | None = None,
     **options: Any,
 ) -> Run:
-    """Resolve a spec (``lagbench.resolve`` has the options, or give ``spec``), run it, and return the finished run."""
-    if spec is not None and options:
+    """Resolve a spec (``lagbench.resolve`` has the options, or give ``spec``), run it, and return the finished run.
+
+    A given spec is run with the version of an installed algorithm that is here; a warning says where it is another.
+    """
+    if spec is None:
+        spec = suites.resolve(**options)
+    elif options:
         raise UsageError("give a spec or options, not both")
-    spec = spec or suites.resolve(**options)
+    else:
+        spec, note = renewed(spec)
+        if note:
+            warnings.warn(note, stacklevel=2)
     return execute(spec, Path(out) if out is not None else new_directory(spec), threads=threads, sinks=sinks)
+
+
+def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
+    """A spec of somebody else's with the version of an installed algorithm that is here, and where it is another, so.
+
+    Raises UsageError where it is not installed.
+    """
+    now, then = spec.renewed(), spec.algorithm
+    return now, "" if may_be(
+        now.algorithm, then
+    ) else f"{then.name} is of {now.algorithm.source} here, and was of {then.source}"
 
 
 def _check(spec: RunSpec) -> None:
@@ -203,12 +225,14 @@ def _last_logged(recorded: Run) -> dict[str, Any]:
 
 
 def _place(error: BaseException, spec: RunSpec) -> str | None:
-    """The line of the algorithm's file through which an exception came, None where it came from elsewhere."""
-    _, source = registry.load_algorithm(spec.algorithm.name)
+    """The line of the algorithm's source through which an exception came, None where it came from elsewhere."""
+    own = spec.load_algorithm().__module__
     lines = [
-        f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == source.resolve()
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if loading.is_alike(frame.f_globals.get("__name__", ""), own)
     ]
-    return f"{source}:{lines[-1]}" if lines else None
+    return lines[-1] if lines else None
 
 
 @contextmanager

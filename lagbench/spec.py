@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from lagbench import registry
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import ForwardMode, LagMode, Protocol
-from lagbench.tasks.spec import domain_of, load_task, source_of
+from lagbench.source import algorithms, known
+from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
+from lagbench.source.files import ALGORITHM, TASK, Source
+from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, source_of
 
-FORMAT_VERSION = 1
+# By what they say of an algorithm. What the first can say is said in it, as in the tables of all runs that have it.
+FORMATS: Mapping[int, type[InstalledAlgorithm | AlgorithmSource]] = {1: AlgorithmSource, 2: InstalledAlgorithm}
 Recording = Literal["trajectories", "episodes"]
-
-
-@dataclass(frozen=True)
-class AlgorithmSource:
-    """An algorithm by name (or ``path/to/file.py:Class``) and the SHA-256 of its source file."""
-
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class RunSpec:
 
     task: str
     task_options: Mapping[str, Any]
-    algorithm: AlgorithmSource
+    algorithm: InstalledAlgorithm | AlgorithmSource
     config: Mapping[str, Any]
     protocol: Protocol
     budget: Annotated[int, Range(le=INT64)]
@@ -96,8 +91,9 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        (version,) = (version for version, kind in FORMATS.items() if isinstance(self.algorithm, kind))
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": version,
             **plain,
             "task_options": dict(self.task_options),
             "algorithm": dataclasses.asdict(self.algorithm),
@@ -112,22 +108,23 @@ class RunSpec:
         """The inverse of ``to_json``. Raises UsageError for what is no spec, or one of a newer format."""
         if not isinstance(data, Mapping) or "format_version" not in data:
             raise UsageError("this is not a run specification: it has no format_version")
-        if data["format_version"] != FORMAT_VERSION:
+        version = data["format_version"]
+        if version not in (*FORMATS,):
             raise UsageError(
-                f"the specification has format {data['format_version']!r}; this lagbench reads {FORMAT_VERSION}: "
+                f"the specification has format {version!r}; this lagbench reads up to {max(FORMATS)}: "
                 "install a newer one (pip install -U lagbench)"
             )
-        known = {f.name for f in dataclasses.fields(cls)}
+        fields = {f.name for f in dataclasses.fields(cls)}
         rest = {k: v for k, v in data.items() if k != "format_version"}
         for name in rest:
-            if name not in known:
-                raise unknown("field in the specification", name, known)
+            if name not in fields:
+                raise unknown("field in the specification", name, fields)
         try:
             spec = cls(
                 **{
                     **rest,
                     "task_options": MappingProxyType({**rest["task_options"]}),
-                    "algorithm": AlgorithmSource(**rest["algorithm"]),
+                    "algorithm": FORMATS[version](**rest["algorithm"]),
                     "config": MappingProxyType({**rest["config"]}),
                     "protocol": Protocol(**rest["protocol"]),
                     "evaluation": EvaluationPlan(**rest["evaluation"]),
@@ -156,39 +153,49 @@ class RunSpec:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """A spec from a JSON file. Raises UsageError."""
+        """A spec from a JSON file; in the directory of a run, with the source that lies there. Raises UsageError."""
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            spec = cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise UsageError(f"there is no file {str(path)!r}") from None
         except OSError as error:
             raise UsageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{str(path)!r} is not JSON: {error}") from error
+        spec.note_copies(path.parent)
+        return spec
+
+    def note_copies(self, run: Path) -> None:
+        """Have sources looked for in a directory, of a run that has copies of them."""
+        if isinstance(self.algorithm, AlgorithmSource):
+            known.note_copy(self.algorithm.sha256, run / ALGORITHM)
+        if SOURCE in self.task_options:
+            known.note_copy(str(self.task_options[SOURCE]), run / TASK)
+
+    def sources(self) -> dict[str, Source]:
+        """What is to be copied into a run, by the directory for it. Raises UsageError where it is nowhere."""
+        algorithm, task = algorithms.source_of(self.algorithm), source_of(self.task, self.task_options)
+        return {name: source for name, source in ((ALGORITHM, algorithm), (TASK, task)) if source is not None}
 
     def load_algorithm(self) -> type[Any]:
         """The algorithm's class. Raises UsageError where its source or Config is not what the spec names."""
-        cls, _ = self._algorithm()
-        resolved = dataclasses.asdict(make_config(cls.Config, {}, self.config))
+        algorithm: type[Any] = algorithms.load(self.algorithm)
+        resolved = dataclasses.asdict(make_config(algorithm.Config, {}, self.config))
         if missing := resolved.keys() - self.config.keys():
             raise UsageError(f"the specification is not complete: its config lacks {', '.join(sorted(missing))}")
-        algorithm: type[Any] = cls
         return algorithm
 
     def source(self) -> bytes:
-        """The algorithm's source. Raises UsageError where it is not what the spec names."""
-        return self._algorithm()[1].read_bytes()
+        """The algorithm's source as text; of an installed one, its file. Raises UsageError as ``load_algorithm``."""
+        source = algorithms.source_of(self.algorithm)
+        if source is not None:
+            return source.text
+        module = sys.modules[algorithms.load(self.algorithm).__module__]
+        return Path(str(module.__file__)).read_bytes()
 
-    def _algorithm(self) -> tuple[Any, Path]:
-        """The algorithm's class and its file, which is held to the spec."""
-        cls, path = registry.load_algorithm(self.algorithm.name)
-        found = source_sha256(path)
-        if found != self.algorithm.sha256:
-            raise UsageError(
-                f"the source of {self.algorithm.name} has changed since this run was specified (SHA-256 "
-                f"{self.algorithm.sha256[:12]}…, now {found[:12]}…); start a new run, or restore {path}"
-            )
-        return cls, path
+    def renewed(self) -> Self:
+        """The spec with the version of the algorithm's distribution that is installed. Raises UsageError for none."""
+        return dataclasses.replace(self, algorithm=algorithms.renewed(self.algorithm))
 
 
 def differences(now: Any, before: Any) -> list[str]:
@@ -209,15 +216,10 @@ def _leaves(data: Any, name: str = "") -> dict[str, str]:
     return {k: v for key, inner in data.items() for k, v in _leaves(inner, f"{name}.{key}" if name else key).items()}
 
 
-def source_sha256(path: Path) -> str:
-    """The SHA-256 of a source file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @parsed()
 def resolve(
     *,
-    algo: str = "ppo",
+    algo: str | type[Any] = "ppo",
     task: str = "Hopper-v5",
     lag: int = 0,
     lag_mode: LagMode = "uniform",
@@ -245,8 +247,11 @@ def resolve(
     """
     task_spec = load_task(task, dict(task_options or {})).pinned()
     domain = task_spec.domain
-    cls, path = registry.load_algorithm(algo)
-    _check_class(cls, algo)
+    if isinstance(algo, type):
+        _check_class(algo, algo.__name__)
+    algorithm = algorithms.identify(algo)
+    cls = algorithms.load(algorithm)
+    _check_class(cls, algorithm.name)
     forward = forward or domain.forward
     protocol = Protocol.resolve(
         lag=lag,
@@ -263,8 +268,8 @@ def resolve(
     check_device(device)
     spec = RunSpec(
         task=task_spec.task_id,
-        task_options=MappingProxyType({**task_spec.options, **source_of(task)}),
-        algorithm=AlgorithmSource(algo, source_sha256(path)),
+        task_options=MappingProxyType({**task_spec.options, **pinned_source(task)}),
+        algorithm=algorithm,
         config=MappingProxyType(dataclasses.asdict(make_config(cls.Config, cls.preset(domain.name), config or {}))),
         protocol=protocol,
         budget=domain.budget if budget is None else budget,

@@ -97,9 +97,17 @@ def _label(name: str, runs: Any, baselines: Any) -> tuple[str, list[str]]:
     while label in taken:
         label += _NEW
     theirs = baselines.filter(pc.equal(baselines["algorithm"], name))
-    words = {"algorithm_sha256": "another source", "config": "other hyperparameters"}
-    changed = [word for column, word in words.items() if _values(runs, column) != _values(theirs, column)]
-    how = " and ".join(changed) or "the same source and hyperparameters"
+    same, other = [], []
+    for column, word, changed in (
+        ("algorithm_source", "source", "another source"),
+        ("config", "hyperparameters", "other hyperparameters"),
+    ):
+        here, there = _values(runs, column), _values(theirs, column)
+        if here != there and None not in here | there:  # runs of before do not say of which version they are
+            other.append(changed)
+        elif here == there != {None}:
+            same.append(word)
+    how = " and ".join(other) or f"the same {' and '.join(same)}"
     return label, [f"{name} is a baseline too: the runs made here, with {how}, are called {label}"]
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lagbench import load_suite, suite_names
+from lagbench import RunSpec, load_suite, suite_names
 from lagbench.leaderboard import limits
 from lagbench.leaderboard.text import line_fault, prose_fault, shown
 
@@ -53,6 +53,11 @@ def slug(name: str) -> str:
 def public_name(algorithm: str) -> str:
     """An algorithm's name without the path on somebody's machine: ``mine.py:Mine`` of ``/home/me/mine.py:Mine``."""
     return re.split(r"[/\\]", algorithm)[-1]
+
+
+def source_sha256(spec: RunSpec, installed: str) -> str:
+    """The SHA-256 of the source that a run names; ``installed`` where it names a version of a distribution."""
+    return str(spec.to_json()["algorithm"].get("sha256", installed))
 
 
 def is_sha256(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -158,7 +159,7 @@ def _why(runs: Sequence[Run]) -> str:
 def _check_one_method(runs: Sequence[Run]) -> None:
     """Raise UsageError where the runs are of several sources, or sets of hyperparameters."""
     values = {
-        "the SHA-256 of the source": [run.spec.algorithm.sha256 for run in runs],
+        "the source": [run.spec.algorithm.source for run in runs],
         **{
             name: [json.dumps(run.spec.config.get(name)) for run in runs]
             for name in sorted({name for run in runs for name in run.spec.config})
@@ -224,24 +225,26 @@ def check_out(out: Path) -> None:
 def source_of(chosen: Chosen, source: bytes | None = None) -> bytes:
     """The algorithm's source: ``source``, or what its runs name. Raises UsageError where it is not theirs."""
     spec = chosen.one.spec
-    if source is None:
-        try:
-            return spec.source()
-        except UsageError as error:
+    try:
+        found, what = (spec.source(), "that is here") if source is None else (source, "given")
+        digest = hashlib.sha256(found).hexdigest()
+        theirs = manifest.source_sha256(spec, digest)
+        if digest != theirs:
+            raise UsageError(
+                f"the source {what} is not that of the runs: its SHA-256 is {digest[:12]}…, theirs {theirs[:12]}…"
+            )
+    except UsageError as error:
+        if source is None:
             error.add_note("where the source of the runs is elsewhere, give it with --source FILE")
-            raise
-    if (found := hashlib.sha256(source).hexdigest()) != spec.algorithm.sha256:
-        raise UsageError(
-            f"the source given is not that of the runs: its SHA-256 is {found[:12]}…, theirs "
-            f"{spec.algorithm.sha256[:12]}…"
-        )
-    return source
+        raise
+    return found
 
 
 def _write_run(run: Run, directory: Path) -> None:
     records.slim.write(run, directory, lambda done, total: None, _BARE)
     if records.final.expected(run):
         records.final.write(run, directory / layout.FINAL)
+    shutil.rmtree(directory / "source", ignore_errors=True)  # that of all runs is beside them
     assert run.result is not None
     if layout.POLICY not in layout.wanted(run.spec, run.result):
         (directory / layout.POLICY).unlink(missing_ok=True)
@@ -253,7 +256,10 @@ def _manifest(chosen: Chosen, words: Words, directory: Path) -> dict[str, Any]:
     return {
         "format_version": manifest.FORMAT_VERSION,
         "suite": {"name": suite.name, "sha256": suite.sha256},
-        "algorithm": {"name": manifest.public_name(spec.algorithm.name), "sha256": spec.algorithm.sha256},
+        "algorithm": {
+            "name": manifest.public_name(spec.algorithm.name),
+            "sha256": _file(directory / manifest.SOURCE)["sha256"],
+        },
         **words.to_json(),
         "config": dict(spec.config),
         "lagbench": version("lagbench"),

@@ -98,9 +98,13 @@ def _examined(path: Path, findings: Findings) -> Submission | None:
     findings.take("hashes", ".", hashes.check(path, there, submission.files))
     findings.take("grid", ".", runs.grid(suite, places, there, submission.files))
     findings.take("source", manifest.SOURCE, runs.source(path, there, submission))
+    specs = {}
     for place in places.values():
         if any(file.startswith(f"{place.name}/") for file in there):
-            examine(path, there, submission, suite, place, findings)
+            spec = examine(path, there, submission, suite, place, findings)
+            if spec is not None:
+                specs[f"{place.name}/{layout.SPEC}"] = spec
+    findings.take("one method", ".", runs.versions(specs))
     return submission
 
 

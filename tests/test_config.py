@@ -277,7 +277,7 @@ def test_a_range(numbers: Range, words: str, inside: list[float], outside: list[
 @pytest.mark.parametrize("name", sorted(registry.algorithms()))
 def test_every_number_of_a_baseline_has_its_range(name: str) -> None:
     """And its defaults and presets lie in them."""
-    cls, _ = registry.load_algorithm(name)
+    cls = registry.load(registry.algorithms()[name])
     for field, kind in field_types(cls.Config).items():
         words = describe(kind)
         assert ("number" in words) == bool(re.search(r"number (in|at least|above)", words)), (field, words)

@@ -40,7 +40,7 @@ PLUGIN_PACKAGES = tuple(f"lagbench.{name}" for name in PLUGINS)
 
 # Each module imports only from the layers before its own and, without circles, from its own.
 LAYERS = (
-    "errors machine registry domain config seeding settings protocol rollout estimators divergence",
+    "errors machine registry source domain config seeding settings protocol rollout estimators divergence",
     "tasks policies",
     "phase algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
     "spec",

@@ -4,16 +4,18 @@ import dataclasses
 import hashlib
 import json
 import math
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lagbench import registry
 from lagbench.errors import LagbenchError, UsageError
-from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, resolve, source_sha256
+from lagbench.source import known
+from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, resolve
 
 SMALL: dict[str, Any] = {"actors": 8, "phase_steps": 16, "minibatch": 32, "budget": 1024}
 MINE = """
@@ -96,11 +98,17 @@ def test_options_are_read_as_on_the_command_line() -> None:
     )
 
 
-def test_the_algorithm_is_named_with_the_hash_of_its_source() -> None:
+def test_the_algorithm_is_named_with_what_tells_its_source(mine: Path) -> None:
     spec = resolve(algo="vaco", **SMALL)
-    _, path = registry.load_algorithm("vaco")
-    assert spec.algorithm.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() == source_sha256(path)
+    assert spec.to_json()["algorithm"] == {"name": "vaco", "distribution": "lagbench", "version": version("lagbench")}
     assert spec.load_algorithm().__name__ == "VACO"
+    assert b"class VACO(Algorithm)" in spec.source()
+    assert resolve(algo=spec.load_algorithm(), **SMALL) == spec
+    own = resolve(algo=f"{mine}:Mine", **SMALL)
+    digest = hashlib.sha256(MINE.encode()).hexdigest()
+    assert own.to_json()["algorithm"] == {"name": f"{mine}:Mine", "sha256": digest}
+    assert own.source() == MINE.encode()
+    assert resolve(algo=own.load_algorithm(), **SMALL) == own
 
 
 def test_the_config_is_resolved_whole_presets_and_all(mine: Path) -> None:
@@ -114,21 +122,25 @@ def test_the_config_is_resolved_whole_presets_and_all(mine: Path) -> None:
 
 def test_source_that_has_changed_is_not_run(mine: Path) -> None:
     spec = resolve(algo=f"{mine}:Mine", **SMALL)
-    assert spec.load_algorithm().__name__ == "Mine"
-    mine.write_text(MINE + "\n# another\n")
-    with pytest.raises(UsageError) as caught:
-        spec.load_algorithm()
-    assert f"the source of {mine}:Mine has changed since this run was specified" in str(caught.value)
-    assert spec.algorithm.sha256[:12] in str(caught.value)
-    assert "start a new run, or restore" in str(caught.value)
-    mine.write_text(MINE)
+    mine.write_text(MINE.replace("strength: float = 1.0", "strength: float = 2.0"))
+    # It is as it was specified; where nobody has it any more, as in another process, it is not what is there.
     assert spec.load_algorithm().Config().strength == 1.0
+    with mock.patch.dict(known._sources, clear=True):
+        with pytest.raises(UsageError) as caught:
+            spec.load_algorithm()
+        assert f"the source of {mine}:Mine has changed since this run was specified" in str(caught.value)
+        assert spec.algorithm.source[:12] in str(caught.value)
+        assert "start a new run, or restore" in str(caught.value)
+        mine.write_text(MINE)
+        assert spec.load_algorithm().Config().strength == 1.0
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"task": "Hoper-v5"}, "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, Ant-v5, "),
+        ({"algo": 5}, "algo must be text or a class, not 5"),
+        ({"algo": int}, "int is not an algorithm: its class must derive from lagbench.Algorithm"),
         ({"algo": "vacco"}, "unknown algorithm 'vacco'; did you mean 'vaco'? Known: "),
         ({"config": {"learnin_rate": 1}}, "unknown hyperparameter 'learnin_rate'; did you mean 'learning_rate'?"),
         ({"config": {"learning_rate": "fast"}}, "learning_rate must be a number in [0, inf), not 'fast'"),
@@ -299,15 +311,20 @@ def without(name: str, inner: str | None = None) -> Any:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
+        (edited(format_version=1), "the specification is not complete: "),
+        (edited(format_version=[2]), "the specification has format [2]; this lagbench reads up to 2"),
         ([], "this is not a run specification: it has no format_version"),
         ({"task": "Hopper-v5"}, "this is not a run specification: it has no format_version"),
-        (edited(format_version=99), "the specification has format 99; this lagbench reads 1: install a newer one"),
+        (
+            edited(format_version=99),
+            "the specification has format 99; this lagbench reads up to 2: install a newer one",
+        ),
         (edited(sed=1), "unknown field in the specification 'sed'; did you mean 'seed'? Known: algorithm, budget, "),
         (without("seed"), "the specification is not complete"),
         (without("config"), "the specification is not complete: 'config'"),
         (without("protocol", "lag"), "the specification is not complete"),
         (without("protocol", "phase_steps"), "the specification is not complete"),
-        (without("algorithm", "sha256"), "the specification is not complete"),
+        (without("algorithm", "version"), "the specification is not complete"),
         (edited(protocol=[]), "the specification is not complete"),
         # What resolve refuses is refused from a file, too.
         (edited(protocol={"lag": -1}), "lag must be in [0, 2147483647], not -1"),

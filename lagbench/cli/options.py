@@ -10,8 +10,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from lagbench import registry
 from lagbench.config import parse_integer
 from lagbench.errors import unknown
+from lagbench.source.algorithms import is_there
 
 
 # click's types are generic only in its later versions.
@@ -79,10 +81,13 @@ class Several(click.ParamType):  # type: ignore[type-arg]
         """Read each; a click error where there is none, or for the first that is none."""
         if isinstance(value, tuple):
             return value
-        parts = [part.strip() for part in str(value).split(",")]
+        parts = self._split(str(value))
         if not all(parts):
             self.fail(f"{value!r} is not a list such as a,b,c", param, ctx)
         return tuple(x for part in parts for x in self._each(part, param, ctx))
+
+    def _split(self, text: str) -> list[str]:
+        return [part.strip() for part in text.split(",")]
 
     def _each(self, part: str, param: click.Parameter | None, ctx: click.Context | None) -> Iterable[Any]:
         return [self._one.convert(part, param, ctx)]
@@ -92,6 +97,22 @@ class Several(click.ParamType):  # type: ignore[type-arg]
         before, comma, last = incomplete.rpartition(",")
         found = self._one.shell_complete(ctx, param, last)
         return [CompletionItem(f"{before}{comma}{item.value}", type=item.type) for item in found]
+
+
+class Algorithms(Several):
+    """Algorithms with commas between them; the path to a file that is there may have some of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(Name("name", registry.algorithms))
+
+    def _split(self, text: str) -> list[str]:
+        parts, found = text.split(","), []
+        while parts:
+            longer = (n for n in range(1, len(parts) + 1) if is_there(",".join(parts[:n]).strip()))
+            n = next(longer, 1)
+            found.append(",".join(parts[:n]).strip())
+            parts = parts[n:]
+        return found
 
 
 class Seeds(Several):

@@ -64,7 +64,8 @@ _FLAGS = {"config": "--set", "task_options": "--task-set"}
     "spec_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Run what the spec.json of another run says; no option that decides a row goes with it.",
+    help="Run what the spec.json of another run says, with the source beside it; no option that decides a row goes "
+    "with it.",
 )
 @click.option(
     "-o",
@@ -109,9 +110,11 @@ def command(
         from lagbench import runner
         from lagbench.spec import RunSpec
 
-        spec = suites.resolve(**given) if spec_file is None else RunSpec.load(spec_file)
+        spec, note = (suites.resolve(**given), "") if spec_file is None else runner.renewed(RunSpec.load(spec_file))
         sinks = make_sinks(log, quiet)
         path = out or runner.new_directory(spec)
+    if note:
+        click.echo(f"note: {note}", err=True)
     with stdout_free():
         run = runner.execute(spec, path, threads=threads, sinks=sinks)
     return finished(run, as_json)

@@ -66,8 +66,10 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
 
 def _is_own_task(what: str) -> bool:
     """Whether it names a function; an algorithm is a class."""
+    from lagbench.source import functions
+
     with contextlib.suppress(UsageError):
-        return registry.is_own(what) and not isinstance(registry.load_function(what)[0], type)
+        return registry.is_own(what) and not isinstance(functions.load(what, functions.find(what)[0]), type)
     return False
 
 
@@ -120,8 +122,9 @@ def _task(name: str) -> dict[str, Any]:
 
 def _algorithm(name: str) -> dict[str, Any]:
     from lagbench.config import describe, field_types
+    from lagbench.source import algorithms
 
-    cls, _ = registry.load_algorithm(name)
+    cls = algorithms.load(algorithms.identify(name))
     if not hasattr(cls, "Config"):
         raise UsageError(f"{name} is not an algorithm: its class must derive from lagbench.Algorithm")
     kinds = field_types(cls.Config)

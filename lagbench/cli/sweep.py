@@ -17,6 +17,7 @@ from lagbench.cli.follow import starting, stdout_free
 from lagbench.cli.options import (
     ASSIGNMENT,
     INTEGER,
+    Algorithms,
     Name,
     Once,
     OneOf,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--algo",
-    type=Several(Name("name", registry.algorithms)),
+    type=Algorithms(),
     multiple=True,
     callback=flat,
     metavar="ALGO,…",

@@ -21,9 +21,11 @@ def read_spec(path: Path) -> RunSpec:
     data = read_document(path)
     check_spec(path, data)
     try:
-        return RunSpec.from_json(data)
+        spec = RunSpec.from_json(data)
     except (UsageError, TypeError, ValueError) as error:
         raise RecordError(f"{path / SPEC_FILE} cannot be read: {error}") from error
+    spec.note_copies(path)
+    return spec
 
 
 def read_document(path: Path) -> Any:

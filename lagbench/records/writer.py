@@ -30,11 +30,13 @@ from lagbench.records.files import (
     locked,
     replacing,
     resume_command,
+    sync_directory,
     write_json,
 )
 from lagbench.records.rows import PhaseRecord
 from lagbench.records.schema import FORMAT_VERSION, TABLES, schemas
 from lagbench.records.spec_file import check_spec
+from lagbench.source.files import Source
 from lagbench.spec import RunSpec
 
 Status = Literal["completed", "diverged", "failed"]
@@ -64,6 +66,7 @@ class RunWriter:
         cls,
         path: Path,
         spec: RunSpec,
+        sources: Mapping[str, Source] | None = None,
         *,
         diagnostics: Sequence[str],
         threads: int = 0,
@@ -74,12 +77,13 @@ class RunWriter:
         Args:
             path: the run's directory.
             spec: the run.
+            sources: what is to be copied, by the directory for it.
             diagnostics: the names of the diagnostics that every phase may have.
             threads: EnvPool's threads, for environment.json.
             sizes: ``TaskSpec.record_sizes``.
 
         Raises:
-            UsageError: the directory holds a run.
+            UsageError: the directory holds a run, or something else where a source is to be copied.
             RecordError: another process is writing one in it, or it cannot be written.
         """
         tables = schemas(spec, diagnostics=diagnostics, **sizes)
@@ -89,13 +93,16 @@ class RunWriter:
             resources.enter_context(locked(path / LOCK_FILE, path))
             _refuse_a_run(path)
             writer = cls(path, spec, tables, resources)
+            copied: list[str] = []
             try:
+                for name, source in (sources or {}).items():
+                    copied += [name] if _copy(source, path / name) else []
                 write_json(path / SPEC_FILE, spec.to_json())
                 writer._begin(0, dict.fromkeys(tables, 0), threads)
             except BaseException:
                 # What was begun would have the next try refused.
-                for table in tables:
-                    shutil.rmtree(path / table, ignore_errors=True)
+                for directory in (*tables, *copied):
+                    shutil.rmtree(path / directory, ignore_errors=True)
                 for name in (environment.FILE, SPEC_FILE):
                     (path / name).unlink(missing_ok=True)
                 raise
@@ -144,6 +151,8 @@ class RunWriter:
             # Before the shards, some of which may go: a file of the whole table is never all that is left of it.
             for directory in (path, *(path / table for table in tables)):
                 for file in (*directory.glob("*" + TEMPORARY), directory / TABLE_FILE):
+                    if file.is_dir():  # of a source, from an earlier try
+                        shutil.rmtree(file)
                     file.unlink(missing_ok=True)
             numbers = {table: streams.carry_out(path / table, cut) for table, cut in cuts.items()}
             writer = cls(path, spec, tables, resources)
@@ -246,6 +255,27 @@ class RunWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _copy(source: Source, there: Path) -> bool:
+    """Copy a source into a directory, whole or not at all; False where it is there already.
+
+    Raises UsageError where something else is there, and OSError.
+    """
+    if there.exists():
+        # A try that was killed just then has left it there, or it is no copy.
+        if all((there / name).is_file() and (there / name).read_bytes() == x for name, x in source.files.items()):
+            return False
+        raise UsageError(f"{there}, where a run has a source, is there already; give another directory with --out")
+    scratch = there.with_name(there.name + TEMPORARY)
+    shutil.rmtree(scratch, ignore_errors=True)
+    for name, content in source.files.items():
+        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(scratch / name) as out:
+            out.write(content)
+    scratch.replace(there)
+    sync_directory(there.parent)
+    return True
 
 
 def _refuse_a_run(path: Path) -> None:

@@ -69,7 +69,7 @@ def line(scores: Scores, entry: Entry, replications: int, tick: Callable[[], obj
     return Line(
         label=entry.label,
         algorithm=entry.algorithm,
-        sha256=entry.sha256,
+        source=entry.source,
         config=entry.config,
         runs=sum(point.runs for point in points),
         diverged=sum(point.diverged for point in points),

@@ -43,7 +43,8 @@ class Entry:
 
     Attributes:
         label: by which it is called: the algorithm's name, with the swept hyperparameters where there are any.
-        sha256: of its source, as its runs have it; more than one where the source was changed between them.
+        source: the SHA-256 of its source, or its distribution and version; more than one where that was changed between
+            its runs.
         config: its hyperparameters.
         runs: finished runs by (value of the axis, task), by rising seed.
         missing: what the grid lacks, a phrase a task and value.
@@ -51,7 +52,7 @@ class Entry:
 
     label: str
     algorithm: str
-    sha256: tuple[str, ...]
+    source: tuple[str, ...]
     config: Mapping[str, Any]
     runs: Mapping[tuple[int, str], tuple[ScoredRun, ...]]
     missing: tuple[str, ...]
@@ -105,7 +106,7 @@ def read(table: Any, by: Sequence[str] = ()) -> Grid:
             Entry(
                 label=label,
                 algorithm=own[0]["algorithm"],
-                sha256=tuple(sorted({row["algorithm_sha256"] for row in own})),
+                source=tuple(sorted({row["algorithm_source"] for row in own} - {None})),
                 config=json.loads(own[0]["config"]),
                 runs=runs,
                 missing=_missing(runs, axis, values, tasks, seeds),
@@ -126,6 +127,11 @@ def read(table: Any, by: Sequence[str] = ()) -> Grid:
         entries=tuple(entries),
         notes=tuple(notes),
     )
+
+
+def short_source(source: str) -> str:
+    """A source as it is said in a line: of a SHA-256 the beginning."""
+    return source if " " in source else f"{source[:12]}…"
 
 
 def _finished(row: Mapping[str, Any]) -> bool:
@@ -322,7 +328,7 @@ def _runs(
     return found, notes
 
 
-_OF_A_COPY = {"path", "content_hash", "lagbench", "envpool"}
+_OF_A_COPY = {"algorithm_source", "path", "content_hash", "lagbench", "envpool"}
 
 
 def _came_out(row: Mapping[str, Any]) -> str:
@@ -366,9 +372,10 @@ def _statuses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _versions(split: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     notes = []
     for label, rows in split.items():
-        sources = Counter(row["algorithm_sha256"] for row in rows)
+        # Runs of before say nothing of an installed one.
+        sources = Counter(source for row in rows if (source := row["algorithm_source"]) is not None)
         if len(sources) > 1:
-            found = _named((f"{n} with {sha256[:12]}…", sha256) for sha256, n in sources.items())
+            found = _named((f"{n} with {short_source(source)}", source) for source, n in sources.items())
             notes.append(f"the source of {label} was changed between its runs ({found})")
     everything = [row for rows in split.values() for row in rows]
     versions = {version for row in everything for version in row["lagbench"]}

@@ -19,6 +19,7 @@ from lagbench.errors import LagbenchError, UsageError
 from lagbench.records.files import check_writable, explained, replacing
 from lagbench.scoring import measured
 from lagbench.scoring.details import Details
+from lagbench.scoring.grid import short_source
 from lagbench.scoring.plots import left_out, names, pictures
 from lagbench.scoring.plots.canvas import FORMATS, Picture, written
 from lagbench.scoring.plots.words import MEANING
@@ -67,6 +68,7 @@ def _page(results: Results, details: Details, command: str, shown: Sequence[_Sho
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["short_source"] = short_source
     # The first table is the answer where there is one, and stands before the figures.
     tables, answers = sheets(results), int(results.normalized)
     more = measured.sheet(results, details)

@@ -103,7 +103,7 @@ class Line:
 
     label: str
     algorithm: str
-    sha256: tuple[str, ...]
+    source: tuple[str, ...]
     config: Mapping[str, Any]
     runs: int
     diverged: int

@@ -18,7 +18,7 @@ from lagbench.records.files import RESULT_FILE, explained, replacing
 from lagbench.records.reader import Run, open_run
 from lagbench.scoring.find import find_runs
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NAME = "lagbench scores"
 DIAGNOSTICS = (
     "updates_made",
@@ -36,7 +36,7 @@ DIAGNOSTICS = (
 SCHEMA = pa.schema(
     [
         ("algorithm", pa.string()),
-        ("algorithm_sha256", pa.string()),
+        ("algorithm_source", pa.string()),
         ("config", pa.string()),
         ("suite", pa.string()),
         ("suite_sha256", pa.string()),
@@ -66,7 +66,7 @@ SCHEMA = pa.schema(
 )
 _SCORED = ("completed", "diverged")
 _STATUSES = (*_SCORED, "failed", "unfinished")
-_NULLABLE = {"suite", "suite_sha256", "final", "area", *DIAGNOSTICS, "content_hash"}
+_NULLABLE = {"algorithm_source", "suite", "suite_sha256", "final", "area", *DIAGNOSTICS, "content_hash"}
 _ORDER = ("algorithm", "config", "suite", "task", "lag", "updates", "seed", "status", "content_hash", "path")
 Progress = Callable[[int, int], object]
 
@@ -99,7 +99,7 @@ def _row(run: Run) -> dict[str, Any]:
     whole = run.status == "completed"
     return {
         "algorithm": _text(spec.algorithm.name),
-        "algorithm_sha256": spec.algorithm.sha256,
+        "algorithm_source": None if spec.algorithm.is_former else spec.algorithm.source,
         "config": canonical(spec.config),
         "suite": spec.suite and spec.suite.name,
         "suite_sha256": spec.suite and spec.suite.sha256,

@@ -120,7 +120,9 @@ class Suite:
         }
 
     @parsed(spec.resolve)
-    def resolve(self, *, algo: str = "ppo", task: str | None = None, seed: int = 0, **options: Any) -> RunSpec:
+    def resolve(
+        self, *, algo: str | type[Any] = "ppo", task: str | None = None, seed: int = 0, **options: Any
+    ) -> RunSpec:
         """The spec of one cell. ``options`` are those of ``lagbench.resolve``; the suite fills in what it fixes.
 
         Raises UsageError for a cell that is not in the suite and for an option that would leave it.

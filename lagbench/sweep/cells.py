@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from lagbench.records.schema import TABLES
 from lagbench.records.spec_file import read_document
 from lagbench.sinks import words
 from lagbench.sinks.base import Sink
+from lagbench.source.algorithms import InstalledAlgorithm, may_be
 from lagbench.spec import RunSpec, differences
 
 Status = Literal["missing", "unfinished", "completed", "diverged", "failed", "unusable", "other", "crashed"]
@@ -70,10 +71,14 @@ def look(cell: Planned) -> State:
             return State("missing")
         document = read_document(path)
         before = RunSpec.from_json(document)  # raises for one of another version, which is no other run
-        if changed := differences(cell.spec.to_json(), document):
-            name, told = cell.spec.algorithm.name, "; ".join(changed)
-            if name == before.algorithm.name and cell.spec.algorithm.sha256 != before.algorithm.sha256:
-                told = f"the source of {name} has changed since"
+        now, then = cell.spec.algorithm, before.algorithm
+        planned = replace(cell.spec, algorithm=then) if may_be(now, then) else cell.spec
+        if changed := differences(planned.to_json(), document):
+            told = "; ".join(changed)
+            if now.name == then.name and planned.algorithm != then:
+                told = f"the source of {now.name} has changed since"
+                if isinstance(now, InstalledAlgorithm):
+                    told = f"{now.name} is of {now.source}, and was of {then.source}"
             return State("other", f"{path} holds another run: {told}")
         return _state(open_run(path))
     except (LagbenchError, OSError, ValueError) as error:

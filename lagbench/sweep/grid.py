@@ -25,7 +25,7 @@ _DATE = "date"
 def plan(
     out: Path,
     *,
-    algo: str | Sequence[str],
+    algo: str | type[Any] | Sequence[str | type[Any]],
     suite: str | None = None,
     task: str | Sequence[str] = (),
     lag: int | Sequence[int] = (),
@@ -38,7 +38,7 @@ def plan(
 
     Args:
         out: the directory of the sweep; a cell's is ``<task>/<algorithm>/[<config>/]lag<L>-u<U>-seed<S>`` in it.
-        algo: algorithms, by name or as ``path/to/file.py:Class``.
+        algo: algorithms, by name, as ``path/to/file.py:Class`` or as classes.
         suite: of which suite; an axis that is not given is then the suite's, else the default of ``lagbench.resolve``.
         task: tasks.
         lag: values of max staleness.

@@ -71,7 +71,7 @@ class Processes(Executor):
     def start(self, cell: Planned) -> None:
         """See ``Executor.start``."""
         ours, theirs = _CONTEXT.Pipe(duplex=False)
-        arguments = (theirs, cell.spec.to_json(), cell.path, self._threads)
+        arguments = (theirs, cell.spec.to_json(), list(cell.spec.sources().values()), cell.path, self._threads)
         # At the very end of this process nobody is to wait for one that was never stopped.
         process = _CONTEXT.Process(target=worker.main, args=arguments, daemon=True)
         process.start()

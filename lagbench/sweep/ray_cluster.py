@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lagbench import registry
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.records.files import explained
 from lagbench.sinks.base import Sink
+from lagbench.source.files import Source
+from lagbench.source.known import remember
 from lagbench.spec import RunSpec
 from lagbench.sweep import claims
 from lagbench.sweep.cells import Planned, go_on
@@ -38,20 +39,6 @@ _FRUITLESS = 3
 
 
 @dataclass(frozen=True)
-class Source:
-    """The file of an algorithm or a task, which other machines do not have: as it is named, and what is in it."""
-
-    name: str
-    text: bytes
-
-    @classmethod
-    def all_of(cls, spec: RunSpec) -> tuple[Source, ...]:
-        """Those of a spec; what is installed has none."""
-        files = dict.fromkeys(name.rpartition(":")[0] for name in (spec.algorithm.name, spec.task))
-        return tuple(cls(file, Path(file).read_bytes()) for file in files if file.endswith(".py"))
-
-
-@dataclass(frozen=True)
 class Report:
     """What a task says after a phase: the phases done, what has changed in the directory, how it ended if it did."""
 
@@ -68,10 +55,8 @@ def work(
         directory = Path(root, "run")
         directory.mkdir()
         apply(directory, before)
-        for i, source in enumerate(sources):
-            copy = Path(root, f"{i}-{Path(source.name).name}")
-            copy.write_bytes(source.text)
-            registry.stand_in(source.name, copy)
+        for source in sources:
+            remember(source)
         ship = _Ship(directory)
 
         def run() -> None:
@@ -185,7 +170,7 @@ class RayCluster(Executor):
             if claim is None:
                 self._events.append(Ended(cell, elsewhere=True))
                 return
-            running = _Running(cell, claim, Source.all_of(cell.spec))
+            running = _Running(cell, claim, tuple(cell.spec.sources().values()))
             running.resources.enter_context(claims.renewed(claim, running.lost.set))
             self._running.append(running)
             self._submit(running)

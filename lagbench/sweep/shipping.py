@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lagbench.records.files import CHECKPOINT_FILE, LOCK_FILE, RESULT_FILE, TEMPORARY, replacing
+from lagbench.source.files import ALGORITHM, TASK
 
 # What only grows, so that its tail will do. Anything else is replaced as a whole.
 _GROWING = (".arrows", ".sums")
@@ -40,7 +41,7 @@ class Shipper:
         changed = [self._change(name, stat) for name, stat in found.items() if not self._is_known(name, stat)]
         gone = [Change(name, 0, None) for name in self._known if name not in found]
         self._known = found
-        return [*sorted(changed, key=lambda change: _LAST.index(change.name) + 1 if change.name in _LAST else 0), *gone]
+        return [*sorted(changed, key=lambda change: _place(change.name)), *gone]
 
     def _is_known(self, name: str, stat: os.stat_result) -> bool:
         before = self._known.get(name)
@@ -83,6 +84,11 @@ def apply(directory: Path, changes: Sequence[Change]) -> None:
 
 def _files(directory: Path) -> dict[str, os.stat_result]:
     return {str(file.relative_to(directory)): file.stat() for file in directory.rglob("*") if file.is_file()}
+
+
+def _place(name: str) -> int:
+    """Sources are there before the specification that names them."""
+    return _LAST.index(name) + 1 if name in _LAST else -name.startswith((f"{ALGORITHM}/", f"{TASK}/"))
 
 
 def _is_shipped(name: str) -> bool:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,6 +23,8 @@ from lagbench.errors import LagbenchError
 from lagbench.records.files import explained
 from lagbench.runner import Interrupted
 from lagbench.sinks.base import Sink
+from lagbench.source.files import Source
+from lagbench.source.known import remember
 from lagbench.spec import RunSpec
 from lagbench.sweep import claims
 from lagbench.sweep.cells import go_on
@@ -64,7 +66,7 @@ class Tell(Sink):
             self._parent.send(phases)
 
 
-def main(parent: Connection, spec: Mapping[str, Any], path: Path, threads: int) -> None:
+def main(parent: Connection, spec: Mapping[str, Any], sources: Sequence[Source], path: Path, threads: int) -> None:
     """Run a cell, or go on with it, unless somebody else has it; its end is the last thing sent to ``parent``.
 
     SIGTERM ends it after the phase under way, a second one at once. It ends itself where the process that started it is
@@ -79,6 +81,8 @@ def main(parent: Connection, spec: Mapping[str, Any], path: Path, threads: int) 
             log.parent.mkdir(parents=True, exist_ok=True)
             _redirect(log)
         threading.Thread(target=_end_with_parent, daemon=True).start()
+        for source in sources:
+            remember(source)
         end = _run(RunSpec.from_json(spec), path, threads, Tell(parent))
     except BaseException as error:
         end = explain(error)

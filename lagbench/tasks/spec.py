@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,10 +14,11 @@ from lagbench.domain import Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import Protocol
 from lagbench.registry import TaskEntry
+from lagbench.source import functions
+from lagbench.source.files import Source
 
 SOURCE = "source_sha256"
-"""A task option of specifications: the SHA-256 of the file of a task that is named by what makes it."""
-_SHOWN = 12
+"""A task option of specifications: the SHA-256 of the source of a task that is named by what makes it."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,18 @@ def load_task(task: str, options: Mapping[str, Any] | None = None) -> TaskSpec:
     """A task by its id, or by what makes it (``registry.task_entry``), with ``options`` over the defaults of its entry.
 
     An id may carry the ``lagbench/`` of its Gymnasium id. Raises UsageError for an unknown task or option, with the
-    nearest known name, for an option's value of the wrong type, for what makes no task, and for another source than
-    ``options`` name (``source_of``).
+    nearest known name, for an option's value of the wrong type, for what makes no task, and where the source is nowhere
+    that ``options`` name by its digest (``pinned_source``).
     """
     entry, given = registry.task_entry(task), dict(options or {})
-    for name, found in source_of(task).items():
-        if (wanted := given.pop(name, found)) != found:
-            raise UsageError(
-                f"the source of {task} has changed since this run was specified (SHA-256 {str(wanted)[:_SHOWN]}…, now "
-                f"{found[:_SHOWN]}…); start a new run, or restore it"
-            )
-    return make(entry, given)
+    return make(entry, given, functions.find(task, given.pop(SOURCE, None))[0] if registry.is_own(task) else None)
 
 
-def make(entry: TaskEntry, options: Mapping[str, Any]) -> TaskSpec:
-    """The task of an entry. Raises UsageError where what it names makes none."""
-    function, _ = registry.load_function(entry.entry)
+def make(entry: TaskEntry, options: Mapping[str, Any], source: Source | None = None) -> TaskSpec:
+    """The task of an entry, from its source where it has one. Raises UsageError where what it names makes none."""
+    if source is None and functions.is_file(entry.entry):
+        source, _ = functions.find(entry.entry)
+    function = functions.load(entry.entry, source)
     try:
         made = function(entry.task_id, **{**entry.options, **options})
     except LagbenchError:
@@ -124,12 +120,14 @@ def make(entry: TaskEntry, options: Mapping[str, Any]) -> TaskSpec:
     return dataclasses.replace(made, task_id=entry.task_id)
 
 
-def source_of(task: str) -> dict[str, str]:
+def pinned_source(task: str) -> dict[str, str]:
     """The option that pins the source of a task which is named by what makes it; none of one with an id."""
-    if not registry.is_own(task):
-        return {}
-    _, file = registry.load_function(task)
-    return {SOURCE: hashlib.sha256(file.read_bytes()).hexdigest()}
+    return {SOURCE: functions.find(task)[1]} if registry.is_own(task) else {}
+
+
+def source_of(task: str, options: Mapping[str, Any]) -> Source | None:
+    """The source that pinned it, for a run to copy; None of a task with an id, and of what is installed."""
+    return functions.find(task, options.get(SOURCE))[0] if registry.is_own(task) else None
 
 
 def domain_of(task: str) -> Domain:

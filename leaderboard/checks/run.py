@@ -21,8 +21,8 @@ def examine(
     suite: Suite,
     place: layout.Place,
     findings: Findings,
-) -> None:
-    """Check the run of a cell.
+) -> RunSpec | None:
+    """Check the run of a cell; its specification, where that can be read.
 
     Args:
         root: the submission's directory.
@@ -32,13 +32,15 @@ def examine(
         place: the cell.
         findings: where problems go.
     """
+    examination = _Examination(root, there, submission, suite, place, findings)
     try:
-        stopped = _Examination(root, there, submission, suite, place, findings).stopped()
+        stopped = examination.stopped()
     except Exception as error:
         findings.fail("tables", place.name, error)
         stopped = "specification"
     if stopped:
         findings.skip_after(stopped)
+    return examination.spec
 
 
 class _Examination:
@@ -57,11 +59,12 @@ class _Examination:
         self._suite = suite
         self._place = place
         self._findings = findings
+        self.spec: RunSpec | None = None
 
     def stopped(self) -> str | None:
         """Make the checks; the one after which no more could be made, None where all were."""
         documents_ = {name: self._json(name) for name in layout.JSON}
-        spec = self._specification(documents_[layout.SPEC])
+        spec = self.spec = self._specification(documents_[layout.SPEC])
         if spec is None:
             return "specification"
         self._take("one method", layout.SPEC, runs.method(spec, self._submission, self._file(layout.SPEC)))

@@ -60,10 +60,12 @@ def _faults(data: Any, planned: Mapping[str, Any], pins: Container[str]) -> Iter
             yield f"{name} is {shown(_canonical(data[name]))}, and in the suite's cell {shown(_canonical(value))}"
     if "algorithm" in data:
         own = data["algorithm"]
-        if not isinstance(own, dict) or own.keys() != {"name", "sha256"} or not manifest.is_sha256(own["sha256"]):
-            yield "algorithm must have a name and a sha256 of 64 hexadecimal digits"
-        elif fault := line_fault(own["name"], limits.TEXT_LENGTH):
-            yield f"algorithm.name {fault}"
+        if isinstance(own, dict) and own.keys() == {"name", "distribution", "version"}:
+            yield from _lines("algorithm", own)
+        elif not isinstance(own, dict) or own.keys() != {"name", "sha256"} or not manifest.is_sha256(own["sha256"]):
+            yield "algorithm must have a name, and a sha256 of 64 hexadecimal digits or a distribution and a version"
+        else:
+            yield from _lines("algorithm", {"name": own["name"]})
     if "config" in data:
         yield from manifest.config_faults("config", data["config"])
     if "device" in data and (fault := line_fault(data["device"], limits.NAME_LENGTH)):
@@ -81,13 +83,23 @@ def method(spec: RunSpec, submission: Submission, file: str) -> Iterator[Problem
     if manifest.public_name(own.name) != submission.algorithm.name:
         name = manifest.public_name(own.name)
         yield Problem(_METHOD, file, None, f"it is of {shown(name)!r}, by the manifest {submission.algorithm.name!r}")
-    if own.sha256 != submission.algorithm.sha256:
-        there = submission.algorithm.sha256[:12]
-        yield Problem(_METHOD, file, None, f"its source has the SHA-256 {own.sha256[:12]}…, by the manifest {there}…")
+    there = submission.algorithm.sha256
+    if (theirs := manifest.source_sha256(spec, there)) != there:
+        yield Problem(_METHOD, file, None, f"its source has the SHA-256 {theirs[:12]}…, by the manifest {there[:12]}…")
     for name in sorted(config.keys() | submission.config.keys()):
         ours, theirs = (_canonical(c[name]) if name in c else "missing" for c in (config, submission.config))
         if ours != theirs:
             yield Problem(_METHOD, file, None, f"{name} is {shown(ours)}, by the manifest {shown(theirs)}")
+
+
+def versions(specs: Mapping[str, RunSpec]) -> Iterator[Problem]:
+    """Where runs, by their files, are not all of one version of an installed algorithm."""
+    said = {file: spec.to_json()["algorithm"] for file, spec in specs.items()}
+    found = {file: f"{own['distribution']} {own['version']}" if "version" in own else "" for file, own in said.items()}
+    for file, own in found.items():
+        if own != (first := next(iter(found.values()))):
+            ours, theirs = shown(own or "no version"), shown(first or "no version")
+            yield Problem(_METHOD, file, None, f"its algorithm is of {ours}, and that of the first run of {theirs}")
 
 
 def source(root: Path, there: Container[str], submission: Submission) -> Iterator[Problem]:
@@ -106,6 +118,12 @@ def source(root: Path, there: Container[str], submission: Submission) -> Iterato
         return
     if "\0" in text or not text.strip():
         yield Problem("source", manifest.SOURCE, None, "it is no source: it is empty, or has a NUL character")
+
+
+def _lines(where: str, said: Mapping[str, Any]) -> Iterator[str]:
+    for name, text in said.items():
+        if fault := line_fault(text, limits.TEXT_LENGTH):
+            yield f"{where}.{name} {fault}"
 
 
 def _canonical(value: Any) -> str:

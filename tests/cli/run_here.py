@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 from lagbench.cli.main import main
+from lagbench.source import known
 
 SMALL = ("--actors", "4", "--phase-steps", "16", "--minibatch", "32", "--budget", "320", "--eval-episodes", "1")
 """Five phases, in some tenths of a second."""
@@ -104,6 +105,8 @@ def lagbench(*arguments: str | Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
     code: Any = None
     with (
+        mock.patch.dict(known._sources, clear=True),
+        mock.patch.dict(known._copies, clear=True),
         mock.patch.object(sys, "argv", ["lagbench", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),

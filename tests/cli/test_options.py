@@ -1,9 +1,11 @@
 """How the values of options are read."""
 
+from pathlib import Path
+
 import click
 import pytest
 
-from lagbench.cli.options import ASSIGNMENT, INTEGER, OneOf
+from lagbench.cli.options import ASSIGNMENT, INTEGER, Algorithms, OneOf
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,27 @@ def test_assignments(text: str, pair: tuple[str, str]) -> None:
 def test_what_is_no_assignment(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not of the form name=value"):
         ASSIGNMENT.convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("ppo", ["ppo"]),
+        ("ppo, vaco", ["ppo", "vaco"]),
+        ("a,b/mine.py:Mine", ["a,b/mine.py:Mine"]),
+        ("ppo,a,b/mine.py:Mine,a, c.py:Mine,vaco", ["ppo", "a,b/mine.py:Mine", "a, c.py:Mine", "vaco"]),
+        # Where there is no such file it is a list of what will not be found.
+        ("a,d/mine.py:Mine", ["a", "d/mine.py:Mine"]),
+    ],
+)
+def test_a_path_to_an_algorithm_may_have_commas(
+    text: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("a,b/mine.py", "a, c.py"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_text("")
+    assert Algorithms().convert(text, None, None) == tuple(names)
 
 
 def test_a_choice_names_the_nearest() -> None:

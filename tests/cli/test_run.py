@@ -159,7 +159,7 @@ REFUSED = [
     ("--spec nothing.json", "there is no file 'nothing.json'"),
     ("--spec .", "'.' cannot be read: Is a directory"),
     ("--spec mine.py", "'mine.py' is not JSON: "),
-    ("--spec newer.json", "the specification has format 99; this lagbench reads 1: install a newer one"),
+    ("--spec newer.json", "the specification has format 99; this lagbench reads up to 2: install a newer one"),
     ("--spec nothing.json --lag 3", "--spec says all that decides a run's rows; --lag cannot go with it"),
     ("--spec nothing.json --set a=3", "--spec says all that decides a run's rows; --set cannot go with it"),
     ("--spec nothing.json --lag-mode fixed", "; --lag-mode cannot go with it"),

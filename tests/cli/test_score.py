@@ -14,7 +14,7 @@ import pytest
 from lagbench.cli import score
 from lagbench.records.rows import PhaseRecord
 from lagbench.scoring import cache, table
-from lagbench.spec import AlgorithmSource
+from lagbench.source.algorithms import AlgorithmSource
 from tests.cli.run_here import lagbench
 from tests.records import build
 from tests.scoring import synthetic

@@ -181,8 +181,8 @@ def test_a_directory_of_another_version_stops_nothing(here: Path) -> None:
     done = lagbench(*arguments)
     assert done.code == 1
     assert done.out.splitlines() == [
-        f"unusable: out/{CELL.format('ppo', 0, 0)}: the specification has format 7; this lagbench reads 1: install a "
-        f"newer one (pip install -U lagbench); move out/{CELL.format('ppo', 0, 0)} away to run it anew",
+        f"unusable: out/{CELL.format('ppo', 0, 0)}: the specification has format 7; this lagbench reads up to 2: "
+        f"install a newer one (pip install -U lagbench); move out/{CELL.format('ppo', 0, 0)} away to run it anew",
         "2 cells: 1 completed, 1 unusable",
     ]
     assert [f.name for f in path.iterdir()] == ["spec.json"]

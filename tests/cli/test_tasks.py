@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import lagbench as package
 from lagbench import runner
 from lagbench.sinks.base import Sink
 from tests.cli.run_here import SMALL, content_hash, lagbench
+from tests.source.trees import TREE, lay_out
 
 DOCS = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")
 (TASKS,) = (block for block in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL) if "def pendulum" in block)
@@ -51,18 +54,58 @@ def test_it_is_found_again_from_the_specification(tasks: Path) -> None:
     assert lagbench(*swept, "-q").code == 0
     assert content_hash(Path("out/pendulum/ppo/lag0-u20-seed0"))["phases"] == content_hash(run)["phases"]
 
-    # Another source is another task.
+    # Another source is another task; runs that there are go on with their copies.
     tasks.write_text(TASKS + "# changed\n")
-    for line in (("run", "--spec", run / "spec.json", "-o", "new"), ("replay", run)):
+    assert "lag0-u20-seed0 holds another run: task_options.source_sha256 is " in lagbench(*swept).sentence
+    tasks.unlink()
+    assert (run / "task_source/tasks.py").read_text() == TASKS
+    assert lagbench("run", "--spec", run / "spec.json", "-o", "new", "-q").code == 0
+    assert content_hash(Path("new")) == content_hash(run)
+    assert lagbench("replay", run, "-q").code == 0
+    shutil.rmtree(run / "task_source")
+    for line in (("run", "--spec", run / "spec.json", "-o", "another"), ("replay", run)):
         done = lagbench(*line)
         assert done.code == 2
-        assert "the source of tasks.py:pendulum has changed since this run was specified" in done.sentence
-    assert not Path("new").exists()
-    assert "lag0-u20-seed0 holds another run: task_options.source_sha256 is " in lagbench(*swept).sentence
+        assert "the source of tasks.py:pendulum (SHA-256 " in done.sentence
+        assert "cannot be found: there is no file 'tasks.py'" in done.sentence
+    assert not Path("another").exists()
     # What was recorded is shown without running anything of it.
-    tasks.unlink()
     assert "tasks.py:pendulum max_episode_steps=20 source_sha256=" in lagbench("show", run).out
     assert lagbench("export", run, "--to", "slim", "-o", "slim", "-q").code == 0
+
+
+def test_its_helpers_are_of_its_source(tasks: Path) -> None:
+    """And are not those of the algorithm, by whatever name."""
+    Path("in_file.py").write_text("import helper\n" + TASKS.replace("100", "helper.LENGTH"))
+    Path("helper.py").write_text("LENGTH = 20\n")
+    lay_out(Path("algorithm"), TREE)
+    line = ("run", "--task", "in_file.py:pendulum", "--algo", "algorithm/mine.py:Mine", *SMALL, "-q", "--out")
+    assert lagbench(*line, "run").code == 0
+    assert Path("run/task_source/helper.py").read_text() == "LENGTH = 20\n"
+    assert Path("run/source/helper.py").read_text() == TREE["helper.py"]
+    Path("helper.py").write_text("LENGTH = 30\n")
+    assert lagbench(*line, "other").code == 0
+    first, second = (json.loads(Path(name, "spec.json").read_text())["task_options"] for name in ("run", "other"))
+    assert first["source_sha256"] != second["source_sha256"]
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_function_of_a_module(installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a package that Python finds: its source is kept, unless it is installed."""
+    where = lay_out(
+        tmp_path / ("site-packages" if installed else "lib"), {"own_pack/__init__.py": "", "own_pack/a.py": TASKS}
+    )
+    monkeypatch.syspath_prepend(where)
+    line = ("run", "--task", "own_pack.a:pendulum", *OPTIONS, "-q", "--out")
+    assert lagbench(*line, "run").code == 0
+    assert Path("run/task_source").exists() != installed
+    (where / "own_pack/a.py").write_text(TASKS + "# changed\n")
+    done = lagbench("run", "--spec", "run/spec.json", "--out", "again", "-q")
+    assert done.code == (2 if installed else 0)
+    if installed:
+        assert "the source of own_pack.a:pendulum has changed since this run was specified" in done.sentence
+    for name in [name for name in sys.modules if name.partition(".")[0] == "own_pack"]:
+        del sys.modules[name]
 
 
 def test_it_is_shown() -> None:

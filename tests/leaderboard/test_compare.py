@@ -140,7 +140,7 @@ def test_a_baseline_run_again(place: Place, baseline: Path, tmp_path: Path, refe
 )
 def test_what_has_the_name_of_a_baseline_is_called_otherwise(sha256: str, config: str, words: str) -> None:
     rows = suite_rows({"ppo": 1.0, "ppo (new)": 1.0})
-    runs = synthetic.table({**row, "algorithm_sha256": sha256, "config": config} for row in suite_rows({"ppo": 1.0}))
+    runs = synthetic.table({**row, "algorithm_source": sha256, "config": config} for row in suite_rows({"ppo": 1.0}))
     label, (note,) = compare._label("ppo", runs, synthetic.table(rows))
     assert label == "ppo (new) (new)"
     assert words in note

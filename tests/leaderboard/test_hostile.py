@@ -138,7 +138,7 @@ def _hostile_words(path: Path) -> None:
         def specify(spec: dict[str, Any]) -> None:
             nonlocal config
             config = config or {**spec["config"], **{name: next(texts) for name in ("clip", "anneal", "gamma", "lam")}}
-            spec.update(algorithm=algorithm, config=config)
+            spec.update(format_version=1, algorithm=algorithm, config=config)
 
         respecify(path / run, specify)
         change_table(path / run, "phases", _hostile_metrics)

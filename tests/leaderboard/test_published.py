@@ -106,10 +106,10 @@ def test_another_patch_of_envpool_is_the_same_physics(tmp_path: Path) -> None:
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no file '.*none\.arrow'"):
         published.read(tmp_path / "none.arrow", SUITE)
-    about = {**table.SCHEMA.metadata, b"format_version": b"2"}
+    about = {**table.SCHEMA.metadata, b"format_version": b"3"}
     with pa.ipc.new_file(str(tmp_path / "new.arrow"), table.SCHEMA.with_metadata(about)):
         pass
-    with pytest.raises(LagbenchError, match=r"new\.arrow has format 2; this lagbench reads 1"):
+    with pytest.raises(LagbenchError, match=r"new\.arrow has format 3; this lagbench reads 2"):
         published.read(tmp_path / "new.arrow", SUITE)
 
 

@@ -421,14 +421,21 @@ ATTACKS: dict[str, tuple[str, str, int | None, str, Change]] = {
         S,
         None,
         "by the manifest 'ppo'",
-        spec(algorithm={"name": "vaco", "sha256": "0" * 64}),
+        in_json("spec.json", lambda d: d["algorithm"].update(name="vaco")),
     ),
     "another algorithm's source": (
         "one method",
         S,
         None,
         "its source has the SHA-256 0000",
-        spec(algorithm={"name": "ppo", "sha256": "0" * 64}),
+        spec(format_version=1, algorithm={"name": "ppo", "sha256": "0" * 64}),
+    ),
+    "another version": (
+        "one method",
+        S,
+        None,
+        "its algorithm is of lagbench 0.0.1, and that of the first run of lagbench ",
+        in_json("spec.json", lambda d: d["algorithm"].update(version="0.0.1")),
     ),
     "a failed run": (
         "result",

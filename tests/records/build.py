@@ -18,7 +18,8 @@ from lagbench.policies.gaussian import GaussianPolicy
 from lagbench.protocol import Protocol
 from lagbench.records.rows import EvaluationRecord, PhaseRecord
 from lagbench.records.writer import RunWriter
-from lagbench.spec import AlgorithmSource, EvaluationPlan, Recording, RunSpec
+from lagbench.source.algorithms import AlgorithmSource
+from lagbench.spec import EvaluationPlan, Recording, RunSpec
 
 OBSERVATION, ACTION, ACTORS, STEPS = 3, 2, 4, 8
 PHASES = 6

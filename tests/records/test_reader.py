@@ -18,7 +18,7 @@ import torch
 from lagbench.errors import LagbenchError, RecordError
 from lagbench.records import streams
 from lagbench.records.reader import find_run, open_run
-from lagbench.spec import AlgorithmSource
+from lagbench.source.algorithms import AlgorithmSource
 from tests.records.build import PHASES, TABLES, finish, make_policy, make_record, make_spec, write, write_finished
 
 
@@ -224,8 +224,8 @@ def test_a_newer_format(tmp_path: Path) -> None:
         open_run(path).phases  # noqa: B018
     for table in TABLES[:-1]:
         rewrite(path, table, newer)
-    edit_json("spec.json", "format_version", 2)(path)
-    with pytest.raises(RecordError, match=r"spec\.json cannot be read: .* format 2.*pip install -U lagbench"):
+    edit_json("spec.json", "format_version", 3)(path)
+    with pytest.raises(RecordError, match=r"spec\.json cannot be read: .* format 3.*pip install -U lagbench"):
         open_run(path)
 
 

@@ -26,6 +26,7 @@ from lagbench.records.checksums import sealed
 from lagbench.records.reader import open_run
 from lagbench.records.rows import PhaseRecord
 from lagbench.records.writer import RunWriter
+from lagbench.source.files import Source
 from lagbench.spec import RunSpec
 from tests.records.build import (
     PHASES,
@@ -308,6 +309,34 @@ def test_a_directory_with_a_run_is_refused(tmp_path: Path) -> None:
         RunWriter.create(tmp_path / "file", make_spec(), **SIZES)
 
 
+SOURCE = Source("mine.py", {"mine.py": b"import a.b", "a/b.py": b""})
+
+
+def test_a_source_is_copied_before_the_specification(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    RunWriter.create(path, make_spec(), {"source": SOURCE}, **SIZES).close()
+    copy = path / "source"
+    assert {f.relative_to(copy).as_posix(): f.read_bytes() for f in copy.rglob("*.py")} == SOURCE.files
+    # As after a kill between the two, and before the first.
+    (path / "spec.json").rename(tmp_path / "spec.json")
+    for table in TABLES:
+        shutil.rmtree(path / table, ignore_errors=True)
+    (path / "source.tmp").mkdir()
+    RunWriter.create(path, make_spec(), {"source": SOURCE}, **SIZES).close()
+    assert not (path / "source.tmp").exists()
+
+
+def test_what_is_no_copy_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    (path / "source").mkdir(parents=True)
+    (path / "source/mine.py").write_text("mine")
+    with pytest.raises(UsageError, match=r"run/source, where a run has its source, is there already; give another dir"):
+        RunWriter.create(path, make_spec(), {"source": SOURCE}, **SIZES)
+    assert {f.name for f in path.rglob("*")} == {".lock", "source", "mine.py"}
+    assert (path / "source/mine.py").read_text() == "mine"
+    RunWriter.create(path, make_spec(), **SIZES).close()
+
+
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -321,7 +350,7 @@ time.sleep(60)
 def test_a_run_that_could_not_begin_is_no_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
     with file_size_limit(1500), pytest.raises(RecordError, match=r"cannot write .*, then try again"):
-        RunWriter.create(path, make_spec(), **SIZES)
+        RunWriter.create(path, make_spec(), {"source": SOURCE}, **SIZES)
     assert {f.name for f in path.iterdir()} == {".lock"}
     RunWriter.create(path, make_spec(), **SIZES).close()
 

@@ -46,7 +46,7 @@ def row(
     whole = status == "completed"
     return {
         "algorithm": algorithm,
-        "algorithm_sha256": "0" * 64,
+        "algorithm_source": "0" * 64,
         "config": canonical(config or {}),
         "suite": None,
         "suite_sha256": None,

@@ -219,14 +219,14 @@ def test_a_second_attempt_takes_the_place_of_one_that_failed() -> None:
 
 def test_what_changed_between_the_runs_is_said() -> None:
     found = read(
-        row(), row(seed=1, algorithm_sha256="1" * 64, lagbench=["0.2.0"]), row(seed=2, lagbench=[], envpool=[])
+        row(), row(seed=1, algorithm_source="1" * 64, lagbench=["0.2.0"]), row(seed=2, lagbench=[], envpool=[])
     )
     assert found.notes[:3] == (
         "the source of ppo was changed between its runs (2 with 000000000000…, 1 with 111111111111…)",
         "the runs were made with more than one lagbench: 0.1.0, 0.2.0",
         "1 of the runs have no environment.json: with which versions they ran is not known",
     )
-    assert found.entries[0].sha256 == ("0" * 64, "1" * 64)
+    assert found.entries[0].source == ("0" * 64, "1" * 64)
 
 
 def test_a_run_that_diverged_is_a_result() -> None:

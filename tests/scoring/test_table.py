@@ -107,7 +107,7 @@ def test_there_and_back(runs: Path, tmp_path: Path) -> None:
     table.to_file(first, tmp_path / "scores.arrow")
     again = table.from_file(tmp_path / "scores.arrow")
     assert again.equals(first, check_metadata=True)
-    assert again.schema.metadata == {b"table": b"lagbench scores", b"format_version": b"1"}
+    assert again.schema.metadata == {b"table": b"lagbench scores", b"format_version": b"2"}
 
 
 def test_values_are_held_to_the_content_hash(runs: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_file_that_is_no_table(tmp_path: Path) -> None:
             table.from_file(file)
     for metadata, error in (
         ({}, "is no table of runs"),
-        ({"format_version": "2"}, "has format 2; this lagbench reads 1"),
+        ({"format_version": "3"}, "has format 3; this lagbench reads 2"),
     ):
         about = {"table": table.NAME, **metadata} if metadata else {}
         with pa.ipc.new_file(str(file), pa.schema([("a", pa.int32())], metadata=about)):

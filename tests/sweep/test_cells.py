@@ -11,6 +11,7 @@ from lagbench.errors import LagbenchError, UsageError
 from lagbench.records.reader import open_run
 from lagbench.runner import Interrupted, execute
 from lagbench.sinks.base import Sink
+from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
 from lagbench.sweep.cells import Planned, State, go_on, look, survey
 from lagbench.training import PhaseResult
 from tests.cli.run_here import ALGORITHMS, content_hash
@@ -114,11 +115,22 @@ def test_an_algorithm_that_was_changed_is_another(own: str, tmp_path: Path) -> N
     assert look(changed).reason == f"{cell.path} holds another run: the source of {name} has changed since"
 
 
+def test_an_installed_algorithm_of_another_version_is_another(cell: Planned) -> None:
+    """But not where the run's specification, of the former format, does not say of which version it is."""
+    other = dataclasses.replace(cell.spec, algorithm=InstalledAlgorithm("ppo", "lagbench", "9.9"))
+    now = f"ppo is of lagbench 9.9, and was of {cell.spec.algorithm.source}"
+    assert look(Planned(other, cell.path)).reason == f"{cell.path} holds another run: {now}"
+    begun = dataclasses.replace(cell.spec, algorithm=AlgorithmSource("ppo", "0" * 64))
+    former = Planned(begun, cell.path.with_name("former"))
+    go_on(former.spec, former.path, threads=1, sinks=[])
+    assert look(Planned(other, former.path)).status == "completed"
+
+
 def test_a_directory_of_another_version_is_said_to_be_one(cell: Planned) -> None:
     file = cell.path / "spec.json"
     data = json.loads(file.read_text())
     cases = {
-        "the specification has format 2; this lagbench reads 1": {**data, "format_version": 2},
+        "the specification has format 3; this lagbench reads up to 2": {**data, "format_version": 3},
         "unknown field in the specification 'gravity'": {**data, "gravity": 9.81},
         "this is not a run specification": [],
     }

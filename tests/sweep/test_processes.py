@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from lagbench.sweep.processes import Processes
 from lagbench.sweep.worker import log_file
 from tests.cli.processes import CONTEXT, until
 from tests.cli.run_here import ALGORITHMS, content_hash
+from tests.source.trees import TREE, lay_out
 from tests.sweep.conftest import fork_workers, small
 
 MORE = """
@@ -115,6 +117,22 @@ def test_a_cell_that_crashes_says_how(mine: str, tmp_path: Path, name: str, says
     assert claims.holder(cell.path) is None
 
 
+def test_a_cell_is_of_the_source_that_was_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of the files meanwhile: two cells with helpers of one name, of files that are gone."""
+    cells = []
+    for sign in "+-":
+        there = lay_out(tmp_path / f"sign{sign}", {**TREE, "helper.py": TREE["helper.py"].replace("+", sign)})
+        monkeypatch.chdir(there)
+        cells += small(tmp_path / f"out{sign}", algo="mine.py:Mine")
+        monkeypatch.chdir(tmp_path)
+        shutil.rmtree(there)
+    for cell in cells:
+        assert run(cell)[1] == Ended(cell)
+    found = [(cell.path / "source/helper.py").read_text() for cell in cells]
+    assert [text.count("-1.0") for text in found] == [0, 1]
+    assert content_hash(cells[0].path) != content_hash(cells[1].path)
+
+
 def test_what_an_algorithm_prints_is_kept(mine: str, tmp_path: Path) -> None:
     (cell,) = small(tmp_path / "out", algo=f"{mine}:Chatty")
     assert run(cell)[1] == Ended(cell)
@@ -207,7 +225,7 @@ def _beat_fast(out: Path) -> None:
     claims.BEAT_S = 0.05
     (cell,) = small(out, **LONG)
     ours, theirs = CONTEXT.Pipe(duplex=False)
-    worker.main(theirs, cell.spec.to_json(), cell.path, 1)
+    worker.main(theirs, cell.spec.to_json(), [], cell.path, 1)
     said = []
     while ours.poll():
         said.append(ours.recv())

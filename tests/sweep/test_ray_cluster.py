@@ -17,7 +17,8 @@ import pytest
 
 from lagbench.runner import execute
 from lagbench.sweep.grid import plan
-from tests.cli.run_here import ALGORITHMS, content_hash, lagbench
+from tests.cli.run_here import content_hash, lagbench
+from tests.source.trees import TREE, lay_out
 
 pytest.importorskip("ray")
 
@@ -132,7 +133,7 @@ def pendulum(task_id, **options):
 @pytest.mark.slow
 def test_a_machine_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
     # Neither file is where the machines work.
-    (tmp_path / "mine.py").write_text(ALGORITHMS)
+    lay_out(tmp_path, TREE)
     (tmp_path / "tasks.py").write_text(TASKS)
     own = ("--algo", "mine.py:Mine", "--task", "tasks.py:pendulum")
     command: list[Path | str] = [BIN / "lagbench", "sweep", *own, *GRID, "--ray", cluster.address]
@@ -144,6 +145,8 @@ def test_a_machine_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> 
         until(lambda: sum(1 for _ in cells.glob("*/checkpoint/state.pt")) >= 2 or sweep.poll() is not None)
         assert sweep.poll() is None, (tmp_path / "err.txt").read_text()
         kill(cluster.machines[0])
+        # Nobody takes these any more.
+        lay_out(tmp_path, {"helper.py": TREE["helper.py"].replace("+", "-"), "mine.py": "1 / 0"})
         assert sweep.wait(300) == 0, (tmp_path / "err.txt").read_text()
     finally:
         sweep.kill()
@@ -153,7 +156,8 @@ def test_a_machine_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> 
     assert [run.name for run in runs] == [f"lag2-u20-seed{seed}" for seed in range(3)]
     starts = [len(json.loads((run / "environment.json").read_text())) for run in runs]
     assert sorted(starts) == [1, 1, 2]
-    with contextlib.chdir(tmp_path):
+    assert {(run / "source/helper.py").read_text() for run in runs} == {TREE["helper.py"]}
+    with contextlib.chdir(lay_out(tmp_path, TREE)):
         planned = plan(
             Path("alone"), algo=["mine.py:Mine"], task=["tasks.py:pendulum"], lag=[2], seeds=range(3), actors=4,
             phase_steps=16, minibatch=32, budget=9600, eval_episodes=1, record="episodes",

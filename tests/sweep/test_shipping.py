@@ -63,7 +63,10 @@ def test_of_what_grows_only_the_tail_is_sent(tmp_path: Path) -> None:
     (tmp_path / "result.json.tmp").touch()
     (tmp_path / "result.json").touch()
     (tmp_path / "z.pt").touch()
-    *others, last = shipper.changes()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/mine.py").touch()
+    source, *others, last = shipper.changes()
+    assert source == Change("source/mine.py", 0, b"")
     assert sorted(others, key=str) == [Change("0.arrows", 0, b"head"), Change("z.pt", 0, b"")]
     # It says that the rest is there.
     assert last == Change("result.json", 0, b"")

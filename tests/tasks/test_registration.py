@@ -12,6 +12,7 @@ import pytest
 from lagbench import registry
 from lagbench.domain import CONTROL, LANGUAGE
 from lagbench.errors import UsageError
+from lagbench.source import known
 from lagbench.spec import RunSpec, resolve
 from lagbench.tasks.mujoco import ControlTask, EnvPoolVectorEnv
 from lagbench.tasks.registration import register_task
@@ -118,7 +119,7 @@ def test_what_is_no_task_is_refused_at_the_call(task_id: Any, options: dict[str,
     assert refusal(register_task, task_id, **options).startswith(sentence)
     # So it stands in nobody's way.
     assert registry.task_ids() == before
-    assert refusal(resolve, task=Pendulum).startswith(
+    assert refusal(load_task, Pendulum).startswith(
         "a task is given by its id or as path/to/file.py:function, not as"
     )
     assert refusal(load_task, "Hoper-v5").startswith("unknown task 'Hoper-v5'; did you mean 'Hopper-v5'?")
@@ -133,13 +134,15 @@ def test_a_function_names_a_task_and_its_source_is_part_of_the_specification() -
     assert RunSpec.from_json(spec.to_json()) == spec
 
     Path("tasks.py").write_text(TASKS.replace("50", "60"))
+    assert load_task(spec.task, spec.task_options).longest_episode == 20  # as it was specified
+    known._sources.clear()
     assert refusal(load_task, spec.task, spec.task_options).startswith(
         "the source of tasks.py:pendulum has changed since this run was specified (SHA-256 "
     )
     Path("tasks.py").unlink()
     # What was recorded can be read without it.
     assert RunSpec.from_json(spec.to_json()).domain == CONTROL
-    assert refusal(load_task, spec.task, spec.task_options).startswith("there is no file 'tasks.py'; ")
+    assert refusal(load_task, spec.task, spec.task_options).startswith("the source of tasks.py:pendulum (SHA-256 ")
 
 
 def test_a_language_task_takes_an_id() -> None:

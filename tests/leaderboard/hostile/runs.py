@@ -49,7 +49,10 @@ def _moved_lag(path: Path) -> None:
 
 
 def _another_source(path: Path) -> None:
-    """A source that nobody ran."""
+    """A source that nobody ran, where the runs have the digest of theirs."""
+    ran = {"name": "ppo", "sha256": sha256((path / "algorithm.txt").read_bytes())}
+    for file in sorted(path.glob("runs/*/*/spec.json")):
+        respecify(file.parent, lambda spec: spec.update(format_version=1, algorithm=ran))
     content = b"# something else\n"
     (path / "algorithm.txt").write_bytes(content)
     about(lambda d: d["algorithm"].update(sha256=sha256(content)))(path)
@@ -130,6 +133,12 @@ ATTACKS: dict[str, Attack] = {
         "one method", _specified(lambda spec: spec["config"].update(clip=0.2 + 1e-16 * 3))
     ),
     "one hyperparameter more": Attack("one method", _specified(lambda spec: spec["config"].update(extra=1))),
+    "one run of another version": Attack(
+        "one method", _specified(lambda spec: spec["algorithm"].update(version="0.0.1"))
+    ),
+    "a version of two lines": Attack(
+        "specification", _specified(lambda spec: spec["algorithm"].update(version="1\n2"))
+    ),
     "one run of another algorithm": Attack(
         "one method", _specified(lambda spec: spec["algorithm"].update(name="vaco"))
     ),

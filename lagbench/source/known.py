@@ -1,0 +1,64 @@
+"""Where a source is found that has a digest: here already, in the directory of a run, or where its name says."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lagbench.errors import UsageError
+from lagbench.source.files import Source
+from lagbench.source.imports import collect_copy
+
+_SHOWN = 12
+_sources: dict[str, Source] = {}
+_copies: dict[str, Path] = {}
+
+
+def remember(source: Source) -> Source:
+    """Have a source found by its digest, in this process, wherever it came from."""
+    _sources[source.sha256] = source
+    return source
+
+
+def note_copy(sha256: str, directory: Path) -> None:
+    """Have the source with a digest looked for in a directory, of a run that keeps a copy there."""
+    if directory.is_dir():
+        _copies[sha256] = directory
+
+
+def find(name: str, sha256: str, file: Path, collect: Callable[[Path], Source]) -> Source:
+    """The source of something that is named by a file in a specification.
+
+    Args:
+        name: its name, for messages.
+        sha256: the digest.
+        file: where it was.
+        collect: reads what is there now.
+
+    Raises:
+        UsageError: it is nowhere with that digest.
+    """
+    if sha256 in _sources:
+        return _sources[sha256]
+    for source in _candidates(sha256, file, collect):
+        if source.sha256 == sha256:
+            return remember(source)
+    copy = _copies.get(sha256)
+    where = f"{copy} does not hold it" if copy else "no copy of it lies beside the specification"
+    if not file.is_file():
+        raise UsageError(
+            f"the source of {name} (SHA-256 {sha256[:_SHOWN]}…) cannot be found: there is no file {str(file)!r}, and "
+            f"{where}; give the spec.json in the directory of a run, which has the source beside it"
+        )
+    raise UsageError(
+        f"the source of {name} has changed since this run was specified (SHA-256 {sha256[:_SHOWN]}…, now "
+        f"{collect(file).sha256[:_SHOWN]}…), and {where}; start a new run, or restore {file}"
+    )
+
+
+def _candidates(sha256: str, file: Path, collect: Callable[[Path], Source]) -> Iterator[Source]:
+    if copy := _copies.get(sha256):
+        yield from (collect_copy(main, copy) for main in sorted(copy.rglob(glob.escape(file.name))))
+    if file.is_file():
+        yield collect(file)
