@@ -119,9 +119,7 @@ def test_what_is_no_task_is_refused_at_the_call(task_id: Any, options: dict[str,
     assert refusal(register_task, task_id, **options).startswith(sentence)
     # So it stands in nobody's way.
     assert registry.task_ids() == before
-    assert refusal(load_task, Pendulum).startswith(
-        "a task is given by its id or as path/to/file.py:function, not as"
-    )
+    assert refusal(load_task, Pendulum).startswith("a task is given by its id or as path/to/file.py:function, not as")
     assert refusal(load_task, "Hoper-v5").startswith("unknown task 'Hoper-v5'; did you mean 'Hopper-v5'?")
 
 
