@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,7 +32,7 @@ class Source:
         if len(self.files) == 1:
             return self.files[self.main]
         names = [self.main, *sorted(self.files.keys() - {self.main})]
-        heads = {name: f"# lagbench source: {name}, {len(self.files[name])} bytes\n".encode() for name in names}
+        heads = {name: os.fsencode(f"# lagbench source: {name}, {len(self.files[name])} bytes\n") for name in names}
         return b"".join(heads[name] + self.files[name] + b"\n" for name in names)
 
     @cached_property

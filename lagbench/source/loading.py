@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import hashlib
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ _importing = threading.local()
 def load(source: Source) -> ModuleType:
     """The main module of a source; the same one each time. Raises UsageError where it cannot be imported."""
     # Of each place its own, so that an error names the file that was given.
-    digest = hashlib.sha256(f"{source.sha256} {source.place}".encode()).hexdigest()
+    digest = hashlib.sha256(source.sha256.encode() + os.fsencode(source.place)).hexdigest()
     package = f"lagbench_source_{digest[:16]}"
     if package not in _finders:
         _finders[package] = _Finder(package, source)
