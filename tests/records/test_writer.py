@@ -323,6 +323,7 @@ def test_a_source_is_copied_before_the_specification(tmp_path: Path) -> None:
         shutil.rmtree(path / table, ignore_errors=True)
     (path / "source.tmp").mkdir()
     RunWriter.create(path, make_spec(), {"source": SOURCE}, **SIZES).close()
+    RunWriter.reopen(path, make_spec(), committed={}, **SIZES).close()
     assert not (path / "source.tmp").exists()
 
 
@@ -330,7 +331,7 @@ def test_what_is_no_copy_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "run"
     (path / "source").mkdir(parents=True)
     (path / "source/mine.py").write_text("mine")
-    with pytest.raises(UsageError, match=r"run/source, where a run has its source, is there already; give another dir"):
+    with pytest.raises(UsageError, match=r"run/source, where a run has a source, is there already; give another dir"):
         RunWriter.create(path, make_spec(), {"source": SOURCE}, **SIZES)
     assert {f.name for f in path.rglob("*")} == {".lock", "source", "mine.py"}
     assert (path / "source/mine.py").read_text() == "mine"
