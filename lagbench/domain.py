@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from lagbench.errors import unknown
 from lagbench.protocol import ForwardMode
@@ -21,7 +23,7 @@ class Domain:
     With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
     and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
     and learner is data. Where ``returns_are_scores``, as accuracy is one, nothing is normalised; people are shown
-    returns in ``return_format``. The rest are the defaults of a run; without ``actors`` they follow from the samples.
+    returns in ``return_format``, and what an evaluation's ``modes`` choose by these words. The rest are the defaults of a run; without ``actors`` they follow from the samples.
     """
 
     name: str
@@ -38,12 +40,14 @@ class Domain:
     exact_log_prob: bool
     returns_are_scores: bool
     return_format: str
+    modes: Mapping[str, str]
     forward: ForwardMode
     minibatch: int
     actors: int | None
     phase_steps: int | None
     budget: int
     evaluation_episodes: int
+    mode_episodes: int
 
 
 CONTROL = Domain(
@@ -61,12 +65,14 @@ CONTROL = Domain(
     exact_log_prob=True,
     returns_are_scores=False,
     return_format=".1f",
+    modes=MappingProxyType({"stochastic": "sampled actions", "mode": "the mean action"}),
     forward="reuse",
     minibatch=256,
     actors=64,
     phase_steps=32,
     budget=1_000_000,
-    evaluation_episodes=10,
+    evaluation_episodes=20,
+    mode_episodes=10,
 )
 LANGUAGE = Domain(
     name="language",
@@ -83,12 +89,14 @@ LANGUAGE = Domain(
     exact_log_prob=False,
     returns_are_scores=True,
     return_format=".1%",
+    modes=MappingProxyType({"stochastic": "sampled answers", "mode": "greedy answers"}),
     forward="split",
     minibatch=32,
     actors=None,
     phase_steps=None,
     budget=20_480,
     evaluation_episodes=200,
+    mode_episodes=200,
 )
 DOMAINS = {d.name: d for d in (CONTROL, LANGUAGE)}
 

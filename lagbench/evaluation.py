@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,18 @@ import numpy as np
 from lagbench.actors.base import Actors, Played
 from lagbench.errors import UsageError
 from lagbench.policies.base import Version
+from lagbench.records.curve import CurvePoint
 from lagbench.records.reader import Run
 from lagbench.records.rows import EvaluationRecord
 from lagbench.registry import load
 from lagbench.seeding import evaluation_seeds
 from lagbench.settings import own_settings
-from lagbench.spec import RunSpec
-
-
-def seeds(spec: RunSpec, index: int) -> list[int]:
-    """The environment seeds [episodes] of a run's evaluation ``index``, fixed by (suite, run seed, index, episode)."""
-    return evaluation_seeds(spec.seed, spec.suite_name, index, spec.evaluation.episodes)
+from lagbench.spec import Mode, RunSpec
 
 
 @own_settings()
-def evaluate(run: Run, seeds: Sequence[int], *, threads: int = 0) -> Sequence[Played]:
-    """Play the policy of a finished run by its mode, an episode a seed, as an evaluation does; nothing is written.
+def evaluate(run: Run, seeds: Sequence[int], *, mode: Mode | None = None, threads: int = 0) -> Sequence[Played]:
+    """Play the policy of a finished run, an episode a seed, as an evaluation does; nothing is written.
 
     On language each seed draws a question of the test set. On the same kind of machine the same seeds give the same
     episodes, bit for bit; they are played on the CPU, whatever the run was trained on.
@@ -34,6 +31,8 @@ def evaluate(run: Run, seeds: Sequence[int], *, threads: int = 0) -> Sequence[Pl
     Args:
         run: whose policy, and whose task.
         seeds: whole numbers in [0, 2**31), at least one.
+        mode: ``stochastic`` samples actions, ``mode`` takes the mean action, or answers greedily; by default as the
+            evaluations that are scored were played.
         threads: EnvPool's; 0 for one a core. They change no episode.
 
     Returns: episodes in the order of the seeds; each has ``seed``, ``episode_return``, ``length``, ``terminated``,
@@ -48,46 +47,57 @@ def evaluate(run: Run, seeds: Sequence[int], *, threads: int = 0) -> Sequence[Pl
     spec = dataclasses.replace(run.spec, device="cpu")
     version = run.policy().version(spec.phases)
     actors: Actors = load(spec.domain.actors_class)(spec, threads)
-    return actors.play(version, seeds, drawn=True)
+    stochastic = (mode or spec.evaluation.measure) == "stochastic"
+    return actors.play(version, seeds, stochastic=stochastic, drawn=True)
 
 
 def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[EvaluationRecord]:
-    """The evaluations that fall due when ``version`` is reached: none, or the policy's mode, at the end a sample too.
+    """The evaluations that fall due when ``version`` is reached: none, or one by each mode of the plan.
 
-    Fractions of the budget that fall into one phase share one evaluation. ``version.number`` phases are done.
+    Fractions of the budget that fall into one phase share one evaluation. ``version.number`` phases are done. Episode j
+    of every mode begins as the same seed has it.
     """
     due = spec.evaluation_phases()
     if version.number not in due:
         return []
     index = sorted(due).index(version.number)
-    last = version.number == spec.phases
-
-    def play(stochastic: bool) -> EvaluationRecord:
-        return EvaluationRecord(
+    return [
+        EvaluationRecord(
             index=index,
             fractions=tuple(due[version.number]),
             version=version.number,
             budget_used=version.number * spec.protocol.samples,
-            mode="stochastic" if stochastic else "mode",
-            episodes=actors.play(version, seeds(spec, index), stochastic=stochastic),
+            mode=mode,
+            episodes=actors.play(
+                version,
+                evaluation_seeds(spec.seed, spec.suite_name, index, episodes),
+                stochastic=mode == "stochastic",
+            ),
         )
-
-    return [play(False), play(True)] if last else [play(False)]
+        for mode, episodes in spec.evaluation.modes(last=version.number == spec.phases).items()
+    ]
 
 
 def summarize(run: Run) -> dict[str, Any]:
-    """The final evaluation by mode (mean, standard deviation over episodes, episodes) and the area under the curve.
+    """The final evaluation by mode (mean, standard error, episodes), and the area under the curve of the measure.
 
-    The area is the trapezoid over the fractions of the budget; both are of raw returns. A run that did not reach the
-    end of its budget has neither: what stands in for them is a matter of scoring.
+    The area is the trapezoid over the fractions of the budget; all are of raw returns. A run that did not reach the end
+    of its budget has neither: what stands in for them is a matter of scoring. With a plan of version 0 the standard
+    deviation over episodes, with the divisor n, stands in the place of the standard error.
     """
     final: dict[str, Any] = {}
-    rows = run.evaluations.to_table(columns=["fractions", "mode", "return"]).to_pylist()
-    for mode in ("mode", "stochastic"):
-        returns = [r["return"] for r in rows if r["mode"] == mode and 1.0 in r["fractions"]]
-        if returns:
-            final[mode] = {"mean": float(np.mean(returns)), "std": float(np.std(returns)), "episodes": len(returns)}
+    for mode in run.spec.evaluation.modes(last=True):
+        points = run.curve(mode)
+        if points and points[-1].fraction == 1.0:
+            final[mode] = {"mean": points[-1].mean, **_spread(run, points[-1]), "episodes": points[-1].episodes}
     if not final:
         return {}
-    fractions, means = zip(*[(f, m) for f, m, _ in run.curve()], strict=True)
-    return {"final": final, "area_under_curve": float(np.trapezoid(means, fractions))}
+    curve = run.curve()
+    area = float(np.trapezoid([point.mean for point in curve], [point.fraction for point in curve]))
+    return {"final": final, "area_under_curve": area}
+
+
+def _spread(run: Run, point: CurvePoint) -> dict[str, float | None]:
+    if run.spec.evaluation.mode_episodes is not None:
+        return {"standard_error": point.standard_error}
+    return {"std": (point.standard_error or 0.0) * sqrt(point.episodes - 1)}

@@ -143,7 +143,7 @@ def _check(spec: RunSpec) -> None:
     suites.check(spec)
     check_device(spec.device)
     task = load_task(spec.task, spec.task_options)
-    task.check(spec.protocol, spec.evaluation.episodes)
+    task.check(spec.protocol, max(spec.evaluation.modes(last=True).values()))
     task.rehearse(spec.device)
 
 

@@ -53,6 +53,9 @@ def environment_seeds(seed: int, stream: Stream, n: int, *key: int) -> NDArray[n
 
 
 def evaluation_seeds(seed: int, suite: str | None, index: int, episodes: int) -> list[int]:
-    """The environment seeds of a run's evaluation ``index``, fixed by (suite, run seed, index, episode)."""
+    """The environment seeds of a run's evaluation ``index``, fixed by (suite, run seed, index, episode).
+
+    Suites of a family, which share their runs, share its name here.
+    """
     word = int.from_bytes(hashlib.sha256((suite or "").encode()).digest()[:4], "big")
     return [int(s) for s in environment_seeds(seed, Stream.EVALUATION, episodes, word, index)]

@@ -23,6 +23,8 @@ from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, sou
 # By what they say of an algorithm. What the first can say is said in it, as in the tables of all runs that have it.
 FORMATS: Mapping[int, type[InstalledAlgorithm | AlgorithmSource]] = {1: AlgorithmSource, 2: InstalledAlgorithm}
 Recording = Literal["trajectories", "episodes"]
+Mode = Literal["mode", "stochastic"]
+"""How actions are chosen in an evaluation: the policy's mode (mean action, greedy), or sampled as in training."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,36 @@ class SuiteVersion:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """``episodes`` an evaluation, at the fractions 0, 1/intervals, …, 1 of the budget."""
+    """What is evaluated at the fractions 0, 1/intervals, …, 1 of the budget.
+
+    Attributes:
+        episodes: of the measure, that which is scored: with sampled actions.
+        intervals: of the budget.
+        mode_episodes: of the policy's mode, beside them. None in a plan of version 0, whose measure is the mode, and
+            which has as many sampled episodes in its last evaluation alone.
+    """
 
     episodes: Count
     intervals: Count
+    mode_episodes: Count | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def measure(self) -> Mode:
+        """How actions are chosen in the episodes that are scored."""
+        return "mode" if self.mode_episodes is None else "stochastic"
+
+    def modes(self, *, last: bool) -> dict[Mode, int]:
+        """How many episodes are played by each mode, in the order of the records; ``last``: after the last phase."""
+        if self.mode_episodes is not None:
+            return {"stochastic": self.episodes, "mode": self.mode_episodes}
+        return {"mode": self.episodes, **({"stochastic": self.episodes} if last else {})}
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary; ``EvaluationPlan(**it)`` is equal to this."""
+        return {name: x for name, x in dataclasses.asdict(self).items() if x is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +124,7 @@ class RunSpec:
             "algorithm": dataclasses.asdict(self.algorithm),
             "config": dict(self.config),
             "protocol": self.protocol.to_json(),
-            "evaluation": dataclasses.asdict(self.evaluation),
+            "evaluation": self.evaluation.to_json(),
             "suite": None if self.suite is None else dataclasses.asdict(self.suite),
         }
 
@@ -234,6 +259,7 @@ def resolve(
     config: Mapping[str, Any] | None = None,
     task_options: Mapping[str, Any] | None = None,
     eval_episodes: Count | None = None,
+    eval_mode_episodes: Count | None = None,
     eval_intervals: Count = 10,
     suite: SuiteVersion | None = None,
     record: Recording = "trajectories",
@@ -265,6 +291,7 @@ def resolve(
         group=task_spec.group,
     )
     episodes = domain.evaluation_episodes if eval_episodes is None else eval_episodes
+    mode_episodes = min(domain.mode_episodes, episodes) if eval_mode_episodes is None else eval_mode_episodes
     check_device(device)
     spec = RunSpec(
         task=task_spec.task_id,
@@ -273,7 +300,7 @@ def resolve(
         config=MappingProxyType(dataclasses.asdict(make_config(cls.Config, cls.preset(domain.name), config or {}))),
         protocol=protocol,
         budget=domain.budget if budget is None else budget,
-        evaluation=EvaluationPlan(episodes, eval_intervals),
+        evaluation=EvaluationPlan(episodes, eval_intervals, mode_episodes),
         seed=seed,
         suite=suite,
         record=record,
@@ -281,7 +308,7 @@ def resolve(
         torch_threads=torch_threads,
     )
     spec._check()
-    task_spec.check(protocol, episodes)
+    task_spec.check(protocol, max(episodes, mode_episodes))
     return spec
 
 

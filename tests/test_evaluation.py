@@ -1,11 +1,11 @@
 """Evaluation: from the seeds, one episode an environment, each to its end, at the fractions of the budget."""
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import envpool
@@ -17,19 +17,27 @@ import torch
 from numpy.typing import NDArray
 
 import lagbench
-from lagbench import evaluation
+from lagbench import evaluation, suites
 from lagbench.actors import control
 from lagbench.actors.base import PlayedEpisode
 from lagbench.actors.control import ControlActors
 from lagbench.errors import RecordError, UsageError
 from lagbench.policies.base import Version
+from lagbench.records.reader import Run
 from lagbench.records.rows import EvaluationRecord
-from lagbench.seeding import Stream, generator
-from lagbench.spec import RunSpec, SuiteVersion, resolve
+from lagbench.seeding import Stream, evaluation_seeds, generator
+from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, resolve
 from lagbench.training import train
 
-EPISODES = 5
-SMALL: dict[str, Any] = {"actors": 8, "phase_steps": 16, "minibatch": 64, "updates": 8, "eval_episodes": EPISODES}
+EPISODES, OF_THE_MODE = 5, 3
+SMALL: dict[str, Any] = {
+    "actors": 8,
+    "phase_steps": 16,
+    "minibatch": 64,
+    "updates": 8,
+    "eval_episodes": EPISODES,
+    "eval_mode_episodes": OF_THE_MODE,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,31 +84,31 @@ def bare(run: RunSpec, seed: int) -> Any:
 
 
 def test_evaluations_come_at_the_first_phase_that_reaches_each_fraction(evaluated: Evaluated) -> None:
-    modes = [r for r in evaluated.records if r.mode == "mode"]
-    assert [r.index for r in modes] == list(range(11))
-    assert [f for r in modes for f in r.fractions] == [i / 10 for i in range(11)]
-    assert [r.version for r in modes] == [math.ceil(14 * i / 10) for i in range(11)]
+    # Sampled actions are what is scored, and beside each evaluation stands one of the mean action.
+    assert [r.mode for r in evaluated.records] == ["stochastic", "mode"] * 11
+    for own in (evaluated.records[::2], evaluated.records[1::2]):
+        assert [r.index for r in own] == list(range(11))
+        assert [f for r in own for f in r.fractions] == [i / 10 for i in range(11)]
+        assert [r.version for r in own] == [math.ceil(14 * i / 10) for i in range(11)]
     for record, phase in zip(evaluated.records, evaluated.phases, strict=True):
         # Version k is there when k phases are done; version 0's comes with the first.
         assert phase == max(0, record.version - 1)
         assert record.budget_used == 128 * record.version
-    # The last is of the policy after the last phase, and beside it the same policy's samples.
-    assert [(r.mode, r.version, r.index, r.fractions) for r in evaluated.records[-2:]] == [
-        ("mode", 14, 10, (1.0,)),
-        ("stochastic", 14, 10, (1.0,)),
-    ]
-    assert [r.mode for r in evaluated.records].count("stochastic") == 1
+    assert evaluated.records[-1].version == 14  # the last is of the policy after the last phase
 
 
 def test_each_environment_plays_the_episode_of_its_seed(evaluated: Evaluated) -> None:
     drawn = set()
     for record in evaluated.records:
-        wanted = evaluation.seeds(evaluated.spec, record.index)
-        assert [e.seed for e in record.episodes] == wanted
-        assert len(wanted) == EPISODES
-        if record.mode == "mode":
-            drawn |= set(wanted)
+        wanted = seeds(evaluated.spec, record.index)
+        # The mean action begins as the first of the sampled ones do.
+        assert [e.seed for e in record.episodes] == wanted[: planned(record)]
+        drawn |= set(wanted)
     assert len(drawn) == 11 * EPISODES  # no evaluation plays an earlier one's episodes
+
+
+def planned(record: EvaluationRecord) -> int:
+    return EPISODES if record.mode == "stochastic" else OF_THE_MODE
 
 
 def assert_played_from_its_seed_to_its_end(run: RunSpec, episode: PlayedEpisode) -> None:
@@ -148,11 +156,11 @@ def mean_action(version: Version, observation: NDArray[Any]) -> NDArray[Any]:
     return action
 
 
-def test_the_actions_are_the_mean_of_the_version_that_is_evaluated(evaluated: Evaluated) -> None:
+def test_the_actions_are_those_of_the_version_that_is_evaluated(evaluated: Evaluated) -> None:
     for record in evaluated.records:
         version = evaluated.versions[record.version]
         longest = max(e.length for e in record.episodes)
-        noise = np.zeros((longest, EPISODES, record.episodes[0].action.shape[1]))
+        noise = np.zeros((longest, planned(record), record.episodes[0].action.shape[1]))
         if record.mode == "stochastic":
             rng = generator(evaluated.spec.seed, Stream.EVALUATION_ACTION, record.version)
             noise = rng.standard_normal(noise.shape, dtype=np.float32) * np.exp(version.state["log_std"].numpy())
@@ -161,21 +169,22 @@ def test_the_actions_are_the_mean_of_the_version_that_is_evaluated(evaluated: Ev
             assert episode.action.dtype == np.float32
             np.testing.assert_allclose(episode.action, expected, atol=2e-5, rtol=1e-5)
     # Versions differ by more than that: it is this one, and not its neighbour.
-    last = evaluated.records[-2].episodes[0]
+    last = evaluated.records[-1].episodes[0]
     assert np.abs(mean_action(evaluated.versions[13], last.observation) - last.action).max() > 1e-3
 
 
 def test_long_and_short_episodes_count_alike(evaluated: Evaluated) -> None:
     for record in evaluated.records:
-        assert len(record.episodes) == EPISODES
+        assert len(record.episodes) == planned(record)
         returns = [float(np.add.accumulate(e.reward, dtype=np.float64)[-1]) for e in record.episodes]
         assert [e.episode_return for e in record.episodes] == returns
         assert record.mean_return == np.mean(returns)
+        assert record.standard_error == np.std(returns, ddof=1) / math.sqrt(planned(record))
         for e in record.episodes:
             assert len(e.observation) == len(e.action) == len(e.reward) == e.length
     lengths = [[e.length for e in r.episodes] for r in evaluated.records]
     if evaluated.spec.task == "Reacher-v5":
-        assert all(row == [50] * EPISODES for row in lengths)
+        assert all(set(row) == {50} for row in lengths)
     else:
         assert any(len(set(row)) > 1 for row in lengths)
 
@@ -208,50 +217,79 @@ def test_playing_again_plays_the_same_and_leaves_the_actors_as_they_were() -> No
 def test_a_small_budget_lets_one_evaluation_stand_for_several_fractions(phases: int) -> None:
     run = spec(phases, task="InvertedPendulum-v5", eval_episodes=2)
     records = [e for r in train(run) for e in r.record.evaluations]
-    assert [r.mode for r in records] == ["mode"] * (phases + 1) + ["stochastic"]
-    assert [r.index for r in records] == [*range(phases + 1), phases]
+    assert [(r.index, r.mode) for r in records] == [(i, m) for i in range(phases + 1) for m in ("stochastic", "mode")]
     fractions = {
         1: [(0.0,), tuple(i / 10 for i in range(1, 11))],
         3: [(0.0,), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), (0.7, 0.8, 0.9, 1.0)],
     }
-    assert [r.fractions for r in records[:-1]] == fractions[phases]
-    assert records[-1].fractions == fractions[phases][-1]
+    assert [r.fractions for r in records[::2]] == [r.fractions for r in records[1::2]] == fractions[phases]
+
+
+def seeds(run: RunSpec, index: int) -> list[int]:
+    return evaluation_seeds(run.seed, run.suite_name, index, run.evaluation.episodes)
 
 
 def test_the_seeds_are_fixed_by_suite_seed_evaluation_and_episode() -> None:
-    def seeds(index: int, **options: Any) -> list[int]:
-        return evaluation.seeds(spec(3, **options), index)
-
-    base = seeds(0)
-    assert base == seeds(0, lag=8, algo="vaco", budget=10**6, task="Ant-v5")  # every algorithm and lag: the same starts
-    assert base == seeds(0, eval_episodes=9)[:EPISODES]  # episode j's seed does not depend on how many there are
-    others = [seeds(1), seeds(0, seed=3), seeds(0, suite=MINI), seeds(0, suite=LITE)]
+    base = seeds(spec(3), 0)
+    # Every algorithm and lag: the same starts.
+    assert base == seeds(spec(3, lag=8, algo="vaco", budget=10**6, task="Ant-v5"), 0)
+    assert base == seeds(spec(3, eval_episodes=9), 0)[:EPISODES]  # episode j's does not depend on how many there are
+    others = [
+        seeds(spec(3), 1),
+        seeds(spec(3, seed=3), 0),
+        seeds(spec(3, suite=MINI), 0),
+        seeds(spec(3, suite=LITE), 0),
+    ]
     drawn = [s for row in (base, *others) for s in row]
     assert len(set(drawn)) == len(drawn)
     # Written out, for whoever plays them without us.
     suite = int.from_bytes(hashlib.sha256(b"mini").digest()[:4], "big")
     words = np.random.SeedSequence(2, spawn_key=(7, suite, 4)).generate_state(EPISODES, np.uint32)
-    assert seeds(4, suite=MINI) == (words >> 1).tolist()
+    assert seeds(spec(3, suite=MINI), 4) == (words >> 1).tolist()
 
 
-def run_with(rows: list[tuple[list[float], str, float]], curve: list[tuple[float, float, int]]) -> Any:
-    fractions, mode, value = zip(*rows, strict=True)
-    table = pa.table({"fractions": list(fractions), "mode": list(mode), "return": list(value)})
-    return SimpleNamespace(evaluations=ds.dataset(table), curve=lambda: curve)
+def test_suites_of_a_family_play_the_same_episodes() -> None:
+    cell: dict[str, Any] = {"task": "Hopper-v5", "lag": 8, "seed": 4}
+    mini, lite = (suites.resolve(suite=name, **cell) for name in ("mujoco-mini-v1", "mujoco-lite-v1"))
+    assert seeds(mini, 3) == seeds(lite, 3)
+    assert seeds(mini, 3) != seeds(suites.resolve(suite="mujoco-reuse-mini-v1", task="Hopper-v5", updates=8), 3)
+
+
+ROWS = [
+    ([0.0], 0, "stochastic", 1000.0),  # the best is not the last
+    ([0.5], 1, "stochastic", 1.0),
+    ([0.75, 1.0], 2, "stochastic", 2.0),
+    ([0.75, 1.0], 2, "stochastic", 6.0),
+    ([0.75, 1.0], 2, "mode", 3.0),
+]
+
+
+def run_with(rows: list[tuple[list[float], int, str, float]], **plan: Any) -> Run:
+    """A run with these rows of evaluations: fractions, which evaluation, mode, return."""
+    fractions, index, mode, value = (list(column) for column in zip(*rows, strict=True))
+    used = [0] * len(rows)
+    table = pa.table({"fractions": fractions, "evaluation": index, "mode": mode, "return": value, "budget_used": used})
+    found = Run(Path("run"), dataclasses.replace(spec(3), evaluation=EvaluationPlan(2, 4, **plan)), None)
+    found.evaluations = ds.dataset(table)
+    return found
 
 
 def test_the_summary_is_of_the_last_evaluation_and_the_whole_curve() -> None:
-    rows = [
-        ([0.0], "mode", 1000.0),  # the best is not the last
-        ([0.5], "mode", 1.0),
-        ([0.75, 1.0], "mode", 2.0),
-        ([0.75, 1.0], "mode", 6.0),
-        ([0.75, 1.0], "stochastic", 3.0),
-    ]
-    found = evaluation.summarize(run_with(rows, [(0.0, 1000.0, 0), (0.5, 1.0, 5), (0.75, 4.0, 10), (1.0, 4.0, 10)]))
-    assert found == {
+    assert evaluation.summarize(run_with(ROWS, mode_episodes=1)) == {
         "final": {
-            "mode": {"mean": 4.0, "std": 2.0, "episodes": 2},
+            # 2 and 6: a standard deviation of √8, over √2.
+            "stochastic": {"mean": 4.0, "standard_error": pytest.approx(2.0, rel=1e-15), "episodes": 2},
+            "mode": {"mean": 3.0, "standard_error": None, "episodes": 1},
+        },
+        "area_under_curve": 0.5 * 1001 / 2 + 0.25 * 5 / 2 + 0.25 * 4,
+    }
+
+
+def test_the_summary_of_a_plan_of_version_0_is_of_the_mode_with_its_deviation() -> None:
+    other = {"mode": "stochastic", "stochastic": "mode"}
+    assert evaluation.summarize(run_with([(f, i, other[mode], x) for f, i, mode, x in ROWS])) == {
+        "final": {
+            "mode": {"mean": 4.0, "std": pytest.approx(2.0, rel=1e-15), "episodes": 2},
             "stochastic": {"mean": 3.0, "std": 0.0, "episodes": 1},
         },
         "area_under_curve": 0.5 * 1001 / 2 + 0.25 * 5 / 2 + 0.25 * 4,
@@ -259,19 +297,20 @@ def test_the_summary_is_of_the_last_evaluation_and_the_whole_curve() -> None:
 
 
 def test_a_run_that_did_not_reach_its_end_has_no_summary() -> None:
-    assert evaluation.summarize(run_with([([0.0], "mode", 1.0), ([0.5], "mode", 2.0)], [])) == {}
+    assert evaluation.summarize(run_with(ROWS[:2], mode_episodes=1)) == {}
 
 
 def test_a_finished_run_is_played_again(tmp_path: Path) -> None:
     """From the seeds of its final evaluation it plays that; from others, episodes that a replay would give."""
     run = lagbench.run(spec=spec(3), out=tmp_path / "run")
-    final = [e for e in run.evaluation_episodes() if e.version == 3 and e.mode == "mode"]
-    again: Any = lagbench.evaluate(run, [e.seed for e in final], threads=1)
-    for own, episode in zip(again, final, strict=True):
+    final = {m: [e for e in run.evaluation_episodes() if (e.version, e.mode) == (3, m)] for m in ("stochastic", "mode")}
+    again: Any = lagbench.evaluate(run, [e.seed for e in final["stochastic"]], threads=1)
+    mean: Any = lagbench.evaluate(run, [e.seed for e in final["mode"]], mode="mode")
+    for own, episode in zip([*again, *mean], [*final["stochastic"], *final["mode"]], strict=True):
         assert (own.seed, own.length, own.episode_return) == (episode.seed, episode.length, episode.episode_return)
         assert (own.terminated, own.truncated) == (episode.terminated, episode.truncated)
         assert own.action.tobytes() == episode.action.tobytes()
-    fresh = [seed + 1 for seed in (e.seed for e in final)]
+    fresh = [e.seed + 1 for e in final["stochastic"]]
     others: Any = lagbench.evaluate(run, fresh)
     assert [own.seed for own in others] == fresh
     assert all((a.action[0] != b.action[0]).any() for a, b in zip(others, again, strict=True))

@@ -76,7 +76,7 @@ def test_the_defaults_are_those_of_the_command_line() -> None:
     assert (p.lag, p.lag_mode, p.forward, p.actors, p.phase_steps, p.minibatch) == (0, "uniform", "reuse", 64, 32, 256)
     assert p.updates == 10 * p.epoch_updates
     assert p.samples <= 2048
-    assert spec.evaluation == EvaluationPlan(episodes=10, intervals=10)
+    assert spec.evaluation == EvaluationPlan(episodes=20, intervals=10, mode_episodes=10)
     assert (spec.suite, spec.record, spec.device, spec.torch_threads) == (None, "trajectories", "cpu", 1)
     assert spec.phases == 1_000_000 // p.samples
     assert spec.domain.name == "control"
@@ -165,6 +165,7 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"record": "trajectory"}, "unknown record value 'trajectory'; did you mean 'trajectories'? Known: episodes, "),
         ({"seed": -1}, "seed must be in [0, 9223372036854775807], not -1"),
         ({"eval_episodes": 0}, "eval_episodes must be in [1, 2147483647], not 0"),
+        ({"eval_mode_episodes": 0}, "eval_mode_episodes must be in [1, 2147483647], not 0"),
         ({"torch_threads": 0}, "torch_threads must be in [1, 2147483647], not 0"),
         # What no column of the records holds.
         ({"seed": 2**63}, "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
@@ -226,6 +227,7 @@ SPECS = st.fixed_dictionaries(
         "suite": st.none() | st.builds(SuiteVersion, name=st.text(), sha256=st.text()),
         "record": st.sampled_from(["trajectories", "episodes"]),
         "eval_episodes": st.integers(1, 100),
+        "eval_mode_episodes": st.none() | st.integers(1, 100),
         "eval_intervals": st.integers(1, 100),
         "torch_threads": st.integers(1, 8),
         "config": st.fixed_dictionaries(
@@ -251,6 +253,38 @@ def test_a_spec_goes_through_json_without_loss(options: dict[str, Any]) -> None:
     assert json.dumps(again.to_json()) == text
     assert again.domain is spec.domain
     assert again.load_algorithm() is spec.load_algorithm()
+
+
+def test_the_mean_action_is_played_as_often_as_is_asked_for_and_by_itself_no_more_often_than_samples() -> None:
+    assert resolve(eval_episodes=4).evaluation == EvaluationPlan(4, 10, 4)
+    assert resolve(eval_episodes=40).evaluation == EvaluationPlan(40, 10, 10)
+    assert resolve(eval_episodes=4, eval_mode_episodes=9).evaluation == EvaluationPlan(4, 10, 9)
+
+
+def test_a_plan_says_what_is_scored_and_what_stands_beside_it() -> None:
+    plan = EvaluationPlan(20, 10, 10)
+    assert plan.measure == "stochastic"
+    assert list(plan.modes(last=False).items()) == [("stochastic", 20), ("mode", 10)]
+    assert plan.modes(last=True) == plan.modes(last=False)
+    former = EvaluationPlan(10, 5)
+    assert former.measure == "mode"
+    assert (former.modes(last=False), former.modes(last=True)) == ({"mode": 10}, {"mode": 10, "stochastic": 10})
+
+
+def test_a_spec_of_version_0_is_read_and_written_as_it_was() -> None:
+    file = next((Path(__file__).parents[1] / "results/mujoco-mini-v0").glob("*/ppo/lag0-*/spec.json"))
+    document = json.loads(file.read_text())
+    spec = RunSpec.from_json(document)
+    assert document["evaluation"] == {"episodes": 10, "intervals": 5}
+    assert (spec.evaluation, spec.to_json()) == (EvaluationPlan(10, 5), document)
+
+
+@pytest.mark.parametrize("given", ["10", 1.5, True])
+def test_a_plan_of_something_else_than_whole_numbers_is_refused(given: Any) -> None:
+    document = resolve(**SMALL).to_json()
+    document["evaluation"]["mode_episodes"] = given
+    with pytest.raises(UsageError, match="mode_episodes must be a whole number in .* or none, not"):
+        RunSpec.from_json(document)
 
 
 @given(st.integers(128, 10**7), st.integers(1, 50))

@@ -662,4 +662,4 @@ def test_a_first_update_that_diverges_logs_nothing_and_fails_nothing(mine: Path)
     assert only.diverged is not None
     assert (only.diverged.phase, only.diverged.update) == (0, 0)
     assert only.record.metrics == {}
-    assert [e.index for e in only.record.evaluations] == [0]
+    assert [e.version for e in only.record.evaluations] == [0, 0]

@@ -227,7 +227,16 @@ spec_options: Decorator = stacked(
         help="An option of the task. May be repeated.",
     ),
     click.option(
-        "--eval-episodes", type=INTEGER, metavar="K", help="Episodes of each evaluation.  [default: 10; language: 200]"
+        "--eval-episodes",
+        type=INTEGER,
+        metavar="E",
+        help="Episodes of each evaluation, with sampled actions: what is scored.  [default: 20; language: 200]",
+    ),
+    click.option(
+        "--eval-mode-episodes",
+        type=INTEGER,
+        metavar="M",
+        help="Episodes of the mean action, or greedy answers, beside them.  [default: 10, language: 200, at most E]",
     ),
     click.option(
         "--eval-intervals",

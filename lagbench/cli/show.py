@@ -42,7 +42,7 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
     """What is known of it, as data and as lines of text."""
     if what.removeprefix("lagbench/") in registry.task_ids() or _is_own_task(what):
         facts = _task(what)
-    elif what in suites.names():
+    elif what in (*suites.names(), *suites.retired()) or suites.of_runs(what):
         suite = suites.load(what)
         return suite_words.facts(suite), _aligned(suite_words.rows(suite))
     elif what in registry.algorithms() or (".py" in what and not Path(what).is_dir()):
@@ -79,7 +79,11 @@ def _run(run: Run) -> dict[str, Any]:
         "status": run.status,
         "spec": run.spec.to_json(),
         "summary": run.summary,
-        "curve": [{"fraction": f, "return": m, "budget_used": used} for f, m, used in run.curve()],
+        "measure": run.spec.evaluation.measure,
+        "curves": {
+            mode: [dataclasses.asdict(point) for point in run.curve(mode)]
+            for mode in run.spec.evaluation.modes(last=True)
+        },
         "content_hash": (run.result or {}).get("content_hash"),
     }
 
@@ -99,12 +103,24 @@ def _run_lines(run: Run) -> list[str]:
         rows["status"] += f": {run.summary['reason']}"
     rows["records"] = f"{run.path} ({run.spec.record})"
     lines = _aligned(rows)
-    # By budget, for a small one lets an evaluation stand for several fractions.
-    if returns := {f"{used:,}": f"{mean:{run.spec.domain.return_format}}" for _, mean, used in run.curve()}:
-        lines += ["", *_aligned({run.spec.domain.budget_unit: "return", **returns})]
+    if run.curve():
+        lines += ["", *_curves(run)]
     if run.result is not None:
         lines += ["", *_aligned({"table": "content hash", **run.result["content_hash"]})]
     return lines
+
+
+def _curves(run: Run) -> list[str]:
+    """The returns of all evaluations, a column a mode."""
+    spec, modes = run.spec, list(run.spec.evaluation.modes(last=True))
+    # By budget, for a small one lets an evaluation stand for several fractions.
+    found = [{p.budget_used: p.text(spec.domain.return_format) for p in run.curve(mode)} for mode in modes]
+    width = max(len(text) for own in found for text in [*own.values(), *spec.domain.modes.values()])
+    heads = "  ".join(f"{spec.domain.modes[mode]:<{width}}" for mode in modes)
+    return _aligned(
+        {spec.domain.budget_unit: heads.rstrip()}
+        | {f"{used:,}": "  ".join(f"{own.get(used, ''):<{width}}" for own in found).rstrip() for used in sorted(found[0])}
+    )
 
 
 def _aligned(rows: dict[str, str]) -> list[str]:

@@ -102,7 +102,7 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The directory of all runs; any number of sweeps may share one.  [default: runs/sweep, or runs/SUITE]",
+    help="The directory of all runs; any number of sweeps may share one.  [default: runs/sweep; of a suite, runs/ and the name of its runs]",
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Cells at once.  [default: one a core]")
 @click.option(
@@ -149,7 +149,7 @@ def command(
         from lagbench.sweep import grid
         from lagbench.sweep.cells import survey
 
-        out = out or Path("runs", given.get("suite", "sweep"))
+        out = out or Path("runs", suites.load(given["suite"]).runs.name if "suite" in given else "sweep")
         cells = grid.plan(out, algo=algo, config=_axes(config), **given)
         states = survey(cells)
     if print_commands:
@@ -265,6 +265,7 @@ def _rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "status": o.state.status,
             "reason": o.state.reason,
             "final_return": o.state.score,
+            "final_standard_error": o.state.error,
         }
         for o in outcomes
     ]

@@ -54,9 +54,8 @@ def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
     for index, version in enumerate(sorted(due)):
         if version > reached:
             return
-        seeds = evaluation_seeds(spec.seed, spec.suite_name, index, spec.evaluation.episodes)
-        for mode in ("mode", "stochastic") if version == spec.phases else ("mode",):
-            for episode, seed in enumerate(seeds):
+        for mode, episodes in spec.evaluation.modes(last=version == spec.phases).items():
+            for episode, seed in enumerate(evaluation_seeds(spec.seed, spec.suite_name, index, episodes)):
                 yield {
                     "evaluation": index,
                     "fractions": due[version],

@@ -16,6 +16,7 @@ from lagbench.records.findings import Check, Difference, differs
 from lagbench.records.reader import Run
 from lagbench.records.retracing import Recomputed, Retraced, Retracer, Told, counted
 from lagbench.records.stepping import step_evaluations, step_training
+from lagbench.seeding import Stream, generator
 from lagbench.tasks.mujoco import ControlTask
 from lagbench.tasks.spec import load_task
 
@@ -58,7 +59,7 @@ class ControlRetracer(Retracer):
         Unless ``exact`` is asked for, steps that were recorded elsewhere are held to a tolerance: see ``stepping``.
         """
         # Observations are kept of those that may be asked for later.
-        last = [i for i, e in enumerate(self.chosen) if e.version == self.phases and e.mode == "mode"]
+        last = [i for i, e in enumerate(self.chosen) if e.version == self.phases]
         elsewhere = [] if self.exact else environment.elsewhere(self.run.environment)
         stepped = step_evaluations(self._task, self.chosen, self.threads, self.told, last, exact=not elsewhere)
         self._seen = stepped.seen
@@ -77,14 +78,20 @@ class ControlRetracer(Retracer):
         return Retraced(stepped.episodes, stepped.steps, stepped.difference, f"{done}, bit for bit")
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Retracer.policy``: the mean actions, |Δaction| ≤ 1e-4."""
+        """See ``Retracer.policy``: the actions, with the run's own noise where they are sampled, |Δaction| ≤ 1e-4."""
         policy = self.run.policy()
         # An episode that could not be stepped has been reported.
         episodes = {i: self.chosen[i] for i in final if i in self._seen}
         if not episodes:
             return Recomputed(0, None, Check("policy", "skipped", "no episode could be stepped"))
         version = policy.version(self.phases)
-        actions = _acted(StackedActors([version] * len(episodes)), [self._seen[i] for i in episodes])
+        actors = StackedActors([version] * len(episodes))
+        actions = _acted(actors, [self._seen[i] for i in episodes])
+        noise = self._noise(max(map(len, actions)), actions[0].shape[1])
+        for i, (episode, action) in enumerate(zip(episodes.values(), actions, strict=True)):
+            # That an episode has a number that was never planned has been reported.
+            if episode.mode == "stochastic" and 0 <= episode.episode < noise.shape[1]:
+                action += actors.std[i].numpy() * noise[: len(action), episode.episode]
         largest, difference = 0.0, None
         for episode, recomputed in zip(episodes.values(), actions, strict=True):
             distance = np.abs(episode.action[: len(recomputed)].astype(np.float64) - recomputed)
@@ -98,6 +105,13 @@ class ControlRetracer(Retracer):
         count = sum(len(a) for a in actions)
         message = f"{counted(count, 'action')} of the final evaluation, |Δaction| ≤ {largest:.2g}"
         return Recomputed(count, largest, Check.of("policy", difference, message))
+
+    def _noise(self, steps: int, size: int) -> NDArray[np.float32]:
+        """What was drawn for the first steps [steps, episodes, size] of the last evaluation with sampled actions."""
+        spec = self.run.spec
+        rng = generator(spec.seed, Stream.EVALUATION_ACTION, self.phases)
+        episodes = spec.evaluation.modes(last=True)["stochastic"]
+        return rng.standard_normal((steps, episodes, size), dtype=np.float32)
 
     def notes(self) -> list[str]:
         """See ``Retracer.notes``."""

@@ -1,4 +1,4 @@
-"""final.arrow: the episodes of a run's final evaluation by the policy's mode, with what it takes to play them again.
+"""final.arrow: the scored episodes of a run's final evaluation, with what it takes to play them again.
 
 A slim run has no single steps; this file beside it has those that a final score rests on. Its rows and columns are
 those of ``evaluations``, without the columns that a replay makes again (``RecordKind.replayed_columns``).
@@ -22,7 +22,6 @@ from lagbench.records.slim import COMPRESSION
 
 FILE = "final.arrow"
 TABLE = "final"
-MODE = "mode"
 
 
 def expected(run: Run) -> bool:
@@ -52,8 +51,8 @@ def write(run: Run, file: Path) -> int:
 
 
 def is_final(batch: Any, run: Run) -> Any:
-    """By row of ``evaluations``, whether it is one of the final evaluation by the policy's mode."""
-    return pc.and_(pc.equal(batch["version"], run.spec.phases), pc.equal(batch["mode"], MODE))
+    """By row of ``evaluations``, whether it is one of the final evaluation, of those that are scored."""
+    return pc.and_(pc.equal(batch["version"], run.spec.phases), pc.equal(batch["mode"], run.spec.evaluation.measure))
 
 
 def batches(file: Path) -> Iterator[Any]:

@@ -97,9 +97,9 @@ class LanguageRetracer(Retracer):
         return Retraced(rows, tokens, first, f"{counted(rows, 'completion')} graded again")
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Retracer.policy``: each token is the most probable, to within the rounding of other CPUs.
+        """See ``Retracer.policy``: each token of a greedy answer is the most probable, to within other CPUs' rounding.
 
-        And the text is what these tokens say, to a question of the task's test set, up to where a completion ends.
+        And the text of every answer is what its tokens say, to a question of the task's test set, up to where it ends.
         """
         episodes = [self.chosen[i] for i in final]
         tolerance = self.tolerance["logit"]
@@ -112,7 +112,10 @@ class LanguageRetracer(Retracer):
             return Recomputed(0, None, Check.of("policy", wrong_text, ""))
         assert isinstance(policy, CausalLMPolicy)
         largest, difference, count = 0.0, None, 0
-        for episode, below in _below(policy, episodes):
+        greedy = [episode for episode in episodes if episode.mode == "mode"]
+        if not greedy:
+            return Recomputed(0, None, Check("policy", "skipped", "no greedy answer of the last policy is among them"))
+        for episode, below in _below(policy, greedy):
             count += len(below)
             largest = float(np.fmax(largest, below.max(initial=0.0)))
             if difference is None and (wrong := ~(below <= tolerance)).any():

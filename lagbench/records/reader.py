@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
@@ -22,6 +21,7 @@ from lagbench.policies.base import Policy
 from lagbench.records import envelope, environment, streams, table_file, tensors
 from lagbench.records.checksums import is_whole, sha256
 from lagbench.records.content_hash import table_hash
+from lagbench.records.curve import COLUMNS, CurvePoint, curve
 from lagbench.records.display import run_html
 from lagbench.records.files import CHECKPOINT_FILE, POLICY_FILE, RESULT_FILE, SPEC_FILE, TABLE_FILE
 from lagbench.records.kind import kind_of
@@ -30,7 +30,7 @@ from lagbench.records.spec_file import read_spec
 from lagbench.records.table_file import unreadable
 from lagbench.registry import load
 from lagbench.settings import own_settings
-from lagbench.spec import RunSpec, differences
+from lagbench.spec import Mode, RunSpec, differences
 
 RUNS = Path("runs")
 
@@ -180,23 +180,13 @@ class Run:
         except (KeyError, RuntimeError, safetensors.SafetensorError) as error:
             raise unreadable(file, error) from error
 
-    def curve(self) -> list[tuple[float, float, int]]:
-        """(fraction of the budget, mean return, budget used) of every evaluation of the policy's mode, in order.
+    def curve(self, mode: Mode | None = None) -> list[CurvePoint]:
+        """The evaluations by ``mode``, in order; None: by the measure of the run's plan, which is scored.
 
-        An evaluation that stands for several fractions gives one entry each.
+        An evaluation that stands for several fractions of the budget gives a point each.
         """
-        columns = ["evaluation", "fractions", "budget_used", "return"]
-        table = self.evaluations.to_table(columns=columns, filter=pc.field("mode") == "mode")
-        returns: dict[int, list[float]] = {}
-        about: dict[int, tuple[list[float], int]] = {}
-        for row in table.to_pylist():
-            returns.setdefault(row["evaluation"], []).append(row["return"])
-            about[row["evaluation"]] = (row["fractions"], row["budget_used"])
-        return [
-            (fraction, float(np.mean(returns[index])), used)
-            for index, (fractions, used) in sorted(about.items())
-            for fraction in fractions
-        ]
+        chosen = pc.field("mode") == (mode or self.spec.evaluation.measure)
+        return curve(self.evaluations.to_table(columns=list(COLUMNS), filter=chosen).to_pylist())
 
     def _table(self, table: str) -> Any:
         if self.result is None:
@@ -260,12 +250,17 @@ class Run:
             raise unreadable(file, f"its SHA-256 is not the one in {RESULT_FILE}")
         return content
 
+    def _last(self, mode: Mode) -> str:
+        points = self.curve(mode)
+        if not points:
+            return "not evaluated"
+        return f"{points[-1].text(self.spec.domain.return_format)} at {points[-1].fraction:.0%} of the budget"
+
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status})"
 
     def _repr_html_(self) -> str:
-        protocol = self.spec.protocol
-        curve, shown = self.curve(), self.spec.domain.return_format
+        protocol, points = self.spec.protocol, self.curve()
         rows = {
             "task": self.spec.task,
             "algorithm": self.spec.algorithm.name,
@@ -273,9 +268,9 @@ class Run:
             "updates": f"{protocol.updates} ({protocol.forward})",
             "seed": str(self.spec.seed),
             "status": self.status,
-            "last evaluation": f"{curve[-1][1]:{shown}} at {curve[-1][0]:.0%} of the budget" if curve else "none",
+            **{f"last evaluation, {words}": self._last(mode) for mode, words in self.spec.domain.modes.items()},
         }
-        return run_html(rows, [(fraction, mean) for fraction, mean, _ in curve])
+        return run_html(rows, [(point.fraction, point.mean) for point in points])
 
 
 def open_run(path: Path | str, *, verify: bool = False) -> Run:

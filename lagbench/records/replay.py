@@ -242,10 +242,10 @@ def _chosen(run: Run, where: Any) -> list[Any]:
 
 
 def _final(run: Run, episodes: Sequence[Any], phases: int) -> list[int]:
-    """The indices of the episodes that the policy in the policy file played, by its mode."""
+    """The indices of the episodes that the policy in the policy file played."""
     if run.status not in ("completed", "failed"):
         return []
-    return [i for i, e in enumerate(episodes) if e.version == phases and e.mode == "mode"]
+    return [i for i, e in enumerate(episodes) if e.version == phases]
 
 
 def _no_transitions(run: Run) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lagbench.actors.base import EndedEpisode, Transitions
-
-Mode = Literal["mode", "stochastic"]
+from lagbench.records.curve import standard_error
+from lagbench.spec import Mode
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,16 @@ class EvaluationRecord:
     @property
     def mean_return(self) -> float:
         """The mean of the episodes' returns."""
-        return float(np.mean([e.episode_return for e in self.episodes]))
+        return float(np.mean(self._returns))
+
+    @property
+    def standard_error(self) -> float | None:
+        """That of the mean; None from a single episode."""
+        return standard_error(self._returns)
+
+    @property
+    def _returns(self) -> list[float]:
+        return [e.episode_return for e in self.episodes]
 
 
 @dataclass(frozen=True)

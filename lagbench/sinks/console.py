@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lagbench import shapes
+from lagbench.records.curve import with_error
 from lagbench.records.reader import Run
 from lagbench.sinks import words
 from lagbench.sinks.base import Sink
@@ -67,9 +68,11 @@ class Console(Sink):
         record, spec = result.record, self._spec
         self._done = record.phase + 1
         for e in record.evaluations:
-            if e.mode == "mode":
-                mean = format(e.mean_return, spec.domain.return_format)
+            mean = with_error(e.mean_return, e.standard_error, spec.domain.return_format)
+            if e.mode == spec.evaluation.measure:
                 self._evaluation = {"evaluation": f"{mean} at {e.fractions[-1]:.0%}"}
+            else:
+                self._evaluation[spec.domain.modes[e.mode]] = mean
         self._measured = words.measured(result)
         total = spec.phases * spec.protocol.samples
         self._used = f"{record.budget_used:,} of {total:,} {spec.domain.budget_unit}"

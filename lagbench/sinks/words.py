@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from lagbench import diagnostics
+from lagbench.domain import Domain
 from lagbench.records.reader import Run
-from lagbench.spec import RunSpec
+from lagbench.spec import EvaluationPlan, RunSpec
 from lagbench.training import PhaseResult
 
 # What of an algorithm's own metrics stands in the display, where it logs it.
 _ACTIVE = "filter_active"
 _DROPPED = ("filtered_fraction", "clipped_fraction", "truncated_fraction", "outside_fraction")
 _SMALL = 1e-3  # below it a TV is no 0.000
+FORMER = "the measure of version 0"
 _DIGEST = 12  # characters that tell a file from another; all of them are in the specification
 
 
@@ -31,7 +33,7 @@ def about(spec: RunSpec) -> dict[str, str]:
         "updates": f"{cap}{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
         "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} "
         f"{spec.domain.step_unit}",
-        "evaluation": f"{_episodes(spec.evaluation.episodes)} at every 1/{spec.evaluation.intervals} of the budget",
+        "evaluation": evaluation(spec.evaluation, spec.domain),
         "seed": str(spec.seed),
         "config": " ".join(assignments(spec.config)),
     }
@@ -40,6 +42,13 @@ def about(spec: RunSpec) -> dict[str, str]:
     if spec.device != "cpu":
         rows["device"] = spec.device
     return rows
+
+
+def evaluation(plan: EvaluationPlan, domain: Domain) -> str:
+    """What is evaluated when."""
+    _, *beside = [f"{n} of {domain.modes[mode]}" for mode, n in plan.modes(last=False).items()]
+    text = f"{_episodes(plan.episodes)} of {domain.modes[plan.measure]}" + "".join(f", beside them {x}" for x in beside)
+    return f"{text}, at every 1/{plan.intervals} of the budget" + ("" if beside else f" ({FORMER})")
 
 
 def measured(result: PhaseResult) -> dict[str, str]:
@@ -63,12 +72,10 @@ def measured(result: PhaseResult) -> dict[str, str]:
 def outcome(run: Run) -> dict[str, str]:
     """How a run ended."""
     rows, domain = {"status": run.status}, run.spec.domain
-    for name, label in (("mode", "final evaluation"), ("stochastic", "… with sampled actions")):
-        if final := run.summary.get("final", {}).get(name):
-            mean, std = (format(final[k], domain.return_format) for k in ("mean", "std"))
-            # Of what is right or wrong, the mean says the spread too.
-            spread = "" if domain.returns_are_scores else f" ± {std}"
-            rows[label] = f"{mean}{spread} over {_episodes(final['episodes'])}"
+    for mode in run.spec.evaluation.modes(last=True) if run.summary.get("final") else ():
+        last = run.curve(mode)[-1]
+        label = "final evaluation" if mode == run.spec.evaluation.measure else "… beside it"
+        rows[label] = f"{last.text(domain.return_format)} over {_episodes(last.episodes)} of {domain.modes[mode]}"
     logged = [dict(metrics) for metrics in run.phases.to_table(columns=["metrics"])["metrics"].to_pylist()]
     if any(_ACTIVE in metrics for metrics in logged) and not any(metrics.get(_ACTIVE) for metrics in logged):
         rows["filter"] = "inactive: it never fired"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.resources
@@ -10,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -22,7 +24,8 @@ from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, differences
 from lagbench.tasks.spec import TaskSpec, domain_of, load_task
 
 Axis = Literal["lag", "updates"]
-_ABOUT = "about"
+_ROOT = importlib.resources.files(__package__)
+_RETIRED, _COMMON = "retired", "common"
 
 
 @dataclass(frozen=True)
@@ -40,24 +43,41 @@ class Suite:
 
     Attributes:
         name: its id, that of its file.
-        about: what it is for, in a sentence; no part of its meaning.
-        data: all the rest of the file, which the hash is of. In its protocol the axis is the entry that is a list.
+        about: what it is for, in a sentence; this and what follows ``data`` are no part of its meaning.
+        data: what it means, which the hash is of. In its protocol the axis is the entry that is a list.
+        family: by which its runs are named; suites of a family differ in their grids alone, and share their runs.
+        references: the suite or family whose references are its own too, where they are not of its name.
+        replaced_by: the suite that took its place, where it is retired: its runs are scored, and none are made.
     """
 
     name: str
     about: str
     data: Mapping[str, Any]
+    family: str | None = None
+    references: str | None = None
+    replaced_by: str | None = None
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of what the suite means: of its data as canonical JSON."""
-        text = json.dumps(dict(self.data), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """The hash of what the suite means."""
+        return _sha256(self.data)
 
     @property
     def version(self) -> SuiteVersion:
-        """Name and hash, as they stand in every spec."""
+        """Its own name and hash."""
         return SuiteVersion(self.name, self.sha256)
+
+    @cached_property
+    def runs(self) -> SuiteVersion:
+        """Name and hash as they stand in the spec of every run of it: its own, or those of its family.
+
+        A family's hash is that of what its suites have in common, all but the grid.
+        """
+        if self.family is None:
+            return self.version
+        protocol = {name: x for name, x in self.data["protocol"].items() if name != self.axis}
+        shared = {name: x for name, x in self.data.items() if name not in ("tasks", "seeds")}
+        return SuiteVersion(self.family, _sha256({**shared, "protocol": protocol}))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -115,6 +135,7 @@ class Suite:
             self.axis: value,
             "budget": self.budget,
             "eval_episodes": self.evaluation.episodes,
+            "eval_mode_episodes": self.evaluation.mode_episodes,
             "eval_intervals": self.evaluation.intervals,
             "task_options": self.data.get("task_options", {}),
         }
@@ -125,8 +146,11 @@ class Suite:
     ) -> RunSpec:
         """The spec of one cell. ``options`` are those of ``lagbench.resolve``; the suite fills in what it fixes.
 
-        Raises UsageError for a cell that is not in the suite and for an option that would leave it.
+        Raises UsageError for a cell that is not in the suite, for an option that would leave it, and for one that is
+        retired.
         """
+        if self.replaced_by is not None:
+            raise UsageError(f"{self.name} is retired; run {self.replaced_by}, which takes its place (docs/suites.md)")
         task = self._one_of("task", task, self.tasks)
         value = self._one_of(self.axis, options.pop(self.axis, None), self.values)
         if seed not in self.seeds:
@@ -138,7 +162,9 @@ class Suite:
             elif name in fixed and given != fixed[name]:
                 own = "; an algorithm makes fewer with --set updates=N" if name == "updates" else ""
                 raise UsageError(f"{name} is {fixed[name]} in {self.name}, and cannot be {given}{own}")
-        run = spec.resolve(algo=algo, task=task, seed=seed, suite=self.version, **{**options, **fixed})
+        run = spec.resolve(algo=algo, task=task, seed=seed, suite=self.runs, **{**options, **fixed})
+        # A plan of version 0 is none that options make.
+        run = dataclasses.replace(run, evaluation=self.evaluation)
         self.check(run)
         return run
 
@@ -155,7 +181,7 @@ class Suite:
             "budget": self.budget,
             "evaluation": dict(self.data["evaluation"]),
             "seed": seed,
-            "suite": dataclasses.asdict(self.version),
+            "suite": dataclasses.asdict(self.runs),
         }
 
     def pins(self, task: str) -> frozenset[str]:
@@ -164,8 +190,9 @@ class Suite:
 
     def check(self, run: RunSpec) -> None:
         """Raise UsageError unless a spec is that of one of the cells."""
-        if run.suite != self.version:
-            raise UsageError(f"the specification is not of {self.name} ({self.sha256[:12]}…), but of {run.suite}")
+        if run.suite != self.runs:
+            own = f"{self.runs.name} ({self.runs.sha256[:12]}…)"
+            raise UsageError(f"the specification is not of {own}, but of {run.suite}")
         self._one_of("task", run.task, self.tasks)
         value = self._one_of(self.axis, getattr(run.protocol, self.axis), self.values)
         if run.seed not in self.seeds:
@@ -197,18 +224,31 @@ class Suite:
 
 
 def names() -> list[str]:
-    """The names of all suites, sorted."""
-    files = (file.name for file in importlib.resources.files(__package__).iterdir())
-    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    """The names of all suites that can be run, sorted."""
+    return _stems(_ROOT)
+
+
+def retired() -> list[str]:
+    """The names of those that were replaced, sorted."""
+    return _stems(_ROOT.joinpath(_RETIRED))
 
 
 def load(name: str) -> Suite:
-    """The suite of that name. Raises UsageError, with the nearest one, where there is none."""
-    if name not in names():
-        raise unknown("suite", name, names())
-    data = tomllib.loads(importlib.resources.files(__package__).joinpath(f"{name}.toml").read_text("utf-8"))
-    about = data.pop(_ABOUT)
-    return Suite(name, about, MappingProxyType(data))
+    """The suite of that name, a retired one too. Raises UsageError, with the nearest one, where there is none."""
+    if name in names():
+        return _load(name, _ROOT)
+    if name in retired():
+        return _load(name, _ROOT.joinpath(_RETIRED))
+    if own := [suite.name for suite in of_runs(name)]:
+        raise UsageError(f"{name} is a family of suites; choose one of: {', '.join(own)}")
+    raise unknown("suite", name, names())
+
+
+def of_runs(name: str) -> list[Suite]:
+    """The suites whose runs have that name in their specs, the smallest first: one, or those of a family."""
+    everything = [load(own) for own in (*names(), *retired())]
+    found = [suite for suite in everything if suite.runs.name == name]
+    return sorted(found, key=lambda suite: len(list(suite.cells())))
 
 
 @parsed(spec.resolve)
@@ -218,6 +258,40 @@ def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
 
 
 def check(run: RunSpec) -> None:
-    """Raise UsageError where a spec names a suite that it is no cell of, or that is not known here."""
-    if run.suite is not None:
-        load(run.suite.name).check(run)
+    """Raise UsageError where a spec names a suite, or a family, that it is no cell of, or that is not known here."""
+    if run.suite is None:
+        return
+    *smaller, largest = of_runs(run.suite.name) or [load(run.suite.name)]
+    for suite in smaller:
+        with contextlib.suppress(UsageError):
+            suite.check(run)
+            return
+    largest.check(run)
+
+
+def _stems(directory: Traversable) -> list[str]:
+    files = (file.name for file in directory.iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def _load(name: str, directory: Traversable) -> Suite:
+    data = _read(directory, name)
+    about = {field: data.pop(field, None) for field in ("about", "family", "references", "replaced_by")}
+    if common := data.pop("common", None):
+        base = _read(_ROOT.joinpath(_COMMON), common)
+        data = {**base, **data} | {part: {**base[part], **data.get(part, {})} for part in base}
+    protocol = data["protocol"]
+    if (epochs := protocol.pop("epochs", None)) is not None:
+        updates = protocol["actors"] * protocol["phase_steps"] // protocol["minibatch"]
+        protocol["updates"] = [n * updates for n in epochs] if isinstance(epochs, list) else epochs * updates
+    return Suite(name, data=MappingProxyType(data), **about)
+
+
+def _read(directory: Traversable, name: str) -> dict[str, Any]:
+    return tomllib.loads(directory.joinpath(f"{name}.toml").read_text("utf-8"))
+
+
+def _sha256(data: Mapping[str, Any]) -> str:
+    """Of data as canonical JSON."""
+    text = json.dumps(dict(data), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The returns that a suite's scores are normalised by: of uniform random actions, and of PPO at lag 0."""
+"""The returns that a suite's scores are normalised by: of the untrained policy, and of PPO at lag 0."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import importlib.resources
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from math import hypot
 from types import MappingProxyType
 from typing import Any
 
+from lagbench import suites
 from lagbench.errors import LagbenchError
 from lagbench.suites import Suite
-from lagbench.suites import load as load_suite
 
 APART = 10.0
-"""Standard errors that must lie between random and reference for a task to be scored (SCIENCE §6)."""
+"""Standard errors that must lie between start and reference for a task to be scored (SCIENCE §6)."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A mean return and its standard error, over episodes for ``random``, over runs for ``reference``.
-
-    ``seeds`` are those that it was measured from, first to last.
-    """
+    """A mean return, for ``reference`` an interquartile one, over ``seeds``, first to last, and its standard error."""
 
     mean: float
     standard_error: float
@@ -32,16 +30,20 @@ class Reference:
 
 @dataclass(frozen=True)
 class TaskReferences:
-    """What scores 0 and what scores 1 on a task."""
+    """What scores 0 and what scores 1 on a task.
 
-    random: Reference
+    ``start`` is version 0, the untrained policy, and ``reference`` PPO at lag 0, both under the suite's own evaluation.
+    In retired suites they are uniform random actions, by the episode, and the mean over PPO's runs.
+    """
+
+    start: Reference
     reference: Reference
 
     @property
     def apart(self) -> float:
         """The distance between the two, in standard errors of their difference."""
-        error = hypot(self.random.standard_error, self.reference.standard_error)
-        return (self.reference.mean - self.random.mean) / error if error else float("inf")
+        error = hypot(self.start.standard_error, self.reference.standard_error)
+        return (self.reference.mean - self.start.mean) / error if error else float("inf")
 
 
 @dataclass(frozen=True)
@@ -51,38 +53,35 @@ class References:
     tasks: Mapping[str, TaskReferences]
 
 
+def file_of(suite: Suite) -> Traversable:
+    """Where a suite's references are, if they are: suites of a family share them, and one may name another's."""
+    directory = importlib.resources.files(__package__)
+    directory = directory.joinpath("retired") if suite.replaced_by else directory
+    return directory.joinpath(f"{suite.references or suite.runs.name}.references.json")
+
+
 def load(suite: Suite) -> References | None:
     """The references that ship with a suite, None where there are none yet.
 
-    Where PPO at lag 0 makes the same runs in two suites, one file says that its references are ``like`` the other's.
-
     Raises LagbenchError where they are of another version of the suite, lack a task or do not tell a task's two apart.
     """
-    data = _document(suite)
-    if data is not None and "like" in data:
-        data = _document(load_suite(data["like"]))
-    if data is None:
+    file = file_of(suite)
+    if not file.is_file():
         return None
+    data = json.loads(file.read_text("utf-8"))
+    own = suites.of_runs(suite.references)[0] if suite.references else suite
+    if data["suite"]["sha256"] != own.runs.sha256:
+        raise LagbenchError(f"the references of {suite.name} are of another version of it; measure them again")
     if missing := [task for task in suite.tasks if task not in data["tasks"]]:
         raise LagbenchError(f"the references of {suite.name} lack {', '.join(missing)}; measure those too")
     tasks = {
-        name: TaskReferences(*(_reference(at[kind]) for kind in ("random", "reference")))
+        name: TaskReferences(*(_reference(at[kind]) for kind in ("start", "reference")))
         for name, at in data["tasks"].items()
     }
     for name, found in tasks.items():
         if found.apart <= APART:
             raise LagbenchError(f"{name} cannot be scored: its references are {found.apart:.1f} standard errors apart")
     return References(MappingProxyType(tasks))
-
-
-def _document(suite: Suite) -> Any:
-    file = importlib.resources.files(__package__).joinpath(f"{suite.name}.references.json")
-    if not file.is_file():
-        return None
-    data = json.loads(file.read_text("utf-8"))
-    if data["suite"]["sha256"] != suite.sha256:
-        raise LagbenchError(f"the references of {suite.name} are of another version of it; measure them again")
-    return data
 
 
 def _reference(data: Mapping[str, Any]) -> Reference:

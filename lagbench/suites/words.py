@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from lagbench.sinks.words import duration
-from lagbench.suites import Suite, references
+from lagbench.sinks.words import duration, evaluation
+from lagbench.suites import Suite, of_runs, references
 from lagbench.sweep import estimate
 
 RULES = (
     "one set of hyperparameters for every task, lag, number of updates and seed",
     "tuned on seeds that are not the suite's; what was tried is said",
-    "every cell is run; a run that diverged is a result, and scores as the random policy after it",
+    "every cell is run; a run that diverged is a result, and scores after it as it began or as it last did, the lower",
     "the score is that of the last evaluation, never of the best",
 )
 
@@ -24,6 +24,8 @@ def facts(suite: Suite) -> dict[str, Any]:
         "suite": suite.name,
         "about": suite.about,
         "sha256": suite.sha256,
+        "family": suite.family,
+        "replaced_by": suite.replaced_by,
         "axis": suite.axis,
         "runs": len(list(suite.cells())),
         **suite.data,
@@ -33,6 +35,11 @@ def facts(suite: Suite) -> dict[str, Any]:
 
 def rows(suite: Suite) -> dict[str, str]:
     """The same for people: a name and a text a row."""
+    if suite.replaced_by is not None:
+        return {
+            "suite": suite.name,
+            "retired": f"replaced by {suite.replaced_by}; its runs are still scored, by the mean action",
+        }
     protocol, found = suite.protocol(suite.values[0]), references.load(suite)
     values = ", ".join(map(str, suite.values))
     updates = f"{values if suite.axis == 'updates' else protocol.updates}: fixed"
@@ -42,19 +49,25 @@ def rows(suite: Suite) -> dict[str, str]:
     return {
         "suite": suite.name,
         "about": suite.about,
+        **_family(suite),
         "tasks": ", ".join(suite.tasks),
         "lag": f"{values} ({protocol.lag_mode})" if suite.axis == "lag" else f"{protocol.lag}",
         "updates": f"{updates} ({protocol.forward}, minibatches of {protocol.minibatch})",
         "seeds": f"{suite.seeds[0]}-{suite.seeds[-1]}",
         "runs": f"{runs} an algorithm: {_hours(suite)}",
         "budget": f"{suite.budget:,} {suite.domain.budget_unit} a run, in phases of {_phase(suite)}",
-        "evaluation": f"{suite.evaluation.episodes} episodes at every 1/{suite.evaluation.intervals} of the budget",
+        "evaluation": evaluation(suite.evaluation, suite.domain),
         "references": _referred(suite) if found is None else "what scores 0 and 1:",
         **({} if found is None else {f"  {name}": _reference(task) for name, task in found.tasks.items()}),
         "rules": RULES[0],
         **{" " * (i + 1): rule for i, rule in enumerate(RULES[1:])},
         "hash": suite.sha256,
     }
+
+
+def _family(suite: Suite) -> dict[str, str]:
+    others = [other.name for other in of_runs(suite.runs.name) if other.name != suite.name]
+    return {"family": f"{suite.family}: its runs are those of {', '.join(others)} too"} if others else {}
 
 
 def _hours(suite: Suite) -> str:
@@ -78,6 +91,6 @@ def _referred(suite: Suite) -> str:
 def _reference(task: references.TaskReferences) -> str:
     parts = [
         f"{name} {at.mean:.1f} ± {at.standard_error:.1f} ({len(at.seeds)} {unit})"
-        for name, at, unit in (("random", task.random, "episodes"), ("PPO at lag 0", task.reference, "runs"))
+        for name, at, unit in (("untrained", task.start, "seeds"), ("PPO at lag 0", task.reference, "seeds"))
     ]
     return ", ".join(parts)

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lagbench.records.curve import with_error
 from lagbench.sinks import words
 from lagbench.sinks.console import Terminal
 from lagbench.sweep.cells import Planned, State
@@ -66,7 +67,7 @@ class Board(Watcher):
         line.append(state.status, style=_STYLES.get(state.status, ""))
         line.append(f"  {self._name(cell)}")
         if state.score is not None:
-            line.append(f"  {state.score:{cell.spec.domain.return_format}}")
+            line.append(f"  {with_error(state.score, state.error, cell.spec.domain.return_format)}")
         if took:
             line.append(f"  {words.duration(took)}")
         if state.reason:

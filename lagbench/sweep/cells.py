@@ -43,12 +43,14 @@ class State:
             ``unusable`` is a directory with something that cannot be read, ``other`` one with another spec's run. What
             ``crashed`` in this sweep left nothing that says so, and is tried again by the next.
         reason: why it is not completed, where there is more to say.
-        score: the final evaluation's mean return, where there is one.
+        score: the mean return of the final evaluation, by the measure that is scored, where there is one.
+        error: its standard error.
     """
 
     status: Status
     reason: str = ""
     score: float | None = None
+    error: float | None = None
 
     @property
     def is_over(self) -> bool:
@@ -86,13 +88,12 @@ def look(cell: Planned) -> State:
 
 
 def _state(run: Run) -> State:
-    final = run.summary.get("final", {}).get("mode")
-    score = None if final is None else float(final["mean"])
     match run.status:
         case "completed":
-            return State("completed", score=score)
+            final = run.summary["final"][run.spec.evaluation.measure]
+            return State("completed", score=final["mean"], error=final.get("standard_error"))
         case "diverged":
-            return State("diverged", words.divergence(run), score)
+            return State("diverged", words.divergence(run))
         case "failed":
             return State("failed", str(run.summary.get("reason", "")))
         case _:

@@ -46,17 +46,19 @@ def seconds(spec: RunSpec) -> float | None:
 
 def _language(spec: RunSpec, completion_ms: float, evaluated_ms: float, phase_ms: float) -> float:
     completed = spec.phases * (spec.protocol.samples * completion_ms + phase_ms)
-    evaluations = (len(spec.evaluation_phases()) + 1) * spec.evaluation.episodes
-    return _START_S + 1e-3 * (completed + evaluations * evaluated_ms)
+    return _START_S + 1e-3 * (completed + _evaluated(spec) * evaluated_ms)
 
 
 def _control(spec: RunSpec, step_us: float) -> float:
     p = spec.protocol
     updates = p.update_cap(spec.config.get("updates")) * (_UPDATE_MS * 1e-3 + p.minibatch * _UPDATE_ROW_US * 1e-6)
     phase = p.samples * step_us * 1e-6 + updates + _PHASE_MS * 1e-3
-    # The last evaluation is made twice, of the mean and of sampled actions.
-    evaluations = (len(spec.evaluation_phases()) + 1) * spec.evaluation.episodes * _EPISODE_STEPS * step_us * 1e-6
-    return _START_S + spec.phases * phase + evaluations
+    return _START_S + spec.phases * phase + _evaluated(spec) * _EPISODE_STEPS * step_us * 1e-6
+
+
+def _evaluated(spec: RunSpec) -> int:
+    """Episodes of all evaluations."""
+    return sum(sum(spec.evaluation.modes(last=at == spec.phases).values()) for at in spec.evaluation_phases())
 
 
 def hours(specs: Iterable[RunSpec]) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import lagbench
 from lagbench.records import consistency
 from lagbench.records.findings import Difference
+from lagbench.spec import EvaluationPlan
 from tests.records.forge import Columns, change_table, copied
 
 PHASES = 16
@@ -94,11 +97,21 @@ def test_all_evaluations(run: lagbench.Run, tmp_path: Path) -> None:
     def change(columns: Columns) -> None:
         columns["seed"][0] += 1
         columns["fractions"][3] = [0.75]
-        columns["mode"][5] = "stochastic"
+        columns["mode"][5] = "mode"
         for values in columns.values():
             values.pop()
 
     change_table(path, "evaluations", change)
     found = list(consistency.wrong_evaluations(lagbench.open(path), PHASES))
-    assert rows(found) == [(0, "seed"), (3, "fractions"), (5, "mode"), (7, "row")]
+    assert rows(found) == [(0, "seed"), (3, "fractions"), (5, "mode"), (14, "row")]
     assert str(found[-1]).endswith("row is missing, specified recorded")
+
+
+def test_a_plan_of_version_0_samples_in_its_last_evaluation_alone(run: lagbench.Run) -> None:
+    """The evaluation plan of a run that was made before sampled actions were scored."""
+    former = dataclasses.replace(run.spec, evaluation=EvaluationPlan(2, 2))
+    planned = consistency._planned(SimpleNamespace(spec=former, status="completed"), PHASES)
+    assert [(row["evaluation"], row["mode"], row["episode"]) for row in planned] == [
+        (0, "mode", 0), (0, "mode", 1), (1, "mode", 0), (1, "mode", 1),
+        (2, "mode", 0), (2, "mode", 1), (2, "stochastic", 0), (2, "stochastic", 1),
+    ]  # fmt: skip

@@ -25,9 +25,9 @@ def test_the_episodes_are_those_of_the_run(run: lagbench.Run, tmp_path: Path) ->
     file = tmp_path / final.FILE
     assert final.expected(run)
     assert final.write(run, file) == run.spec.evaluation.episodes
-    wanted = [e for e in run.evaluation_episodes() if e.version == run.spec.phases and e.mode == "mode"]
+    wanted = [e for e in run.evaluation_episodes() if e.version == run.spec.phases and e.mode == "stochastic"]
     found = list(final.episodes(run, file))
-    assert len(found) == len(wanted) == 2
+    assert len(found) == len(wanted) == 3
     for own, recorded in zip(found, wanted, strict=True):
         assert own.name == recorded.name
         assert (own.seed, own.fractions, own.budget_used) == (recorded.seed, recorded.fractions, recorded.budget_used)
@@ -59,7 +59,7 @@ def test_a_slim_run_has_none_to_give(run: lagbench.Run, tmp_path: Path) -> None:
     assert not (tmp_path / final.FILE).exists()
     # It can be read beside one.
     final.write(run, tmp_path / final.FILE)
-    assert len(list(final.episodes(slim, tmp_path / final.FILE))) == 2
+    assert len(list(final.episodes(slim, tmp_path / final.FILE))) == 3
 
 
 def test_another_table_is_not_it(run: lagbench.Run, tmp_path: Path) -> None:

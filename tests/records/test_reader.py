@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import xml.etree.ElementTree
 from collections.abc import Callable
@@ -17,8 +18,11 @@ import torch
 
 from lagbench.errors import LagbenchError, RecordError
 from lagbench.records import streams
+from lagbench.records.curve import CurvePoint
 from lagbench.records.reader import find_run, open_run
+from lagbench.records.rows import EvaluationRecord
 from lagbench.source.algorithms import AlgorithmSource
+from lagbench.spec import EvaluationPlan
 from tests.records.build import PHASES, TABLES, finish, make_policy, make_record, make_spec, write, write_finished
 
 
@@ -46,7 +50,7 @@ def test_an_unfinished_run(tmp_path: Path) -> None:
     assert (run.status, run.summary, run.result) == ("unfinished", {}, None)
     assert isinstance(run.phases, pyarrow.dataset.Dataset)
     assert run.phases.to_table()["phase"].to_pylist() == [0, 1, 2]
-    assert [used for *_, used in run.curve()] == [0, 96]
+    assert [point.budget_used for point in run.curve()] == [0, 96]
     with pytest.raises(RecordError, match="has no policy yet"):
         run.policy()
 
@@ -91,10 +95,28 @@ def test_a_failed_run_has_no_policy(tmp_path: Path) -> None:
         run.policy()
 
 
-def test_the_curve(finished: Path) -> None:
-    records = [e for phase in range(PHASES) for e in make_record(phase).evaluations if e.mode == "mode"]
-    assert open_run(finished).curve() == [(e.fractions[0], e.mean_return, e.budget_used) for e in records]
-    assert [fraction for fraction, *_ in open_run(finished).curve()] == [0.0, 0.5, 1.0]
+def points(records: list[EvaluationRecord]) -> list[CurvePoint]:
+    return [CurvePoint(e.fractions[0], e.budget_used, e.mean_return, e.standard_error, 3) for e in records]
+
+
+def test_the_curve_of_a_plan_of_version_0_is_of_the_mode(finished: Path) -> None:
+    records = [e for phase in range(PHASES) for e in make_record(phase).evaluations]
+    by_mode = {mode: [e for e in records if e.mode == mode] for mode in ("mode", "stochastic")}
+    run = open_run(finished)
+    assert run.curve() == run.curve("mode") == points(by_mode["mode"])
+    assert [point.fraction for point in run.curve()] == [0.0, 0.5, 1.0]
+    # Actions were sampled in the last evaluation alone.
+    assert run.curve("stochastic") == points(by_mode["stochastic"])
+    assert [point.fraction for point in run.curve("stochastic")] == [1.0]
+
+
+def test_the_curve_is_of_sampled_actions(tmp_path: Path) -> None:
+    record = make_record(PHASES - 1)
+    write(tmp_path / "run", make_spec(evaluation=EvaluationPlan(3, 2, 3)), [record]).close()
+    mode, sampled = record.evaluations
+    run = open_run(tmp_path / "run")
+    assert run.curve() == run.curve("stochastic") == points([sampled])
+    assert run.curve("mode") == points([mode])
 
 
 def test_an_evaluation_for_several_fractions(tmp_path: Path) -> None:
@@ -102,7 +124,8 @@ def test_an_evaluation_for_several_fractions(tmp_path: Path) -> None:
     (evaluation,) = record.evaluations
     both = dataclasses.replace(evaluation, fractions=(0.0, 0.1))
     write(tmp_path / "run", make_spec(), [dataclasses.replace(record, evaluations=[both])]).close()
-    assert open_run(tmp_path / "run").curve() == [(f, both.mean_return, 0) for f in (0.0, 0.1)]
+    found = open_run(tmp_path / "run").curve()
+    assert [(point.fraction, point.mean) for point in found] == [(f, both.mean_return) for f in (0.0, 0.1)]
 
 
 def test_in_a_notebook(tmp_path: Path) -> None:
@@ -113,8 +136,8 @@ def test_in_a_notebook(tmp_path: Path) -> None:
     cells = {row[0].text: row[1].text for row in tree.iter("tr")}
     assert cells["algorithm"] == "<b>&mine.py:Mine"
     assert (cells["task"], cells["status"], cells["lag"]) == ("Hopper-v5", "completed", "2 (uniform)")
-    assert cells["last evaluation"] is not None
-    assert cells["last evaluation"].endswith("at 100% of the budget")
+    for name in ("last evaluation, the mean action", "last evaluation, sampled actions"):
+        assert re.fullmatch(r"-?\d+\.\d ± \d+\.\d at 100% of the budget", cells[name] or "")
     svg = tree.find("{http://www.w3.org/2000/svg}svg")
     assert svg is not None
     assert len(svg.findall("{*}circle")) == 3

@@ -51,7 +51,7 @@ def test_a_finished_run(finished: Path) -> None:
     assert report.steps == sum(e["length"] for e in evaluations)
     assert report.training_episodes == run.episodes.count_rows() > 20
     assert report.training_steps == run.trajectories.count_rows()
-    final = [e["length"] for e in evaluations if e["version"] == PHASES and e["mode"] == "mode"]
+    final = [e["length"] for e in evaluations if e["version"] == PHASES]
     assert report.actions == sum(final) > 0
     assert report.action_difference is not None
     assert report.action_difference <= 1e-6
@@ -127,54 +127,62 @@ def repeat(row: int) -> Callable[[Columns], None]:
     return change
 
 
-# Rows of evaluations: two episodes each of evaluations 0 … 4, then those of a sampled policy.
+# Rows of evaluations: of each, 0 … 4, two episodes with sampled actions and two of the mean action.
 EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     (
         "an action",
-        item("action", 3, 7, 1, by=0.5),
+        item("action", 7, 7, 1, by=0.5),
         {"evaluation episodes": r"evaluations, evaluation 1, mode mode, episode 1, step 7: reward is .*, replayed "},
     ),
     (
         "an action of the final evaluation, a little",
-        item("action", 8, 5, 2, by=0.001),
+        item("action", 18, 5, 2, by=0.001),
         {
             "evaluation episodes": r"evaluation 4, mode mode, episode 0, step [56]: \S+ is ",
             "policy": r"evaluation 4, mode mode, episode 0, step 5: action\[2\] is .*, by the policy file ",
         },
     ),
     (
+        "a sampled action of the final evaluation, a little",
+        item("action", 17, 4, 2, by=0.001),
+        {
+            "evaluation episodes": r"evaluation 4, mode stochastic, episode 1, step [45]: \S+ is ",
+            "policy": r"evaluation 4, mode stochastic, episode 1, step 4: action\[2\] is .*, by the policy file ",
+        },
+    ),
+    (
         "a reward, and the return with it",
-        every(item("reward", 2, 4, by=0.25), lambda c: c["return"].__setitem__(2, sum(c["reward"][2]))),
+        every(item("reward", 6, 4, by=0.25), lambda c: c["return"].__setitem__(6, sum(c["reward"][6]))),
         {"evaluation episodes": r"evaluation 1, mode mode, episode 0, step 4: reward is .*, replayed "},
     ),
     (
         "a reward alone",
-        item("reward", 11, 0, by=0.25),
+        item("reward", 17, 0, by=0.25),
         {"evaluation episodes": r"evaluation 4, mode stochastic, episode 1, step 0: reward is .*, replayed "},
     ),
     (
         "a return",
-        lambda c: c["return"].__setitem__(11, c["return"][11] + 1e-12),
+        lambda c: c["return"].__setitem__(17, c["return"][17] + 1e-12),
         {"evaluation episodes": r"evaluation 4, mode stochastic, episode 1: return is .*, summed "},
     ),
     (
         "an observation",
-        item("observation", 5, 3, 10, by=1e-12),
+        item("observation", 11, 3, 10, by=1e-12),
         {"evaluation episodes": r"evaluation 2, mode mode, episode 1, step 3: observation\[10\] is .*, replayed "},
     ),
     (
         "a flag",
-        lambda c: c.update(terminated=[*c["terminated"][:4], True, *c["terminated"][5:]]),
+        lambda c: c.update(terminated=[*c["terminated"][:10], True, *c["terminated"][11:]]),
         {"evaluation episodes": r"evaluation 2, mode mode, episode 0, step \d+: (terminated|truncated) is "},
     ),
     (
         "an end",
-        every(lambda c: c["terminated"].__setitem__(4, False), lambda c: c["truncated"].__setitem__(4, False)),
+        every(lambda c: c["terminated"].__setitem__(10, False), lambda c: c["truncated"].__setitem__(10, False)),
         {"evaluation episodes": r"evaluation 2, mode mode, episode 0: truncated is False, specified an end"},
     ),
     (
         "a seed",
-        cell("seed", 6, 12345),
+        cell("seed", 14, 12345),
         {
             "evaluation plan": r"evaluations, evaluation 3, mode mode, episode 0: seed is 12345, specified \d+",
             "evaluation episodes": r"evaluation 3, mode mode, episode 0, step 0: observation\[0\] is ",
@@ -182,22 +190,22 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     ),
     (
         "a seed that is none",
-        cell("seed", 6, -1),
+        cell("seed", 14, -1),
         {"evaluation plan": r"seed is -1, specified", "evaluation episodes": r"episode 0: seed is -1, "},
     ),
-    ("a version", cell("version", 7, 0), {"evaluation plan": r"episode 1: version is 0, specified 6"}),
+    ("a version", cell("version", 15, 0), {"evaluation plan": r"episode 1: version is 0, specified 6"}),
     (
         "the ends of the final evaluation",
-        lambda c: c.update(terminated=[False] * 12, truncated=[False] * 12),
-        {"evaluation episodes": r"evaluation 0, mode mode, episode 0: truncated is False, specified an end"},
+        lambda c: c.update(terminated=[False] * 20, truncated=[False] * 20),
+        {"evaluation episodes": r"evaluation 0, mode stochastic, episode 0: truncated is False, specified an end"},
     ),
     (
         "a length",
         cell("length", 0, 3),
-        {"evaluation episodes": r"evaluation 0, mode mode, episode 0: length is 3, summed \d+"},
+        {"evaluation episodes": r"evaluation 0, mode stochastic, episode 0: length is 3, summed \d+"},
     ),
-    ("an episode too few", drop(11), {"evaluation plan": r"mode stochastic, episode 1: row is missing, specified rec"}),
-    ("an episode too many", repeat(11), {"evaluation plan": r"episode 1: row is recorded, specified none"}),
+    ("an episode too few", drop(19), {"evaluation plan": r"mode mode, episode 1: row is missing, specified rec"}),
+    ("an episode too many", repeat(19), {"evaluation plan": r"episode 1: row is recorded, specified none"}),
 ]
 
 
@@ -408,7 +416,7 @@ def test_another_policy(finished: Path, tmp_path: Path) -> None:
     weights["actor.4.bias"][1] += 0.01
     change_policy(path, safetensors.torch.save(weights))
     report = replay(open_run(path))
-    pattern = r"evaluations, evaluation 4, mode mode, episode 0, step 0: action\[1\] is .*, by the policy file "
+    pattern = r"evaluations, evaluation 4, mode stochastic, episode 0, step 0: action\[1\] is .*, by the policy file "
     assert_named(report, {"policy": pattern})
     assert report.action_difference == pytest.approx(0.01, rel=1e-3)
     # Not even what the run says of it was changed.
@@ -431,14 +439,17 @@ def test_values_other_than_those_recorded(finished: Path, tmp_path: Path) -> Non
 
 def test_some_of_the_episodes(finished: Path, tmp_path: Path) -> None:
     path = copied(finished, tmp_path)
-    change_table(path, "evaluations", item("reward", 3, 7, by=0.5))
+    change_table(path, "evaluations", item("reward", 7, 7, by=0.5))
     run = open_run(path)
     last = replay(run, where=pc.field("evaluation") == 4)
     assert last.passed
-    assert (last.episodes, last.actions) == (4, sum(e.length for e in run.evaluation_episodes() if e.version == PHASES
-                                                     and e.mode == "mode"))  # fmt: skip
+    assert (last.episodes, last.actions) == (4, sum(e.length for e in run.evaluation_episodes() if e.version == PHASES))
     first = replay(run, where=(pc.field("evaluation") == 1) & (pc.field("episode") == 1))
-    assert (first.passed, first.episodes) == (False, 1)
+    assert (first.passed, first.episodes) == (False, 2)
+    # One sampled episode alone is held to its own noise.
+    alone = replay(run, where=(pc.field("mode") == "stochastic") & (pc.field("episode") == 1))
+    assert (alone.passed, alone.episodes) == (True, 5)
+    assert alone.actions
     none = replay(run, where=pc.field("evaluation") == 77)
     assert (none.passed, none.episodes, none.steps) == (True, 0, 0)
 
@@ -495,7 +506,7 @@ def test_episodes_without_what_a_replay_makes_again(finished: Path, tmp_path: Pa
     final.write(open_run(finished), tmp_path / final.FILE)
     slim = open_run(export(open_run(finished), "slim", tmp_path / "slim").path)
     episodes = list(final.episodes(slim, tmp_path / final.FILE))
-    assert [(e.version, e.mode, e.observation) for e in episodes] == [(PHASES, "mode", None)] * 2
+    assert [(e.version, e.mode, e.observation) for e in episodes] == [(PHASES, "stochastic", None)] * 2
     report = replay(slim, episodes=episodes)
     assert report.passed, failures(report)
     assert {c.name: c.message for c in report.checks if c.outcome == "skipped"} == dict.fromkeys(
@@ -512,7 +523,7 @@ def test_episodes_without_what_a_replay_makes_again(finished: Path, tmp_path: Pa
     found = failures(replay(slim, episodes=changed))
     assert found.keys() == {"evaluation episodes"}
     assert found["evaluation episodes"].startswith(
-        "evaluations, evaluation 4, mode mode, episode 1, step 3: reward is "
+        "evaluations, evaluation 4, mode stochastic, episode 1, step 3: reward is "
     )
 
 

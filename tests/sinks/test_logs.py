@@ -25,8 +25,8 @@ def test_scalars_of_a_phase(followed: Followed) -> None:
     row = scalars(followed.results[-1])
     assert row["diagnostics/tv"] == record.diagnostics["tv"]
     assert row["metrics/filtered_fraction"] == record.metrics["filtered_fraction"]
-    assert row["evaluation/mode"] == record.evaluations[0].mean_return
-    assert row["evaluation/stochastic"] == record.evaluations[1].mean_return
+    assert row["evaluation/stochastic"] == record.evaluations[0].mean_return
+    assert row["evaluation/mode"] == record.evaluations[1].mean_return
     assert row["seconds/collect"] > 0
     assert row["updates"] == 20
     with_episodes = [r for r in followed.results if r.record.episodes]

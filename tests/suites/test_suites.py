@@ -12,22 +12,27 @@ import lagbench
 from lagbench import suites
 from lagbench.errors import UsageError
 from lagbench.policies import pretrained
-from lagbench.spec import RunSpec, SuiteVersion
+from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion
 from lagbench.suites import Suite
 from lagbench.tasks.gsm8k import data
 from tests.tasks.gsm8k.tiny import CHAT, make_model, make_questions, write_lines
 
 # What a suite means never changes under its name. When this test fails, name the change as a new suite.
 MEANINGS = {
-    "TESTING": "dca4c4d9fc0a8956525aa269176e3def2fccb0abbe45476aa96affd192d3376a",
+    "TESTING": "b0ee9c4f9357bc11557c0cc311274dca5b0d73231e7eb4d39a68c41545c13794",
     "gsm8k-mini-split-v0": "8ecd88ef352a4de04a825ee003998432b26f2a45aa4cc7717db074a71e7ac810",
     "gsm8k-mini-v0": "78556e9c33ff99184868c2bb6c92c26af5635445706855870f780afb247bb05d",
     "gsm8k-v0": "dcab5348d09b5b6e5a893b6b7413fa0a194f0b60545508abda760b65bb2e660d",
+    "mujoco-1m-v1": "afa890a5362adc8a224be4d2fc132a41c712e9b7221767fde37499231ef51d99",
     "mujoco-lite-v0": "7fc9b34edc25c30e6632a3096100d69b48b655fb433813bca0e3e4caa6ac88c8",
+    "mujoco-lite-v1": "2eac8b7bf071c3673d2a8a7bc9cdf90917a4231d591f5b7fdd13eb34f7596267",
     "mujoco-mini-v0": "f0f4c9444d2628dd83ffe587c8c2082593066efb5da0a2a55051fab9660007c5",
+    "mujoco-mini-v1": "ab9c6ed9216ceb2c9a25676c043570160b16910cf80517fee645e33737147e86",
     "mujoco-reuse-lite-v0": "ac5da3f29583f7c188a24526a8d40c1e23927050dc8ce905816dda413bf2e7ff",
     "mujoco-reuse-mini-v0": "58de70db9efefac2b8f065de16cefe35b1e9284854a663ad7698d19951f2a6a3",
+    "mujoco-reuse-mini-v1": "b9560fe72a33407cbec2344574b7ba52b8caef21d83789558305562e69dad2a3",
     "mujoco-v0": "9b0ef936263e2077e4c9cb490dd7bd0d673ce6bf9db673b10902f20772afc9c7",
+    "mujoco-v1": "2dcc6959bfefed410b64f1c0ca1ae7da54d5948a4c2e3208ffbecdf46f2c6b88",
 }
 
 HOPPER: dict[str, Any] = {"suite": "TESTING", "task": "Hopper-v5", "lag": 0}
@@ -55,8 +60,11 @@ def refusal(**options: Any) -> str:
     return str(refused.value)
 
 
-def test_the_meaning_of_a_suite_is_frozen(suite: Suite) -> None:
-    assert MEANINGS[suite.name] == suite.sha256
+@pytest.mark.parametrize("name", [*suites.names(), *suites.retired()])
+def test_the_meaning_of_a_suite_is_frozen(name: str) -> None:
+    suite = suites.load(name)
+    assert MEANINGS[name] == suite.sha256
+    assert MEANINGS[suite.runs.name] == suite.runs.sha256
 
 
 def test_the_hash_is_of_the_meaning_alone(suite: Suite) -> None:
@@ -79,7 +87,7 @@ def test_every_cell_can_be_run_and_is_of_the_suite(suite: Suite) -> None:
         spec = lagbench.resolve(suite=suite.name, task=task, seed=suite.seeds[-1], algo="vaco", **{suite.axis: value})
         suite.check(spec)
         suites.check(RunSpec.from_json(spec.to_json()))
-        assert spec.suite == SuiteVersion(suite.name, suite.sha256)
+        assert spec.suite == suite.runs
         assert (spec.budget, spec.evaluation, spec.protocol) == (suite.budget, suite.evaluation, suite.protocol(value))
 
 
@@ -94,6 +102,60 @@ def test_backward_suites_draw_uniformly_and_forward_suites_fix_the_updates(suite
 def test_the_warm_up_is_at_most_fifteen_percent_of_the_phases(suite: Suite) -> None:
     phases = suite.budget // suite.protocol(suite.values[-1]).samples
     assert max(suite.protocol(value).lag for value in suite.values) <= 0.15 * phases
+
+
+def test_suites_of_a_family_share_their_runs() -> None:
+    """So a suite grows by what is new alone, and a run of one is no other spec than that of the other."""
+    mini, lite = suites.load("mujoco-mini-v1"), suites.load("mujoco-lite-v1")
+    assert suites.of_runs("mujoco-1m-v1") == [mini, lite]
+    assert mini.runs == lite.runs != mini.version
+    # Of the command line's options, those that make the cell.
+    cells = [{"task": c.task, "seed": c.seed, "lag": c.protocol.lag} for c in mini.cells()]
+    assert len(cells) == 45
+    for cell in cells[::11]:
+        assert mini.resolve(**cell) == lite.resolve(**cell)
+        suites.check(mini.resolve(**cell))
+    larger = lite.resolve(task="Ant-v5", lag=64, seed=9)
+    suites.check(larger)
+    with pytest.raises(UsageError, match="mujoco-mini-v1 has no task Ant-v5"):
+        mini.check(larger)
+    # What is in neither is refused as by the largest.
+    with pytest.raises(UsageError, match="mujoco-lite-v1 has no lag 4; choose one of: 0, 2, 8, 32, 64"):
+        suites.check(dataclasses.replace(larger, protocol=dataclasses.replace(larger.protocol, lag=4)))
+
+
+def test_what_a_family_shares_is_all_but_the_grid() -> None:
+    mini, lite = suites.load("mujoco-mini-v1"), suites.load("mujoco-lite-v1")
+    changed = {**mini.data, "evaluation": {**mini.data["evaluation"], "episodes": 21}}
+    assert dataclasses.replace(mini, data=MappingProxyType(changed)).runs != lite.runs
+    other = {**mini.data, "seeds": 2, "tasks": ["Hopper-v5"], "protocol": {**mini.data["protocol"], "lag": [0, 1]}}
+    assert dataclasses.replace(mini, data=MappingProxyType(other)).runs == lite.runs
+
+
+def test_epochs_are_updates_by_the_protocol() -> None:
+    assert suites.load("mujoco-reuse-mini-v1").values == (8, 40, 80, 160)
+    for name in ("mujoco-mini-v1", "mujoco-lite-v1", "mujoco-v1"):
+        assert suites.load(name).protocol(0).updates == 80
+
+
+@pytest.mark.parametrize("name", suites.retired())
+def test_a_retired_suite_names_what_took_its_place_and_its_runs_stay_its_own(name: str) -> None:
+    suite = suites.load(name)
+    assert suite.replaced_by in suites.names()
+    assert suite.evaluation.measure == "mode"
+    with pytest.raises(UsageError, match=f"{name} is retired; run {suite.replaced_by}, which takes its place"):
+        suite.resolve(task=suite.tasks[0], **{suite.axis: suite.values[0]})
+
+
+def test_runs_of_a_retired_suite_are_its_cells() -> None:
+    file = next((Path(__file__).parents[2] / "results/mujoco-mini-v0").glob("*/ppo/lag16-*/spec.json"))
+    suites.check(RunSpec.load(file))
+
+
+def test_a_suite_of_version_0_keeps_its_measure() -> None:
+    """What option would make such a plan there is none."""
+    cell: dict[str, Any] = {"suite": "gsm8k-mini-v0", "task": "GSM8kMini-v0", "lag": 4}
+    assert suites.resolve(**cell).evaluation == EvaluationPlan(1_200, 5)
 
 
 def test_options_that_are_the_suites_own_may_be_given() -> None:
@@ -114,25 +176,22 @@ def test_options_that_are_the_suites_own_may_be_given() -> None:
         ({**HOPPER, "lag": 1}, "TESTING has no lag 1; choose one of: 0, 2"),
         ({**HOPPER, "seed": 2}, "TESTING has the seeds 0-1, not 2"),
         ({**HOPPER, "budget": 4096}, "budget is 2048 in TESTING, and cannot be 4096"),
-        ({**HOPPER, "eval_episodes": 3}, "eval_episodes is 2 in TESTING, and cannot be 3"),
+        ({**HOPPER, "eval_episodes": 4}, "eval_episodes is 3 in TESTING, and cannot be 4"),
+        ({**HOPPER, "eval_mode_episodes": 3}, "eval_mode_episodes is 2 in TESTING, and cannot be 3"),
         (
             {**HOPPER, "task_options": {"max_episode_steps": "9"}},
             "the task option max_episode_steps is as it comes in TEST",
         ),
         ({**HOPPER, "updates": 4}, "updates is 8 in TESTING, and cannot be 4; an algorithm makes fewer with --set upd"),
         (
-            {"suite": "mujoco-reuse-mini-v0", "task": "Hopper-v5"},
-            "mujoco-reuse-mini-v0 is a grid; choose a cell's updates (--updates): 8, 16, 40, 80, 160",
+            {"suite": "mujoco-reuse-mini-v1", "task": "Hopper-v5"},
+            "mujoco-reuse-mini-v1 is a grid; choose a cell's updates (--updates): 8, 40, 80, 160",
         ),
+        ({"suite": "mujoco-1m-v1"}, "mujoco-1m-v1 is a family of suites; choose one of: mujoco-mini-v1, mujoco-lite-v1"),
     ],
 )
 def test_what_would_leave_the_suite_is_refused(options: dict[str, Any], sentence: str) -> None:
-    if sentence == "no cell":
-        assert refusal(**options).startswith(
-            "mujoco-reuse-mini-v0 is a grid; choose a cell's updates (--updates): 8, 16"
-        )
-    else:
-        assert refusal(**options).startswith(sentence)
+    assert refusal(**options).startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +200,7 @@ def test_what_would_leave_the_suite_is_refused(options: dict[str, Any], sentence
         ({"seed": 9}, "TESTING has the seeds 0-1, not 9"),
         ({"task": "Ant-v5"}, "TESTING has no task Ant-v5"),
         ({"budget": 4096}, "the specification leaves TESTING: budget is 4096, was 2048 in the suite"),
-        ({"suite": SuiteVersion("TESTING", "0" * 64)}, "the specification is not of TESTING (dca4c4d9fc0a…)"),
+        ({"suite": SuiteVersion("TESTING", "0" * 64)}, "the specification is not of TESTING (b0ee9c4f9357…)"),
         ({"suite": SuiteVersion("GONE", "0" * 64)}, "unknown suite 'GONE'"),
     ],
 )
