@@ -1,118 +1,130 @@
-"""Measure what a suite's scores are normalised by: uniform random actions, and PPO at lag 0 on seeds outside the suite.
+"""Measure what a suite's scores are normalised by, on seeds outside the suite: the untrained policy, and PPO at lag 0.
 
-    python -m scripts.references mujoco-mini-v0 --task Hopper-v5 --seeds 101-150 -o runs/references/mujoco-mini-v0
+    python -m scripts.references mujoco-lite-v1 -o runs/references
 
-writes them to lagbench/suites/mujoco-mini-v0.references.json, beside those of other tasks that are there. Started
-again, it runs only what is missing.
-
-    python -m scripts.references mujoco-reuse-mini-v0 --like mujoco-mini-v0
-
-says of a suite in which PPO at lag 0 makes the same runs that its references are the other's.
+runs PPO on every task and writes lagbench/suites/mujoco-1m-v1.references.json, which the suites of that family share,
+beside the tasks that are there already (``--task`` chooses). Both are of the suite's own evaluation: version 0's over
+the seeds, and the interquartile mean of PPO's final ones. Started again, it runs only what is missing.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
+from scipy import stats
 
 import lagbench
-from lagbench.cli.options import Seeds
+from lagbench import cli
+from lagbench.evaluation import evaluate_due, one_thread
+from lagbench.protocol import DEFAULT_EPOCHS
 from lagbench.records import environment
-from lagbench.suites import Suite
-from lagbench.tasks.mujoco import ControlTask
-from lagbench.tasks.spec import load_task
+from lagbench.records.curve import standard_error
+from lagbench.registry import load
+from lagbench.sinks.words import duration
+from lagbench.suites import Suite, references
+from lagbench.sweep import estimate
 
-EPISODES = 100
+TRIMMED = 0.25
+"""At each end, of what an interquartile mean is over."""
 
 
-def random_returns(task: ControlTask, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """The return [n] of one episode from each seed, with actions drawn uniformly between the bounds."""
-    env = task.make(seeds)
-    actions = np.random.default_rng(np.random.SeedSequence(seeds))
-    env.reset()
-    total, alive = np.zeros(len(seeds)), np.ones(len(seeds), dtype=bool)
-    while alive.any():
-        _, reward, terminated, truncated, _ = env.step(
-            actions.uniform(task.action_space.low, task.action_space.high, env.action_space.shape)
-        )
-        total += np.where(alive, reward, 0.0)
-        alive &= ~(terminated | truncated)
-    env.close()
-    return total
+def untrained(spec: lagbench.RunSpec) -> float:
+    """The mean return of a run's version 0 in its first evaluation, of the measure that is scored."""
+    with one_thread():
+        actors = load(spec.domain.actors_class)(spec, 0)
+        records = evaluate_due(spec, actors, actors.make_policy().version(0))
+    (scored,) = [record for record in records if record.mode == spec.evaluation.measure]
+    return float(scored.mean_return)
+
+
+def start(values: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
+    """What scores 0, as lagbench.suites.references reads it."""
+    return _summed(float(np.mean(values)), standard_error(values), values, seeds)
 
 
 def reference(values: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
-    """As lagbench.suites.references reads it."""
-    error = np.std(values, ddof=1) / sqrt(len(values))
-    return {"mean": float(np.mean(values)), "standard_error": float(error), "seeds": [*seeds], "returns": [*values]}
+    """What scores 1. The standard error is that of a trimmed mean, by Winsorized values (Tukey and McLaughlin 1963)."""
+    error = stats.mstats.trimmed_stde(np.asarray(values), limits=(TRIMMED, TRIMMED))
+    return _summed(float(stats.trim_mean(values, TRIMMED)), float(error), values, seeds)
 
 
-def random_reference(suite: Suite, task: str) -> dict[str, Any]:
-    """That of uniform random actions on one task of a suite."""
-    control = load_task(task, suite.data.get("task_options"))
-    assert isinstance(control, ControlTask)
-    starts = [int(s) for s in np.random.SeedSequence(EPISODES).generate_state(EPISODES) >> 1]
-    return reference(random_returns(control, starts).tolist(), starts)
+def _summed(mean: float, error: float | None, values: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
+    return {"mean": mean, "standard_error": error, "seeds": [*seeds], "returns": [*values]}
 
 
 def reference_options(suite: Suite) -> dict[str, Any]:
     """The options of ``lagbench.resolve`` with which PPO at lag 0 makes the updates that it makes by default."""
-    value = 0 if suite.axis == "lag" else lagbench.resolve(task=suite.tasks[0]).protocol.updates
-    return {**suite.options(value), "updates_fixed": False}
+    updates = DEFAULT_EPOCHS * suite.protocol(suite.values[0]).epoch_updates
+    return {**suite.options(0 if suite.axis == "lag" else updates), "updates_fixed": False}
 
 
-def measure(suite: Suite, task: str, seeds: Sequence[int], out: Path, jobs: int | None) -> dict[str, Any]:
-    """Both references of a task."""
-    fixed = reference_options(suite)
-    options: dict[str, Any] = {name: [x] if name in ("lag", "updates") else x for name, x in fixed.items()}
-    cells = lagbench.plan_grid(out, algo=["ppo"], task=[task], seeds=seeds, record="episodes", **options)
-    finals = []
-    for done in lagbench.run_grid(cells, jobs=jobs):
-        assert done.state.status == "completed", done
-        finals.append(lagbench.open(done.cell.path).summary["final"]["mode"]["mean"])
-    return {"random": random_reference(suite, task), "reference": reference(finals, seeds)}
+def written(file: Path, document: Any) -> None:
+    """JSON with one line a list."""
+    text = re.sub(r"\[[^\[\]]*\]", lambda found: " ".join(found[0].split()), json.dumps(document, indent=1))
+    file.write_text(text + "\n", encoding="utf-8")
 
 
 @click.command()
 @click.argument("name")
 @click.option("--task", "tasks", multiple=True, help="Only of this task. May be repeated.")
-@click.option("--seeds", type=Seeds(), default="101-110", show_default=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="[default: runs/references/NAME]")
+@click.option("--seeds", type=cli.options.Seeds(), default="100-119", show_default=True, help="Of PPO's runs.")
+@click.option("--start-seeds", type=cli.options.Seeds(), default="100-129", show_default=True, help="Of version 0.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="runs/references", show_default=True)
 @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
-@click.option("--like", help="The suite whose references these are; nothing is run.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--write", type=click.Path(path_type=Path), help="The file to write.  [default: the suite's]")
 def main(
-    name: str, tasks: Sequence[str], seeds: Sequence[int], out: Path | None, jobs: int | None, like: str | None
+    name: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    start_seeds: Sequence[int],
+    out: Path,
+    jobs: int | None,
+    quiet: bool,
+    write: Path | None,
 ) -> None:
-    """Measure the references of the suite NAME."""
-    suite, out = lagbench.load_suite(name), out or Path("runs/references", name)
-    file = Path(lagbench.__file__).parent / "suites" / f"{name}.references.json"
-    version = {"name": suite.name, "sha256": suite.sha256}
-    if like is not None:
-        other = lagbench.load_suite(like)
-        assert (suite.tasks, reference_options(suite)) == (other.tasks, reference_options(other)), "not the same runs"
-        file.write_text(json.dumps({"suite": version, "like": other.name}, indent=1) + "\n", encoding="utf-8")
-        click.echo(str(file))
-        return
-    document: dict[str, Any] = (
-        json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"suite": version, "tasks": {}}
-    )
-    assert document["suite"] == version, f"{file} is of another version of the suite; move it away"
-    about = {
+    """Measure the references of the suite NAME and of all of its family."""
+    suite = lagbench.load_suite(name)
+    if suite.references is not None:
+        raise click.UsageError(f"{name} has the references of {suite.references}; measure those")
+    file = write or Path(str(references.file_of(suite)))
+    version = {"name": suite.runs.name, "sha256": suite.runs.sha256}
+    document: dict[str, Any] = {"suite": version, "tasks": {}}
+    if file.exists():
+        document = json.loads(file.read_text(encoding="utf-8"))
+    if document["suite"] != version:
+        raise click.UsageError(f"{file} is of another version of the suite; move it away")
+    fixed = reference_options(suite)
+    swept = {option: [x] if option in ("lag", "updates") else x for option, x in fixed.items()}
+    chosen = tasks or suite.tasks
+    cells = lagbench.plan_grid(out / suite.runs.name, algo=["ppo"], task=chosen, seeds=seeds, record="episodes", **swept)
+    hours = estimate.hours(cell.spec for cell in cells)
+    about = "" if hours is None else f", some {duration(3600 * hours)} of one core where none is there yet"
+    click.echo(f"{len(cells)} runs{about}", err=True)
+    outcomes = lagbench.run_grid(cells, jobs=jobs, watcher=cli.follow.board(out, quiet))
+    made = {
         "command": shlex.join(["python", "-m", "scripts.references", *sys.argv[1:]]),
         "packages": {package: environment.installed(package) for package in environment.PACKAGES},
     }
-    for task in tasks or suite.tasks:
-        document["tasks"][task] = {**measure(suite, task, seeds, out, jobs), **about}
-        file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for task in chosen:
+        own = [outcome for outcome in outcomes if outcome.cell.spec.task == task]
+        for outcome in own:
+            if outcome.state.status != "completed":
+                raise click.ClickException(f"{outcome.cell.path} is no reference: {outcome.state.reason or 'missing'}")
+        finals = [lagbench.open(outcome.cell.path).curve()[-1].mean for outcome in own]
+        begun = [untrained(lagbench.resolve(task=task, seed=seed, **fixed)) for seed in start_seeds]
+        document["tasks"][task] = {"start": start(begun, start_seeds), "reference": reference(finals, seeds), **made}
+        written(file, document)
+        found = references.read(document["tasks"][task])
+        click.echo(f"{task}: {found.start} scores 0, {found.reference} scores 1: {found.apart:.1f} standard errors apart")
     click.echo(str(file))
 
 

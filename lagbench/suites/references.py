@@ -27,6 +27,9 @@ class Reference:
     standard_error: float
     seeds: tuple[int, ...]
 
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ± {self.standard_error:.1f} ({len(self.seeds)} seeds)"
+
 
 @dataclass(frozen=True)
 class TaskReferences:
@@ -74,15 +77,16 @@ def load(suite: Suite) -> References | None:
         raise LagbenchError(f"the references of {suite.name} are of another version of it; measure them again")
     if missing := [task for task in suite.tasks if task not in data["tasks"]]:
         raise LagbenchError(f"the references of {suite.name} lack {', '.join(missing)}; measure those too")
-    tasks = {
-        name: TaskReferences(*(_reference(at[kind]) for kind in ("start", "reference")))
-        for name, at in data["tasks"].items()
-    }
+    tasks = {name: read(at) for name, at in data["tasks"].items()}
     for name, found in tasks.items():
         if found.apart <= APART:
             raise LagbenchError(f"{name} cannot be scored: its references are {found.apart:.1f} standard errors apart")
     return References(MappingProxyType(tasks))
 
 
-def _reference(data: Mapping[str, Any]) -> Reference:
-    return Reference(data["mean"], data["standard_error"], tuple(data["seeds"]))
+def read(data: Mapping[str, Any]) -> TaskReferences:
+    """Those of a task, as its entry in the file has them."""
+    start, reference = (
+        Reference(at["mean"], at["standard_error"], tuple(at["seeds"])) for at in (data["start"], data["reference"])
+    )
+    return TaskReferences(start, reference)

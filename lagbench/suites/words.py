@@ -89,8 +89,4 @@ def _referred(suite: Suite) -> str:
 
 
 def _reference(task: references.TaskReferences) -> str:
-    parts = [
-        f"{name} {at.mean:.1f} ± {at.standard_error:.1f} ({len(at.seeds)} {unit})"
-        for name, at, unit in (("untrained", task.start, "seeds"), ("PPO at lag 0", task.reference, "seeds"))
-    ]
-    return ", ".join(parts)
+    return f"0: version 0, {task.start}; 1: PPO at lag 0, {task.reference}"

@@ -1,7 +1,6 @@
 """References: what a suite's scores are normalised by."""
 
 import copy
-import importlib.resources
 import json
 from pathlib import Path
 from typing import Any
@@ -11,31 +10,29 @@ import pytest
 import lagbench
 from lagbench import suites
 from lagbench.errors import LagbenchError
-from lagbench.suites import references
+from lagbench.suites import Suite, references
 from lagbench.suites.references import APART, Reference, TaskReferences
 from scripts.references import reference_options
 from tests.cli.run_here import content_hash
 
-MINI, REUSE = suites.load("mujoco-mini-v0"), suites.load("mujoco-reuse-mini-v0")
-MEANING = importlib.resources.files(suites).joinpath("mujoco-mini-v0.toml").read_text()
+MINI, LITE, REUSE = (suites.load(f"mujoco-{name}-v1") for name in ("mini", "lite", "reuse-mini"))
 
 
 def document(**changes: Any) -> dict[str, Any]:
     at = {
-        "random": {"mean": 10.0, "standard_error": 3.0, "seeds": [1, 2]},
+        "start": {"mean": 10.0, "standard_error": 3.0, "seeds": [1, 2]},
         "reference": {"mean": 110.0, "standard_error": 4.0, "seeds": [100, 101]},
     }
-    suite = {"name": MINI.name, "sha256": MINI.sha256}
-    return {"suite": suite, "tasks": {task: copy.deepcopy(at) for task in MINI.tasks}, **changes}
+    suite = {"name": MINI.runs.name, "sha256": MINI.runs.sha256}
+    return {"suite": suite, "tasks": {task: copy.deepcopy(at) for task in LITE.tasks}, **changes}
 
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def ship(data: Any) -> None:
-        (tmp_path / "mujoco-mini-v0.references.json").write_text(json.dumps(data))
-
-    monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
-    return ship
+    """Suites as they are, with one file of references."""
+    file = tmp_path / "mujoco-1m-v1.references.json"
+    monkeypatch.setattr(references, "file_of", lambda suite: file)
+    return lambda data: file.write_text(json.dumps(data))
 
 
 def test_a_distance_is_counted_in_standard_errors_of_the_difference() -> None:
@@ -48,25 +45,28 @@ def test_what_ships_is_read(shipped: Any) -> None:
     found = references.load(MINI)
     assert found is not None
     expected = TaskReferences(Reference(10.0, 3.0, (1, 2)), Reference(110.0, 4.0, (100, 101)))
-    assert found.tasks == dict.fromkeys(MINI.tasks, expected)
+    assert found.tasks == dict.fromkeys(LITE.tasks, expected)
 
 
 def test_a_suite_may_have_none(shipped: Any) -> None:
     assert references.load(MINI) is None
 
 
-def test_those_of_another_version_are_refused(shipped: Any) -> None:
-    shipped(document(suite={"name": MINI.name, "sha256": "0" * 64}))
-    with pytest.raises(LagbenchError, match="are of another version of it"):
-        references.load(MINI)
+@pytest.mark.parametrize("suite", [MINI, REUSE], ids=lambda suite: suite.name)
+def test_those_of_another_version_are_refused(shipped: Any, suite: Suite) -> None:
+    shipped(document(suite={"name": MINI.runs.name, "sha256": "0" * 64}))
+    with pytest.raises(LagbenchError, match=f"the references of {suite.name} are of another version of it"):
+        references.load(suite)
 
 
-def test_those_that_lack_a_task_are_refused(shipped: Any) -> None:
-    half = document()
-    del half["tasks"]["HalfCheetah-v5"]
-    shipped(half)
-    with pytest.raises(LagbenchError, match="the references of mujoco-mini-v0 lack HalfCheetah-v5"):
-        references.load(MINI)
+def test_a_suite_needs_those_of_its_own_tasks_alone(shipped: Any) -> None:
+    """So the small suite of a family is scored before the tasks of the large one are measured."""
+    part = document()
+    del part["tasks"]["Ant-v5"]
+    shipped(part)
+    assert references.load(MINI) is not None
+    with pytest.raises(LagbenchError, match="the references of mujoco-lite-v1 lack Ant-v5"):
+        references.load(LITE)
 
 
 def test_a_task_that_they_do_not_tell_apart_is_refused(shipped: Any) -> None:
@@ -77,28 +77,24 @@ def test_a_task_that_they_do_not_tell_apart_is_refused(shipped: Any) -> None:
         references.load(MINI)
 
 
-def test_one_suites_may_be_anothers(shipped: Any, tmp_path: Path) -> None:
-    (tmp_path / f"{MINI.name}.toml").write_text(MEANING)
-    shipped(document())
-    version = {"name": REUSE.name, "sha256": REUSE.sha256}
-    file = tmp_path / f"{REUSE.name}.references.json"
-    file.write_text(json.dumps({"suite": version, "like": MINI.name}))
-    assert references.load(REUSE) == references.load(MINI) is not None
-    file.write_text(json.dumps({"suite": {**version, "sha256": "0" * 64}, "like": MINI.name}))
-    with pytest.raises(LagbenchError, match="the references of mujoco-reuse-mini-v0 are of another version of it"):
-        references.load(REUSE)
+def test_a_family_has_one_file_and_a_suite_may_take_anothers() -> None:
+    assert references.file_of(MINI) == references.file_of(LITE) == references.file_of(REUSE)
+    assert references.file_of(MINI).name == "mujoco-1m-v1.references.json"
+    former = {name: references.file_of(suites.load(f"mujoco-{name}-v0")) for name in ("mini", "reuse-mini", "lite")}
+    assert former["mini"] == former["reuse-mini"] != former["lite"]
 
 
 def test_where_two_suites_share_references_ppo_makes_the_same_runs(tmp_path: Path) -> None:
-    files = importlib.resources.files(suites)
-    shared = {
-        name: json.loads(file.read_text())["like"]
-        for name in suites.names()
-        if (file := files.joinpath(f"{name}.references.json")).is_file() and "like" in json.loads(file.read_text())
+    shared = [suite for suite in map(suites.load, [*suites.names(), *suites.retired()]) if suite.references]
+    assert {suite.name: suite.references for suite in shared} == {
+        "mujoco-reuse-mini-v1": "mujoco-1m-v1",
+        "mujoco-reuse-mini-v0": "mujoco-mini-v0",
+        "mujoco-reuse-lite-v0": "mujoco-lite-v0",
     }
-    assert shared["mujoco-reuse-mini-v0"] == "mujoco-mini-v0"
-    for name, like in shared.items():
-        assert reference_options(suites.load(name)) == reference_options(suites.load(like))
+    for suite in shared:
+        *_, other = suites.of_runs(suite.references or "")
+        assert reference_options(suite) == reference_options(other)
+        assert set(suite.tasks) <= set(other.tasks)
     # The forward suite fixes the number of updates, which PPO on control makes of its own.
     small = {"task": "InvertedPendulum-v5", "budget": 4_096, "eval_episodes": 1, "eval_intervals": 1}
     for name, fixed in (("own", False), ("fixed", True)):
@@ -106,14 +102,14 @@ def test_where_two_suites_share_references_ppo_makes_the_same_runs(tmp_path: Pat
     assert content_hash(tmp_path / "own") == content_hash(tmp_path / "fixed")
 
 
-@pytest.mark.parametrize("name", suites.names())
+@pytest.mark.parametrize("name", [*suites.names(), *suites.retired()])
 def test_those_that_ship_are_sound(name: str) -> None:
     suite = suites.load(name)
     found = references.load(suite)
     if found is None:
         return
-    assert set(found.tasks) == set(suite.tasks)
-    for task in found.tasks.values():
-        assert len(task.reference.seeds) >= 10
-        assert not set(task.reference.seeds) & set(suite.seeds)
-        assert len(task.random.seeds) == 100
+    for task in suite.tasks:
+        at = found.tasks[task]
+        assert not set(at.reference.seeds) & set(suite.seeds)
+        assert len(at.reference.seeds) >= (10 if suite.replaced_by else 20)
+        assert len(at.start.seeds) >= (100 if suite.replaced_by else 30)
