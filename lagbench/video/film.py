@@ -90,7 +90,7 @@ def film(
 
 
 def _find(run: Run, episode: int, evaluation: int | None) -> EvaluationEpisode:
-    known = {(e.evaluation, e.episode): e for e in run.evaluation_episodes() if e.mode == "mode"}
+    known = {(e.evaluation, e.episode): e for e in run.evaluation_episodes() if e.mode == run.spec.evaluation.measure}
     if not known:
         raise UsageError(f"{run.path} has no evaluation to film")
     last = max(known)[0]

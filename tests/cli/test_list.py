@@ -28,7 +28,8 @@ def test_suites() -> None:
     done, rows = lagbench("list", "suites"), lagbench("list", "suites", "--json").json
     assert done.code == 0
     assert [tuple(line.split(maxsplit=1)) for line in done.out.splitlines()] == [tuple(row.values()) for row in rows]
-    assert {"TESTING", "mujoco-mini-v0", "mujoco-reuse-lite-v0"} <= {row["suite"] for row in rows}
+    assert {"TESTING", "mujoco-mini-v1", "mujoco-reuse-mini-v1"} <= {row["suite"] for row in rows}
+    assert not any(row["suite"].startswith("mujoco-mini-v0") for row in rows)
 
 
 def test_columns_are_aligned(monkeypatch: pytest.MonkeyPatch) -> None:

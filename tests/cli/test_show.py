@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lagbench.suites import references
+from lagbench.suites.references import Reference, References, TaskReferences
 from tests.cli.run_here import lagbench
 
 
@@ -18,8 +20,8 @@ def test_a_run(finished: Path) -> None:
     assert any(line.startswith("lag ") and "2 (uniform)" in line for line in about)
     assert any(line.startswith("config ") and "delta=0.2 reference=behaviour align=true" in line for line in about)
     assert any(line.startswith("status ") and line.endswith(" completed") for line in about)
-    assert any(line.startswith("final evaluation ") and line.endswith(" over 1 episode") for line in about)
-    assert curve[0].split() == ["actor", "steps", "return"]
+    assert any(line.startswith("final evaluation ") and line.endswith(" over 1 episode of sampled actions") for line in about)
+    assert curve[0].split("  ") == ["actor steps", "sampled actions", "the mean action"]
     assert [line.split()[0] for line in curve[1:]] == ["0", "64", "128", "192", "256", "320"]
     assert {line.split()[0] for line in hashes[1:]} == {"trajectories", "episodes", "evaluations", "phases"}
     assert not any(line != line.rstrip() for line in lines)
@@ -33,9 +35,12 @@ def test_a_run_as_json(finished: Path) -> None:
     assert facts["spec"] == json.loads((finished / "spec.json").read_text())
     assert facts["summary"] == result["summary"]
     assert facts["content_hash"] == result["content_hash"]
-    assert [point["fraction"] for point in facts["curve"]] == [i / 10 for i in range(11)]
-    assert facts["curve"][-1]["return"] == result["summary"]["final"]["mode"]["mean"]
-    assert facts["curve"][-1]["budget_used"] == 320
+    assert facts["measure"] == "stochastic"
+    assert list(facts["curves"]) == ["stochastic", "mode"]
+    for mode, curve in facts["curves"].items():
+        assert [point["fraction"] for point in curve] == [i / 10 for i in range(11)]
+        assert curve[-1]["mean"] == result["summary"]["final"][mode]["mean"]
+        assert (curve[-1]["budget_used"], curve[-1]["standard_error"]) == (320, None)
 
 
 def test_a_run_by_its_name(finished: Path, here: Path) -> None:
@@ -105,13 +110,43 @@ def test_what_cannot_be_shown(here: Path, what: str, code: int, sentence: str) -
 
 
 def test_a_suite() -> None:
+    done = lagbench("show", "mujoco-mini-v1")
+    assert (done.code, done.err) == (0, "")
+    rows = dict(line.split(maxsplit=1) for line in done.out.splitlines())
+    assert rows["lag"] == "0, 8, 32 (uniform)"
+    assert rows["family"] == "mujoco-1m-v1: its runs are those of mujoco-lite-v1 too"
+    assert rows["runs"] == "45 an algorithm: about 1 h 41 min of one core"
+    assert rows["evaluation"] == (
+        "20 episodes of sampled actions, beside them 10 of the mean action, at every 1/10 of the budget"
+    )
+    assert rows["rules"] == "one set of hyperparameters for every task, lag, number of updates and seed"
+    facts = lagbench("show", "mujoco-reuse-mini-v1", "--json").json
+    assert (facts["axis"], facts["runs"], facts["protocol"]["updates"]) == ("updates", 24, [8, 40, 80, 160])
+
+
+def test_a_suites_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = TaskReferences(Reference(16.04, 1.26, tuple(range(30))), Reference(2351.0, 80.0, tuple(range(20))))
+    monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
+    rows = dict(line.split(maxsplit=1) for line in lagbench("show", "mujoco-mini-v1").out.splitlines())
+    assert rows["references"] == "what scores 0 and 1:"
+    text = "0: version 0, 16.0 ± 1.3 (30 seeds); 1: PPO at lag 0, 2351.0 ± 80.0 (20 seeds)"
+    assert [rows[task] for task in ("Hopper-v5", "Walker2d-v5", "HalfCheetah-v5")] == [text] * 3
+
+
+def test_a_retired_suite_and_a_family() -> None:
     done = lagbench("show", "mujoco-mini-v0")
     assert (done.code, done.err) == (0, "")
     rows = dict(line.split(maxsplit=1) for line in done.out.splitlines())
-    assert rows["lag"] == "0, 16 (uniform)"
-    assert rows["runs"] == "12 an algorithm: about 6 min 51 s of one core"
-    assert rows["evaluation"] == "10 episodes at every 1/5 of the budget"
-    assert rows["rules"] == "one set of hyperparameters for every task, lag, number of updates and seed"
-    assert rows["Hopper-v5"].startswith("random 16.0 ± 1.3 (100 episodes), PPO at lag 0 1396.6 ± ")
-    facts = lagbench("show", "mujoco-reuse-mini-v0", "--json").json
-    assert (facts["axis"], facts["runs"], facts["protocol"]["updates"]) == ("updates", 30, [8, 16, 40, 80, 160])
+    assert rows == {
+        "suite": "mujoco-mini-v0",
+        "retired": "replaced by mujoco-mini-v1; its runs are still scored, by the mean action",
+    }
+    assert lagbench("show", "mujoco-mini-v0", "--json").json["replaced_by"] == "mujoco-mini-v1"
+    assert lagbench("show", "mujoco-1m-v1").sentence == (
+        "Error: mujoco-1m-v1 is a family of suites; choose one of: mujoco-mini-v1, mujoco-lite-v1"
+    )
+    refused = lagbench("sweep", "--suite", "mujoco-mini-v0", "--algo", "ppo")
+    assert (refused.code, refused.sentence) == (
+        2,
+        "Error: mujoco-mini-v0 is retired; run mujoco-mini-v1, which takes its place (docs/suites.md)",
+    )

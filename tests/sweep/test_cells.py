@@ -47,8 +47,8 @@ def cut_off(cell: Planned) -> None:
 
 def test_a_finished_cell(finished: Planned) -> None:
     state = look(finished)
-    final = open_run(finished.path).summary["final"]["mode"]["mean"]
-    assert state == State("completed", score=final)
+    final = open_run(finished.path).summary["final"]["stochastic"]
+    assert state == State("completed", score=final["mean"], error=final["standard_error"])
     assert state.is_over
     assert not state.is_failure
 

@@ -12,7 +12,7 @@ from lagbench.tasks.registration import register_task
 
 def test_they_grow_with_what_costs_time() -> None:
     budget = 1_000_000
-    spec = suites.resolve(budget=budget)
+    spec = suites.resolve(budget=budget, eval_episodes=4)
     seconds = estimate.seconds(spec)
     assert seconds is not None
     longer = estimate.seconds(dataclasses.replace(spec, budget=10 * budget))
@@ -20,13 +20,22 @@ def test_they_grow_with_what_costs_time() -> None:
     assert longer / seconds == pytest.approx(10, rel=0.1)
     costlier: list[dict[str, Any]] = [{"task": "Humanoid-v5"}, {"updates": 160}, {"eval_episodes": 100}]
     for more in costlier:
-        other = estimate.seconds(suites.resolve(**{"budget": budget, **more}))
+        other = estimate.seconds(suites.resolve(**{"budget": budget, "eval_episodes": 4, **more}))
         assert other is not None
         assert other > 1.3 * seconds
     # One that makes fewer updates of its own takes less time.
-    fewer = estimate.seconds(suites.resolve(budget=budget, config={"updates": 8}))
+    fewer = estimate.seconds(suites.resolve(budget=budget, eval_episodes=4, config={"updates": 8}))
     assert fewer is not None
     assert fewer < 0.7 * seconds
+
+
+def test_both_modes_of_an_evaluation_are_counted() -> None:
+    """Ten more evaluations of twenty episodes and ten: 300 of Hopper, a thousand steps each."""
+    seldom, often = (suites.resolve(budget=100_000, eval_intervals=n) for n in (1, 11))
+    before, after = estimate.seconds(seldom), estimate.seconds(often)
+    assert before is not None
+    assert after is not None
+    assert after - before == pytest.approx(300 * 1000 * 60e-6)
 
 
 def test_hours_are_those_of_all() -> None:

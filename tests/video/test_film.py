@@ -40,17 +40,17 @@ class Recorded(Run):
 
 
 def record(task_id: str, steps: int = 6, observations: bool = True, **options: Any) -> Recorded:
-    """A run whose two evaluations have two episodes each, of random actions; and two with sampled actions."""
+    """A run whose two evaluations have two episodes each, of random actions; and the last has two of the mean action."""
     task = load_task(task_id, options)
     assert isinstance(task, ControlTask)
     spec = resolve(algo="ppo", task=task_id, task_options=MappingProxyType(options), lag=8)
     places = [
-        (0, "mode", 0),
-        (0, "mode", 1),
-        (1, "mode", 0),
-        (1, "mode", 1),
+        (0, "stochastic", 0),
+        (0, "stochastic", 1),
         (1, "stochastic", 0),
         (1, "stochastic", 1),
+        (1, "mode", 0),
+        (1, "mode", 1),
     ]
     return Recorded(spec, [_play(task, place, seed, steps, observations) for seed, place in enumerate(places)])
 
