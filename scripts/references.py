@@ -103,9 +103,10 @@ def main(
     if document["suite"] != version:
         raise click.UsageError(f"{file} is of another version of the suite; move it away")
     fixed = reference_options(suite)
-    swept = {option: [x] if option in ("lag", "updates") else x for option, x in fixed.items()}
     chosen = tasks or suite.tasks
-    cells = lagbench.plan_grid(out / suite.runs.name, algo=["ppo"], task=chosen, seeds=seeds, record="episodes", **swept)
+    axes: dict[str, Any] = {name: [x] if name in ("lag", "updates") else x for name, x in fixed.items()}
+    axes |= {"algo": ["ppo"], "task": chosen, "seeds": seeds, "record": "episodes"}
+    cells = lagbench.plan_grid(out / suite.runs.name, **axes)
     hours = estimate.hours(cell.spec for cell in cells)
     about = "" if hours is None else f", some {duration(3600 * hours)} of one core where none is there yet"
     click.echo(f"{len(cells)} runs{about}", err=True)

@@ -66,7 +66,7 @@ def test_every_baseline_runs(places: dict[str, Any], tmp_path: Path, algo: str) 
         assert dict(row["metrics"])["gradient_norm"] >= 0
         for name in diagnostics.names(run.spec.domain):
             assert row[name] is not None, name
-    assert run.summary["final"]["mode"]["episodes"] == 4
+    assert {mode: final["episodes"] for mode, final in run.summary["final"].items()} == {"stochastic": 4, "mode": 4}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_run_replays(finished: Path) -> None:
         ("policy", "ok"),
         ("training grades", "ok"),
     ]
-    assert (report.episodes, report.training_episodes) == (16, BUDGET)
+    assert (report.episodes, report.training_episodes) == (24, BUDGET)
     final = [e for e in open_run(finished).evaluation_episodes() if e.version == 6 and e.mode == "mode"]
     assert report.actions == sum(e.length for e in final)
     assert report.action_difference is not None
@@ -199,7 +199,7 @@ def test_grading_again_takes_the_record_alone(finished: Path, tmp_path: Path, pl
         done = lagbench("replay", tmp_path / "run")
         assert done.code == 0
         lines = done.out.splitlines()
-        assert lines[5].startswith("ok    evaluation grades   16 completions graded again")
+        assert lines[5].startswith("ok    evaluation grades   24 completions graded again")
         assert lines[6].startswith("skip  policy              there is no model ")
     finally:
         for path in moved:
@@ -271,7 +271,7 @@ def test_show(finished: Path) -> None:
     done = lagbench("show", finished)
     assert done.code == 0
     assert "384 completions: 6 phases of 8 actors × 8 completions" in done.out
-    assert "final evaluation        0.0% over 4 episodes" in done.out
+    assert "final evaluation  0.0% ± 0.0% over 4 episodes of sampled answers" in done.out
     facts = lagbench("show", finished, "--json").json
     assert facts["spec"]["task_options"]["max_new_tokens"] == 8
     assert len(facts["spec"]["task_options"]["model_sha256"]) == 64
@@ -279,7 +279,7 @@ def test_show(finished: Path) -> None:
 
 def test_a_filter_that_never_fired_is_told(places: dict[str, Any], tmp_path: Path) -> None:
     runner.execute(make_spec(places, config={"delta": 1e9}, budget=64), tmp_path / "run")
-    assert "filter                  inactive: it never fired" in lagbench("show", tmp_path / "run").out
+    assert "filter            inactive: it never fired" in lagbench("show", tmp_path / "run").out
 
 
 def test_episodes_alone(places: dict[str, Any], tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_the_spec_is_the_runs(finished: Path) -> None:
     assert isinstance(run, Run)
     data = json.loads((finished / "spec.json").read_text())
     assert RunSpec.from_json(data) == run.spec
-    assert run.evaluations.count_rows(filter=pc.field("mode") == "stochastic") == 4
+    assert run.evaluations.count_rows(filter=pc.field("mode") == "stochastic") == 12
 
 
 def test_mini_with_a_model_of_ones_own(tmp_path: Path) -> None:
@@ -394,4 +394,4 @@ def test_mini_with_a_model_of_ones_own(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     assert run.spec.task_options["data"] == "mini"
     assert "data_sha256" not in run.spec.task_options
-    assert run.evaluations.count_rows() == 8 * (len(run.spec.evaluation_phases()) + 1)
+    assert run.evaluations.count_rows() == (8 + 8) * len(run.spec.evaluation_phases())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,7 +109,7 @@ def test_all_evaluations(run: lagbench.Run, tmp_path: Path) -> None:
 def test_a_plan_of_version_0_samples_in_its_last_evaluation_alone(run: lagbench.Run) -> None:
     """The evaluation plan of a run that was made before sampled actions were scored."""
     former = dataclasses.replace(run.spec, evaluation=EvaluationPlan(2, 2))
-    planned = consistency._planned(SimpleNamespace(spec=former, status="completed"), PHASES)
+    planned = consistency._planned(lagbench.Run(Path("run"), former, {"status": "completed"}), PHASES)
     assert [(row["evaluation"], row["mode"], row["episode"]) for row in planned] == [
         (0, "mode", 0), (0, "mode", 1), (1, "mode", 0), (1, "mode", 1),
         (2, "mode", 0), (2, "mode", 1), (2, "stochastic", 0), (2, "stochastic", 1),
