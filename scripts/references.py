@@ -23,11 +23,12 @@ from scipy import stats
 
 import lagbench
 from lagbench import cli
-from lagbench.evaluation import evaluate_due, one_thread
+from lagbench.evaluation import evaluate_due
 from lagbench.protocol import DEFAULT_EPOCHS
 from lagbench.records import environment
 from lagbench.records.curve import standard_error
 from lagbench.registry import load
+from lagbench.settings import own_settings
 from lagbench.sinks.words import duration
 from lagbench.suites import Suite, references
 from lagbench.sweep import estimate
@@ -38,7 +39,7 @@ TRIMMED = 0.25
 
 def untrained(spec: lagbench.RunSpec) -> float:
     """The mean return of a run's version 0 in its first evaluation, of the measure that is scored."""
-    with one_thread():
+    with own_settings():
         actors = load(spec.domain.actors_class)(spec, 0)
         records = evaluate_due(spec, actors, actors.make_policy().version(0))
     (scored,) = [record for record in records if record.mode == spec.evaluation.measure]

@@ -15,7 +15,7 @@ from lagbench.domain import Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
 from lagbench.scoring.table import DIAGNOSTICS
-from lagbench.spec import SuiteVersion, differences
+from lagbench.spec import EvaluationPlan, Mode, SuiteVersion, differences
 from lagbench.suites import Axis, Suite
 from lagbench.tasks import spec as tasks
 
@@ -28,13 +28,14 @@ _LISTED = 3
 class ScoredRun:
     """A finished run: mean returns at the planned fractions of the budget; shorter where it diverged.
 
-    ``measured``: diagnostics and the algorithm's metrics, means over its phases; those that are known.
+    ``mode_returns``: of the mean action, or of greedy answers, beside them; none in a plan of version 0. ``measured``: diagnostics and the algorithm's metrics, means over its phases; those that are known.
     """
 
     seed: int
     returns: tuple[float, ...]
     diverged: bool
     measured: Mapping[str, float] = field(default_factory=dict)
+    mode_returns: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ class Entry:
 class Grid:
     """Entries × values of the axis × tasks × seeds.
 
-    ``budget`` is in the unit of the domain, ``fractions`` are those of it at which was evaluated, ``notes`` what has to
+    ``measure`` says how actions were chosen in the evaluations that are scored. ``budget`` is in the unit of the domain, ``fractions`` are those of it at which was evaluated, ``notes`` what has to
     be said beside every number.
     """
 
     suite: SuiteVersion | None
+    measure: Mode
     axis: Axis
     forward: ForwardMode
     values: tuple[int, ...]
@@ -78,26 +80,36 @@ class Grid:
     notes: tuple[str, ...]
 
 
-def read(table: Any, by: Sequence[str] = ()) -> Grid:
-    """The grid of a table's runs; ``by`` names hyperparameters that split an algorithm into entries.
+def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
+    """The grid of a table's runs.
+
+    Args:
+        table: one row a run.
+        by: hyperparameters that split an algorithm into entries.
+        suite: as whose cells the runs are taken, where they are of a family: all that are none of them are left out. By
+            default the smallest suite of the family that has all of them.
 
     Raises UsageError for runs that may not be scored together (of several suites or versions of one, protocols,
     configurations, EnvPool minor versions; different runs of one cell), LagbenchError where none is finished.
     """
     rows = table.to_pylist(maps_as_pydicts="strict")
     _check_finished(rows)
-    suite = _suite(rows)
+    whole = _suite(rows, suite)
+    left_out = [row["path"] for row in rows if suite and whole and not _has(whole, row)]
+    rows = [row for row in rows if row["path"] not in left_out]
+    _check_finished(rows)
     _check_envpool(rows)
-    axis = suite.axis if suite else _axis(rows)
-    if suite:
-        _check_cells(rows, suite)
+    axis = whole.axis if whole else _axis(rows)
+    if whole:
+        _check_cells(rows, whole)
     _check_alike(rows, axis)
-    values = suite.values if suite else tuple(sorted({row[axis] for row in rows}))
-    tasks = suite.tasks if suite else tuple(sorted({row["task"] for row in rows}))
-    seeds = tuple(suite.seeds) if suite else tuple(sorted({row["seed"] for row in rows}))
+    values = whole.values if whole else tuple(sorted({row[axis] for row in rows}))
+    tasks = whole.tasks if whole else tuple(sorted({row["task"] for row in rows}))
+    seeds = tuple(whole.seeds) if whole else tuple(sorted({row["seed"] for row in rows}))
     split = _split(rows, by)
     _check_configurations(split)
-    notes = [*_statuses(rows), *_versions(split)]
+    measure = _plan(rows[0]).measure
+    notes = [*_former(rows[0]), *_left_out(left_out, suite), *_statuses(rows), *_versions(split)]
     entries = []
     for label, own in split.items():
         runs, copies = _runs(own, axis, label)
@@ -116,7 +128,8 @@ def read(table: Any, by: Sequence[str] = ()) -> Grid:
     notes += _few(entries, axis)
     intervals = rows[0]["evaluation_intervals"]
     return Grid(
-        suite=suite.version if suite else None,
+        suite=whole.version if whole else None,
+        measure=measure,
         axis=axis,
         forward=rows[0]["forward"],
         values=values,
@@ -150,8 +163,8 @@ def _check_finished(rows: Sequence[Mapping[str, Any]]) -> None:
     raise LagbenchError(f"no run is finished ({found}), so there is nothing to score; {hint}")
 
 
-def _suite(rows: Sequence[Mapping[str, Any]]) -> Suite | None:
-    """The one suite that all runs are of; None where they are of none."""
+def _suite(rows: Sequence[Mapping[str, Any]], chosen: str | None) -> Suite | None:
+    """The suite that all runs are of, or that is ``chosen`` of their family; None where they are of none."""
     versions = Counter((row["suite"], row["suite_sha256"]) for row in rows)
     if len(versions) > 1:
         found = _named(
@@ -160,15 +173,28 @@ def _suite(rows: Sequence[Mapping[str, Any]]) -> Suite | None:
         )
         raise UsageError(f"runs of more than one suite cannot be scored together ({found}); score them apart")
     ((name, sha256),) = versions
-    if name is None:
+    if name is None and chosen is None:
         return None
-    suite = suites.load(name)
-    if suite.sha256 != sha256:
+    if name is None or (chosen is not None and suites.load(chosen).runs.name != name):
+        raise UsageError(f"the runs are of {name or 'no suite'}, and none is one of {chosen}")
+    family = suites.of_runs(name) or [suites.load(name)]
+    if (here := family[0].runs.sha256) != sha256:
         raise UsageError(
-            f"the runs are of another version of {name} ({sha256[:12]}…) than this lagbench's ({suite.sha256[:12]}…); "
-            "score them with the lagbench that they were run with"
+            f"the runs are of another version of {name} ({sha256[:12]}…) than this lagbench's ({here[:12]}…); score them "
+            "with the lagbench that they were run with"
         )
-    return suite
+    if chosen is not None:
+        return suites.load(chosen)
+    return next((suite for suite in family if all(_has(suite, row) for row in rows)), family[-1])
+
+
+def _has(suite: Suite, row: Mapping[str, Any]) -> bool:
+    """Whether a run has its place in the grid of a suite."""
+    return row["task"] in suite.tasks and row[suite.axis] in suite.values and row["seed"] in suite.seeds
+
+
+def _plan(row: Mapping[str, Any]) -> EvaluationPlan:
+    return EvaluationPlan(row["evaluation_episodes"], row["evaluation_intervals"], row["evaluation_mode_episodes"])
 
 
 def _check_envpool(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -186,7 +212,7 @@ def _conditions(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "protocol": json.loads(row["protocol"]),
         "budget": row["budget"],
-        "evaluation": {"episodes": row["evaluation_episodes"], "intervals": row["evaluation_intervals"]},
+        "evaluation": _plan(row).to_json(),
     }
 
 
@@ -240,7 +266,6 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
     """Raise UsageError where a run says that it is of the suite, and is none of its cells."""
     cells = {(cell.task, getattr(cell.protocol, suite.axis), cell.seed): cell for cell in suite.cells()}
     options = {task: dict(tasks.load_task(task, suite.data.get("task_options")).options) for task in suite.tasks}
-    evaluation = {"episodes": suite.evaluation.episodes, "intervals": suite.evaluation.intervals}
     for row in rows:
         place = (row["task"], row[suite.axis], row["seed"])
         if place not in cells:
@@ -251,7 +276,7 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
         planned = {
             "protocol": cells[place].protocol.to_json(),
             "budget": suite.budget,
-            "evaluation": evaluation,
+            "evaluation": suite.evaluation.to_json(),
             "task_options": options[row["task"]],
         }
         pins = suite.pins(row["task"])
@@ -323,7 +348,9 @@ def _runs(
         notes.append(f"{row['path']} is a copy of {first['path']}, and counts once")
     found: dict[tuple[int, str], tuple[ScoredRun, ...]] = {}
     for (value, task, seed), row in sorted(cells.items(), key=lambda item: item[0]):
-        run = ScoredRun(seed, tuple(row["returns"]), row["status"] == "diverged", _measured(row))
+        run = ScoredRun(
+            seed, tuple(row["returns"]), row["status"] == "diverged", _measured(row), tuple(row["mode_returns"])
+        )
         found[value, task] = (*found.get((value, task), ()), run)
     return found, notes
 
@@ -355,6 +382,18 @@ def _missing(
             if lacking := [seed for seed in seeds if seed not in there]:
                 phrases.append(f"{task} at {axis} {value}, seed{'s' * (len(lacking) > 1)} {_numbers(lacking)}")
     return tuple(phrases)
+
+
+def _former(row: Mapping[str, Any]) -> list[str]:
+    if _plan(row).measure != "mode":
+        return []
+    modes = domain_of(row["task"]).modes
+    return [f"these are scores of version 0, by {modes['mode']}: version 1 scores {modes['stochastic']} (docs/scores.md)"]
+
+
+def _left_out(paths: Sequence[str], suite: str | None) -> list[str]:
+    n = len(paths)
+    return [f"{n} run{'s are' if n > 1 else ' is'} no cell of {suite}, and left out"] if paths else []
 
 
 def _statuses(rows: Sequence[Mapping[str, Any]]) -> list[str]:

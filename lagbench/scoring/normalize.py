@@ -1,4 +1,4 @@
-"""Returns as scores: 0 is uniform random actions, 1 is PPO at lag 0, by task."""
+"""Returns as scores: 0 is the untrained policy, 1 is PPO at lag 0, by task."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Array = NDArray[np.float64]
 class Scale:
     """The returns that score 0 and 1 on a task."""
 
-    random: float
+    start: float
     reference: float
 
     def score(self, returns: Array) -> Array:
-        """(return − random) / (reference − random); nothing is clipped."""
-        return (returns - self.random) / (self.reference - self.random)
+        """(return − start) / (reference − start); nothing is clipped."""
+        return (returns - self.start) / (self.reference - self.start)
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,23 @@ class Scores:
     def curve(self, entry: Entry, value: int, task: str) -> Array | None:
         """[runs, fractions], by rising seed: scores, or returns where there are no scales.
 
-        After a run diverged it scores as the random policy. None where there is no run, and where one diverged and what
-        the random policy scores is not known.
+        After a run diverged it counts as ``rest``. None where there is no run, and where that is not known.
         """
         runs = entry.runs.get((value, task), ())
-        if not runs or (self.scales is None and any(map(self._cut_short, runs))):
+        if not runs or any(map(self._cut_short, runs)) and self.scales is None and self.grid.measure == "mode":
             return None
-        scale = None if self.scales is None else self.scales[task]
-        rest = 0.0 if scale is None else scale.random
-        whole = np.array([[*run.returns, *[rest] * (len(self.grid.fractions) - len(run.returns))] for run in runs])
-        return whole if scale is None else scale.score(whole)
+        size = len(self.grid.fractions)
+        whole = np.array([[*run.returns, *[self._rest(run, task)] * (size - len(run.returns))] for run in runs])
+        return whole if self.scales is None else self.scales[task].score(whole)
+
+    def _rest(self, run: ScoredRun, task: str) -> float:
+        """What a run that was cut short counts as: its first evaluation or its last, the lower, so that it never pays.
+
+        In version 0, whose measure is the mean action: what scores 0.
+        """
+        if self.grid.measure != "mode":
+            return min(run.returns[0], run.returns[-1])
+        return 0.0 if self.scales is None else self.scales[task].start
 
     def block(self, entry: Entry, value: int) -> Array | None:
         """[runs, tasks, fractions]; None where ``absent`` says why."""
@@ -63,7 +70,7 @@ class Scores:
         if len({tuple(own) for own in seeds.values()}) > 1:
             return "not the same seeds on every task"
         if any(self.curve(entry, value, task) is None for task in self.grid.tasks):
-            return "a run diverged, and the random policy's return is not known"
+            return "a run diverged, and what scores 0 is not known"
         return ""
 
     def area(self, curves: Array) -> Array:
@@ -86,7 +93,7 @@ def scales(grid: Grid) -> Mapping[str, Scale] | None:
     found = references.load(suites.load(grid.suite.name))
     if found is None:
         return None
-    return {task: Scale(at.random.mean, at.reference.mean) for task, at in found.tasks.items()}
+    return {task: Scale(at.start.mean, at.reference.mean) for task, at in found.tasks.items()}
 
 
 def are_scores(grid: Grid) -> bool:

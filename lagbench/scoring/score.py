@@ -61,7 +61,7 @@ def score_grid(
         tasks=found.tasks,
         seeds=found.seeds,
         kind="return" if scores.scales is None else "accuracy" if normalize.are_scores(found) else "score",
-        scales={task: (scale.random, scale.reference) for task, scale in (scores.scales or {}).items()},
+        scales={task: (scale.start, scale.reference) for task, scale in (scores.scales or {}).items()},
         lines=differences.ranked(lines, pairs),
         comparisons=pairs,
         replications=replications,
@@ -80,10 +80,10 @@ def _notes(scores: Scores) -> list[str]:
             "the probability of improvement"
         )
         diverged = sum(run.diverged for entry in scores.grid.entries for own in entry.runs.values() for run in own)
-        if diverged:
+        if diverged and scores.grid.measure == "mode":
             notes.append(
-                f"{diverged} run{'s' * (diverged > 1)} diverged, which score as the random policy; what that is is not "
-                "known, so that their tasks have no score"
+                f"{diverged} run{'s' * (diverged > 1)} diverged, which count as what scores 0; what that is is not known, "
+                "so that their tasks have no score"
             )
     return notes
 

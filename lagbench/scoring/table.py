@@ -48,11 +48,15 @@ SCHEMA = pa.schema(
         ("protocol", pa.string()),
         ("budget", pa.int64()),
         ("evaluation_episodes", pa.int32()),
+        ("evaluation_mode_episodes", pa.int32()),
         ("evaluation_intervals", pa.int32()),
         ("seed", pa.int64()),
         ("status", pa.string()),
         ("fractions", pa.list_(pa.float64())),
         ("returns", pa.list_(pa.float64())),
+        ("errors", pa.list_(pa.float64())),
+        ("mode_returns", pa.list_(pa.float64())),
+        ("mode_errors", pa.list_(pa.float64())),
         ("final", pa.float64()),
         ("area", pa.float64()),
         *[(name, pa.float64()) for name in DIAGNOSTICS],
@@ -66,7 +70,8 @@ SCHEMA = pa.schema(
 )
 _SCORED = ("completed", "diverged")
 _STATUSES = (*_SCORED, "failed", "unfinished")
-_NULLABLE = {"algorithm_source", "suite", "suite_sha256", "final", "area", *DIAGNOSTICS, "content_hash"}
+_OFTEN_NULL = ("algorithm_source", "suite", "suite_sha256", "evaluation_mode_episodes", "final", "area", "content_hash")
+_NULLABLE = {*_OFTEN_NULL, *DIAGNOSTICS}
 _ORDER = ("algorithm", "config", "suite", "task", "lag", "updates", "seed", "status", "content_hash", "path")
 Progress = Callable[[int, int], object]
 
@@ -95,7 +100,9 @@ def _row(run: Run) -> dict[str, Any]:
     finished = run.status in _SCORED
     if finished:
         _verify(run)
-    curve = [(fraction, mean) for fraction, mean, _ in run.curve()] if finished else []
+    curve = run.curve() if finished else []
+    beside = run.curve("mode") if finished and spec.evaluation.measure != "mode" else []
+    returns, fractions = [point.mean for point in curve], [point.fraction for point in curve]
     whole = run.status == "completed"
     return {
         "algorithm": _text(spec.algorithm.name),
@@ -111,13 +118,17 @@ def _row(run: Run) -> dict[str, Any]:
         "protocol": canonical(spec.protocol.to_json()),
         "budget": spec.budget,
         "evaluation_episodes": spec.evaluation.episodes,
+        "evaluation_mode_episodes": spec.evaluation.mode_episodes,
         "evaluation_intervals": spec.evaluation.intervals,
         "seed": spec.seed,
         "status": run.status,
-        "fractions": [fraction for fraction, _ in curve],
-        "returns": [mean for _, mean in curve],
-        "final": curve[-1][1] if whole and curve else None,
-        "area": float(np.trapezoid([m for _, m in curve], [f for f, _ in curve])) if whole and curve else None,
+        "fractions": fractions,
+        "returns": returns,
+        "errors": [point.standard_error for point in curve],
+        "mode_returns": [point.mean for point in beside],
+        "mode_errors": [point.standard_error for point in beside],
+        "final": returns[-1] if whole and curve else None,
+        "area": float(np.trapezoid(returns, fractions)) if whole and curve else None,
         **(_diagnostics(run) if finished else {name: None for name in DIAGNOSTICS} | {"metrics": []}),
         **_versions(run),
         "content_hash": run.result["content_hash"]["evaluations"] if finished and run.result else None,
@@ -184,8 +195,7 @@ def check(table: Any, what: str) -> Any:
     for field in SCHEMA:
         if field.name not in _NULLABLE and table.column(field.name).null_count:
             raise LagbenchError(f"{what} cannot be scored: a row has no {field.name}")
-    columns = ("status", "fractions", "returns", "final", "area", "evaluation_intervals", "path")
-    for row in table.select(columns).to_pylist():
+    for row in table.to_pylist(maps_as_pydicts=None):
         if problem := _problem(row):
             raise LagbenchError(f"{row['path']} cannot be scored: {problem}; run it again, or leave it out")
     return _sorted(table)
@@ -196,9 +206,16 @@ def _problem(row: Mapping[str, Any]) -> str:
     planned = [i / intervals for i in range(intervals + 1)]
     if row["status"] not in _STATUSES:
         return f"its status is {row['status']!r}"
-    for fraction, value in zip(fractions, returns, strict=False):
-        if value is None or not math.isfinite(value):
-            return f"its return at {fraction:.0%} of the budget is not a number"
+    for values in (returns, row["mode_returns"]):
+        for fraction, value in zip(fractions, values, strict=False):
+            if value is None or not math.isfinite(value):
+                return f"its return at {fraction:.0%} of the budget is not a number"
+    if len(row["errors"]) != len(returns) or len(row["mode_errors"]) != len(row["mode_returns"]):
+        return "it has not one standard error for each of its evaluations"
+    if len(row["mode_returns"]) != (0 if row["evaluation_mode_episodes"] is None else len(returns)):
+        return "the mean action was not evaluated where sampled actions were"
+    if row["status"] == "diverged" and not returns:
+        return "its first policy was not evaluated"
     if len(fractions) != len(returns) or fractions != planned[: len(fractions)]:
         return "its evaluations are not at the fractions of the budget that were planned"
     if row["status"] == "completed":

@@ -28,9 +28,13 @@ def row(
     intervals: int = 1,
     config: Mapping[str, Any] | None = None,
     protocol: Mapping[str, Any] | None = None,
+    former: bool = False,
     **changes: Any,
 ) -> dict[str, Any]:
-    """A run's row. ``protocol`` changes the default one; so do lag and updates, which are columns too."""
+    """A run's row. ``protocol`` changes the default one; so do lag and updates, which are columns too.
+
+    The mean action earns half of what samples do; by a plan of version 0, ``former``, it is itself what is scored.
+    """
     given: dict[str, Any] = {
         "lag": 0,
         "updates": None,
@@ -57,12 +61,16 @@ def row(
         "forward": resolved.forward,
         "protocol": canonical(resolved.to_json()),
         "budget": 300_000,
-        "evaluation_episodes": 10,
+        "evaluation_episodes": 10 if former else 20,
+        "evaluation_mode_episodes": None if former else 10,
         "evaluation_intervals": intervals,
         "seed": seed,
         "status": status,
         "fractions": fractions,
         "returns": list(returns),
+        "errors": [0.25] * len(returns),
+        "mode_returns": [] if former else [None if x is None else x / 2 for x in returns],
+        "mode_errors": [] if former else [0.5] * len(returns),
         "final": returns[-1] if whole else None,
         "area": float(np.trapezoid(returns, fractions)) if whole else None,
         **{name: None for name in DIAGNOSTICS},

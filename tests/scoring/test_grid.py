@@ -10,41 +10,44 @@ import pytest
 from lagbench import suites
 from lagbench.errors import LagbenchError, UsageError
 from lagbench.scoring import grid
+from lagbench.suites import Suite
 from tests.scoring.synthetic import even, lags, row, table
 
-MINI = suites.load("mujoco-mini-v0")
+MINI, LITE = suites.load("mujoco-mini-v1"), suites.load("mujoco-lite-v1")
 
 
-def read(*rows: dict[str, Any], by: tuple[str, ...] = ()) -> grid.Grid:
-    return grid.read(table(rows), by)
+def read(*rows: dict[str, Any], **options: Any) -> grid.Grid:
+    return grid.read(table(rows), **options)
 
 
 def mini(**changes: Any) -> dict[str, Any]:
-    """A run of mujoco-mini-v0."""
-    given = {"suite": MINI.name, "suite_sha256": MINI.sha256, "intervals": 5, "returns": (0.0, 1, 2, 3, 4, 5)}
-    return row(**{**given, **changes})
+    """A run of mujoco-mini-v1, and so of its family."""
+    given = {"suite": MINI.runs.name, "suite_sha256": MINI.runs.sha256, "budget": 1_000_000, "intervals": 10}
+    return row(**{**given, "returns": tuple(map(float, range(11))), **changes})
 
 
-def whole(algorithm: str = "ppo", **changes: Any) -> list[dict[str, Any]]:
-    cells = MINI.cells()
+def whole(algorithm: str = "ppo", suite: Suite = MINI, **changes: Any) -> list[dict[str, Any]]:
+    cells = suite.cells()
     return [mini(algorithm=algorithm, task=c.task, lag=c.protocol.lag, seed=c.seed, **changes) for c in cells]
 
 
 def test_a_suite_that_is_whole_says_nothing() -> None:
     found = read(*whole(), *whole("vaco"))
     assert found.suite == MINI.version
-    assert (found.axis, found.values, found.tasks, found.seeds) == ("lag", (0, 16), MINI.tasks, (0, 1, 2))
-    assert found.fractions == (0, 0.2, 0.4, 0.6, 0.8, 1)
+    assert (found.axis, found.values, found.tasks, found.seeds) == ("lag", (0, 8, 32), MINI.tasks, (0, 1, 2, 3, 4))
+    assert found.fractions == tuple(i / 10 for i in range(11))
+    assert found.measure == "stochastic"
     assert [entry.label for entry in found.entries] == ["ppo", "vaco"]
-    assert [run.seed for run in found.entries[0].runs[16, "Hopper-v5"]] == [0, 1, 2]
+    assert [run.seed for run in found.entries[0].runs[8, "Hopper-v5"]] == [0, 1, 2, 3, 4]
+    assert found.entries[0].runs[8, "Hopper-v5"][0].mode_returns == tuple(i / 2 for i in range(11))
     assert found.notes == ()
 
 
 def test_what_is_missing_is_named() -> None:
-    rows = [r for r in whole() if not (r["task"] == "Hopper-v5" and r["lag"] == 16 and r["seed"] > 0)]
+    rows = [r for r in whole() if not (r["task"] == "Hopper-v5" and r["lag"] == 8 and r["seed"] > 0)]
     found = read(*rows)
-    assert found.entries[0].missing == ("Hopper-v5 at lag 16, seeds 1, 2",)
-    assert found.notes[0] == "ppo has 10 of 12 runs; missing: Hopper-v5 at lag 16, seeds 1, 2"
+    assert found.entries[0].missing == ("Hopper-v5 at lag 8, seeds 1, 2, 3, 4",)
+    assert found.notes[0] == "ppo has 41 of 45 runs; missing: Hopper-v5 at lag 8, seeds 1, 2, 3, 4"
     assert "fewer than 3 seeds somewhere" in found.notes[1]
 
 
@@ -62,7 +65,8 @@ def test_what_one_algorithm_lacks_of_a_free_grid() -> None:
 )
 def test_runs_without_a_score_are_said(status: str, sentence: str) -> None:
     rows = whole()
-    rows[0] = {**rows[0], "status": status, "returns": [], "fractions": [], "final": None, "area": None}
+    nothing = {name: [] for name in ("returns", "fractions", "errors", "mode_returns", "mode_errors")}
+    rows[0] = {**rows[0], **nothing, "status": status, "final": None, "area": None}
     found = read(*rows)
     assert found.notes[0] == f"{sentence}{rows[0]['path']}"
     assert found.entries[0].missing == ("Hopper-v5 at lag 0, seed 0",)
@@ -82,33 +86,34 @@ def test_nothing_finished() -> None:
 
 
 def test_suites_are_not_mixed() -> None:
-    with pytest.raises(UsageError, match=r"more than one suite .*\(1 of no suite, 1 of mujoco-mini-v0 \(\w{12}…\)\)"):
+    with pytest.raises(UsageError, match=r"more than one suite .*\(1 of no suite, 1 of mujoco-1m-v1 \(\w{12}…\)\)"):
         read(mini(), row(seed=1))
-    with pytest.raises(UsageError, match=r"2 of mujoco-mini-v0 .*1 of mujoco-mini-v0 \(ffffffffffff…\)"):
+    with pytest.raises(UsageError, match=r"2 of mujoco-1m-v1 .*1 of mujoco-1m-v1 \(ffffffffffff…\)"):
         read(mini(), mini(seed=2), mini(seed=1, suite_sha256="f" * 64))
 
 
 def test_another_version_of_a_suite_is_not_this_one() -> None:
-    with pytest.raises(UsageError, match=r"another version of mujoco-mini-v0 \(ffffffffffff…\) than this lagbench's"):
+    with pytest.raises(UsageError, match=r"another version of mujoco-1m-v1 \(ffffffffffff…\) than this lagbench's"):
         read(mini(suite_sha256="f" * 64))
-    with pytest.raises(UsageError, match=r"unknown suite 'mujoco-mini-v9'; did you mean 'mujoco-mini-v0'"):
+    with pytest.raises(UsageError, match=r"unknown suite 'mujoco-mini-v9'; did you mean 'mujoco-mini-v1'"):
         read(mini(suite="mujoco-mini-v9"))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"lag": 8}, "it has no Hopper-v5, lag 8, seed 0"),
-        ({"seed": 3}, "it has no Hopper-v5, lag 0, seed 3"),
-        ({"task": "Ant-v5"}, "it has no Ant-v5, lag 0, seed 0"),
-        ({"budget": 10}, "budget is 10, was 300000 in the suite"),
-        ({"evaluation_episodes": 1}, "evaluation.episodes is 1, was 10 in the suite"),
+        ({"lag": 4}, "it has no Hopper-v5, lag 4, seed 0"),
+        ({"seed": 10}, "it has no Hopper-v5, lag 0, seed 10"),
+        ({"task": "Humanoid-v5"}, "it has no Humanoid-v5, lag 0, seed 0"),
+        ({"budget": 10}, "budget is 10, was 1000000 in the suite"),
+        ({"evaluation_episodes": 1}, "evaluation.episodes is 1, was 20 in the suite"),
+        ({"evaluation_mode_episodes": None, "mode_returns": [], "mode_errors": []}, "mode_episodes is missing, was 10"),
         ({"protocol": {"minibatch": 512}}, "protocol.minibatch is 512, was 256"),
         ({"task_options": '{"a":1}'}, "task_options"),
     ],
 )
 def test_a_run_that_is_no_cell_of_its_suite(changes: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(UsageError, match=rf"is no run of mujoco-mini-v0: .*{sentence}"):
+    with pytest.raises(UsageError, match=rf"is no run of mujoco-(mini|lite)-v1: .*{sentence}"):
         read(mini(**changes))
 
 
@@ -124,6 +129,7 @@ def test_what_a_suite_leaves_to_a_run() -> None:
         "lag": 0,
         "budget": suite.budget,
         "evaluation_episodes": suite.evaluation.episodes,
+        "former": True,
         "intervals": 10,
         "returns": (0.5,) * 11,
     }
@@ -132,6 +138,44 @@ def test_what_a_suite_leaves_to_a_run() -> None:
         read(row(**cell, task_options=json.dumps({**options, "precision": "bfloat16"})))
     with pytest.raises(UsageError, match=r"cannot be scored together: .* model_sha256 is"):
         read(*(row(**cell, seed=i, task_options=json.dumps({**options, "model_sha256": str(i)})) for i in (0, 1)))
+
+
+def test_runs_of_a_family_are_of_the_smallest_suite_that_has_them_all() -> None:
+    assert read(*whole()).suite == MINI.version
+    found = read(*whole(), *whole("vaco", LITE))
+    assert (found.suite, found.values) == (LITE.version, LITE.values)
+    assert len(found.entries[0].missing) == len(LITE.tasks) * len(LITE.values)
+    # A larger suite's runs hold the smaller one's.
+    found = read(*whole(), *whole("vaco", LITE), suite="mujoco-mini-v1")
+    assert found.suite == MINI.version
+    assert [entry.missing for entry in found.entries] == [(), ()]
+    assert found.notes == ("155 runs are no cell of mujoco-mini-v1, and left out",)
+    assert read(*whole(), suite="mujoco-lite-v1").suite == LITE.version
+    with pytest.raises(UsageError, match="the runs are of mujoco-1m-v1, and none is one of mujoco-v1"):
+        read(*whole(), suite="mujoco-v1")
+    with pytest.raises(UsageError, match="the runs are of no suite, and none is one of mujoco-v1"):
+        read(row(), suite="mujoco-v1")
+    only = [r for r in whole("vaco", LITE) if r["lag"] == 64]
+    with pytest.raises(UsageError, match="the table has no runs"):
+        read(*only, suite="mujoco-mini-v1")
+
+
+def test_runs_of_version_0_are_read_and_say_so() -> None:
+    former = suites.load("mujoco-mini-v0")
+    own: dict[str, Any] = {"suite": former.name, "suite_sha256": former.sha256, "former": True, "intervals": 5}
+    rows = [
+        row(task=c.task, lag=c.protocol.lag, seed=c.seed, returns=(0.0, 1, 2, 3, 4, 5), **own) for c in former.cells()
+    ]
+    found = read(*rows)
+    assert (found.suite, found.measure, found.values) == (former.version, "mode", (0, 16))
+    assert found.notes == (
+        "these are scores of version 0, by the mean action: version 1 scores sampled actions (docs/scores.md)",
+    )
+
+
+def test_measures_are_not_mixed() -> None:
+    with pytest.raises(UsageError, match=r"evaluation\.episodes is 10, was 20; evaluation\.mode_episodes is missing, was"):
+        read(row(), row(seed=1, former=True))
 
 
 def test_physics_is_not_mixed() -> None:
@@ -193,7 +237,7 @@ def test_the_axis_of_a_free_grid_is_what_varies() -> None:
 
 def test_a_copy_counts_once_and_is_said() -> None:
     found = read(*whole(), mini(path="copy"))
-    assert len(found.entries[0].runs[0, "Hopper-v5"]) == 3
+    assert len(found.entries[0].runs[0, "Hopper-v5"]) == 5
     assert found.notes == ("runs/Hopper-v5/ppo/lag0-u80-seed0 is a copy of copy, and counts once",)
 
 
@@ -204,7 +248,7 @@ def test_a_run_that_was_recorded_otherwise_is_a_copy() -> None:
 
 
 def test_two_runs_of_one_cell_are_refused() -> None:
-    again = mini(path="again", returns=(0.0, 1, 2, 3, 4, 6))
+    again = mini(path="again", returns=(*map(float, range(10)), 11.0))
     with pytest.raises(
         UsageError, match=r"seed 0 of ppo on Hopper-v5 at lag 0 was run twice, .*again.*; leave one out"
     ):

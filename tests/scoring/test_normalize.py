@@ -13,8 +13,8 @@ from lagbench.suites.references import Reference, References, TaskReferences
 from tests.scoring.synthetic import even, lags, row, scores
 
 
-def test_zero_is_random_and_one_the_reference() -> None:
-    scale = Scale(random=-280.0, reference=1720.0)
+def test_zero_is_the_start_and_one_the_reference() -> None:
+    scale = Scale(start=-280.0, reference=1720.0)
     assert scale.score(np.array([-280.0, 1720.0, 720.0, -1280.0, 3720.0])) == pytest.approx([0, 1, 0.5, -0.5, 2])
 
 
@@ -26,19 +26,45 @@ def test_curves_and_areas() -> None:
     assert found.area(curve) == pytest.approx([0.25])
 
 
-def test_after_a_run_diverged_it_scores_as_the_random_policy() -> None:
-    rows = [row(returns=(15.0, 30.0), status="diverged", intervals=3), row(seed=1, returns=(15.0,) * 4, intervals=3)]
+@pytest.mark.parametrize(
+    ("returns", "after"),
+    [
+        ((15.0, 30.0), 15.0),  # it had learned: it counts as it began
+        ((15.0, 30.0, -5.0), -5.0),  # it had got worse: as it last was
+        ((15.0,), 15.0),
+    ],
+)
+def test_a_run_that_diverged_counts_as_it_began_or_as_it_last_was_the_lower(
+    returns: tuple[float, ...], after: float
+) -> None:
+    found = scores([row(returns=returns, status="diverged", intervals=3)], Scale(10.0, 20.0))
+    curve = found.curve(found.grid.entries[0], 0, "Hopper-v5")
+    assert curve is not None
+    whole = [*returns, *[after] * (4 - len(returns))]
+    assert curve == pytest.approx((np.array([whole]) - 10) / 10)
+    # So diverging never pays: neither against stopping there, nor against never having learned.
+    assert curve[0, -1] <= min(curve[0, 0], curve[0, len(returns) - 1])
+    # It hangs on nothing but the run, so that returns that are not normalised are whole too.
+    bare = scores([row(returns=returns, status="diverged", intervals=3)], None)
+    assert np.array_equal(bare.curve(bare.grid.entries[0], 0, "Hopper-v5"), [whole])
+
+
+def test_in_version_0_a_run_that_diverged_scores_0_after_it() -> None:
+    rows = [
+        row(returns=(15.0, 30.0), status="diverged", intervals=3, former=True),
+        row(seed=1, returns=(15.0,) * 4, intervals=3, former=True),
+    ]
     found = scores(rows, Scale(10.0, 20.0))
     curve = found.curve(found.grid.entries[0], 0, "Hopper-v5")
     assert curve is not None
     assert curve == pytest.approx(np.array([[0.5, 2, 0, 0], [0.5] * 4]))
 
 
-def test_without_scales_a_run_that_diverged_has_no_score() -> None:
-    found = scores([row(returns=(15.0,), status="diverged"), row(seed=1)], None)
+def test_without_scales_a_run_of_version_0_that_diverged_has_no_score() -> None:
+    found = scores([row(returns=(15.0,), status="diverged", former=True), row(seed=1, former=True)], None)
     entry = found.grid.entries[0]
     assert found.curve(entry, 0, "Hopper-v5") is None
-    assert found.absent(entry, 0) == "a run diverged, and the random policy's return is not known"
+    assert found.absent(entry, 0) == "a run diverged, and what scores 0 is not known"
 
 
 def test_a_missing_cell_makes_what_is_over_all_tasks_absent() -> None:
@@ -58,10 +84,11 @@ def test_a_missing_cell_makes_what_is_over_all_tasks_absent() -> None:
 
 
 def test_a_suites_references_are_its_scales(monkeypatch: pytest.MonkeyPatch) -> None:
-    mini = suites.load("mujoco-mini-v0")
+    mini = suites.load("mujoco-mini-v1")
     at = TaskReferences(Reference(1.0, 0.1, (0,)), Reference(3.0, 0.1, (100, 101)))
     monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
-    run = row(suite=mini.name, suite_sha256=mini.sha256, returns=[0.0] * 6, intervals=5)
+    own = {"suite": mini.runs.name, "suite_sha256": mini.runs.sha256, "budget": 1_000_000}
+    run = row(returns=[0.0] * 11, intervals=10, **own)
     assert normalize.scales(scores([run]).grid) == dict.fromkeys(mini.tasks, Scale(1.0, 3.0))
     monkeypatch.setattr(references, "load", lambda suite: None)
     assert normalize.scales(scores([run]).grid) is None

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import lagbench
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.records import environment
 from lagbench.records.reader import open_run
@@ -45,10 +46,15 @@ def test_a_row_a_run(runs: Path, rows: dict[str, Any]) -> None:
     assert set(rows) == {"seed0", "seed1", "diverged", "failed", "unfinished"}
     run, row = open_run(runs / "a/seed0"), rows["seed0"]
     curve = run.curve()
-    assert row["returns"] == [mean for _, mean, _ in curve]
+    means = [point.mean for point in curve]
+    assert row["returns"] == means
+    assert row["errors"] == [point.standard_error for point in curve]
     assert row["fractions"] == [0, 0.5, 1]
-    assert row["final"] == curve[-1][1]
-    assert row["area"] == pytest.approx((curve[0][1] + 2 * curve[1][1] + curve[2][1]) / 4)
+    assert row["final"] == means[-1]
+    assert row["area"] == pytest.approx((means[0] + 2 * means[1] + means[2]) / 4)
+    # Of a plan of version 0, whose measure is the mean action.
+    assert (row["evaluation_episodes"], row["evaluation_mode_episodes"]) == (3, None)
+    assert row["mode_returns"] == row["mode_errors"] == []
     assert json.loads(row["config"]) == {"delta": 0.2, "align": True}
     assert json.loads(row["protocol"]) == run.spec.protocol.to_json()
     assert (row["lag"], row["updates"], row["forward"]) == (2, 40, "reuse")
@@ -56,6 +62,18 @@ def test_a_row_a_run(runs: Path, rows: dict[str, Any]) -> None:
     assert row["content_hash"] == run.result["content_hash"]["evaluations"]
     assert row["lagbench"] == ["0.1.0"]
     assert row["envpool"][0].startswith("1.")
+
+
+def test_what_is_scored_is_sampled_and_the_mean_action_stands_beside(tmp_path: Path) -> None:
+    cell: dict[str, Any] = {"suite": "TESTING", "task": "InvertedPendulum-v5", "lag": 0, "record": "episodes"}
+    run = lagbench.run(out=tmp_path / "run", **cell)
+    (row,) = table.collect([tmp_path]).to_pylist()
+    for mode, returns, errors in (("stochastic", "returns", "errors"), ("mode", "mode_returns", "mode_errors")):
+        curve = run.curve(mode)  # type: ignore[arg-type]
+        assert row[returns] == [point.mean for point in curve]
+        assert row[errors] == [point.standard_error for point in curve]
+    assert row["returns"] != row["mode_returns"]
+    assert (row["evaluation_episodes"], row["evaluation_mode_episodes"]) == (3, 2)
 
 
 def test_diagnostics_are_means_over_the_phases(rows: dict[str, Any]) -> None:
@@ -145,9 +163,21 @@ def test_a_foreign_directory(tmp_path: Path) -> None:
         ({"returns": [0.0, math.nan], "final": math.nan}, "its return at 100% of the budget is not a number"),
         ({"returns": [0.0, math.inf], "final": math.inf}, "its return at 100% of the budget is not a number"),
         ({"returns": [0.0, None]}, "its return at 100% of the budget is not a number"),
-        ({"returns": [0.0]}, "not at the fractions of the budget that were planned"),
+        ({"mode_returns": [0.0, math.nan]}, "its return at 100% of the budget is not a number"),
+        ({"errors": [0.1]}, "it has not one standard error for each of its evaluations"),
+        ({"mode_errors": []}, "it has not one standard error for each of its evaluations"),
+        ({"mode_returns": [0.0], "mode_errors": [0.1]}, "the mean action was not evaluated where sampled actions were"),
+        ({"evaluation_mode_episodes": None}, "the mean action was not evaluated where sampled actions were"),
+        (synthetic.row(returns=[], status="diverged"), "its first policy was not evaluated"),
+        (
+            {name: [0.0] for name in ("returns", "errors", "mode_returns", "mode_errors")},
+            "not at the fractions of the budget that were planned",
+        ),
         ({"fractions": [0.0, 0.9]}, "not at the fractions of the budget that were planned"),
-        ({"fractions": [0.0], "returns": [0.0]}, "it has 1 of 2 evaluations, though it was completed"),
+        (
+            {name: [0.0] for name in ("fractions", "returns", "errors", "mode_returns", "mode_errors")},
+            "it has 1 of 2 evaluations, though it was completed",
+        ),
         ({"final": 2.0}, "its final return or its area is not that of its evaluations"),
         ({"area": None}, "its final return or its area is not that of its evaluations"),
         ({"status": "diverged"}, "it has a final return, though it did not reach the end of its budget"),
