@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lagbench import RunSpec, load_suite, suite_names
+from lagbench import RunSpec, UsageError, load_suite, suite_names
 from lagbench.leaderboard import limits
 from lagbench.leaderboard.text import line_fault, prose_fault, shown
 
@@ -160,9 +160,12 @@ def _named(where: str, data: Mapping[str, Any], longest: int) -> Iterator[str]:
 def _suite(own: Any) -> Iterator[str]:
     if not (isinstance(own, dict) and isinstance(own.get("name"), str) and is_sha256(own.get("sha256"))):
         return
-    if own["name"] not in suite_names():
+    try:
+        suite = load_suite(own["name"])
+    except UsageError:
         yield f"suite.name: there is no suite {shown(own['name'])!r}; known: {', '.join(suite_names())}"
-    elif own["sha256"] != (there := load_suite(own["name"]).sha256):
+        return
+    if own["sha256"] != (there := suite.sha256):
         mine = own["sha256"][:12]
         yield f"suite.sha256 is of another version of {own['name']} ({mine}…) than this one's ({there[:12]}…)"
 

@@ -59,12 +59,12 @@ def read(file: Path, suite: Suite) -> Any:
         raise UsageError(f"there is no file {str(file)!r}; make one with: lagbench score RUNS --table {file.name}")
     table = scoring.table.from_file(file)
     for name, sha256 in sorted(set(zip(*_columns(table, "suite", "suite_sha256"), strict=True)), key=str):
-        if name != suite.name:
+        if name != suite.runs.name:
             raise UsageError(f"{file} holds runs of {name or 'no suite'}, which are no runs of {suite.name}")
-        if sha256 != suite.sha256:
+        if sha256 != (here := suite.runs.sha256):
             raise UsageError(
-                f"{file} holds runs of another version of {name} ({sha256[:12]}…) than this lagbench's "
-                f"({suite.sha256[:12]}…); compare with the lagbench that they were made with"
+                f"{file} holds runs of another version of {name} ({sha256[:12]}…) than this lagbench's ({here[:12]}…); "
+                "compare with the lagbench that they were made with"
             )
     here = _minor(version("envpool"))
     for there in sorted({_minor(one) for versions in _columns(table, "envpool")[0] for one in versions}):
@@ -101,7 +101,7 @@ def build(runs: Path, root: Path) -> Any:
     suite = load_suite(runs.name)
     table = scoring.table.collect([runs.resolve()])
     for path, name, status, envpool in zip(*_columns(table, "path", "suite", "status", "envpool"), strict=True):
-        if name != suite.name:
+        if name != suite.runs.name:
             raise UsageError(f"{path} is of {name or 'no suite'}, not of {suite.name}, by which its directory is named")
         if status not in ("completed", "diverged"):
             raise LagbenchError(f"{path} cannot be published: it is {status}")

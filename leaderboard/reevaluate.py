@@ -13,7 +13,7 @@ from lagbench.leaderboard.verification import REEVALUATION, Check, Reevaluation,
 def reevaluate(
     submitted: SubmittedRun, submission: str, nonce: str, episodes: int, threads: int = 0
 ) -> tuple[Check, Reevaluation | None]:
-    """Play a run's policy by its mode on ``episodes`` fresh seeds, see ``draws``; None where it is not played.
+    """Play a run's policy, as its scored evaluations did, on ``episodes`` fresh seeds, see ``draws``; None where it is not played.
 
     It is not where the run diverged, whose final scores as the random policy's whatever a file holds; nor where it
     comes without a policy, as large models do, or with one that cannot be played here or at all.

@@ -97,9 +97,10 @@ def choose(paths: Sequence[Path], *, algo: str | None = None, suite: str | None 
         LagbenchError: a run cannot be read.
     """
     runs = [open_run(path) for path in scoring.find.find_runs(paths)]
-    runs = _of_one("suite", "--suite", [r for r in runs if r.spec.suite], lambda r: str(r.spec.suite_name), suite)
+    named = load_suite(suite).runs.name if suite else None
+    runs = _of_one("suite", "--suite", [r for r in runs if r.spec.suite], lambda r: str(r.spec.suite_name), named)
     runs = _of_one("algorithm", "--algo", runs, lambda r: r.spec.algorithm.name, algo)
-    whole = load_suite(str(runs[0].spec.suite_name))
+    whole = load_suite(suite or str(runs[0].spec.suite_name))
     for run in runs:
         try:
             whole.check(run.spec)

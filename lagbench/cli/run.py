@@ -92,7 +92,7 @@ def command(
     lagbench run --algo ppo --lag 31 --task HalfCheetah-v5 --budget 300k
     lagbench run --algo vaco --set delta=0.1 --set filter=false
     lagbench run --algo mine.py:Mine --lag 8 --log tensorboard
-    lagbench run --suite mujoco-mini-v0 --task Hopper-v5 --lag 16 --seed 2 --algo vaco
+    lagbench run --suite mujoco-mini-v1 --task Hopper-v5 --lag 8 --seed 2 --algo vaco
 
     Backward lag: each actor acts with a policy version up to L versions old. Forward lag: U optimizer updates are made
     on each phase's data. A run is written to runs/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>, and can be resumed; its

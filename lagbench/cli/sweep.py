@@ -128,7 +128,7 @@ def command(
     """Run a grid of cells, or a suite; run again, do what is missing.
 
     \b
-    lagbench sweep --suite mujoco-mini-v0 --algo ppo,vaco
+    lagbench sweep --suite mujoco-mini-v1 --algo ppo,vaco
     lagbench sweep --algo vaco --lag 0,16 --set delta=0.1,0.2,0.4 --seeds 0-4 -o runs/delta
     lagbench sweep --algo ppo,mine.py:Mine --task Hopper-v5,Walker2d-v5 --budget 300k --dry-run
 

@@ -68,12 +68,11 @@ def _faults(
 
 
 def _most_rows(table: str, spec: RunSpec) -> int:
-    episodes = spec.evaluation.episodes
-    # The last evaluation is there twice: by the policy's mode, and sampled.
+    modes = [spec.evaluation.modes(last=phases == spec.phases) for phases in spec.evaluation_phases()]
     planned = {
         "phases": spec.phases,
-        "evaluations": (len(spec.evaluation_phases()) + 1) * episodes,
-        records.final.TABLE: episodes,
+        "evaluations": sum(sum(episodes.values()) for episodes in modes),
+        records.final.TABLE: spec.evaluation.episodes,
     }
     return planned.get(table, 0)
 

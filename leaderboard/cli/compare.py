@@ -103,7 +103,7 @@ def command(
     """Run ALGO over a suite, and compare it with published baselines.
 
     \b
-    lagbench compare mine.py:Mine --suite mujoco-mini-v0 -o runs/mine
+    lagbench compare mine.py:Mine --suite mujoco-mini-v1 -o runs/mine
 
     ALGO is a name or path/to/file.py:Class. Only what is new is run; the same line again goes on where it was, and
     what is done is only scored. DIR then holds runs/, table.arrow (lagbench score reads it), comparison.json and

@@ -29,12 +29,14 @@ def suite_rows(heights: Mapping[str, float], sd: float = 0.1, suite: Suite | Non
                 intervals=intervals,
                 lag=cell.protocol.lag,
                 updates=cell.protocol.updates,
+                former=suite.evaluation.measure == "mode",
             ),
-            "suite": suite.name,
-            "suite_sha256": suite.sha256,
+            "suite": suite.runs.name,
+            "suite_sha256": suite.runs.sha256,
             "protocol": canonical(cell.protocol.to_json()),
             "budget": suite.budget,
             "evaluation_episodes": suite.evaluation.episodes,
+            "evaluation_mode_episodes": suite.evaluation.mode_episodes,
             "task_options": canonical(dict(load_task(cell.task, suite.data.get("task_options")).options)),
         }
         for algorithm, height in heights.items()
