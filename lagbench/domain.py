@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from lagbench.errors import unknown
 from lagbench.protocol import ForwardMode
+
+Mode = Literal["mode", "stochastic"]
+"""How actions are chosen in an evaluation: the policy's mode (mean action, greedy), or sampled as in training."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Domain:
     With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
     and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
     and learner is data. Where ``returns_are_scores``, as accuracy is one, nothing is normalised; people are shown
-    returns in ``return_format``, and what an evaluation's ``modes`` choose by these words. The rest are the defaults of a run; without ``actors`` they follow from the samples.
+    returns in ``return_format``, and of each of an evaluation's ``modes`` what it chooses. The rest are the defaults of
+    a run; without ``actors`` they follow from the samples.
     """
 
     name: str
@@ -40,7 +45,7 @@ class Domain:
     exact_log_prob: bool
     returns_are_scores: bool
     return_format: str
-    modes: Mapping[str, str]
+    modes: Mapping[Mode, str]
     forward: ForwardMode
     minibatch: int
     actors: int | None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lagbench.actors.base import Actors, Played
+from lagbench.domain import Mode
 from lagbench.errors import UsageError
 from lagbench.policies.base import Version
 from lagbench.records.curve import CurvePoint
@@ -18,7 +19,7 @@ from lagbench.records.rows import EvaluationRecord
 from lagbench.registry import load
 from lagbench.seeding import evaluation_seeds
 from lagbench.settings import own_settings
-from lagbench.spec import Mode, RunSpec
+from lagbench.spec import RunSpec
 
 
 @own_settings()

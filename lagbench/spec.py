@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
-from lagbench.domain import Domain
+from lagbench.domain import Domain, Mode
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import ForwardMode, LagMode, Protocol
 from lagbench.source import algorithms, known
@@ -23,8 +23,6 @@ from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, sou
 # By what they say of an algorithm. What the first can say is said in it, as in the tables of all runs that have it.
 FORMATS: Mapping[int, type[InstalledAlgorithm | AlgorithmSource]] = {1: AlgorithmSource, 2: InstalledAlgorithm}
 Recording = Literal["trajectories", "episodes"]
-Mode = Literal["mode", "stochastic"]
-"""How actions are chosen in an evaluation: the policy's mode (mean action, greedy), or sampled as in training."""
 
 
 @dataclass(frozen=True)

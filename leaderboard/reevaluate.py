@@ -13,10 +13,10 @@ from lagbench.leaderboard.verification import REEVALUATION, Check, Reevaluation,
 def reevaluate(
     submitted: SubmittedRun, submission: str, nonce: str, episodes: int, threads: int = 0
 ) -> tuple[Check, Reevaluation | None]:
-    """Play a run's policy, as its scored evaluations did, on ``episodes`` fresh seeds, see ``draws``; None where it is not played.
+    """Play a run's policy, as its scored evaluations did, on ``episodes`` fresh seeds, see ``draws``; None where not.
 
-    It is not where the run diverged, whose final scores as the random policy's whatever a file holds; nor where it
-    comes without a policy, as large models do, or with one that cannot be played here or at all.
+    It is not played where the run diverged, whose final scores as the random policy's whatever a file holds; nor where
+    it comes without a policy, as large models do, or with one that cannot be played here or at all.
 
     Args:
         submitted: a run of a valid submission.

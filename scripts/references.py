@@ -126,7 +126,8 @@ def main(
         document["tasks"][task] = {"start": start(begun, start_seeds), "reference": reference(finals, seeds), **made}
         written(file, document)
         found = references.read(document["tasks"][task])
-        click.echo(f"{task}: {found.start} scores 0, {found.reference} scores 1: {found.apart:.1f} standard errors apart")
+        apart = f"{found.apart:.1f} standard errors apart"
+        click.echo(f"{task}: {found.start} scores 0, {found.reference} scores 1: {apart}")
     click.echo(str(file))
 
 

@@ -36,7 +36,7 @@ def table(suite: Suite, runs: Sequence[lagbench.Run]) -> list[str]:
         spec = run.spec
         column = (spec.task, getattr(spec.protocol, suite.axis))
         cell = finals.setdefault(spec.algorithm.name, {}).setdefault(column, {})
-        cell[spec.seed] = f"{run.summary['final']['mode']['mean']:.0f}" if run.status == "completed" else "diverged"
+        cell[spec.seed] = f"{run.curve()[-1].mean:.0f}" if run.status == "completed" else "diverged"
     columns = [(task, value) for task in suite.tasks for value in suite.values]
     head = ["algorithm", *(f"{task}, {suite.axis} {value}" for task, value in columns)]
     rows = [

@@ -1,7 +1,7 @@
 """The search of the baselines' hyperparameters, the same for each: one for control, one for language.
 
 Two learning rates × two values of the one parameter that bounds or paces an algorithm's updates, on seeds that no score
-uses. Control: two tasks × lags 0 and 16, 300k steps. Language: GSM8kMini at 16 updates a phase, 5,120 completions.
+uses. Control: Walker2d and HalfCheetah × lags 0 and 32, 500k steps. Language: GSM8kMini at 16 updates a phase, 5,120 completions.
 
     python -m scripts.search control -o runs/search
     python -m scripts.search language -o runs/search-language
@@ -21,10 +21,13 @@ import click
 import numpy as np
 
 import lagbench
-from scripts.references import random_reference
+from scripts.references import untrained
 
 SEED = 1000
-SUITE = lagbench.load_suite("mujoco-mini-v0")
+SUITE = lagbench.load_suite("mujoco-mini-v1")
+TASKS, LAGS = ("Walker2d-v5", "HalfCheetah-v5"), (0, 32)
+STARTS = range(SEED, SEED + 5)
+"""Seeds of the untrained policies that score 0."""
 Place = tuple[str, int]
 """Task and value of the axis."""
 Finals = Mapping[Place, float]
@@ -42,7 +45,6 @@ class Search:
         points: the options of ``lagbench.plan_grid``, at each value of the axis.
         learning_rates: tried with every algorithm.
         own: the parameter of each algorithm that is searched, and the values that are tried.
-        diverged: what a run that diverged scores on a task.
         score: of a setting's final returns, given all outcomes; the highest is chosen.
         scored: what that is called.
         shown: how a final return is.
@@ -52,7 +54,6 @@ class Search:
     points: Sequence[Mapping[str, Any]]
     learning_rates: tuple[float, float]
     own: Mapping[str, tuple[str, tuple[float, float]]]
-    diverged: Callable[[str], float]
     score: Callable[[Outcomes, Finals], float]
     scored: str
     shown: str
@@ -85,21 +86,23 @@ class Search:
 
 def _control_points() -> list[dict[str, Any]]:
     return [
-        {"task": SUITE.tasks, "record": "episodes"}
-        | {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
-        for lag in SUITE.values
+        {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
+        | {"task": TASKS, "record": "episodes", "budget": 500_000}
+        for lag in LAGS
     ]
 
 
 @functools.cache
-def _random(task: str) -> float:
-    return float(random_reference(SUITE, task)["mean"])
+def _start(task: str) -> float:
+    """The return of the untrained policy."""
+    options: dict[str, Any] = {**SUITE.options(0), "task": task}
+    return float(np.mean([untrained(lagbench.resolve(seed=seed, **options)) for seed in STARTS]))
 
 
 def _normalised(found: Outcomes, finals: Finals) -> float:
-    """The mean over tasks and lags of (return − random) / (default PPO's at lag 0 − random)."""
+    """The mean over tasks and lags of (return − start) / (default PPO's at lag 0 − start)."""
     base = found["ppo"][3e-4, 0.2]
-    return float(np.mean([(x - _random(task)) / (base[task, 0] - _random(task)) for (task, _), x in finals.items()]))
+    return float(np.mean([(x - _start(task)) / (base[task, 0] - _start(task)) for (task, _), x in finals.items()]))
 
 
 SEARCHES = {
@@ -116,7 +119,6 @@ SEARCHES = {
             "vaco": ("delta", (0.2, 0.1)),
             "geppo": ("clip", (0.2, 0.1)),
         },
-        diverged=_random,
         score=_normalised,
         scored="mean normalised",
         shown=".0f",
@@ -136,7 +138,6 @@ SEARCHES = {
             "vaco": ("delta", (0.01, 0.003)),
             "geppo": ("clip", (0.2, 0.1)),
         },
-        diverged=lambda task: 0.0,
         score=lambda found, finals: float(np.mean(list(finals.values()))),
         scored="accuracy",
         shown=".1%",
@@ -156,7 +157,8 @@ def main(domain: str, out: Path, jobs: int | None) -> None:
         spec, run = done.cell.spec, lagbench.open(done.cell.path)
         algorithm, at = spec.algorithm.name, (spec.task, getattr(spec.protocol, search.axis))
         setting = (spec.config["learning_rate"], spec.config[search.own[algorithm][0]])
-        final = run.summary["final"]["mode"]["mean"] if run.status == "completed" else search.diverged(spec.task)
+        returns = [point.mean for point in run.curve()]
+        final = returns[-1] if run.status == "completed" else min(returns[0], returns[-1])
         found.setdefault(algorithm, {}).setdefault(setting, {})[at] = final
     click.echo("\n".join(search.table(found)))
 

@@ -283,7 +283,7 @@ def test_a_spec_of_version_0_is_read_and_written_as_it_was() -> None:
 def test_a_plan_of_something_else_than_whole_numbers_is_refused(given: Any) -> None:
     document = resolve(**SMALL).to_json()
     document["evaluation"]["mode_episodes"] = given
-    with pytest.raises(UsageError, match="mode_episodes must be a whole number in .* or none, not"):
+    with pytest.raises(UsageError, match=r"mode_episodes must be a whole number in .* or none, not"):
         RunSpec.from_json(document)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,11 +117,12 @@ def _curves(run: Run) -> list[str]:
     # By budget, for a small one lets an evaluation stand for several fractions.
     found = [{p.budget_used: p.text(spec.domain.return_format) for p in run.curve(mode)} for mode in modes]
     width = max(len(text) for own in found for text in [*own.values(), *spec.domain.modes.values()])
-    heads = "  ".join(f"{spec.domain.modes[mode]:<{width}}" for mode in modes)
-    return _aligned(
-        {spec.domain.budget_unit: heads.rstrip()}
-        | {f"{used:,}": "  ".join(f"{own.get(used, ''):<{width}}" for own in found).rstrip() for used in sorted(found[0])}
-    )
+
+    def row(cells: Iterable[str]) -> str:
+        return "  ".join(f"{cell:<{width}}" for cell in cells).rstrip()
+
+    heads = {spec.domain.budget_unit: row(spec.domain.modes[mode] for mode in modes)}
+    return _aligned(heads | {f"{used:,}": row(own.get(used, "") for own in found) for used in sorted(found[0])})
 
 
 def _aligned(rows: dict[str, str]) -> list[str]:

@@ -102,7 +102,7 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The directory of all runs; any number of sweeps may share one.  [default: runs/sweep; of a suite, runs/ and the name of its runs]",
+    help="The directory of all runs; any number of sweeps may share one.  [default: runs/sweep, or runs/FAMILY]",
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Cells at once.  [default: one a core]")
 @click.option(

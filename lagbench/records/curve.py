@@ -37,8 +37,7 @@ def with_error(mean: float, standard_error: float | None, form: str) -> str:
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """That of the mean of ``values``: their standard deviation, with the divisor n − 1, over √n; None of a single one.
-    """
+    """That of the mean: the standard deviation of ``values``, with the divisor n − 1, over √n. None of a single one."""
     return float(np.std(values, ddof=1)) / sqrt(len(values)) if len(values) > 1 else None
 
 

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from lagbench.domain import Mode
 from lagbench.errors import RecordError
 from lagbench.policies.base import Policy
 from lagbench.records import envelope, environment, streams, table_file, tensors
@@ -30,7 +31,7 @@ from lagbench.records.spec_file import read_spec
 from lagbench.records.table_file import unreadable
 from lagbench.registry import load
 from lagbench.settings import own_settings
-from lagbench.spec import Mode, RunSpec, differences
+from lagbench.spec import RunSpec, differences
 
 RUNS = Path("runs")
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lagbench.actors.base import EndedEpisode, Transitions
+from lagbench.domain import Mode
 from lagbench.records.curve import standard_error
-from lagbench.spec import Mode
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 from lagbench import domain, suites
-from lagbench.domain import Domain
+from lagbench.domain import Domain, Mode
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
 from lagbench.scoring.table import DIAGNOSTICS
-from lagbench.spec import EvaluationPlan, Mode, SuiteVersion, differences
+from lagbench.spec import EvaluationPlan, SuiteVersion, differences
 from lagbench.suites import Axis, Suite
 from lagbench.tasks import spec as tasks
 
@@ -28,7 +28,8 @@ _LISTED = 3
 class ScoredRun:
     """A finished run: mean returns at the planned fractions of the budget; shorter where it diverged.
 
-    ``mode_returns``: of the mean action, or of greedy answers, beside them; none in a plan of version 0. ``measured``: diagnostics and the algorithm's metrics, means over its phases; those that are known.
+    ``measured``: diagnostics and the algorithm's metrics, means over its phases; those that are known.
+    ``mode_returns``: of the mean action, or of greedy answers, beside the scored ones; none in a plan of version 0.
     """
 
     seed: int
@@ -63,8 +64,8 @@ class Entry:
 class Grid:
     """Entries × values of the axis × tasks × seeds.
 
-    ``measure`` says how actions were chosen in the evaluations that are scored. ``budget`` is in the unit of the domain, ``fractions`` are those of it at which was evaluated, ``notes`` what has to
-    be said beside every number.
+    ``measure`` says how actions were chosen in the evaluations that are scored, ``budget`` is in the unit of the
+    domain, ``fractions`` are those of it at which was evaluated, ``notes`` what has to be said beside every number.
     """
 
     suite: SuiteVersion | None
@@ -180,8 +181,8 @@ def _suite(rows: Sequence[Mapping[str, Any]], chosen: str | None) -> Suite | Non
     family = suites.of_runs(name) or [suites.load(name)]
     if (here := family[0].runs.sha256) != sha256:
         raise UsageError(
-            f"the runs are of another version of {name} ({sha256[:12]}…) than this lagbench's ({here[:12]}…); score them "
-            "with the lagbench that they were run with"
+            f"the runs are of another version of {name} ({sha256[:12]}…) than this lagbench's ({here[:12]}…); score "
+            "them with the lagbench that they were run with"
         )
     if chosen is not None:
         return suites.load(chosen)
@@ -388,7 +389,9 @@ def _former(row: Mapping[str, Any]) -> list[str]:
     if _plan(row).measure != "mode":
         return []
     modes = domain_of(row["task"]).modes
-    return [f"these are scores of version 0, by {modes['mode']}: version 1 scores {modes['stochastic']} (docs/scores.md)"]
+    return [
+        f"these are scores of version 0, by {modes['mode']}: version 1 scores {modes['stochastic']} (docs/scores.md)"
+    ]
 
 
 def _left_out(paths: Sequence[str], suite: str | None) -> list[str]:

@@ -40,7 +40,7 @@ class Scores:
         After a run diverged it counts as ``rest``. None where there is no run, and where that is not known.
         """
         runs = entry.runs.get((value, task), ())
-        if not runs or any(map(self._cut_short, runs)) and self.scales is None and self.grid.measure == "mode":
+        if not runs or (any(map(self._cut_short, runs)) and self.scales is None and self.grid.measure == "mode"):
             return None
         size = len(self.grid.fractions)
         whole = np.array([[*run.returns, *[self._rest(run, task)] * (size - len(run.returns))] for run in runs])

@@ -82,8 +82,8 @@ def _notes(scores: Scores) -> list[str]:
         diverged = sum(run.diverged for entry in scores.grid.entries for own in entry.runs.values() for run in own)
         if diverged and scores.grid.measure == "mode":
             notes.append(
-                f"{diverged} run{'s' * (diverged > 1)} diverged, which count as what scores 0; what that is is not known, "
-                "so that their tasks have no score"
+                f"{diverged} run{'s' * (diverged > 1)} diverged, which count as what scores 0; what that is is not "
+                "known, so that their tasks have no score"
             )
     return notes
 

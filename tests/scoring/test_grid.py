@@ -65,7 +65,7 @@ def test_what_one_algorithm_lacks_of_a_free_grid() -> None:
 )
 def test_runs_without_a_score_are_said(status: str, sentence: str) -> None:
     rows = whole()
-    nothing = {name: [] for name in ("returns", "fractions", "errors", "mode_returns", "mode_errors")}
+    nothing: dict[str, Any] = {name: [] for name in ("returns", "fractions", "errors", "mode_returns", "mode_errors")}
     rows[0] = {**rows[0], **nothing, "status": status, "final": None, "area": None}
     found = read(*rows)
     assert found.notes[0] == f"{sentence}{rows[0]['path']}"
@@ -174,7 +174,7 @@ def test_runs_of_version_0_are_read_and_say_so() -> None:
 
 
 def test_measures_are_not_mixed() -> None:
-    with pytest.raises(UsageError, match=r"evaluation\.episodes is 10, was 20; evaluation\.mode_episodes is missing, was"):
+    with pytest.raises(UsageError, match=r"episodes is 10, was 20; evaluation\.mode_episodes is missing, was 10"):
         read(row(), row(seed=1, former=True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,9 @@ def test_a_run_that_diverged_counts_as_it_began_or_as_it_last_was_the_lower(
     assert curve[0, -1] <= min(curve[0, 0], curve[0, len(returns) - 1])
     # It hangs on nothing but the run, so that returns that are not normalised are whole too.
     bare = scores([row(returns=returns, status="diverged", intervals=3)], None)
-    assert np.array_equal(bare.curve(bare.grid.entries[0], 0, "Hopper-v5"), [whole])
+    raw = bare.curve(bare.grid.entries[0], 0, "Hopper-v5")
+    assert raw is not None
+    assert raw.tolist() == [whole]
 
 
 def test_in_version_0_a_run_that_diverged_scores_0_after_it() -> None:
@@ -87,7 +91,7 @@ def test_a_suites_references_are_its_scales(monkeypatch: pytest.MonkeyPatch) -> 
     mini = suites.load("mujoco-mini-v1")
     at = TaskReferences(Reference(1.0, 0.1, (0,)), Reference(3.0, 0.1, (100, 101)))
     monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
-    own = {"suite": mini.runs.name, "suite_sha256": mini.runs.sha256, "budget": 1_000_000}
+    own: dict[str, Any] = {"suite": mini.runs.name, "suite_sha256": mini.runs.sha256, "budget": 1_000_000}
     run = row(returns=[0.0] * 11, intervals=10, **own)
     assert normalize.scales(scores([run]).grid) == dict.fromkeys(mini.tasks, Scale(1.0, 3.0))
     monkeypatch.setattr(references, "load", lambda suite: None)

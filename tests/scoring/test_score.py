@@ -69,7 +69,7 @@ def test_everything_by_hand() -> None:
 
 
 def test_scores_are_of_the_returns_between_the_references() -> None:
-    found = results(lags({"a": {0: even(300.0)}}), Scale(random=100.0, reference=500.0))
+    found = results(lags({"a": {0: even(300.0)}}), Scale(start=100.0, reference=500.0))
     point = found.lines[0].points[0]
     assert point.final is not None
     assert point.final.iqm == exactly(0.5)

@@ -110,7 +110,7 @@ def test_suites_of_a_family_share_their_runs() -> None:
     assert suites.of_runs("mujoco-1m-v1") == [mini, lite]
     assert mini.runs == lite.runs != mini.version
     # Of the command line's options, those that make the cell.
-    cells = [{"task": c.task, "seed": c.seed, "lag": c.protocol.lag} for c in mini.cells()]
+    cells: list[dict[str, Any]] = [{"task": c.task, "seed": c.seed, "lag": c.protocol.lag} for c in mini.cells()]
     assert len(cells) == 45
     for cell in cells[::11]:
         assert mini.resolve(**cell) == lite.resolve(**cell)
@@ -143,8 +143,9 @@ def test_a_retired_suite_names_what_took_its_place_and_its_runs_stay_its_own(nam
     suite = suites.load(name)
     assert suite.replaced_by in suites.names()
     assert suite.evaluation.measure == "mode"
+    cell: dict[str, Any] = {"task": suite.tasks[0], suite.axis: suite.values[0]}
     with pytest.raises(UsageError, match=f"{name} is retired; run {suite.replaced_by}, which takes its place"):
-        suite.resolve(task=suite.tasks[0], **{suite.axis: suite.values[0]})
+        suite.resolve(**cell)
 
 
 def test_runs_of_a_retired_suite_are_its_cells() -> None:
@@ -187,7 +188,7 @@ def test_options_that_are_the_suites_own_may_be_given() -> None:
             {"suite": "mujoco-reuse-mini-v1", "task": "Hopper-v5"},
             "mujoco-reuse-mini-v1 is a grid; choose a cell's updates (--updates): 8, 40, 80, 160",
         ),
-        ({"suite": "mujoco-1m-v1"}, "mujoco-1m-v1 is a family of suites; choose one of: mujoco-mini-v1, mujoco-lite-v1"),
+        ({"suite": "mujoco-1m-v1"}, "mujoco-1m-v1 is a family of suites; choose one of: mujoco-mini-v1, mujoco-lit"),
     ],
 )
 def test_what_would_leave_the_suite_is_refused(options: dict[str, Any], sentence: str) -> None:

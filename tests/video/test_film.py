@@ -40,7 +40,7 @@ class Recorded(Run):
 
 
 def record(task_id: str, steps: int = 6, observations: bool = True, **options: Any) -> Recorded:
-    """A run whose two evaluations have two episodes each, of random actions; and the last has two of the mean action."""
+    """A run whose two evaluations have two episodes each, of random actions; the last, two of the mean action."""
     task = load_task(task_id, options)
     assert isinstance(task, ControlTask)
     spec = resolve(algo="ppo", task=task_id, task_options=MappingProxyType(options), lag=8)
