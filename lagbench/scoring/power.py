@@ -1,0 +1,82 @@
+"""The power of a suite: how likely its runs tell two algorithms apart, by the spread of those that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from lagbench.scoring.significance import LEVEL, degrees
+
+DIFFERENCES = (0.1, 0.2, 0.3)
+"""Of lag score, for which it is said."""
+_QUANTILES = 10_000
+
+
+@dataclass(frozen=True)
+class Power:
+    """With which probability two algorithms are told apart whose lag scores differ by ``difference``.
+
+    ``alone``: by themselves. ``corrected``: at least, among all that are compared, with Holm's correction.
+    """
+
+    difference: float
+    alone: float
+    corrected: float
+
+
+def spread(errors: Sequence[float], runs: int) -> float:
+    """The standard deviation σ of a lag score from a single seed: one from n seeds has the variance σ²/n.
+
+    Args:
+        errors: the standard deviations of the bootstraps of several lag scores, from ``runs`` seeds each; their
+            variances are averaged.
+        runs: at least 2.
+    """
+    variance = sum(error * error for error in errors) / len(errors)
+    return sqrt(variance * runs * runs / (runs - 1))
+
+
+def power(sigma: float, runs: int, tasks: int, pairs: int) -> tuple[Power, ...]:
+    """The power of ``runs`` seeds on ``tasks`` tasks, where ``pairs`` are compared, at each of ``DIFFERENCES``."""
+    return tuple(
+        Power(x, probability(x, sigma, runs, tasks), probability(x, sigma, runs, tasks, pairs)) for x in DIFFERENCES
+    )
+
+
+def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: int = 1) -> float:
+    """The probability that a true difference is found, in whichever direction.
+
+    The difference of two lag scores from n seeds each is normal with the standard error σ√(2/n), and is divided by what
+    the runs show of that, σ√(2/n) √(χ²/ν): a noncentral t. It must be beyond the quantile of ``LEVEL`` / pairs, where
+    Holm's correction begins.
+    """
+    import numpy as np
+    from scipy import stats
+
+    if not sigma:
+        return 1.0
+    freedom = degrees(runs, tasks)
+    apart = difference / (sigma * sqrt(2 / runs))
+    # SciPy's noncentral t is NaN far out; the mean over quantiles of χ² is not.
+    shown = np.sqrt(stats.chi2.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES, freedom) / freedom)
+    limit = stats.t.isf(LEVEL / pairs / 2, freedom) * shown
+    return float(np.mean(stats.norm.sf(limit - apart) + stats.norm.cdf(-limit - apart)))
+
+
+def sentence(found: Sequence[Power], runs: int, tasks: int, pairs: int) -> str:
+    """What stands under every table; empty where nothing is known."""
+    if not found:
+        return ""
+    sizes = "/".join(f"{one.difference:g}" for one in found)
+    text = (
+        f"Power, by the spread of these runs: lag scores that differ by {sizes} are told apart with probability "
+        f"{_shares(one.alone for one in found)} ({runs} seeds on {tasks} task{'s' * (tasks != 1)})"
+    )
+    if pairs == 1:
+        return f"{text}."
+    return f"{text}, with Holm's correction over {pairs} pairs at least {_shares(one.corrected for one in found)}."
+
+
+def _shares(values: Iterable[float]) -> str:
+    return "/".join(f"{value:.2f}" for value in values)

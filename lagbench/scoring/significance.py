@@ -1,0 +1,50 @@
+"""Whether entries differ: the p-value of a difference by its bootstrap, and Holm's correction for many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+LEVEL = 0.05
+"""Of differences that are not there, at most this share of tables shows any as one."""
+
+
+def unbiased(error: float, runs: int) -> float:
+    """The standard error of an estimate, from the standard deviation of its bootstrap.
+
+    A bootstrap knows the variance of n runs with the divisor n, not n − 1: it is √((n−1)/n) of what it should be.
+    """
+    return error * sqrt(runs / (runs - 1))
+
+
+def degrees(runs: int, tasks: int) -> int:
+    """The degrees of freedom of a difference of two entries of so many runs on each task, whose spreads are alike."""
+    return 2 * tasks * (runs - 1)
+
+
+def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
+    """The two-sided p-value of a difference of two entries, of so many runs on each task, by Student's t.
+
+    ``error`` is the standard deviation of its bootstrap. Tails of the bootstrap itself are too thin for a correction:
+    with 5 seeds on 3 tasks, of tables of nine equal entries 17% show some as different by them, and 4% by this
+    (docs/scores.md).
+    """
+    from scipy import stats
+
+    if not error:
+        return float(difference == 0)
+    t = abs(difference) / unbiased(error, runs)
+    return float(2 * stats.t.sf(t, degrees(runs, tasks)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's p-values of all of these together: one is to be compared with the level itself (Holm 1979).
+
+    The i-th smallest of m is multiplied by m − i + 1, and none is smaller than one before it, nor above 1.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for i, index in enumerate(order):
+        largest = max(largest, (len(p_values) - i) * p_values[index])
+        corrected[index] = min(1.0, largest)
+    return corrected

@@ -1,0 +1,76 @@
+"""Power: by hand where it can be, and against a simulation of the very test."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lagbench.scoring import power
+from lagbench.scoring.significance import LEVEL, p_value
+
+
+def test_the_spread_is_of_a_single_seed() -> None:
+    # From 4 seeds a bootstrap has √(3/4) of σ/√4: for σ = 1, 0.433.
+    error = sqrt(3 / 4) / 2
+    assert power.spread([error], 4) == pytest.approx(1.0)
+    # Variances are averaged: of 1 and 7, 4.
+    assert power.spread([error, sqrt(7) * error], 4) == pytest.approx(2.0)
+
+
+def test_no_difference_is_found_as_often_as_the_level_says() -> None:
+    assert power.probability(0.0, 0.3, 5, 3) == pytest.approx(LEVEL, rel=1e-3)
+    assert power.probability(0.0, 0.3, 5, 3, pairs=10) == pytest.approx(LEVEL / 10, rel=1e-2)
+
+
+def test_it_is_the_noncentral_t() -> None:
+    freedom, apart = 24, 0.2 / (0.3 * sqrt(2 / 5))
+    limit = stats.t.isf(LEVEL / 2, freedom)
+    expected = stats.nct.sf(limit, freedom, apart) + stats.nct.cdf(-limit, freedom, apart)
+    assert power.probability(0.2, 0.3, 5, 3) == pytest.approx(expected, abs=1e-4)
+
+
+def test_with_many_seeds_it_is_the_normal_power() -> None:
+    n = 4000
+    apart = 0.1 / (2.0 * sqrt(2 / n))
+    expected = stats.norm.sf(1.959964 - apart) + stats.norm.cdf(-1.959964 - apart)
+    assert power.probability(0.1, 2.0, n, 3) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("pairs", [1, 36])
+def test_it_rises_with_the_difference_and_the_seeds(pairs: int) -> None:
+    sizes = [power.probability(x, 0.3, 5, 3, pairs) for x in (0.0, 0.1, 0.2, 0.4, 3.0)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == pytest.approx(1)
+    seeds = [power.probability(0.2, 0.3, n, 3, pairs) for n in (2, 3, 5, 10, 40)]
+    assert seeds == sorted(seeds)
+    assert power.probability(0.2, 0.3, 5, 3, pairs) == power.probability(-0.2, 0.3, 5, 3, pairs)
+
+
+def test_a_simulated_test_finds_as_much() -> None:
+    """Means of normal scores over 3 tasks × 5 seeds, each as its bootstrap has it, 20,000 times."""
+    rng = np.random.default_rng(0)
+    seeds, tasks, sigma, difference, times = 5, 3, 0.5, 0.6, 20_000
+    scores = sigma * sqrt(tasks) * rng.standard_normal((2, times, tasks, seeds))
+    scores[0] += difference
+    # The standard deviation over all bootstrap samples of a mean over tasks, without drawing any.
+    error = np.sqrt((scores.var(axis=-1) / seeds).sum(axis=-1).sum(axis=0)) / tasks
+    apart = scores[0].mean(axis=(1, 2)) - scores[1].mean(axis=(1, 2))
+    found = np.mean([p_value(d, e, seeds, tasks) <= LEVEL for d, e in zip(apart, error, strict=True)])
+    assert found == pytest.approx(power.probability(difference, sigma, seeds, tasks), abs=0.01)
+
+
+def test_the_sentence() -> None:
+    found = (power.Power(0.1, 0.256, 0.05), power.Power(0.2, 0.9, 0.5))
+    assert power.sentence(found, 5, 3, 36) == (
+        "Power, by the spread of these runs: lag scores that differ by 0.1/0.2 are told apart with probability "
+        "0.26/0.90 (5 seeds on 3 tasks), with Holm's correction over 36 pairs at least 0.05/0.50."
+    )
+    assert power.sentence(found[:1], 2, 1, 1).endswith("with probability 0.26 (2 seeds on 1 task).")
+    assert power.sentence((), 5, 3, 36) == ""
+
+
+def test_without_any_spread_all_is_found() -> None:
+    assert power.power(0.0, 3, 2, 10) == tuple(power.Power(x, 1.0, 1.0) for x in power.DIFFERENCES)

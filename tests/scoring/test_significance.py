@@ -1,0 +1,50 @@
+"""p-values and Holm's correction, by hand."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from lagbench.scoring.significance import LEVEL, holm, p_value
+
+
+def test_holm_by_hand() -> None:
+    # Sorted 0.01, 0.02, 0.03, 0.04: times 4, 3, 2, 1, none below one before it.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_keeps_order_and_lies_between_none_and_bonferroni(values: list[float]) -> None:
+    found = holm(values)
+    for p, corrected in zip(values, found, strict=True):
+        assert p <= corrected <= min(1.0, len(values) * p) or corrected == pytest.approx(p)
+    order = sorted(range(len(values)), key=values.__getitem__)
+    assert [found[i] for i in order] == sorted(found)
+
+
+def test_holm_is_the_step_down_procedure() -> None:
+    """Rejected is as long as the i-th smallest of m is below level / (m − i + 1)."""
+    values = [0.001, 0.012, 0.015, 0.024, 0.3]
+    expected, going = [], True
+    for i, p in enumerate(values):
+        going = going and p <= LEVEL / (len(values) - i)
+        expected.append(going)
+    assert [p <= LEVEL for p in holm(values)] == expected == [True, True, True, True, False]
+
+
+def test_the_p_value_is_of_a_t_with_the_error_that_a_bootstrap_understates() -> None:
+    # Two of five runs on three tasks: 24 degrees; the bootstrap's 0.08 is √(4/5) of the standard error.
+    t = 0.2 / (0.08 * sqrt(5 / 4))
+    assert p_value(0.2, 0.08, 5, 3) == p_value(-0.2, 0.08, 5, 3) == pytest.approx(2 * (1 - stats.t.cdf(t, 24)))
+    assert p_value(0.0, 0.08, 5, 3) == 1.0
+
+
+def test_without_any_spread_a_difference_is_certain_and_none_is_none() -> None:
+    assert (p_value(0.1, 0.0, 3, 2), p_value(0.0, 0.0, 3, 2)) == (0.0, 1.0)
