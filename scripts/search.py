@@ -1,7 +1,8 @@
 """The search of the baselines' hyperparameters, the same for each: one for control, one for language.
 
 Two learning rates × two values of the one parameter that bounds or paces an algorithm's updates, on seeds that no score
-uses. Control: Walker2d and HalfCheetah × lags 0 and 32, 500k steps. Language: GSM8kMini at 16 updates a phase, 5,120 completions.
+uses. Control: Walker2d and HalfCheetah × lags 0 and 32, 500k steps. Language: GSM8kMini at 16 updates a phase, 5,120
+completions.
 
     python -m scripts.search control -o runs/search
     python -m scripts.search language -o runs/search-language
