@@ -14,6 +14,12 @@ from lagbench.tasks.spec import load_task
 from tests.scoring import synthetic
 
 
+def cut_short(row: Mapping[str, Any], evaluations: int = 1) -> dict[str, Any]:
+    """The same run, had it diverged after so many evaluations."""
+    kept = {name: row[name][:evaluations] for name in ("fractions", "returns", "errors", "mode_returns", "mode_errors")}
+    return {**row, **kept, "status": "diverged", "final": None, "area": None}
+
+
 def suite_rows(heights: Mapping[str, float], sd: float = 0.1, suite: Suite | None = None) -> list[dict[str, Any]]:
     """Rows from algorithm → mean final return, over a whole suite; returns rise evenly."""
     suite = suite or load_suite("TESTING")

@@ -86,7 +86,7 @@ def test_what_it_holds(linked: Path) -> None:
     assert slim.read("episodes")
     assert pa.ipc.open_file(str(run / "episodes/data.arrow")).read_all().num_columns == 0
     (entry,) = [one for one in read(path).runs() if one.path == run]
-    final = [e for e in whole.evaluation_episodes() if e.version == whole.spec.phases and e.mode == "mode"]
+    final = [e for e in whole.evaluation_episodes() if e.version == whole.spec.phases and e.mode == "stochastic"]
     for own, recorded in zip(entry.final_episodes(), final, strict=True):
         assert (own.seed, own.episode_return, own.observation) == (recorded.seed, recorded.episode_return, None)
         assert own.action.tobytes() == recorded.action.tobytes()

@@ -86,7 +86,7 @@ def in_both(change: Callable[[Columns], Any]) -> Change:
 
         def follow(columns: Columns) -> None:
             last = [i for i, v in enumerate(columns["version"]) if v == max(columns["version"])]
-            rows = [i for i in last if columns["mode"][i] == "mode"]
+            rows = [i for i in last if columns["mode"][i] == "stochastic"]
             for name in columns:
                 for i, value in zip(rows, changed[name], strict=True):
                     columns[name][i] = value
@@ -577,8 +577,8 @@ ATTACKS: dict[str, tuple[str, str, int | None, str, Change]] = {
         "tables",
         F,
         None,
-        "it has 2 rows, by the manifest 3",
-        unhashed(in_manifest(lambda d: d["files"][F].update(rows=3))),
+        "it has 3 rows, by the manifest 4",
+        unhashed(in_manifest(lambda d: d["files"][F].update(rows=4))),
     ),
     "another network": (
         "policy",
@@ -659,13 +659,13 @@ ATTACKS: dict[str, tuple[str, str, int | None, str, Change]] = {
         R,
         None,
         "summary.final is",
-        in_json("result.json", lambda d: d["summary"]["final"]["mode"].update(mean=9e9)),
+        in_json("result.json", lambda d: d["summary"]["final"]["stochastic"].update(mean=9e9)),
     ),
     "a version drawn otherwise": ("staleness draws", P, 9, "drawn", in_table("phases", nested("versions", 9, 0, 0))),
     "a phase left out": ("staleness draws", P, 15, "row is missing", in_table("phases", cut)),
     "more updates": ("updates", P, 4, "99 updates, of 8 allowed", in_table("phases", set_to("updates", 4, 99))),
     "another evaluation seed": ("evaluation plan", E, 1, "seed is 5", in_table("evaluations", set_to("seed", 1, 5))),
-    "an evaluation left out": ("evaluation plan", E, 7, "row is missing", in_table("evaluations", cut)),
+    "an evaluation left out": ("evaluation plan", E, 14, "row is missing", in_table("evaluations", cut)),
     "an endless return": (
         "numbers",
         E,
@@ -691,7 +691,7 @@ ATTACKS: dict[str, tuple[str, str, int | None, str, Change]] = {
         in_final(lambda c: c["action"][0][0].__setitem__(0, NAN)),
     ),
     "another return in one": ("final episodes", F, 0, "return is", in_final(better)),
-    "an episode left out": ("final episodes", F, 1, "the row is missing", in_final(cut)),
+    "an episode left out": ("final episodes", F, 2, "the row is missing", in_final(cut)),
     "an altered reward": ("returns", F, 0, "summed", in_final(nested("reward", 0, 2, 50.0))),
     "an altered return": ("returns", F, 1, "return is 1000000.0, summed", in_both(set_to("return", 1, 1e6))),
     "another length": ("returns", F, 0, "length is 2, summed", in_both(set_to("length", 0, 2))),
@@ -702,7 +702,7 @@ ATTACKS: dict[str, tuple[str, str, int | None, str, Change]] = {
         "an episode has 1 to 1,000 steps",
         in_table("evaluations", set_to("length", 4, 5000)),
     ),
-    "an episode that does not end": ("returns", E, 4, "both false", in_both(set_to("terminated", 0, False))),
+    "an episode that does not end": ("returns", E, 10, "both false", in_both(set_to("terminated", 0, False))),
     "cut before its time": (
         "returns",
         E,
@@ -767,7 +767,7 @@ def test_every_problem_is_listed(whole: Submission, tmp_path: Path) -> None:
     assert {p.check for p in found.problems} == {
         "files", "source", "specification", "content hash", "evaluation plan", "final episodes",
     }  # fmt: skip
-    assert [p.row for p in found.problems if p.check == "final episodes"] == [0, 1]
+    assert [p.row for p in found.problems if p.check == "final episodes"] == [0, 1, 2]
     # Of the run at PLACE nothing more could be said.
     assert {name for name, outcome in found.outcomes.items() if outcome == "skipped"} == {
         "one method", "result", "tables", "policy", "staleness draws", "updates", "numbers", "returns",
@@ -815,7 +815,7 @@ def test_a_run_that_diverged_has_no_final_episodes(whole: Submission, tmp_path: 
         columns["kl"][-1] = INF
 
     change_table(run, "phases", last)
-    change_table(run, "evaluations", lambda columns: stop(columns, 4))
+    change_table(run, "evaluations", lambda columns: stop(columns, 10))
     result = json.loads((run / "result.json").read_text())
     summary = {"phases": 12, "budget_used": 12 * 128, "diverged": {"what": "the loss"}}
     write_result(run, {**result, "status": "diverged", "summary": summary})

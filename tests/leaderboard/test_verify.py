@@ -24,6 +24,7 @@ from lagbench.records import environment
 from lagbench.records.checksums import sealed, sha256
 from lagbench.records.episodes import summed
 from lagbench.runner import execute
+from lagbench.seeding import Stream, generator
 from lagbench.tasks.mujoco import ControlTask, EnvPoolVectorEnv
 from lagbench.tasks.spec import load_task
 from tests.cli.run_here import lagbench
@@ -63,30 +64,35 @@ def test_honest_runs(laid_out: Submission, verified: Verification) -> None:
         assert (one.run, one.task, one.lag) == (submitted.name, spec.task, spec.protocol.lag)
         assert (one.updates, one.seed) == (spec.protocol.updates, spec.seed)
         assert one.seeds == draws.seeds(laid_out.sha256, NONCE, one.run, 4)
-        final = submitted.run.summary["final"]["mode"]
+        final = submitted.run.summary["final"]["stochastic"]
         assert one.claimed.mean == pytest.approx(final["mean"], rel=1e-12)
         assert one.claimed.episodes == final["episodes"]
         # As the standard deviation is defined here: with the divisor n − 1.
-        assert one.claimed.std == pytest.approx(final["std"] * math.sqrt(2), rel=1e-9)
+        assert one.claimed.std == pytest.approx(final["standard_error"] * math.sqrt(3), rel=1e-9)
         assert verified.finals[one.run] == one.mean == pytest.approx(np.mean(one.returns))
 
 
 def test_fresh_returns_are_those_of_the_policy(laid_out: Submission, verified: Verification) -> None:
-    """Played by hand: the policy's mean action, an environment a seed, until it ends."""
+    """Played by hand: the policy's actions with the run's noise, an environment a seed, until it ends."""
     submitted = laid_out.runs()[1]
     one = verified.reevaluated[1]
     policy = submitted.run.policy()
     task = load_task("Hopper-v5")
     assert isinstance(task, ControlTask)
-    for seed, value in zip(one.seeds, one.returns, strict=True):
+    spec = submitted.run.spec
+    rng = generator(spec.seed, Stream.EVALUATION_ACTION, spec.phases)
+    noise = rng.standard_normal((1000, len(one.seeds), 3), dtype=np.float32)
+    for j, (seed, value) in enumerate(zip(one.seeds, one.returns, strict=True)):
         env = task.make([seed], 1)
         observation, _ = env.reset()
-        rewards, done = [], False
+        rewards: list[float] = []
+        done = False
         while not done:
             import torch
 
             with torch.no_grad():
-                action = policy.actor(policy.normalizer(torch.from_numpy(observation)))  # type: ignore[operator]
+                mean = policy.actor(policy.normalizer(torch.from_numpy(observation)))  # type: ignore[operator]
+                action = mean + policy.log_std.exp() * noise[len(rewards), j]  # type: ignore[operator]
             observation, reward, terminated, truncated, _ = env.step(action.numpy())
             rewards.append(reward[0])
             done = bool(terminated[0] or truncated[0])
@@ -160,7 +166,7 @@ def test_an_altered_reward(forged: Forge) -> None:
     found = forged(lambda run: change_final(run, change))
     (message,) = failures(found).values()
     assert failures(found).keys() == {"evaluation episodes"}
-    assert re.match(r"evaluations, evaluation 2, mode mode, episode 1, step 7: reward is .*, replayed ", message)
+    assert re.match(r"evaluations, evaluation 2, mode stochastic, episode 1, step 7: reward is .*, replayed ", message)
 
 
 def test_an_altered_action(forged: Forge) -> None:
@@ -221,7 +227,7 @@ def test_an_inflated_mean(forged: Forge) -> None:
             columns["return"][i] = value
 
     inflated: list[float] = []
-    last = (16, "mode")
+    last = (16, "stochastic")
 
     def change(run: Path) -> None:
         change_final(run, final)
@@ -356,7 +362,7 @@ def test_elsewhere_the_first_steps_are_held_to_a_tolerance(forged: Forge, laid_o
     assert {check.run for check in found.failures} == {RUNS[1]}
     (message,) = (c.message for c in found.checks if (c.run, c.name) == (RUNS[0], "evaluation episodes"))
     assert re.fullmatch(
-        r"2 episodes, \d+ steps, bit for bit but for \d episodes?, whose rewards agree to 0.001 in the first 25 steps: "
+        r"3 episodes, \d+ steps, bit for bit but for \d episodes?, whose rewards agree to 0.001 in the first 25 steps: "
         r"recorded with the CPU an abacus \(here .*\)",
         message,
     )

@@ -74,7 +74,7 @@ def both(change: Edit, place: str = PLACE) -> Change:
 
         def follow(columns: Columns) -> None:
             last = max(columns["version"])
-            rows = [i for i, v in enumerate(columns["version"]) if (v, columns["mode"][i]) == (last, "mode")]
+            rows = [i for i, v in enumerate(columns["version"]) if (v, columns["mode"][i]) == (last, "stochastic")]
             for name in columns:
                 for i, value in zip(rows, changed[name], strict=True):
                     columns[name][i] = value
@@ -182,7 +182,7 @@ ATTACKS: dict[str, Attack] = {
     "an episode of millions of steps": Attack("returns", _packed("final.arrow", final(_long))),
     "a word of megabytes": Attack("evaluation plan", _packed("evaluations/data.arrow", table("evaluations", _wide))),
     "the last of the final episodes dropped": Attack("final episodes", final(listed(lambda v: v[:-1]))),
-    "final episodes that are sampled": Attack("final episodes", final(_every("mode", lambda m: "stochastic"))),
+    "final episodes of the mean action": Attack("final episodes", final(_every("mode", lambda m: "mode"))),
     # Which episodes.
     "an evaluation on another seed": Attack("evaluation plan", both(put("seed", 0, 7))),
     "an evaluation on a seed below nothing": Attack("evaluation plan", both(put("seed", 0, -1))),

@@ -84,7 +84,7 @@ def _diverged(path: Path) -> None:
 def _summary(path: Path) -> None:
     run = path / PLACE
     result = json.loads((run / "result.json").read_text())
-    result["summary"]["final"]["mode"]["mean"] *= 2
+    result["summary"]["final"]["stochastic"]["mean"] *= 2
     write_result(run, result)
 
 

@@ -17,7 +17,7 @@ from lagbench.leaderboard.findings import CHECKS
 from lagbench.leaderboard.site import pages, text
 from lagbench.leaderboard.site.pages import Archive
 from lagbench.scoring.results import Tolerance
-from tests.leaderboard.rows import suite_rows
+from tests.leaderboard.rows import cut_short, suite_rows
 from tests.leaderboard.site.boards import NONCE, SUITE, Fake, board
 from tests.scoring import synthetic
 
@@ -303,8 +303,7 @@ def test_a_suite_without_references_has_returns_and_no_scores(tmp_path: Path) ->
 
 def test_a_run_that_diverged(tmp_path: Path) -> None:
     rows = suite_rows({"ppo": 100.0})
-    rows[3] |= {"status": "diverged", "fractions": rows[3]["fractions"][:1], "returns": rows[3]["returns"][:1]}
-    rows[3] |= {"final": None, "area": None}
+    rows[3] = cut_short(rows[3])
     found = rendered(board([Fake("ppo")], tmp_path, table=synthetic.table(rows), suite="TESTING"))
     page = found["TESTING/ppo.html"].text
     assert "1 of 8 runs diverged" in page
