@@ -175,7 +175,6 @@ def board(
     checked: Sequence[Checked],
     *,
     replications: int,
-    jobs: int = 1,
     progress: Progress = lambda done, total: None,
     results: Results | None = None,
 ) -> Board:
@@ -185,14 +184,12 @@ def board(
         suite: its name.
         checked: its submissions.
         replications: of the bootstrap.
-        jobs: processes of it.
-        progress: told how many replications of how many are done.
+        progress: told how many bootstraps of how many are done.
         results: of the bootstrap, where they are known; see ``published``.
     """
     rated = ratings.rate(
         [(one.slug, one.validation.table, one.finals) for one in checked],
         replications=replications,
-        jobs=jobs,
         progress=progress,
         results=results,
     )

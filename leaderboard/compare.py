@@ -54,7 +54,6 @@ def compare(
     baselines: Any,
     *,
     replications: int,
-    jobs: int = 1,
     table: Path | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Compared:
@@ -64,9 +63,8 @@ def compare(
         outcomes: of ``lagbench.run_grid``, of one algorithm's runs over a suite.
         baselines: a table of runs of the same suite, see ``published``.
         replications: of the bootstrap.
-        jobs: processes.
         table: where the table of everything is written, if anywhere.
-        progress: told how many replications of how many are done.
+        progress: told how many bootstraps of how many are done.
 
     Raises LagbenchError where no run has a result, and what scoring raises for runs that may not be compared.
     """
@@ -83,7 +81,7 @@ def compare(
     everything = scoring.table.concat([baselines, published.replace(runs, "algorithm", [label] * len(runs))])
     if table is not None:
         scoring.table.to_file(everything, table)
-    found = scoring.score.score(everything, replications=replications, jobs=jobs, progress=progress)
+    found = scoring.score.score(everything, replications=replications, progress=progress)
     found = replace(verdict.of(found, label), notes=(*notes, *_failures(outcomes), *found.notes))
     return Compared(label, found, verdict.verdicts(found))
 

@@ -1,9 +1,7 @@
-"""From the runs of submissions to the numbers of a board, computed once and kept."""
+"""From the runs of submissions to the numbers of a board."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,7 +49,6 @@ def rate(
     submissions: Sequence[Rated],
     *,
     replications: int,
-    jobs: int = 1,
     progress: Progress = lambda done, total: None,
     results: Results | None = None,
 ) -> Ratings:
@@ -59,13 +56,11 @@ def rate(
     table = scoring.table.concat(
         [published.replace(table, "algorithm", [slug] * len(table)) for slug, table, _ in submissions]
     )
+    grid = scoring.grid.read(table)
     fresh = {slug: finals for slug, _, finals in submissions if finals is not None}
-    results = results or _kept(
-        [table.to_pylist(maps_as_pydicts=None), fresh, replications],
-        lambda: _score(_ending_in(scoring.grid.read(table), table, fresh), replications, jobs, progress),
-    )
+    results = results or _score(_ending_in(grid, table, fresh), replications, progress)
     # Values alone, which hang on no bootstrap.
-    submitted = _score(scoring.grid.read(table), 1, 1, lambda done, total: None)
+    submitted = _score(grid, 1, lambda done, total: None)
     return Ratings(results, {line.label: _values(line) for line in submitted.lines})
 
 
@@ -97,19 +92,8 @@ def _ending_in(grid: Grid, table: Any, fresh: Mapping[str, Mapping[str, float]])
     return replace(grid, entries=tuple(entries), fractions=(*grid.fractions, _END))
 
 
-def _score(grid: Grid, replications: int, jobs: int, progress: Progress) -> Results:
-    scores = scoring.normalize.Scores(grid, scoring.normalize.scales(grid))
-    return scoring.score.score_grid(scores, replications=replications, jobs=jobs, progress=progress)
-
-
-def _kept(parameters: Any, compute: Callable[[], Results]) -> Results:
-    """Results, from the cache where they were computed before."""
-    name = scoring.cache.key([], [], {"board": hashlib.sha256(json.dumps(parameters).encode()).hexdigest()})
-    found = scoring.cache.load(name)
-    if found is None:
-        found = compute()
-        scoring.cache.save(name, found)
-    return found
+def _score(grid: Grid, replications: int, progress: Progress) -> Results:
+    return scoring.score.score_grid(scoring.normalize.scores(grid), replications=replications, progress=progress)
 
 
 def _values(line: Line) -> Submitted:

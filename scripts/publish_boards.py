@@ -23,8 +23,7 @@ from lagbench.leaderboard.site import pages
 )
 @click.option("--boards", type=click.Path(path_type=Path), default=board.BOARDS, help="Where they are written.")
 @click.option("--replications", type=int, default=cli.output.REPORT_REPLICATIONS, help="Of the bootstrap.")
-@click.option("-j", "--jobs", type=int, default=1, help="Processes.")
-def main(submissions: Path, boards: Path, replications: int, jobs: int) -> None:
+def main(submissions: Path, boards: Path, replications: int) -> None:
     """Publish the numbers of all boards."""
     found = board.find(submissions)
     boards.mkdir(parents=True, exist_ok=True)
@@ -32,7 +31,7 @@ def main(submissions: Path, boards: Path, replications: int, jobs: int) -> None:
         if file.stem not in found:
             file.unlink()
     for suite, paths in found.items():
-        made = board.board(suite, board.check(suite, paths), replications=replications, jobs=jobs)
+        made = board.board(suite, board.check(suite, paths), replications=replications)
         file = boards / f"{suite}.json"
         file.write_text(pages.document(made), encoding="utf-8")
         click.echo(f"{file}: {', '.join(entry.slug for entry in made.entries)}")

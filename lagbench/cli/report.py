@@ -12,7 +12,7 @@ import click
 from lagbench.cli.follow import starting
 from lagbench.cli.options import INTEGER, json_option, quiet_option
 from lagbench.cli.progress import progress
-from lagbench.cli.scored import Source
+from lagbench.cli.scored import read
 from lagbench.errors import UsageError
 
 _REPLICATIONS = 50_000
@@ -42,7 +42,6 @@ _REPLICATIONS = 50_000
     help="Of the bootstrap behind the intervals.",
     show_default=True,
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes.", show_default=True)
 @json_option
 @quiet_option
 def command(
@@ -50,7 +49,6 @@ def command(
     out: Path,
     by: tuple[str, ...],
     replications: int,
-    jobs: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -62,19 +60,22 @@ def command(
     if replications < 1:
         raise UsageError(f"--replications must be at least 1, not {replications}")
     began = time.monotonic()
-    source = Source(runs, by, replications, jobs, quiet)
     with starting(quiet):
-        from lagbench.scoring import plots, report
-    # Before anything is computed, which may take minutes.
+        from lagbench.scoring import details as detail
+        from lagbench.scoring import grid, normalize, plots, report, score
+    # Before anything is computed.
     replaced = report.check_free(out)
-    results, details = source.results(), source.details()
+    scores = normalize.scores(grid.read(read(runs, quiet), by))
+    with progress("bootstrap", quiet) as told:
+        results = score.score_grid(scores, replications=replications, progress=told)
+    with progress("curves", quiet) as told:
+        details = detail.details(scores, replications=replications, progress=told)
     line = _line(runs, out, by, replications)
     with progress("figures", quiet) as told:
         content = report.files(results, details, line, told)
     report.write(out, content, line)
     if not quiet:
-        how = f"{replications:,} replications" if source.computed else "nothing changed since it was last scored"
-        click.echo(f"made in {time.monotonic() - began:.1f} s: {how}", err=True)
+        click.echo(f"made in {time.monotonic() - began:.1f} s: {replications:,} replications", err=True)
         if replaced:
             click.echo(f"the report that was in {out} is replaced", err=True)
         for note in results.notes:

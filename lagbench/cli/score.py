@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lagbench.cli.follow import starting
 from lagbench.cli.options import INTEGER, json_option, quiet_option
 from lagbench.cli.output import REPORT_REPLICATIONS, document, show
-from lagbench.cli.scored import Source
+from lagbench.cli.progress import progress
+from lagbench.cli.scored import read
 from lagbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ _TERMINAL = 2_000
     help=f"Of the bootstrap behind the intervals; {REPORT_REPLICATIONS:,} for what is published.",
     show_default=True,
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes.", show_default=True)
 @click.option(
     "--table", type=click.Path(path_type=Path, dir_okay=False), help="Also write the table of runs, an Arrow file."
 )
@@ -50,7 +51,6 @@ def command(
     runs: tuple[Path, ...],
     by: tuple[str, ...],
     replications: int,
-    jobs: int,
     table: Path | None,
     as_json: bool,
     as_csv: bool,
@@ -66,7 +66,7 @@ def command(
         raise UsageError("give one of --json, --csv and --latex")
     if replications < 1:
         raise UsageError(f"--replications must be at least 1, not {replications}")
-    results = _results(runs, by, replications, jobs, table, quiet)
+    results = _results(runs, by, replications, table, quiet)
     if as_json:
         click.echo(document(results.to_json()))
     elif as_csv:
@@ -83,22 +83,20 @@ def command(
             click.echo(f"note: {note}", err=True)
 
 
-def _results(
-    paths: tuple[Path, ...], by: tuple[str, ...], replications: int, jobs: int, out: Path | None, quiet: bool
-) -> Results:
-    """From the cache where nothing changed."""
+def _results(paths: tuple[Path, ...], by: tuple[str, ...], replications: int, out: Path | None, quiet: bool) -> Results:
     began = time.monotonic()
-    source = Source(paths, by, replications, jobs, quiet)
+    runs = read(paths, quiet)
+    with starting(quiet):
+        from lagbench.scoring import score, table
     if out is not None:
         from lagbench.records.files import check_writable
-        from lagbench.scoring import table
 
         check_writable(out, "make the table again")
-        table.to_file(source.table(), out)
-    results = source.results(fresh=out is not None)
-    how = f"{replications:,} replications" if source.computed else "nothing changed since it was last scored"
+        table.to_file(runs, out)
+    with progress("bootstrap", quiet) as told:
+        results = score.score(runs, by=by, replications=replications, progress=told)
     if not quiet:
-        click.echo(f"scored in {time.monotonic() - began:.1f} s: {how}", err=True)
+        click.echo(f"scored in {time.monotonic() - began:.1f} s: {replications:,} replications", err=True)
     return results
 
 

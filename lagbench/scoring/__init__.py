@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lagbench.scoring import cache as cache
     from lagbench.scoring import find as find
     from lagbench.scoring import grid as grid
     from lagbench.scoring import normalize as normalize
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from lagbench.scoring import sheets as sheets
     from lagbench.scoring import table as table
 
-__all__ = ["cache", "find", "grid", "normalize", "plots", "results", "score", "sheets", "table"]
+__all__ = ["find", "grid", "normalize", "plots", "results", "score", "sheets", "table"]
 
 
 def __getattr__(name: str) -> Any:

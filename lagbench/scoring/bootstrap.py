@@ -1,10 +1,11 @@
-"""Stratified bootstrap intervals by rliable, so that the same scores give the same numbers to the last digit."""
+"""Stratified bootstrap intervals by rliable, so that the same scores give the same numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ Array = NDArray[np.float64]
 Statistics = Mapping[str, Array]
 CONFIDENCE = 0.95
 SEED = 0
+# So many numbers are drawn at a time: enough for NumPy to work at its speed, few enough for the cache.
+_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -36,35 +39,57 @@ def seeded() -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
+class _Copies(library.StratifiedIndependentBootstrap):  # type: ignore[misc]
+    """rliable's bootstrap of samples [runs, ..., n] that are n copies of one: each replication is n of that one's.
+
+    Of a single sample these are the n that rliable would draw one after the other, bit for bit.
+    """
+
+    def update_indices(self) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
+        """Which run each place of a replication takes."""
+        drawn, named = super().update_indices()
+        return [(_copies_last(rows), *columns) for rows, *columns in drawn], named
+
+
+def _copies_last(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers in the order of [n, runs, ...] as [runs, ..., n]; they come with that shape, and all are alike."""
+    *shape, n = rows.shape
+    return np.ascontiguousarray(np.moveaxis(rows.reshape(n, *shape), 0, -1))
+
+
+def draws(samples: Sequence[Array], replications: int) -> Iterator[tuple[Array, ...]]:
+    """Replications of samples [runs, ...], as arrays [runs, ..., n] of some at a time; rliable draws them.
+
+    Each column's runs are drawn again by themselves, with replacement. Of one sample they are bit for bit what rliable
+    draws one by one; of several, the same from another stretch of the stream.
+    """
+    at_once = max(1, _AT_ONCE // sum(x.size for x in samples))
+    for done in range(0, replications, at_once):
+        n = min(at_once, replications - done)
+        bootstrap = _Copies(*(np.broadcast_to(x[..., None], (*x.shape, n)) for x in samples))
+        for drawn, _ in bootstrap.bootstrap(1):
+            yield drawn
+
+
 def intervals(
-    samples: Sequence[Array],
-    statistics: Callable[..., Statistics],
-    replications: int,
-    tick: Callable[[], object] = lambda: None,
+    samples: Sequence[Array], statistics: Callable[..., Statistics], replications: int
 ) -> dict[str, Intervals]:
-    """Statistics of samples with percentile intervals, by one call of rliable.
+    """Statistics of samples with percentile intervals, those of rliable's ``get_interval_estimates``.
 
     Args:
-        samples: arrays [runs, columns], each column's runs are drawn again by themselves, with replacement; the arrays
-            may differ in runs.
-        statistics: takes as many arrays of those shapes, and gives named arrays, always of the same shapes.
+        samples: arrays [runs, ...]; they may differ in runs.
+        statistics: takes as many arrays [runs, ..., n], n replications of them, and gives named arrays [..., n].
         replications: how often is drawn.
-        tick: called at every one of them.
     """
-    shapes = {name: np.shape(value) for name, value in statistics(*samples).items()}
-
-    def flat(*drawn: Array) -> Array:
-        tick()
-        found = statistics(*drawn)
-        return np.concatenate([np.ravel(found[name]) for name in shapes])
-
-    # One array goes as itself: rliable has a bootstrap of its own for that.
-    given = list(samples) if len(samples) > 1 else samples[0]
+    values = {name: x[..., 0] for name, x in statistics(*(x[..., None] for x in samples)).items()}
+    found = {name: np.empty((*x.shape, replications)) for name, x in values.items()}
+    done = 0
     with seeded():
-        value, bounds = library.get_interval_estimates(
-            {"": given}, flat, reps=replications, confidence_interval_size=CONFIDENCE
-        )
-    low, high = bounds[""]
-    cuts = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
-    parts = zip(shapes.items(), *(np.split(part, cuts) for part in (value[""], low, high)), strict=True)
-    return {name: Intervals(*(part.reshape(shape) for part in rest)) for (name, shape), *rest in parts}
+        for drawn in draws(samples, replications):
+            end = done + drawn[0].shape[-1]
+            for name, x in statistics(*drawn).items():
+                found[name][..., done:end] = x
+            done = end
+    tail = (1 - CONFIDENCE) / 2
+    bounds = {name: np.percentile(x, (100 * tail, 100 * (1 - tail)), axis=-1) for name, x in found.items()}
+    return {name: Intervals(values[name], *bounds[name]) for name in values}

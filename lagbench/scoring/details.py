@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lagbench.scoring import aggregate, parallel
+from lagbench.scoring import aggregate
 from lagbench.scoring.bootstrap import intervals
 from lagbench.scoring.estimates import estimate
-from lagbench.scoring.grid import ScoredRun, domain_of
-from lagbench.scoring.kept import Kept
+from lagbench.scoring.grid import Entry, ScoredRun, domain_of
 from lagbench.scoring.normalize import Scores
-from lagbench.scoring.parallel import Progress
 from lagbench.scoring.results import Estimate
+from lagbench.scoring.table import Progress
 
 Array = NDArray[np.float64]
 _THRESHOLDS = 51
@@ -54,7 +53,7 @@ class LineDetails:
 
 
 @dataclass(frozen=True)
-class Details(Kept):
+class Details:
     """All lines. ``budget`` is in ``unit``, ``fractions`` are those of it."""
 
     budget: int
@@ -64,22 +63,20 @@ class Details(Kept):
     lines: tuple[LineDetails, ...]
 
 
-def details(
-    scores: Scores, *, replications: int, jobs: int = 1, progress: Progress = lambda done, total: None
-) -> Details:
-    """The details of some scores: equal ones give equal details, whatever ``jobs``. See ``score.score``."""
+def details(scores: Scores, *, replications: int, progress: Progress = lambda done, total: None) -> Details:
+    """The details of some scores: equal ones give equal details. See ``score.score``."""
     grid = scores.grid
-    cells = [(e, v) for e in range(len(grid.entries)) for v in range(len(grid.values))]
-    found = parallel.run(_point, scores, cells, replications, jobs, progress)
+    lines = []
+    for entry in grid.entries:
+        points = tuple(_point(scores, entry, value, replications) for value in grid.values)
+        lines.append(LineDetails(entry.label, points))
+        progress(len(lines), len(grid.entries))
     return Details(
         budget=grid.budget,
         unit=domain_of(grid.tasks[0]).budget_unit,
         fractions=grid.fractions,
         thresholds=_thresholds(scores),
-        lines=tuple(
-            LineDetails(entry.label, tuple(found[e, v] for v in range(len(grid.values))))
-            for e, entry in enumerate(grid.entries)
-        ),
+        lines=tuple(lines),
     )
 
 
@@ -93,9 +90,8 @@ def _thresholds(scores: Scores) -> tuple[float, ...]:
     return tuple(np.linspace(min(low, 0.0), max(high, 1.0), _THRESHOLDS).tolist())
 
 
-def _point(scores: Scores, cell: tuple[int, int], replications: int, tick: Callable[[], object]) -> PointDetails:
+def _point(scores: Scores, entry: Entry, value: int, replications: int) -> PointDetails:
     grid = scores.grid
-    entry, value = grid.entries[cell[0]], grid.values[cell[1]]
     thresholds = np.array(_thresholds(scores))
     block = scores.block(entry, value) if scores.scales is not None else None
     curves = {task: scores.curve(entry, value, task) for task in grid.tasks} if block is None else {}
@@ -109,7 +105,7 @@ def _point(scores: Scores, cell: tuple[int, int], replications: int, tick: Calla
             sample = rest.pop(0)
             found["curve"] = aggregate.iqm(sample)
             # rliable's run_score_distribution.
-            found["profile"] = (sample[..., -1:] > thresholds).mean(axis=(0, 1))
+            found["profile"] = (sample[:, :, -1, None] > thresholds[:, None]).mean(axis=(0, 1))
             means = aggregate.task_means(sample)
             found |= {_of(task): mean for task, mean in zip(grid.tasks, means, strict=True)}
         found |= {_of(task): aggregate.task_means(rest.pop(0)) for task in alone}
@@ -118,7 +114,7 @@ def _point(scores: Scores, cell: tuple[int, int], replications: int, tick: Calla
         return found
 
     given = [*([] if block is None else [block]), *alone.values(), *([measured] if names else [])]
-    found = intervals(given, statistics, replications, tick) if given else {}
+    found = intervals(given, statistics, replications) if given else {}
 
     def several(name: str, runs: int) -> tuple[Estimate, ...]:
         if name not in found:

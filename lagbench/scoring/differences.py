@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -18,7 +18,7 @@ from lagbench.scoring.results import Comparison, Estimate, Line
 Array = NDArray[np.float64]
 
 
-def comparisons(scores: Scores, replications: int, tick: Callable[[], object] = lambda: None) -> tuple[Comparison, ...]:
+def comparisons(scores: Scores, replications: int) -> tuple[Comparison, ...]:
     """Every pair of entries, of their final scores, unpaired: a seed shares only initial weights and environments.
 
     The probability of improvement is there for returns that are not normalised too, for it compares within a task.
@@ -44,21 +44,23 @@ def comparisons(scores: Scores, replications: int, tick: Callable[[], object] = 
     over = np.array([both[p] for p in complete], dtype=np.int64).reshape(-1, size)
 
     def statistics(*drawn: Array) -> dict[str, Array]:
-        improvement = np.empty(len(cells))
+        n = drawn[0].shape[-1]
+        improvement = np.empty((len(cells), n))
         for g, h, mine, theirs, own in matches:
-            improvement[own] = aggregate.improvement(drawn[g][..., mine], drawn[h][..., theirs])
-        found = {"improvements": improvement, "improvement": improvement[over].mean(axis=-1)}
+            improvement[own] = aggregate.improvement(drawn[g][..., mine, :], drawn[h][..., theirs, :])
+        found = {"improvements": improvement, "improvement": improvement[over].mean(axis=1)}
         if scores.scales is not None:
-            iqm = np.full(len(grid.entries) * size, np.nan)
+            iqm = np.full((len(grid.entries) * size, n), np.nan)
             for (own, _), block in zip(stacks, drawn, strict=True):
                 iqm[own] = aggregate.iqm(block)
             found["iqm"] = iqm[firsts] - iqm[seconds]
             if size > 1:
-                heights = robustness.lag_score(iqm.reshape(-1, size), x)
+                by_entry = iqm.reshape(len(grid.entries), size, n)
+                heights = robustness.lag_score(np.moveaxis(by_entry, 1, -1), x)
                 found["lag_score"] = heights[first] - heights[second]
         return found
 
-    found = intervals([stack for _, stack in stacks], statistics, replications, tick)
+    found = intervals([stack for _, stack in stacks], statistics, replications)
     index = {(pairs[p], v): c for c, (p, v) in enumerate(cells)}
     return tuple(
         _comparison(scores, pair, found, index, blocks, complete.index(p) if p in complete else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,10 +55,10 @@ class _Sample:
         return len(self.blocks) == values > 1
 
 
-def line(scores: Scores, entry: Entry, replications: int, tick: Callable[[], object] = lambda: None) -> Line:
+def line(scores: Scores, entry: Entry, replications: int) -> Line:
     """The numbers of an entry. Its ranks, which take the others, are None."""
     values = scores.grid.values
-    sample = _bootstrap(scores, _gather(scores, entry), replications, tick)
+    sample = _bootstrap(scores, _gather(scores, entry), replications)
     points = tuple(_point(scores, entry, i, sample) for i in range(len(values)))
     fewest = min(map(len, sample.blocks.values()), default=0)
     whole = sample.whole(len(values))
@@ -101,18 +101,19 @@ def _measured(scores: Scores, curves: Array) -> Array:
     return np.stack([curves[..., -1], scores.area(curves)], axis=-1)
 
 
-def _bootstrap(scores: Scores, sample: _Sample, replications: int, tick: Callable[[], object]) -> _Sample:
+def _bootstrap(scores: Scores, sample: _Sample, replications: int) -> _Sample:
     grid = scores.grid
     relative_to = robustness.anchor(grid.axis, grid.forward)
     x = robustness.positions(grid.values, grid.axis)
     blocks = by_runs(sample.blocks)
     cells = by_runs(dict(enumerate(sample.cells.values())))
-    shape = (len(MEASURES), len(grid.values))
     whole = sample.whole(len(grid.values))
 
     def statistics(*drawn: Array) -> dict[str, Array]:
         found = {}
+        n = drawn[0].shape[-1]
         if blocks:
+            shape = (len(MEASURES), len(grid.values), n)
             found = {name: np.full(shape, np.nan) for name in aggregate.NAMES}
             found["tasks"] = np.full((len(grid.tasks), *shape), np.nan)
             for (own, _), block in zip(blocks, drawn[: len(blocks)], strict=True):
@@ -120,18 +121,18 @@ def _bootstrap(scores: Scores, sample: _Sample, replications: int, tick: Callabl
                     found[name][:, own] = value
                 found["tasks"][:, :, own] = aggregate.task_means(block)
         if cells:
-            found["cells"] = np.empty((len(MEASURES), len(sample.cells)))
+            found["cells"] = np.empty((len(MEASURES), len(sample.cells), n))
             for (own, _), cell in zip(cells, drawn[len(blocks) :], strict=True):
                 found["cells"][:, own] = aggregate.task_means(cell)
         if whole:
-            iqm = found["iqm"][FINAL]
+            iqm = found["iqm"][FINAL].T
             found["lag_score"] = robustness.lag_score(iqm, x)
-            found["retention"] = robustness.retention(iqm, relative_to)
+            found["retention"] = robustness.retention(iqm, relative_to).T
             found["tolerance"] = robustness.tolerance(iqm, grid.values, grid.axis, relative_to)
         return found
 
     arrays = [array for _, array in (*blocks, *cells)]
-    return replace(sample, found=intervals(arrays, statistics, replications, tick) if arrays else {})
+    return replace(sample, found=intervals(arrays, statistics, replications) if arrays else {})
 
 
 def _point(scores: Scores, entry: Entry, i: int, sample: _Sample) -> Point:

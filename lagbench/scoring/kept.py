@@ -1,4 +1,4 @@
-"""What scoring computes is kept as JSON: dataclasses of one another, to it and from it without loss."""
+"""Dataclasses of one another to JSON and from it, without loss."""
 
 from __future__ import annotations
 

@@ -81,6 +81,11 @@ class Scores:
         return len(run.returns) < len(self.grid.fractions)
 
 
+def scores(grid: Grid) -> Scores:
+    """The scores of a grid, by ``scales``."""
+    return Scores(grid, scales(grid))
+
+
 def scales(grid: Grid) -> Mapping[str, Scale] | None:
     """What a grid's returns are normalised by: the suite's references; None where there are none.
 

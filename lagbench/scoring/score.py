@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from lagbench.scoring import coverage, differences, estimates, grid, normalize, parallel
+from lagbench.scoring import coverage, differences, estimates, grid, normalize
 from lagbench.scoring.normalize import Scores
-from lagbench.scoring.parallel import Progress
 from lagbench.scoring.results import Comparison, Line, Results
+from lagbench.scoring.table import Progress
 
 TERMINAL_REPLICATIONS = 2_000
 REPORT_REPLICATIONS = 50_000
@@ -19,40 +19,40 @@ def score(
     *,
     by: Sequence[str] = (),
     replications: int = TERMINAL_REPLICATIONS,
-    jobs: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> Results:
-    """Score the runs of a table (``table.collect``): equal tables give equal results, whatever ``jobs``.
+    """Score the runs of a table (``table.collect``): equal tables give equal results.
 
     Args:
         table: one row a run.
         by: hyperparameters that split an algorithm into lines.
         replications: of the bootstrap.
-        jobs: processes.
-        progress: told how many replications of how many are done.
+        progress: told how many bootstraps of how many are done.
 
     Raises UsageError and LagbenchError as ``grid.read``.
     """
-    found = grid.read(table, by)
-    return score_grid(Scores(found, normalize.scales(found)), replications=replications, jobs=jobs, progress=progress)
+    return score_grid(normalize.scores(grid.read(table, by)), replications=replications, progress=progress)
 
 
 def score_grid(
     scores: Scores,
     *,
     replications: int = TERMINAL_REPLICATIONS,
-    jobs: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> Results:
     """The results of scores that are normalised already. See ``score``."""
     found = scores.grid
     fewest = min(len(own) for entry in found.entries for own in entry.runs.values())
     several = len(found.entries) > 1
-    # The longest first.
-    tasks: list[int | None] = [*([None] if several else []), *range(len(found.entries))]
-    done: Mapping[int | None, Any] = parallel.run(_one, scores, tasks, replications, jobs, progress)
-    pairs: tuple[Comparison, ...] = done.get(None, ())
-    lines: list[Line] = [done[i] for i in range(len(found.entries))]
+    total = len(found.entries) + several
+    lines: list[Line] = []
+    pairs: tuple[Comparison, ...] = ()
+    for entry in found.entries:
+        lines.append(estimates.line(scores, entry, replications))
+        progress(len(lines), total)
+    if several:
+        pairs = differences.comparisons(scores, replications)
+        progress(total, total)
     return Results(
         suite=found.suite,
         axis=found.axis,
@@ -86,10 +86,3 @@ def _notes(scores: Scores) -> list[str]:
                 "known, so that their tasks have no score"
             )
     return notes
-
-
-def _one(scores: Scores, task: int | None, replications: int, tick: Callable[[], object]) -> Any:
-    """One piece of the work, the same wherever it is done."""
-    if task is None:
-        return differences.comparisons(scores, replications, tick)
-    return estimates.line(scores, scores.grid.entries[task], replications, tick)

@@ -42,22 +42,21 @@ def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
     help="Of the bootstrap behind the intervals.",
     show_default=True,
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes.", show_default=True)
 @cli.options.json_option
 @cli.options.quiet_option
-def command(out: Path, submissions: Path | None, replications: int, jobs: int, as_json: bool, quiet: bool) -> None:
+def command(out: Path, submissions: Path | None, replications: int, as_json: bool, quiet: bool) -> None:
     """Build the board of all submissions as a static site.
 
-    Every submission is validated, every number computed; numbers are kept, so that they are computed once. The site
-    needs no network, and the same submissions give the same bytes.
+    Every submission is validated, every number computed. The site needs no network, and the same submissions give the
+    same bytes.
     """
     quiet = quiet or as_json
     if replications < 1:
         raise UsageError(f"--replications must be at least 1, not {replications}")
-    # Before anything is computed, which takes a minute.
+    # Before anything is computed.
     replaced = directory.check_free(out)
     records.files.check_writable(out.resolve(), "build the site again")
-    boards = make(submissions, out, replications, jobs, quiet)
+    boards = make(submissions, out, replications, quiet)
     if as_json:
         counts = {board.suite.name: len(board.entries) for board in boards}
         files = sorted(directory.read_manifest(out) or {})
@@ -74,7 +73,7 @@ def command(out: Path, submissions: Path | None, replications: int, jobs: int, a
 
 
 def make(
-    submissions: Path | None, out: Path, replications: int, jobs: int, quiet: bool, *, published: bool = False
+    submissions: Path | None, out: Path, replications: int, quiet: bool, *, published: bool = False
 ) -> list[Board]:
     """Build the site of all boards that there are submissions for; with ``published`` from the numbers of before.
 
@@ -95,9 +94,7 @@ def make(
                 err=True,
             )
         with cli.progress.progress(f"bootstrap of {suite}", quiet) as told:
-            boards.append(
-                board.board(suite, checked, replications=replications, jobs=jobs, progress=told, results=known)
-            )
+            boards.append(board.board(suite, checked, replications=replications, progress=told, results=known))
     with cli.progress.progress("archives", quiet) as told:
         build.build(boards, out, told)
     return boards

@@ -73,7 +73,7 @@ def _suites() -> list[str]:
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Runs at once, then processes of the bootstrap.  [default: one a core, then 1]",
+    help="Runs at once.  [default: one a core]",
 )
 @click.option("--device", metavar="NAME", help="Where the learner computes: cpu, cuda.  [default: cpu]")
 @click.option(
@@ -142,9 +142,7 @@ def command(
         ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
         raise
     with cli.progress.progress("bootstrap", quiet) as told:
-        found = compare.compare(
-            outcomes, table, replications=replications, jobs=jobs or 1, table=out / compare.TABLE, progress=told
-        )
+        found = compare.compare(outcomes, table, replications=replications, table=out / compare.TABLE, progress=told)
     document = cli.output.document(found.to_json())
     with records.files.explained(out, "compare again"):
         (out / "comparison.json").write_text(document + "\n", encoding="utf-8")

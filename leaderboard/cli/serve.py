@@ -26,9 +26,8 @@ _REPLICATIONS = 2_000
     show_default=True,
 )
 @building.submissions_option
-@click.option("-j", "--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Processes.", show_default=True)
 @cli.options.quiet_option
-def command(site: Path | None, port: int, submissions: Path | None, jobs: int, quiet: bool) -> None:
+def command(site: Path | None, port: int, submissions: Path | None, quiet: bool) -> None:
     """Show the board in a browser on this machine, until it is interrupted.
 
     SITE is what `lagbench leaderboard build -o SITE` made. Without it the site is built for the occasion, in seconds:
@@ -41,7 +40,7 @@ def command(site: Path | None, port: int, submissions: Path | None, jobs: int, q
     with contextlib.ExitStack() as stack:
         if site is None:
             site = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lagbench-"))) / "site"
-            building.make(submissions, site, _REPLICATIONS, jobs, quiet, published=True)
+            building.make(submissions, site, _REPLICATIONS, quiet, published=True)
         server = stack.enter_context(Server(site, port))
         click.echo(server.url)
         if not quiet:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lagbench.scoring import cache, details, score, table
+from lagbench.scoring import table
 from tests.cli.run_here import lagbench
 from tests.records import build
 from tests.scoring import synthetic
@@ -15,7 +15,6 @@ from tests.scoring import synthetic
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -35,7 +34,7 @@ def runs(tmp_path: Path) -> Path:
 OPTIONS = ("-o", "out", "--by", "delta", "--replications", "20")
 
 
-def test_a_report_and_nothing_is_computed_twice(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_and_the_same_again(runs: Path) -> None:
     done = lagbench("report", runs, *OPTIONS)
     assert (done.code, done.out) == (0, "out/index.html\n")
     assert "made in " in done.err
@@ -45,11 +44,8 @@ def test_a_report_and_nothing_is_computed_twice(runs: Path, monkeypatch: pytest.
     assert f"lagbench report {runs} -o out --by delta --replications 20" in page
     assert "vaco delta=0.2" in page
     first = {file.name: file.read_bytes() for file in Path("out").iterdir()}
-    monkeypatch.setattr(score, "score", None)
-    monkeypatch.setattr(details, "details", None)
     again = lagbench("report", runs, *OPTIONS)
     assert again.code == 0
-    assert "nothing changed since it was last scored" in again.err
     assert "the report that was in out is replaced" in again.err
     assert {file.name: file.read_bytes() for file in Path("out").iterdir()} == first
 

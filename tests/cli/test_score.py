@@ -13,16 +13,11 @@ import pytest
 
 from lagbench.cli import score
 from lagbench.records.rows import PhaseRecord
-from lagbench.scoring import cache, table
+from lagbench.scoring import table
 from lagbench.source.algorithms import AlgorithmSource
 from tests.cli.run_here import lagbench
 from tests.records import build
 from tests.scoring import synthetic
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
 
 
 def shifted(phase: int, by: float) -> PhaseRecord:
@@ -117,14 +112,6 @@ def test_json_is_one_document_and_the_same_every_time(runs: Path) -> None:
     assert first.json["kind"] == "return"
     backwards = sorted((runs / "ppo").iterdir(), reverse=True)
     assert lagbench("score", *backwards, "--json", "--replications", "50").out == first.out
-
-
-def test_nothing_is_computed_twice(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = lagbench("score", runs / "ppo", "--json", "--replications", "50")
-    monkeypatch.setattr(table, "collect", None)
-    again = lagbench("score", runs / "ppo", "--json", "--replications", "50")
-    assert again.out == first.out
-    assert again.err.endswith("nothing changed since it was last scored\n")
 
 
 def test_csv(mini: Path) -> None:

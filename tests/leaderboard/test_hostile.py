@@ -22,7 +22,6 @@ from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.validate import validate
 from lagbench.leaderboard.verify import verify
 from lagbench.records.checksums import sealed, sha256
-from lagbench.scoring import cache
 from tests.leaderboard import small
 from tests.leaderboard.hostile import CORPUS, episodes
 from tests.leaderboard.hostile.attack import Attack, about, respecify
@@ -173,9 +172,8 @@ def _pages(path: Path, out: Path) -> dict[str, Page]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("referenced")
-def test_markup_stays_text(two_runs: Submission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_markup_stays_text(two_runs: Submission, tmp_path: Path) -> None:
     """A site of a submission with markup wherever it is taken has the tags and attributes of one without."""
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / ".cache"))
     for name in ("plain", "hostile"):
         shutil.copytree(two_runs.path, tmp_path / name / "mine")
     path = tmp_path / "plain/mine"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
@@ -11,17 +10,11 @@ import pytest
 
 from lagbench import load_suite
 from lagbench.leaderboard import published, ratings
-from lagbench.scoring import cache, normalize, score, table
+from lagbench.scoring import score, table
 from lagbench.scoring.results import Results
 from tests.leaderboard.rows import cut_short
 
 SUITE = "mujoco-mini-v0"
-
-
-@pytest.fixture(autouse=True)
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def runs(algorithm: str) -> Any:
@@ -88,21 +81,3 @@ def test_a_run_that_diverged_scores_as_the_random_policy_after_it() -> None:
     assert task.final.value == pytest.approx(2 / 3 * (5_000 - random) / (reference - random))
     areas = [[p.area.mean.value for p in one.points if p.area] for one in (line, plain)]
     assert areas[0] == pytest.approx(areas[1])
-
-
-def test_nothing_is_computed_twice(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    submissions: list[ratings.Rated] = [("mine", runs("vaco"), None)]
-    first = ratings.rate(submissions, replications=50)
-    assert len(list(kept.glob("*.json"))) == 1
-    asked: list[int] = []
-    computed = score.score_grid
-
-    def heard(scores: normalize.Scores, *, replications: int, **options: Any) -> Results:
-        asked.append(replications)
-        return computed(scores, replications=replications, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(score, "score_grid", heard)
-        assert ratings.rate(submissions, replications=50) == first
-    assert asked == [1]  # the values of what was submitted
-    assert ratings.rate(submissions, replications=51) != first

@@ -205,7 +205,7 @@ def study(
     x = robustness.positions([0, 16], "lag")
 
     def statistics(*drawn: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        one, other = (robustness.lag_score(aggregate.iqm(part).T, x) for part in drawn)
+        one, other = (robustness.lag_score(np.moveaxis(aggregate.iqm(part), 0, -1), x) for part in drawn)
         return {"": one - other}
 
     return bootstrap.intervals([first, second], statistics, replications)[""]

@@ -7,19 +7,18 @@ import pytest
 from lagbench import suites
 from lagbench.scoring import coverage
 
+# In fewer draws and replications than the tabled numbers were.
+FEW = {"draws": 1000, "replications": 500}
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize("apart", [0, 2.5])
 def test_twenty_seeds_hold_what_they_say(apart: float) -> None:
-    assert 0.93 <= coverage.measure(20, 3, apart=apart, replications=500) <= 0.97
+    assert 0.93 <= coverage.measure(20, 3, apart=apart, **FEW) <= 0.97
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "tasks"), [(3, 2), (3, 3), (5, 3), (10, 3), (3, 1)])
 def test_what_is_said_is_what_is_measured(seeds: int, tasks: int) -> None:
-    """In fewer draws and replications than the tabled numbers were, so that they are a few hundredths apart."""
-    found = coverage.measure(seeds, tasks, draws=1000, replications=500)
-    assert found == pytest.approx(coverage.MEASURED[seeds, tasks], abs=0.03)
+    assert coverage.measure(seeds, tasks, **FEW) == pytest.approx(coverage.MEASURED[seeds, tasks], abs=0.03)
 
 
 @pytest.mark.parametrize("name", [name for name in suites.names() if name != "TESTING"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 from typing import Any
 
 import numpy as np
@@ -381,12 +380,3 @@ def test_a_run_that_diverged() -> None:
     assert results.lines[1].diverged == 1
     found = {picture.name: picture.figure for picture in plots.pictures(results, more)}
     assert line_of(found["training"].axes[0], "ppo").get_ydata()[-1] == results.lines[1].points[0].final.iqm.value  # type: ignore[union-attr]
-
-
-def test_details_go_to_other_processes_and_through_json() -> None:
-    found = synthetic.scores(rows()[:18])
-    once = details.details(found, replications=20)
-    assert pickle.loads(pickle.dumps(details._point))(found, (0, 0), 20, lambda: None) == once.lines[0].points[0]
-    assert Details.from_json(once.to_json()) == once
-    with pytest.raises(ValueError, match="another format"):
-        Details.from_json({**once.to_json(), "format_version": 0})

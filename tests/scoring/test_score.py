@@ -133,27 +133,11 @@ def test_an_entrys_numbers_do_not_hang_on_the_others() -> None:
     assert alone.tolerance == beside.tolerance
 
 
-@pytest.mark.slow
-def test_processes_change_nothing() -> None:
+def test_how_far_it_is_is_told() -> None:
     told: list[tuple[int, int]] = []
     given = scores(noisy({"a": {0: 0.8, 8: 0.3}, "b": {0: 0.8, 8: 0.2}}, seeds=4))
-    alone = score.score_grid(given, replications=FEW, progress=lambda done, total: told.append((done, total)))
-    assert told[-1][1] == 3 * FEW
-    assert told == sorted(told)
-    assert score.score_grid(given, replications=FEW, jobs=2) == alone
-
-
-@pytest.mark.slow
-def test_what_is_interrupted_ends() -> None:
-    """Not when the processes are through with replications that would take them minutes."""
-
-    def interrupt(done: int, total: int) -> None:
-        if done:
-            raise KeyboardInterrupt
-
-    given = scores(noisy({"a": {0: 0.8, 8: 0.3}, "b": {0: 0.8, 8: 0.2}}, seeds=4))
-    with pytest.raises(KeyboardInterrupt):
-        score.score_grid(given, replications=1_000_000, jobs=2, progress=interrupt)
+    score.score_grid(given, replications=FEW, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_an_algorithm_without_a_finished_run_has_no_numbers() -> None:

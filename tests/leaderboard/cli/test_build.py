@@ -19,16 +19,14 @@ from click.testing import CliRunner
 from lagbench.leaderboard import board, ratings
 from lagbench.leaderboard.serve import Server
 from lagbench.leaderboard.submission import Submission
-from lagbench.scoring import cache
 from scripts import publish_boards
 from tests.cli.run_here import Done, lagbench
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty directory, and a cache of its own."""
+    """An empty directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / ".cache"))
 
 
 def run(*line: str) -> Done:
@@ -69,7 +67,7 @@ def test_what_is_wrong_is_said_before_anything_is_computed(submissions: str, tmp
         assert (done.code, done.out) == (code, ""), done.err
         assert error in done.err
         assert "Traceback" not in done.err
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]  # no cache either
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_an_invalid_submission_stops_it(submissions: str, tmp_path: Path) -> None:
