@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Stream(IntEnum):
@@ -42,6 +45,8 @@ def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
 
 def torch_generator(seed: int, stream: Stream, *key: int) -> torch.Generator:
     """A torch CPU generator on one stream."""
+    import torch
+
     word = int(sequence(seed, stream, *key).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(word % 2**63)
 

@@ -7,19 +7,15 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
-import safetensors
-import safetensors.torch
-from torch import Tensor
 
 from lagbench.domain import Mode
 from lagbench.errors import RecordError
-from lagbench.policies.base import Policy
-from lagbench.records import envelope, environment, streams, table_file, tensors
+from lagbench.records import envelope, environment, streams, table_file
 from lagbench.records.checksums import is_whole, sha256
 from lagbench.records.content_hash import table_hash
 from lagbench.records.curve import COLUMNS, CurvePoint, curve
@@ -32,6 +28,11 @@ from lagbench.records.table_file import unreadable
 from lagbench.registry import load
 from lagbench.settings import own_settings
 from lagbench.spec import RunSpec, differences
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lagbench.policies.base import Policy
 
 RUNS = Path("runs")
 
@@ -141,6 +142,8 @@ class Run:
         across two of the file's, and booleans, which Arrow packs, are always. What is written into a tensor stays in
         this process. Raises UsageError for a column that no tensor can hold.
         """
+        from lagbench.records import tensors
+
         schema = self.trajectories.schema
         return tensors.batches(self.read("trajectories"), schema, columns, batch_size)
 
@@ -174,6 +177,8 @@ class Run:
             raise RecordError(f"{self.path} has no policy yet: it is not finished; see: lagbench resume {self.path}")
         if POLICY_FILE not in self.result["files"]:
             raise RecordError(f"{self.path} has no policy: the run {self.status}; see: lagbench show {self.path}")
+        import safetensors.torch
+
         try:
             state = safetensors.torch.load(self._policy_file())
             policy: Policy = load(self.spec.domain.policy)(self.spec.task, self.spec.task_options, state)

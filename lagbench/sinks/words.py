@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lagbench import diagnostics
 from lagbench.domain import Domain
-from lagbench.records.reader import Run
 from lagbench.spec import EvaluationPlan, RunSpec
-from lagbench.training import PhaseResult
+
+if TYPE_CHECKING:
+    from lagbench.records.reader import Run
+    from lagbench.training import PhaseResult
 
 # What of an algorithm's own metrics stands in the display, where it logs it.
 _ACTIVE = "filter_active"
@@ -53,6 +54,8 @@ def evaluation(plan: EvaluationPlan, domain: Domain) -> str:
 
 def measured(result: PhaseResult) -> dict[str, str]:
     """What a phase showed of lag and of what it does to the updates."""
+    from lagbench import diagnostics
+
     record = result.record
     tv = record.diagnostics["tv"]
     rows = {

@@ -172,11 +172,15 @@ class Suite:
         """One of its tasks, with the options that it fixes."""
         return load_task(task, self.data.get("task_options"))
 
+    def task_options(self, task: str) -> dict[str, Any]:
+        """The options of one of its tasks that differ from the task's defaults, without loading it."""
+        return {**registry.task_entry(task).options, **self.data.get("task_options", {})}
+
     def planned(self, task: str, value: int, seed: int) -> dict[str, Any]:
         """What the spec of a cell says as JSON, where it is the same for every algorithm and on every machine."""
         return {
             "task": task,
-            "task_options": dict(self.task(task).options),
+            "task_options": self.task_options(task),
             "protocol": self.protocol(value).to_json(),
             "budget": self.budget,
             "evaluation": dict(self.data["evaluation"]),

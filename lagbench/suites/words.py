@@ -6,6 +6,8 @@ import dataclasses
 from typing import Any
 
 from lagbench.sinks.words import duration, evaluation
+from lagbench.source.algorithms import AlgorithmSource
+from lagbench.spec import RunSpec
 from lagbench.suites import Suite, of_runs, references
 from lagbench.sweep import estimate
 
@@ -71,12 +73,28 @@ def _family(suite: Suite) -> dict[str, str]:
 
 
 def _hours(suite: Suite) -> str:
-    points: list[dict[str, Any]] = [{suite.axis: value} for value in suite.values]
-    if not all(map(estimate.is_known, suite.tasks)):
+    hours = estimate.hours(_planned(suite, task, value) for task in suite.tasks for value in suite.values)
+    if hours is None:
         return "how long they take is not known"
-    hours = estimate.hours(suite.resolve(task=task, **point) for task in suite.tasks for point in points)
-    assert hours is not None
     return f"about {duration(3600 * hours * len(suite.seeds))} of one core"
+
+
+def _planned(suite: Suite, task: str, value: int) -> RunSpec:
+    """A cell of an algorithm with as many updates as it may make; to load one, and the task, would take seconds."""
+    return RunSpec(
+        task=task,
+        task_options=suite.task_options(task),
+        algorithm=AlgorithmSource("", ""),
+        config={},
+        protocol=suite.protocol(value),
+        budget=suite.budget,
+        evaluation=suite.evaluation,
+        seed=suite.seeds[0],
+        suite=suite.version,
+        record="episodes",
+        device="cpu",
+        torch_threads=1,
+    )
 
 
 def _phase(suite: Suite) -> str:

@@ -10,6 +10,7 @@ import pytest
 from lagbench import suites
 from lagbench.errors import LagbenchError, UsageError
 from lagbench.scoring import grid
+from lagbench.scoring.table import canonical
 from lagbench.suites import Suite
 from tests.scoring.synthetic import even, lags, row, table
 
@@ -117,29 +118,6 @@ def test_a_run_that_is_no_cell_of_its_suite(changes: dict[str, Any], sentence: s
         read(mini(**changes))
 
 
-def test_what_a_suite_leaves_to_a_run() -> None:
-    """Which data and model it found: no other run's, and no other options."""
-    suite = suites.load("gsm8k-v0")
-    options = {**suite.task("GSM8k-v0").options, "data_sha256": "0" * 64, "model_sha256": "1" * 64}
-    cell: dict[str, Any] = {
-        "suite": suite.name,
-        "suite_sha256": suite.sha256,
-        "task": "GSM8k-v0",
-        "protocol": suite.protocol(0).to_json(),
-        "lag": 0,
-        "budget": suite.budget,
-        "evaluation_episodes": suite.evaluation.episodes,
-        "former": True,
-        "intervals": 10,
-        "returns": (0.5,) * 11,
-    }
-    assert read(row(**cell, task_options=json.dumps(options))).entries
-    with pytest.raises(UsageError, match=r"is no run of gsm8k-v0: task_options\.precision is .*, was missing in"):
-        read(row(**cell, task_options=json.dumps({**options, "precision": "bfloat16"})))
-    with pytest.raises(UsageError, match=r"cannot be scored together: .* model_sha256 is"):
-        read(*(row(**cell, seed=i, task_options=json.dumps({**options, "model_sha256": str(i)})) for i in (0, 1)))
-
-
 def test_runs_of_a_family_are_of_the_smallest_suite_that_has_them_all() -> None:
     assert read(*whole()).suite == MINI.version
     found = read(*whole(), *whole("vaco", LITE))
@@ -176,6 +154,35 @@ def test_runs_of_version_0_are_read_and_say_so() -> None:
 def test_measures_are_not_mixed() -> None:
     with pytest.raises(UsageError, match=r"episodes is 10, was 20; evaluation\.mode_episodes is missing, was 10"):
         read(row(), row(seed=1, former=True))
+
+
+def of_the_hub(seed: int, **pins: str) -> dict[str, Any]:
+    """A run of gsm8k-v0, whose questions and model are outside this package."""
+    suite = suites.load("gsm8k-v0")
+    cell = next(cell for cell in suite.cells() if cell.seed == seed)
+    return row(
+        "vaco",
+        cell.task,
+        seed,
+        [0.1 * i for i in range(suite.evaluation.intervals + 1)],
+        intervals=suite.evaluation.intervals,
+        protocol=cell.protocol.to_json(),
+        suite=suite.name,
+        suite_sha256=suite.sha256,
+        budget=suite.budget,
+        evaluation_episodes=suite.evaluation.episodes,
+        former=True,
+        task_options=canonical({**suite.task_options(cell.task), **pins}),
+    )
+
+
+def test_what_a_suite_leaves_open_is_the_same_in_all_runs() -> None:
+    pins = {"data_sha256": "0" * 64, "model_sha256": "1" * 64}
+    assert len(read(of_the_hub(0, **pins), of_the_hub(1, **pins)).entries[0].runs[0, "GSM8k-v0"]) == 2
+    with pytest.raises(UsageError, match=r"different conditions cannot .*seed1 model_sha256 is .2222.*, was .1111"):
+        read(of_the_hub(0, **pins), of_the_hub(1, **{**pins, "model_sha256": "2" * 64}))
+    with pytest.raises(UsageError, match=r"is no run of gsm8k-v0: task_options.more is"):
+        read(of_the_hub(0, **pins, more="x"))
 
 
 def test_physics_is_not_mixed() -> None:

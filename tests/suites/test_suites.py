@@ -91,6 +91,11 @@ def test_every_cell_can_be_run_and_is_of_the_suite(suite: Suite) -> None:
         assert (spec.budget, spec.evaluation, spec.protocol) == (suite.budget, suite.evaluation, suite.protocol(value))
 
 
+def test_the_task_options_are_those_of_its_tasks(suite: Suite) -> None:
+    for task in suite.tasks:
+        assert suite.task_options(task) == dict(suite.task(task).options)
+
+
 def test_backward_suites_draw_uniformly_and_forward_suites_fix_the_updates(suite: Suite) -> None:
     protocol = suite.protocol(suite.values[-1])
     assert protocol.lag_mode == "uniform"

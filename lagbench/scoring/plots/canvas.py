@@ -142,9 +142,9 @@ def written(figure: Figure) -> dict[str, bytes]:
     """Format → file."""
     found = {}
     with settings():
-        # The same in every format, and found once.
+        # The same in every format, and found once: with an engine left, each would be drawn twice.
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
         for form in FORMATS:
             out = io.BytesIO()
             figure.savefig(out, format=form, metadata=dict(_METADATA[form]))
