@@ -21,7 +21,7 @@ _AT_ONCE = 2**18
 
 @dataclass(frozen=True)
 class Intervals:
-    """A statistic and its 95% interval, arrays of one shape. The bounds are NaN where one run gives no interval."""
+    """A statistic and its 95% interval, arrays of one shape. From one run the bounds are the value, and no interval."""
 
     value: Array
     low: Array
@@ -40,28 +40,28 @@ def seeded() -> Iterator[None]:
 
 
 class _Copies(library.StratifiedIndependentBootstrap):  # type: ignore[misc]
-    """rliable's bootstrap of samples [runs, ..., n] that are n copies of one: each replication is n of that one's.
+    """rliable's bootstrap of samples [runs, ..., n], each n copies of one: a replication of them is n of that one's.
 
-    Of a single sample these are the n that rliable would draw one after the other, bit for bit.
+    Of a single sample they are the n that rliable would draw one after the other, bit for bit.
     """
 
     def update_indices(self) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
-        """Which run each place of a replication takes."""
+        """Which run stands in each place of the next replication."""
         drawn, named = super().update_indices()
-        return [(_copies_last(rows), *columns) for rows, *columns in drawn], named
+        return [(_by_copy(rows), *columns) for rows, *columns in drawn], named
 
 
-def _copies_last(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers in the order of [n, runs, ...] as [runs, ..., n]; they come with that shape, and all are alike."""
+def _by_copy(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same independent numbers [runs, ..., n], dealt out to one copy after the other."""
     *shape, n = rows.shape
     return np.ascontiguousarray(np.moveaxis(rows.reshape(n, *shape), 0, -1))
 
 
 def draws(samples: Sequence[Array], replications: int) -> Iterator[tuple[Array, ...]]:
-    """Replications of samples [runs, ...], as arrays [runs, ..., n] of some at a time; rliable draws them.
+    """Replications of samples [runs, ...] by rliable, some at a time, as arrays [runs, ..., n].
 
-    Each column's runs are drawn again by themselves, with replacement. Of one sample they are bit for bit what rliable
-    draws one by one; of several, the same from another stretch of the stream.
+    Each column's runs are drawn again by themselves, with replacement. Of one sample the replications are bit for bit
+    those of rliable one by one; of several, they come from other stretches of the same stream.
     """
     at_once = max(1, _AT_ONCE // sum(x.size for x in samples))
     for done in range(0, replications, at_once):
