@@ -17,6 +17,7 @@ from lagbench.protocol import ForwardMode
 from lagbench.scoring.table import DIAGNOSTICS
 from lagbench.spec import EvaluationPlan, SuiteVersion, differences
 from lagbench.suites import Axis, Suite
+from lagbench.tasks import spec as tasks
 
 FEW_SEEDS = 3
 """Below so many seeds an interval says next to nothing, and the output says that."""

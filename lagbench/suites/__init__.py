@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import Any, Literal
 
-from lagbench import spec
+from lagbench import registry, spec
 from lagbench.config import parsed
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown

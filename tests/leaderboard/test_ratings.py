@@ -11,7 +11,6 @@ import pytest
 from lagbench import load_suite
 from lagbench.leaderboard import published, ratings
 from lagbench.scoring import score, table
-from lagbench.scoring.results import Results
 from tests.leaderboard.rows import cut_short
 
 SUITE = "mujoco-mini-v0"
