@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from lagbench import estimators
 from lagbench.config import Range, unsupported
 from lagbench.errors import AlgorithmError, DivergedError, UsageError
+from lagbench.optimizer import Adam, clip_gradient_norm
 from lagbench.phase import HARNESS_METRICS, Metrics, Phase
 from lagbench.policies.base import Evaluation, Policy
+from lagbench.policies.flat import whole
 from lagbench.rollout import Rollout
 
 
@@ -158,16 +160,19 @@ class Algorithm(nn.Module):
 
     def auxiliary_loss(self, new: Evaluation, batch: Rollout) -> Tensor:
         """value_coef·mean((V − target)²) − entropy_coef·entropy; the value term only with a critic."""
-        total = torch.zeros((), device=new.log_prob.device)
+        terms = []
         if new.value is not None:
-            total = total + self.config.value_coef * batch.mean((new.value - batch.value_target).square())
+            terms.append(self.config.value_coef * batch.mean((new.value - batch.value_target).square()))
         if self.config.entropy_coef:
-            total = total - self.config.entropy_coef * batch.objective(new.entropy)
-        return total
+            terms.append(-self.config.entropy_coef * batch.objective(new.entropy))
+        return sum(terms[1:], terms[0]) if terms else torch.zeros((), device=new.log_prob.device)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Adam over the policy's parameters."""
-        return torch.optim.Adam(self.policy.parameters(), lr=self.config.learning_rate, eps=1e-5, fused=True)
+        settings: Mapping[str, Any] = {"lr": self.config.learning_rate, "eps": 1e-5}
+        if whole(self._weights) is None:
+            return torch.optim.Adam(self._weights, fused=True, **settings)
+        return Adam(self._weights, **settings)
 
     def learning_rate(self) -> float:
         """The learning rate of the coming phase: ``Config.learning_rate``, decayed linearly to 0 with ``anneal``."""
@@ -190,7 +195,7 @@ class Algorithm(nn.Module):
             raise AlgorithmError(f"the metric name {min(taken)!r} is the harness's; choose another")
         self.optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._weights, self.config.max_grad_norm)
+        norm = clip_gradient_norm(self._weights, self.config.max_grad_norm)
         # The norm alone may overflow; its clip is then a step of 0, and no end of the run.
         if not math.isfinite(norm.item()) and not self._finite_gradients():
             raise DivergedError("the gradient")

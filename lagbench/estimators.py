@@ -211,7 +211,7 @@ def group_relative(outcome: Tensor, group: Tensor, *, scale: bool = False) -> Te
 
 
 @torch.no_grad()
-def standardize(x: Tensor, valid: Tensor, *, mode: Literal["full", "scale", "none"] = "full") -> Tensor:
+def standardize(x: Tensor, valid: Tensor | None = None, *, mode: Literal["full", "scale", "none"] = "full") -> Tensor:
     """Bring advantages to a common scale, over valid entries only.
 
     `full` is (x - mean)/(std + 1e-8), `scale` is x/(std + 1e-8), which keeps the sign of every advantage, `none` is x.
@@ -221,7 +221,7 @@ def standardize(x: Tensor, valid: Tensor, *, mode: Literal["full", "scale", "non
 
     Args:
         x: of any shape.
-        valid: bool, of x's shape; entries of x elsewhere may hold anything.
+        valid: bool, of x's shape; entries of x elsewhere may hold anything. None where all are valid.
         mode: what to do.
 
     Returns:
@@ -231,30 +231,32 @@ def standardize(x: Tensor, valid: Tensor, *, mode: Literal["full", "scale", "non
         ValueError: if shapes differ, `x` is not floating or `valid` not bool, the mode is unknown, or nothing is valid
             and the mode needs a mean.
     """
-    if x.shape != valid.shape:
-        raise ValueError(f"x and valid must have one shape; got x {_shape(x)}, valid {_shape(valid)}")
     if not x.is_floating_point():
         raise ValueError(f"x must be floating; got {x.dtype}")
-    if valid.dtype != torch.bool:
-        raise ValueError(f"valid must be bool; got {valid.dtype}")
     if mode not in ("full", "scale", "none"):
         raise ValueError(f"mode must be 'full', 'scale' or 'none'; got {mode!r}")
-
-    zero = x.new_zeros(())
+    if valid is None:
+        return x if mode == "none" else _standardized(x, mode)
+    if x.shape != valid.shape:
+        raise ValueError(f"x and valid must have one shape; got x {_shape(x)}, valid {_shape(valid)}")
+    if valid.dtype != torch.bool:
+        raise ValueError(f"valid must be bool; got {valid.dtype}")
     if mode == "none":
-        return torch.where(valid, x, zero)
-    count = int(valid.sum())
-    if count == 0:
+        return torch.where(valid, x, x.new_zeros(()))
+    if not valid.any():
         raise ValueError(f"standardize needs at least one valid entry; got none of {valid.numel()}")
+    return torch.zeros_like(x).masked_scatter_(valid, _standardized(x[valid], mode))
 
+
+def _standardized(x: Tensor, mode: Literal["full", "scale"]) -> Tensor:
+    if not x.numel():
+        raise ValueError("standardize needs at least one entry; got none")
     # Measured from the least entry, so that equal entries give 0 without rounding.
-    shifted = torch.where(valid, x - torch.where(valid, x, torch.inf).amin(), zero)
-    centred = torch.where(valid, shifted - shifted.sum() / count, zero)
-    result = centred if mode == "full" else torch.where(valid, x, zero)
-    if count == 1:
-        return result
-    std = (centred.square().sum() / (count - 1)).sqrt()
-    return result / (std + _EPSILON)
+    shifted = x - x.amin()
+    if x.numel() == 1:
+        return shifted if mode == "full" else x
+    std, mean = torch.std_mean(shifted)
+    return (shifted.sub_(mean) if mode == "full" else x) / std.add_(_EPSILON)
 
 
 def _check_rows(reward: Tensor, terminated: Tensor, truncated: Tensor, **others: Tensor) -> None:

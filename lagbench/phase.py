@@ -84,25 +84,27 @@ class Phase:
 
     def batches(self) -> Iterator[Rollout]:
         """Minibatches, shuffled anew each epoch, until the cap; valid rows are cut into near-equal parts."""
-        given = 0
+        given, source = 0, self._samples()
         while given < self._cap:
             if given and self._every == "epoch":
                 self._prepared = self._made(self._refresh(self._collected))
-            for batch in self._epoch():
+                source = self._samples()
+            for batch in self._epoch(source):
                 yield batch
                 given += 1
                 if given == self._cap:
                     return
 
-    def _epoch(self) -> Iterator[Rollout]:
-        source = self.rollout
-        if self._minibatch == "steps" and source.longest is None:
-            source = source.steps()
-            n = source.valid.shape[0]
-        else:
-            n = source.valid.shape[1]
+    def _samples(self) -> Rollout:
+        """What minibatches are cut from: the prepared rollout, of single steps its valid rows."""
+        steps = self._minibatch == "steps" and self.rollout.longest is None
+        return self.rollout.steps() if steps else self.rollout
+
+    def _epoch(self, source: Rollout) -> Iterator[Rollout]:
+        steps = source.layout == "steps"
+        n = source.valid.shape[0 if steps else 1]
         if n < self._minibatches:
-            what = "valid rows" if source.layout == "steps" else "sequences"
+            what = "valid rows" if steps else "sequences"
             raise AlgorithmError(
                 f"{n} {what} cannot be cut into {self._minibatches} minibatches; collect more samples a phase, or make "
                 "minibatches larger"
@@ -113,7 +115,8 @@ class Phase:
             if not batch.has("advantage"):
                 yield batch
                 continue
-            yield batch.replace(advantage=standardize(batch.advantage, batch.valid, mode=self._standardization))
+            valid = None if steps else batch.valid
+            yield batch.replace(advantage=standardize(batch.advantage, valid, mode=self._standardization))
 
     def record(self, metrics: Mapping[str, Tensor | float]) -> None:
         """Log numbers or detached scalar tensors of one update; the phase's means of them go into its record."""

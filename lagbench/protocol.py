@@ -13,6 +13,7 @@ LagMode = Literal["uniform", "fixed"]
 ForwardMode = Literal["reuse", "split"]
 Lag = Annotated[int, Range(ge=0, le=INT32)]
 DEFAULT_EPOCHS = 10
+DEFAULT_HIDDEN = (64, 64)
 MOST_ACTORS = 8
 """Where their number follows from the samples: as many versions as a phase has at most."""
 

@@ -91,7 +91,7 @@ class Rollout:
     ) -> None:
         for name in fields:
             if name not in FIELDS:
-                raise AlgorithmError(f"a rollout has no field {name!r}; put it in extra={{{name!r}: …}}")
+                raise _unknown(name)
         missing = [name for name in _COLLECTED if name not in fields]
         if missing:
             raise ValueError(f"a rollout needs {', '.join(missing)}")
@@ -101,17 +101,25 @@ class Rollout:
         raise AlgorithmError(f"a rollout is frozen; use rollout.replace({name}=…)")
 
     def __getattr__(self, name: str) -> Any:
+        source, change = self.__dict__.get("_made_of", (None, None))
+        if source is not None and (name == "extra" or source.has(name)):
+            old = getattr(source, name)
+            new = MappingProxyType({k: change(k, x) for k, x in old.items()}) if name == "extra" else change(name, old)
+            self.__dict__[name] = new
+            return new
         if name in _SET_BY:
             raise AlgorithmError(f"rollout.{name} is not set: {_SET_BY[name]}")
         raise AttributeError(f"a rollout has no field {name!r}")
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.valid.shape))
-        return f"<Rollout {self.layout} [{shape}] with {', '.join(k for k in FIELDS if k in self.__dict__)}>"
+        return f"<Rollout {self.layout} [{shape}] with {', '.join(k for k in FIELDS if self.has(k))}>"
 
     def has(self, name: str) -> bool:
         """Whether a field is set."""
-        return name in self.__dict__
+        if name in self.__dict__ or "_made_of" not in self.__dict__:
+            return name in self.__dict__
+        return name in FIELDS and self.__dict__["_made_of"][0].has(name)
 
     def replace(self, *, extra: Mapping[str, Tensor] | None = None, **fields: Tensor) -> Self:
         """A rollout with these fields set; ``extra`` is merged. Each field must have the shape of ``valid``."""
@@ -120,12 +128,13 @@ class Rollout:
                 raise AlgorithmError(f"rollout.{name} must have shape {list(self.valid.shape)}, not {list(x.shape)}")
         for name in set(extra or ()).intersection(FIELDS):
             raise AlgorithmError(f"extra cannot hold {name!r}, which is a field of its own; choose another name")
-        return type(self)(
-            layout=self.layout,
-            longest=self.longest,
-            extra={**self.extra, **(extra or {})},
-            **{**self._tensors(), **fields},
-        )
+        if odd := next((name for name in fields if name not in FIELDS), None):
+            raise _unknown(odd)
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, **fields)
+        if extra:
+            new.__dict__["extra"] = MappingProxyType({**self.extra, **extra})
+        return new
 
     def mean(self, x: Tensor) -> Tensor:
         """The mean of ``x`` (shape S) over valid samples: for metrics and for TV."""
@@ -145,16 +154,11 @@ class Rollout:
     def _valid_sum(self, x: Tensor) -> Tensor:
         return torch.where(self.valid, x, torch.zeros((), dtype=x.dtype, device=x.device)).sum()
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {k: self.__dict__[k] for k in FIELDS if k in self.__dict__}
-
     def _map(self, change: Callable[[str, Tensor], Tensor], layout: Layout) -> Self:
-        return type(self)(
-            layout=layout,
-            longest=self.longest,
-            extra={k: change(k, x) for k, x in self.extra.items()},
-            **{k: change(k, x) for k, x in self._tensors().items()},
-        )
+        """The rollout with each field changed, when it is first read: of a minibatch, most are not."""
+        new = object.__new__(type(self))
+        new.__dict__.update(layout=layout, longest=self.longest, _made_of=(self, change))
+        return new
 
     def to(self, device: str) -> Self:
         """The same rollout on another device."""
@@ -183,3 +187,7 @@ class Rollout:
     @property
     def _part(self) -> Layout:
         return "steps" if self.layout == "steps" else "sequences"
+
+
+def _unknown(name: str) -> AlgorithmError:
+    return AlgorithmError(f"a rollout has no field {name!r}; put it in extra={{{name!r}: …}}")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lagbench import Algorithm, Evaluation, Metrics, Rollout, estimators
 from lagbench.errors import AlgorithmError, DivergedError, UsageError
+from lagbench.rollout import FIELDS
 from lagbench.synthetic import ControlWorld, LanguageWorld
 from tests.baselines.tables import CriticTable, Table, batch, make, numbers
 
@@ -42,7 +43,7 @@ def phase(shape: tuple[int, ...] = (6, 3)) -> Rollout:
     """Rows in time order, without advantages."""
     x = columns(shape)
     data = batch(torch.full(shape, -1.0, dtype=torch.float64), x["reward"], **x)
-    fields: dict[str, Any] = {k: getattr(data, k) for k in data._tensors() if k != "advantage"}
+    fields: dict[str, Any] = {k: getattr(data, k) for k in FIELDS if data.has(k) and k != "advantage"}
     return Rollout(layout="phase", **fields)
 
 
@@ -117,7 +118,7 @@ def test_estimate_without_a_critic_is_relative_to_the_group() -> None:
     reward = torch.tensor([[0.0, 0.0, 1.0, 0.0], [1.0, float("nan"), 0.0, 1.0]], dtype=torch.float64)
     zero = torch.zeros(shape, dtype=torch.float64)
     source = batch(zero, zero, valid=valid, reward=reward, group=torch.tensor([7, 7, 3, 3]), longest=2)
-    fields: dict[str, Any] = {k: x for k, x in source._tensors().items() if k != "advantage"}
+    fields: dict[str, Any] = {k: getattr(source, k) for k in FIELDS if source.has(k) and k != "advantage"}
     data = Rollout(layout="phase", longest=2, **fields)
     algorithm = minimal(Table(zero))
     for log_ratio in (None, zero + 1.0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import random
@@ -60,6 +61,51 @@ def test_every_baseline_passes(name: str) -> None:
     report = check(name)
     assert report.passed, message(report)
     assert {c.domain for c in report.checks} == {None, *BOTH}
+
+
+class Grouped(Good):
+    """Each part of the policy, and a scale of its own, at a rate of its own, in another optimizer than the default."""
+
+    def __init__(self, config: Any, policy: Policy) -> None:
+        super().__init__(config, policy)
+        self.scale = nn.Linear(1, 1)
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        parts = [module for _, module in self.policy.named_children() if [*module.parameters()]]
+        groups = [{"params": [*part.parameters()], "lr": 1e-3 / (i + 1)} for i, part in enumerate([*parts, self.scale])]
+        if isinstance(log_std := getattr(self.policy, "log_std", None), nn.Parameter):
+            groups.append({"params": [log_std], "lr": 1e-2})
+        return torch.optim.AdamW(groups, weight_decay=0.01)
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        loss, metrics = super().loss(batch)
+        return loss * self.scale(torch.ones(1)).exp().squeeze(), metrics
+
+
+class Averaged(Good):
+    """Held to an average of the policies so far, with the default optimizer."""
+
+    def __init__(self, config: Any, policy: Policy) -> None:
+        super().__init__(config, policy)
+        self.anchor = copy.deepcopy(policy).requires_grad_(False)
+
+    def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
+        loss, metrics = super().loss(batch)
+        distance = self.policy.evaluate(batch).log_prob - self.anchor.evaluate(batch).log_prob
+        return loss + 0.1 * batch.objective(distance.square()), metrics
+
+    @torch.no_grad()
+    def end_phase(self, metrics: Mapping[str, float]) -> None:
+        for old, new in zip(self.anchor.parameters(), self.policy.parameters(), strict=True):
+            old.lerp_(new, 0.5)
+        for old, new in zip(self.anchor.buffers(), self.policy.buffers(), strict=True):
+            old.copy_(new)
+
+
+@pytest.mark.parametrize("algorithm", [Grouped, Averaged])
+def test_ways_to_hold_the_policy_that_pass(algorithm: type[Algorithm]) -> None:
+    report = check(algorithm)
+    assert report.passed, message(report)
 
 
 def test_a_good_one_passes() -> None:

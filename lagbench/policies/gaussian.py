@@ -12,44 +12,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lagbench.policies import fused
 from lagbench.policies.base import Evaluation, Policy, Version
+from lagbench.policies.flat import pieces
+from lagbench.policies.fused import HALF_LOG_2PI
 from lagbench.policies.normalizer import Normalizer, inverse_std, normalize_into
+from lagbench.protocol import DEFAULT_HIDDEN
 from lagbench.rollout import Rollout
-
-HIDDEN = 64
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 def log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log-density [...] of actions [..., act] under N(mean, exp(log_std)²), summed over the action's dimensions."""
     z = (action - mean) * torch.exp(-log_std)
-    return -(0.5 * z.square() + log_std + _HALF_LOG_2PI).sum(-1)
-
-
-class _Tanh(torch.autograd.Function):
-    """tanh by NumPy's, as stacked actors take it; torch's, through MKL, takes ten times as long on some CPUs."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = torch.from_numpy(np.tanh(x.numpy()))
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        y: Tensor = ctx.saved_tensors[0]
-        return gradient * (1 - y.square())
+    return -(0.5 * z.square() + log_std + HALF_LOG_2PI).sum(-1)
 
 
 class Tanh(nn.Module):
-    """tanh, one formula for learner and actors where the learner is on the CPU."""
+    """tanh(x) as 2σ(2x) − 1, to 2e-7: torch's own takes several times as long on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Elementwise, of x's shape."""
-        if x.device.type != "cpu":
-            return torch.tanh(x)
-        y: Tensor = _Tanh.apply(x)  # type: ignore[no-untyped-call]
-        return y
+        return 2 * torch.sigmoid(2 * x) - 1
 
 
 def _mlp(sizes: Sequence[int], last_gain: float, generator: torch.Generator) -> nn.Sequential:
@@ -65,42 +48,119 @@ def _mlp(sizes: Sequence[int], last_gain: float, generator: torch.Generator) -> 
 
 
 class GaussianPolicy(Policy):
-    """Two tanh networks of 64×64, actor and critic, a log standard deviation that no state changes, and the normalizer.
+    """Two tanh networks alike, actor and critic, a log standard deviation that no state changes, and the normalizer.
+
+    ``evaluate`` computes both networks at once where it finds them as they were made, each weight in its place in one
+    vector; where one lies elsewhere, as after ``to``, it is first moved there. Weights stay parameters of their own:
+    they can be frozen, grouped, copied, replaced. What is no longer such a pair is evaluated module by module.
 
     Args:
         observation_size: length of an observation.
         action_size: length of an action.
         generator: the stream of the initial weights (orthogonal; last layers ×0.01 for the actor, ×1 for the critic).
+        hidden: the units of each hidden layer.
+
+    Attributes:
+        actor: ``nn.Sequential`` of linear layers, indices 0, 2, …, and ``Tanh`` between, to the mean action.
+        critic: the same, to a value.
+        log_std: [act].
+        normalizer: of observations.
     """
 
     has_critic: ClassVar[bool] = True
     has_normalizer: ClassVar[bool] = True
 
-    def __init__(self, observation_size: int, action_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        generator: torch.Generator,
+        hidden: Sequence[int] = DEFAULT_HIDDEN,
+    ) -> None:
         super().__init__()
         self.normalizer = Normalizer(observation_size)
-        self.actor = _mlp((observation_size, HIDDEN, HIDDEN, action_size), 0.01, generator)
-        self.critic = _mlp((observation_size, HIDDEN, HIDDEN, 1), 1.0, generator)
+        self.actor = _mlp((observation_size, *hidden, action_size), 0.01, generator)
+        self.critic = _mlp((observation_size, *hidden, 1), 1.0, generator)
         self.log_std = nn.Parameter(torch.zeros(action_size))
+        self._made = [type(x) for x in (*self.actor, *self.critic)]
+        self._views: tuple[fused.Views, fused.Views] | None = None
+        self._parts: list[Tensor] = []
+        self._joined(self._weights())
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
         """The policy that has this state. Raises KeyError or RuntimeError where it is that of another network."""
+        hidden = [len(state[f"actor.{i}.bias"]) for i in _linear_indices(state)[:-1]]
         # The initial weights are overwritten, so that any generator does.
-        policy = cls(len(state["normalizer.mean"]), len(state["log_std"]), torch.Generator())
+        policy = cls(len(state["normalizer.mean"]), len(state["log_std"]), torch.Generator(), hidden)
         policy.load_state_dict(state)
         return policy
 
     def evaluate(self, batch: Rollout) -> Evaluation:
         """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""
-        x = self.normalizer(batch.observation)
-        acted = x[: batch.action.shape[0]]
-        logp = log_prob(batch.action, self.actor(acted), self.log_std)
-        entropy = (self.log_std + _HALF_LOG_2PI + 0.5).sum().expand_as(logp)
-        value = self.critic(x).squeeze(-1)
+        x = self.normalizer(batch.observation).flatten(0, -2)
+        action = batch.action.flatten(0, -2)
+        log_prob, entropy, value = self._evaluated(x, action)
         if batch.layout == "steps":
-            return Evaluation(logp, entropy, value, None)
-        return Evaluation(logp, entropy, value[:-1], value[1:])
+            return Evaluation(log_prob, entropy, value, None)
+        shape = batch.action.shape[:-1]
+        value = value.view(-1, shape[1])
+        return Evaluation(log_prob.view(shape), entropy.view(shape), value[:-1], value[1:])
+
+    def _evaluated(self, x: Tensor, action: Tensor) -> fused.Outputs:
+        def plain() -> fused.Outputs:
+            chosen = log_prob(action, self.actor(x[: len(action)]), self.log_std)
+            entropy = (self.log_std + (HALF_LOG_2PI + 0.5)).sum().expand_as(chosen)
+            return chosen, entropy, self.critic(x).squeeze(-1)
+
+        weights = self._weights()
+        joined = None if x.requires_grad or action.requires_grad else self._joined(weights)
+        if joined is None:
+            return plain()
+        outputs: fused.Outputs = fused.ActorCritic.apply(plain, *joined, x, action, *weights)  # type: ignore[no-untyped-call]
+        return outputs
+
+    def _weights(self) -> list[Tensor]:
+        """Of the layers as they are now, as ``parameters`` orders them; none where the layers are not what was made."""
+        # Straight from the modules' dictionaries: this is asked for at every update.
+        layers = [*self.actor._modules.values(), *self.critic._modules.values()]
+        if [type(x) for x in layers] != self._made:
+            return []
+        weights = (self.log_std, *(w for x in layers for w in x._parameters.values()))
+        found: list[Tensor] = [w for w in weights if w is not None]
+        return found if len(found) == len(weights) else []
+
+    def _joined(self, weights: Sequence[Tensor]) -> tuple[fused.Views, fused.Views] | None:
+        """Views of one vector, into which the weights are moved if need be, and of one for their gradient, or None."""
+        if not weights:
+            return None
+        places = [x.data_ptr() for x in weights]
+        if self._views is None or places != [x.data_ptr() for x in self._parts]:
+            self._views = self._join(weights)
+        return self._views
+
+    def _join(self, weights: Sequence[Tensor]) -> tuple[fused.Views, fused.Views] | None:
+        half = len(weights) // 2
+        alike = [x.shape for x in weights[1 : half - 1]] == [x.shape for x in weights[1 + half : -2]]
+        kinds = {(type(x), x.dtype, x.device) for x in weights}
+        if (
+            not alike
+            or len(kinds) > 1
+            or type(weights[0]) is not nn.Parameter
+            or len({*map(id, weights)}) < len(weights)
+        ):
+            return None
+        vector = torch.cat([x.detach().flatten() for x in weights])
+        self._parts = pieces(vector, weights)
+        for weight, part in zip(weights, self._parts, strict=True):
+            weight.data = part
+        return fused.Views.of(vector, weights), fused.Views.of(torch.zeros_like(vector), weights)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        """What ``to`` and the like go through: they move each weight by itself."""
+        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._joined(self._weights())
+        return self
 
     def conditioning(self, batch: Rollout) -> Tensor:
         """See ``Policy.conditioning``: 1 + Σ |z|·(|a| + |μ|)/σ with z = (a − μ)/σ."""
@@ -151,10 +211,11 @@ class StackedActors:
         self._normalized = np.empty_like(self._mean)
         self._input = torch.empty(len(versions), 1, self._mean.shape[1])
         self._layers = []
-        for i in _linear_indices(versions[0].state):
+        indices = _linear_indices(versions[0].state)
+        for i in indices:
             weight, bias = stack(f"actor.{i}.weight").transpose(1, 2), stack(f"actor.{i}.bias").unsqueeze(1)
             # As each product is fastest: the last layer is narrow.
-            wide = weight.shape[2] >= HIDDEN
+            wide = i != indices[-1]
             self._layers.append((weight.contiguous() if wide else weight, bias, torch.empty_like(bias)))
 
     def mean(self, observation: NDArray[np.float64]) -> NDArray[np.float32]:

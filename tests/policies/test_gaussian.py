@@ -1,7 +1,7 @@
 """The policy of control: its numbers against the formulas in NumPy, and N of it acting together."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lagbench.policies.base import Version
-from lagbench.policies.gaussian import HIDDEN, GaussianPolicy, StackedActors, log_prob
+from lagbench.policies.gaussian import GaussianPolicy, StackedActors, log_prob
 from lagbench.rollout import Rollout
 
 OBS, ACT = 7, 3
 
 
-def policy(seed: int = 0) -> GaussianPolicy:
+def policy(seed: int = 0, hidden: Sequence[int] = (64, 64)) -> GaussianPolicy:
     """A policy with weights and moments of some size, as after training."""
     generator = torch.Generator().manual_seed(seed)
-    made = GaussianPolicy(OBS, ACT, generator)
+    made = GaussianPolicy(OBS, ACT, generator, hidden)
     with torch.no_grad():
         for p in made.parameters():
             p.add_(0.3 * torch.randn(p.shape, generator=generator))
@@ -140,7 +140,7 @@ def test_the_initial_weights_are_orthogonal_with_the_gains_of_the_last_layers() 
                 rows @ rows.T, gain**2 * torch.eye(len(rows), dtype=torch.float64), rtol=0, atol=1e-5
             )
             assert not state[f"{name}.{i}.bias"].any()
-        assert state[f"{name}.2.weight"].shape == (HIDDEN, HIDDEN)
+        assert state[f"{name}.2.weight"].shape == (64, 64)
     assert not state["log_std"].any()
 
 
