@@ -1,4 +1,4 @@
-"""What a resume needs, on disk: one atomic file a phase, and the buffer's versions, each written once."""
+"""What a resume needs, on disk: one atomic file, and the buffer's versions, each written once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Checkpoint:
                     file.unlink()
 
     def load(self) -> Saved | None:
-        """What was saved last; None where no phase was finished. Raises RecordError where it cannot be read."""
+        """What was saved last; None where nothing was. Raises RecordError where it cannot be read."""
         file = self._directory / _STATE
         if not file.exists():
             return None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -28,9 +30,11 @@ from lagbench.source import loading
 from lagbench.source.algorithms import may_be
 from lagbench.spec import RunSpec, check_device
 from lagbench.tasks.spec import load_task
-from lagbench.training import train
+from lagbench.training import PhaseResult, train
 
 CHECKPOINT = "checkpoint"
+CHECKPOINT_EVERY = 60.0
+"""Seconds from one checkpoint to the next, unless a tenth of the run is made before."""
 _OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
@@ -67,8 +71,18 @@ def new_directory(spec: RunSpec, root: Path = RUNS) -> Path:
             return path
 
 
-def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
+def execute(
+    spec: RunSpec,
+    path: Path,
+    *,
+    threads: int = 0,
+    checkpoint_every: float = CHECKPOINT_EVERY,
+    sinks: Sequence[Sink] = (),
+) -> Run:
     """Run a spec into a directory that holds no run. Returns the finished run.
+
+    A checkpoint is written once ``checkpoint_every`` seconds or a tenth of the phases have passed since the last, and
+    when a signal ends the run; none after the last phase.
 
     Raises UsageError where the spec cannot be run here or the directory holds a run, RecordError where records cannot
     be written, and Interrupted after SIGINT or SIGTERM. Any other LagbenchError, and any exception of the algorithm's
@@ -77,14 +91,16 @@ def execute(spec: RunSpec, path: Path, *, threads: int = 0, sinks: Sequence[Sink
     with own_settings(spec.torch_threads):
         _check(spec)
         with RunWriter.create(path, spec, spec.sources(), **shapes.sizes(spec), threads=threads) as writer:
-            return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, Sinks(sinks))
+            return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, checkpoint_every, Sinks(sinks))
 
 
 @own_settings()
-def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
-    """Go on with a run that was cut off, after its last committed phase, as if it never had been.
+def resume(
+    path: Path, *, threads: int = 0, checkpoint_every: float = CHECKPOINT_EVERY, sinks: Sequence[Sink] = ()
+) -> Run:
+    """Go on with a run that was cut off, from its last checkpoint, as if it never had been.
 
-    Raises as ``execute``.
+    The arguments and what is raised are those of ``execute``.
     """
     run, checkpoint, saved = open_run(path), Checkpoint(path / CHECKPOINT), None
     if run.result is None:
@@ -99,7 +115,8 @@ def resume(path: Path, *, threads: int = 0, sinks: Sequence[Sink] = ()) -> Run:
         _check(spec)
     committed = {} if saved is None else saved.committed
     with RunWriter.reopen(path, spec, committed=committed, **shapes.sizes(spec), threads=threads) as writer:
-        return _go_on(spec, writer, checkpoint, None if saved is None else saved.state, threads, Sinks(sinks))
+        state = None if saved is None else saved.state
+        return _go_on(spec, writer, checkpoint, state, threads, checkpoint_every, Sinks(sinks))
 
 
 @parsed(suites.resolve)
@@ -107,6 +124,7 @@ def run(
     *,
     out: str | Path | None = None,
     threads: Annotated[int, Range(ge=0, le=INT32)] = 0,
+    checkpoint_every: Annotated[float, Range(ge=0)] = CHECKPOINT_EVERY,
     sinks: Sequence[Sink] = (),
     spec: RunSpec | None = None,
     **options: Any,
@@ -123,7 +141,8 @@ def run(
         spec, note = renewed(spec)
         if note:
             warnings.warn(note, stacklevel=2)
-    return execute(spec, Path(out) if out is not None else new_directory(spec), threads=threads, sinks=sinks)
+    path = Path(out) if out is not None else new_directory(spec)
+    return execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks)
 
 
 def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
@@ -153,25 +172,40 @@ def _go_on(
     checkpoint: Checkpoint,
     state: Mapping[str, Any] | None,
     threads: int,
+    checkpoint_every: float,
     sinks: Sinks,
 ) -> Run:
     path = writer.path
-    done = 0 if state is None else int(state["phases"])
+    done = kept = 0 if state is None else int(state["phases"])
+    diverged = None if state is None else state["diverged"]
+    policy = {} if state is None else _policy(state["learner"]["algorithm"])
+    since = time.monotonic()
+
+    def save(result: PhaseResult) -> None:
+        nonlocal kept, since
+        checkpoint.save(spec, result.state(), writer.committed())
+        kept, since = done, time.monotonic()
+
     with signals_wait(sinks.stopping) as received:
         try:
             sinks.start(spec, path, done)
             for result in train(spec, threads=threads, state=state):
-                state = result.state()
                 writer.commit(result.record)
-                checkpoint.save(spec, state, writer.committed())
                 done += 1
+                # Copied: where the next phase fails, the learner's own is somewhere within it.
+                policy = {k: v.to("cpu", copy=True) for k, v in result.policy.state_dict().items()}
+                diverged = asdict(result.diverged) if result.diverged else None
+                due = time.monotonic() - since >= checkpoint_every or done - kept >= spec.phases // 10
+                if due and not result.last:
+                    save(result)
                 sinks.write(result)
                 if (number := received()) and not result.last:
+                    if kept < done:
+                        save(result)
                     raise Interrupted(path, number, done, spec.phases)
-            assert state is not None
-            _finish(writer, spec, state)
+            _finish(writer, spec, done, diverged, policy)
         except KeyboardInterrupt:
-            raise Interrupted(path, received() or signal.SIGINT, done, spec.phases) from None
+            raise Interrupted(path, received() or signal.SIGINT, kept, spec.phases) from None
         except (Interrupted, RecordError):
             raise
         except Exception as error:
@@ -179,11 +213,11 @@ def _go_on(
             # Anything else is no fault of the run's, and another time, or elsewhere, it may go on.
             if isinstance(error, LagbenchError) or (place and not isinstance(error, _OUT_OF_MEMORY)):
                 reason = f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
-                _fail(writer, spec, checkpoint, reason, done)
+                _fail(writer, spec, checkpoint, reason, done, policy)
                 error.add_note(f"in phase {done}{f', at {place}' if place else ''}; {path} is recorded as failed")
             else:
-                kept = f"after {done} of {spec.phases} phases, which are kept"
-                error.add_note(f"{kept}; go on with: {resume_command(path)}")
+                note = f"after {kept} of {spec.phases} phases, which are kept"
+                error.add_note(f"{note}; go on with: {resume_command(path)}")
             raise
         finally:
             sinks.close()
@@ -193,28 +227,35 @@ def _go_on(
     return finished
 
 
-def _finish(writer: RunWriter, spec: RunSpec, state: Mapping[str, Any]) -> None:
-    recorded, diverged = open_run(writer.path), state["diverged"]
+def _finish(
+    writer: RunWriter, spec: RunSpec, done: int, diverged: Mapping[str, Any] | None, policy: Mapping[str, torch.Tensor]
+) -> None:
+    recorded = open_run(writer.path)
     summary = {
-        "phases": state["phases"],
-        "budget_used": state["phases"] * spec.protocol.samples,
+        "phases": done,
+        "budget_used": done * spec.protocol.samples,
         **summarize(recorded),
         **({"diverged": {**diverged, "last_logged": _last_logged(recorded)}} if diverged else {}),
     }
-    writer.finish("diverged" if diverged else "completed", summary, _policy(state))
+    writer.finish("diverged" if diverged else "completed", summary, policy)
 
 
-def _fail(writer: RunWriter, spec: RunSpec, checkpoint: Checkpoint, reason: str, done: int) -> None:
-    # From the disk: the policy that failed is somewhere within a phase.
-    saved = checkpoint.load()
+def _fail(
+    writer: RunWriter,
+    spec: RunSpec,
+    checkpoint: Checkpoint,
+    reason: str,
+    done: int,
+    policy: Mapping[str, torch.Tensor],
+) -> None:
     summary = {"phases": done, "budget_used": done * spec.protocol.samples, "reason": reason}
-    writer.finish("failed", summary, _policy(saved.state) if saved else {})
+    writer.finish("failed", summary, policy)
     checkpoint.remove()
 
 
-def _policy(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def _policy(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     prefix = "policy."
-    return {k.removeprefix(prefix): v for k, v in state["learner"]["algorithm"].items() if k.startswith(prefix)}
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _last_logged(recorded: Run) -> dict[str, Any]:

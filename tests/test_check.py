@@ -73,8 +73,7 @@ class Grouped(Good):
     def make_optimizer(self) -> torch.optim.Optimizer:
         parts = [module for _, module in self.policy.named_children() if [*module.parameters()]]
         groups = [{"params": [*part.parameters()], "lr": 1e-3 / (i + 1)} for i, part in enumerate([*parts, self.scale])]
-        if isinstance(log_std := getattr(self.policy, "log_std", None), nn.Parameter):
-            groups.append({"params": [log_std], "lr": 1e-2})
+        groups += [{"params": [p], "lr": 1e-2} for name, p in self.policy.named_parameters() if name == "log_std"]
         return torch.optim.AdamW(groups, weight_decay=0.01)
 
     def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
@@ -98,8 +97,8 @@ class Averaged(Good):
     def end_phase(self, metrics: Mapping[str, float]) -> None:
         for old, new in zip(self.anchor.parameters(), self.policy.parameters(), strict=True):
             old.lerp_(new, 0.5)
-        for old, new in zip(self.anchor.buffers(), self.policy.buffers(), strict=True):
-            old.copy_(new)
+        for kept, now in zip(self.anchor.buffers(), self.policy.buffers(), strict=True):
+            kept.copy_(now)
 
 
 @pytest.mark.parametrize("algorithm", [Grouped, Averaged])

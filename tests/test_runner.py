@@ -13,6 +13,7 @@ import torch
 
 import lagbench
 from lagbench import runner
+from lagbench.checkpoint import Checkpoint
 from lagbench.errors import RecordError, UsageError
 from lagbench.records.files import resume_command
 from lagbench.records.reader import Run, open_run
@@ -286,3 +287,52 @@ def test_a_finished_run_is_not_resumed(alone: Run) -> None:
     with pytest.raises(UsageError, match="is finished: there is nothing to resume"):
         resume(alone.path)
     assert runner.CHECKPOINT not in {f.name for f in alone.path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept"), [(1e9, [*(done - done % 2 for done in range(1, 20)), 18]), (0.0, [*range(1, 20), 19])]
+)
+def test_when_a_checkpoint_is_written(seconds: float, kept: list[int], tmp_path: Path) -> None:
+    """At least every tenth of a run, here of 20 phases; none after the last."""
+    found: list[int] = []
+
+    class Look(Sink):
+        def write(self, result: lagbench.PhaseResult) -> None:
+            saved = Checkpoint(tmp_path / "run/checkpoint").load()
+            found.append(0 if saved is None else saved.state["phases"])
+
+    spec = resolve(**{**SMALL, "budget": 1280, "eval_intervals": 1})
+    execute(spec, tmp_path / "run", threads=1, checkpoint_every=seconds, sinks=[Look()])
+    assert found == kept
+
+
+def test_phases_after_the_last_checkpoint_are_made_again(tmp_path: Path) -> None:
+    class CutOff(BaseException):
+        pass
+
+    class Scissors(Sink):
+        def write(self, result: lagbench.PhaseResult) -> None:
+            if result.record.phase == 6:
+                raise CutOff
+
+    # An algorithm with a state of its own, old versions in the buffer, and an evaluation in what is cut off.
+    spec = resolve(algo="ppo-kl", lag=3, **{**SMALL, "budget": 1920, "eval_intervals": 5})
+    path = tmp_path / "run"
+    with pytest.raises(CutOff):
+        execute(spec, path, threads=1, sinks=[Scissors()])
+    saved = Checkpoint(path / "checkpoint").load()
+    assert saved is not None
+    assert (saved.state["phases"], open_run(path).phases.count_rows()) == (6, 7)
+    resumed = resume(path, threads=1)
+    assert same(resumed, execute(spec, tmp_path / "alone", threads=1))
+    assert [entry["phase"] for entry in json.loads((path / "environment.json").read_text())] == [0, 6]
+
+
+def test_a_signal_has_the_phase_kept(tmp_path: Path) -> None:
+    spec = resolve(**{**SMALL, "budget": 1920, "eval_intervals": 1})
+    path = tmp_path / "run"
+    with pytest.raises(Interrupted, match="interrupted after 4 of 30 phases"):
+        execute(spec, path, threads=1, sinks=[At(3, lambda: os.kill(os.getpid(), signal.SIGINT))])
+    saved = Checkpoint(path / "checkpoint").load()
+    assert saved is not None
+    assert saved.state["phases"] == 4

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -30,6 +31,26 @@ class Integer(click.ParamType):  # type: ignore[type-arg]
             return parse_integer(value)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a whole number (1M, 1e6 and 1_000_000 are)", param, ctx)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """Seconds, as 90, 90s, 5m or 1h."""
+
+    name = "duration"
+    _UNITS: ClassVar[Mapping[str, float]] = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it; a click error where it is none."""
+        if isinstance(value, float):
+            return value
+        number, unit = (value[:-1], self._UNITS[value[-1]]) if value[-1:] in self._UNITS else (value, 1.0)
+        try:
+            seconds = float(number) * unit
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value!r} is not a time such as 0, 60s, 5m or 1h", param, ctx)
+        return seconds
 
 
 class OneOf(click.Choice):  # type: ignore[type-arg]
@@ -151,6 +172,7 @@ def flat(_: click.Context, __: click.Parameter, values: Iterable[Iterable[Any]])
 
 INTEGER = Integer()
 ASSIGNMENT = Assignment()
+DURATION = Duration()
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 threads_option: Decorator = click.option(
@@ -159,6 +181,14 @@ threads_option: Decorator = click.option(
     default=0,
     metavar="K",
     help="EnvPool's threads; 0: one a core. Changes speed, never a row.",
+    show_default=True,
+)
+checkpoint_option: Decorator = click.option(
+    "--checkpoint-every",
+    type=DURATION,
+    default="60s",
+    metavar="TIME",
+    help="What a crash may cost: a checkpoint after so long, or a tenth of the run; 0: after each phase.",
     show_default=True,
 )
 json_option: Decorator = click.option(

@@ -13,6 +13,7 @@ from lagbench.cli.options import (
     INTEGER,
     Name,
     OneOf,
+    checkpoint_option,
     json_option,
     log_option,
     quiet_option,
@@ -58,6 +59,7 @@ _FLAGS = {"config": "--set", "task_options": "--task-set"}
     help="trajectories: every transition; episodes: summaries only.  [default: trajectories]",
 )
 @threads_option
+@checkpoint_option
 @log_option
 @click.option(
     "--spec",
@@ -80,6 +82,7 @@ def command(
     spec_file: Path | None,
     out: Path | None,
     threads: int,
+    checkpoint_every: float,
     log: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -116,5 +119,5 @@ def command(
     if note:
         click.echo(f"note: {note}", err=True)
     with stdout_free():
-        run = runner.execute(spec, path, threads=threads, sinks=sinks)
+        run = runner.execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks)
     return finished(run, as_json)

@@ -15,6 +15,7 @@ from tests.cli.run_here import lagbench
 
 POOL = "lagbench.tasks.mujoco:EnvPoolVectorEnv"
 POLICY = "lagbench.policies.gaussian:GaussianPolicy"
+ADAM = "lagbench.optimizer:Adam.step"
 CUT = "trajectories/00000.arrows.tmp"
 
 COLLECTING = [
@@ -28,11 +29,11 @@ COLLECTING = [
     Moment("collecting", "after a step of the last phase", 11, STEP, call=5, where="after"),
 ]
 UPDATING = [
-    Moment("updating", "before the first optimizer step of all", 0, "torch.optim:Adam.step"),
+    Moment("updating", "before the first optimizer step of all", 0, ADAM),
     Moment("updating", "as the phase begins", 3, f"{POLICY}.evaluate"),
     Moment("updating", "before the data are prepared", 4, "lagbench.algorithm:Algorithm.estimate"),
     Moment("updating", "between gradient and step", 5, "torch:Tensor.backward", call=2, where="after"),
-    Moment("updating", "after the last optimizer step of a phase", 6, "torch.optim:Adam.step", call=4, where="after"),
+    Moment("updating", "after the last optimizer step of a phase", 6, ADAM, call=4, where="after"),
     Moment("updating", "before the algorithm takes note of the phase", 8, "lagbench.baselines.ppo_kl:PPOKL.end_phase"),
     Moment(
         "updating",
@@ -41,7 +42,7 @@ UPDATING = [
         f"{POLICY}.observe",
         where="after",
     ),
-    Moment("updating", "in the last phase", 11, "torch.optim:Adam.step", call=3),
+    Moment("updating", "in the last phase", 11, ADAM, call=3),
 ]
 COMMITTING = [
     Moment("committing", "in the middle of the first rows of all", 0, WRITE, "trajectories/*.arrows", "half"),
@@ -67,7 +68,7 @@ CHECKPOINTING = [
     Moment("checkpointing", "before the state is in place", 8, RENAME, "checkpoint/state.tmp"),
     Moment("checkpointing", "when the state is in place", 9, RENAME, "checkpoint/state.tmp", "after"),
     Moment("checkpointing", "when an old version is gone", 10, UNLINK, "checkpoint/version-6.pt", "after"),
-    Moment("checkpointing", "in the middle of the last state", 12, OPEN, "checkpoint/state.tmp", "half"),
+    Moment("checkpointing", "in the middle of the last state", 11, OPEN, "checkpoint/state.tmp", "half"),
 ]
 EVALUATING = [
     Moment("evaluating", "in the first of all", 0, STEP, call=10),
@@ -220,7 +221,7 @@ def test_a_run_killed_again_and_again_as_it_is_resumed(here: Path, alone: Path, 
 
 SIGNALLED = [
     Moment("collecting", "in the middle of a phase", 5, STEP, call=8),
-    Moment("updating", "before an optimizer step", 5, "torch.optim:Adam.step", call=2),
+    Moment("updating", "before an optimizer step", 5, ADAM, call=2),
     Moment("committing", "in the middle of the transitions", 5, WRITE, "trajectories/*.arrows", "half"),
     Moment("checkpointing", "in the middle of the state", 6, OPEN, "checkpoint/state.tmp", "half"),
     Moment("evaluating", "in the middle of an episode", 5, STEP, call=10),
