@@ -8,7 +8,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
@@ -257,6 +257,8 @@ def _name(option: Any) -> str:
         return " or ".join(map(repr, get_args(option)))
     if get_origin(option) is type:
         return "a class"
+    if get_origin(option) in (tuple, Sequence):
+        return "whole numbers"
     return _NOUNS.get(option) or getattr(option, "__name__", None) or str(option)
 
 

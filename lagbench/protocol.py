@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -24,7 +25,8 @@ class Protocol:
 
     A phase collects ``actors × phase_steps`` samples. In ``reuse`` mode it makes whole epochs over them,
     ``epoch_updates`` updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Build one with
-    ``resolve``, which fills in what is not given and refuses what cannot be.
+    ``resolve``, which fills in what is not given and refuses what cannot be. ``hidden`` are the units of each hidden
+    layer of actor and critic, on control; a language model has a size of its own.
     """
 
     lag: Lag
@@ -35,9 +37,17 @@ class Protocol:
     minibatch: Count
     actors: Count
     phase_steps: Count
+    hidden: tuple[int, ...] = DEFAULT_HIDDEN
 
     def __post_init__(self) -> None:
+        if isinstance(self.hidden, list):  # as it comes from a file
+            object.__setattr__(self, "hidden", tuple(self.hidden))
         check_fields(self)
+        if not self.hidden or not all(type(units) is int and 1 <= units <= INT32 for units in self.hidden):
+            raise UsageError(
+                "hidden layers have at least 1 unit each, and there is at least one, such as 64,64; "
+                f"not {list(self.hidden)}"
+            )
 
     @property
     def samples(self) -> int:
@@ -54,8 +64,14 @@ class Protocol:
         return self.updates if own is None or self.updates_fixed else min(own, self.updates)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able dictionary; ``Protocol(**it)`` is equal to this."""
-        return asdict(self)
+        """A JSON-able dictionary; ``Protocol(**it)`` is equal to this.
+
+        ``hidden`` stands in it where it is not the default: specifications and records without it are older than it.
+        """
+        data = {**asdict(self), "hidden": list(self.hidden)}
+        if self.hidden == DEFAULT_HIDDEN:
+            del data["hidden"]
+        return data
 
     @classmethod
     @parsed()
@@ -70,6 +86,7 @@ class Protocol:
         minibatch: Count,
         actors: Count | None = None,
         phase_steps: Count | None = None,
+        hidden: Sequence[int] = DEFAULT_HIDDEN,
         group: Count = 1,
     ) -> Self:
         """Fill in what is not given: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
@@ -118,7 +135,15 @@ class Protocol:
             minibatch=minibatch,
             actors=actors,
             phase_steps=steps,
+            hidden=units(hidden),
         )
+
+
+def units(hidden: Sequence[int] | str) -> tuple[int, ...]:
+    """The units of each hidden layer, also from text such as ``64,64``. A ``Protocol`` refuses what cannot be."""
+    if not isinstance(hidden, str):
+        return tuple(hidden)
+    return tuple(coerce("hidden", int, part) for part in hidden.split(","))
 
 
 def _minibatches(samples: int, minibatch: int) -> int:

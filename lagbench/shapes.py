@@ -33,7 +33,7 @@ def sizes(spec: RunSpec) -> dict[str, Any]:
 
 def policy(spec: RunSpec) -> Layout:
     """The tensors of a policy file. Raises UsageError where a model that it depends on cannot be had."""
-    return _layout(spec.task, json.dumps(dict(spec.task_options)))
+    return _layout(spec.task, json.dumps(dict(spec.task_options)), spec.protocol.hidden)
 
 
 def longest_episode(spec: RunSpec) -> int:
@@ -47,6 +47,6 @@ def _task(task: str, options: str) -> TaskSpec:
 
 
 @functools.cache
-def _layout(task: str, options: str) -> Layout:
-    state = _task(task, options).network().state_dict()
+def _layout(task: str, options: str, hidden: tuple[int, ...]) -> Layout:
+    state = _task(task, options).network(hidden).state_dict()
     return {name: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for name, value in state.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
 from lagbench.domain import Domain, Mode
 from lagbench.errors import UsageError, unknown
-from lagbench.protocol import ForwardMode, LagMode, Protocol
+from lagbench.protocol import DEFAULT_HIDDEN, ForwardMode, LagMode, Protocol
 from lagbench.source import algorithms, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
 from lagbench.source.files import ALGORITHM, TASK, Source
@@ -252,6 +252,7 @@ def resolve(
     minibatch: int | None = None,
     actors: int | None = None,
     phase_steps: int | None = None,
+    hidden: Sequence[int] = DEFAULT_HIDDEN,
     budget: int | None = None,
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
@@ -286,6 +287,7 @@ def resolve(
         minibatch=domain.minibatch if minibatch is None else minibatch,
         actors=domain.actors if actors is None else actors,
         phase_steps=domain.phase_steps if phase_steps is None and forward == "reuse" else phase_steps,
+        hidden=hidden,
         group=task_spec.group,
     )
     episodes = domain.evaluation_episodes if eval_episodes is None else eval_episodes

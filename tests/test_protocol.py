@@ -91,12 +91,31 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
             {"forward": "split", "minibatch": 128, "updates": 3, "phase_steps": 32},
             "in split mode the phase's steps follow from updates × minibatch: 6 an actor",
         ),
+        (
+            {"hidden": (64, 0)},
+            "hidden layers have at least 1 unit each, and there is at least one, such as 64,64; not [64, 0]",
+        ),
+        ({"hidden": ()}, "there is at least one, such as 64,64; not []"),
+        ({"hidden": 64}, "hidden must be whole numbers, not 64"),
+        ({"hidden": "64,x"}, "hidden must be a whole number, not 'x'"),
         ({"lag_mode": "unifrom"}, "unknown lag_mode value 'unifrom'; did you mean 'uniform'? Known: fixed, uniform."),
         ({"forward": "resue"}, "unknown forward value 'resue'; did you mean 'reuse'? Known: reuse, split."),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
     assert sentence in refusal(**changes)
+
+
+def test_hidden_layers_are_said_only_where_they_are_not_the_default() -> None:
+    """Specifications from before there was a choice are equal to those of today."""
+    usual, wide = resolve(), resolve(hidden=[256, 256, 32])
+    assert usual == resolve(hidden=(64, 64))
+    assert usual.hidden == (64, 64)
+    assert "hidden" not in usual.to_json()
+    assert wide == resolve(hidden="256,256,32")
+    assert wide.hidden == (256, 256, 32)
+    assert wide.to_json()["hidden"] == [256, 256, 32]
+    assert Protocol(**json.loads(json.dumps(wide.to_json()))) == wide
 
 
 @given(

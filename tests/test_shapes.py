@@ -35,6 +35,11 @@ def test_the_policy_is_as_a_run_writes_it(run: lagbench.Run) -> None:
         assert (shape, f"torch.{kind}") == (tuple(state[name].shape), str(state[name].dtype))
 
 
+def test_the_policy_of_other_networks_is_known_too() -> None:
+    layout = shapes.policy(resolve(hidden=(8, 4, 2)))
+    assert [layout[f"actor.{i}.weight"][0] for i in (0, 2, 4, 6)] == [(8, 11), (4, 8), (2, 4), (3, 2)]
+
+
 def test_tasks_say_what_holds_of_their_policies(run: lagbench.Run) -> None:
     assert shapes.task(run.spec) == load_task("Hopper-v5")
     assert shapes.longest_episode(run.spec) == 1000

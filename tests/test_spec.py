@@ -230,6 +230,7 @@ SPECS = st.fixed_dictionaries(
         "eval_mode_episodes": st.none() | st.integers(1, 100),
         "eval_intervals": st.integers(1, 100),
         "torch_threads": st.integers(1, 8),
+        "hidden": st.lists(st.integers(1, 512), min_size=1, max_size=3),
         "config": st.fixed_dictionaries(
             {},
             optional={
@@ -365,6 +366,8 @@ def without(name: str, inner: str | None = None) -> Any:
         (edited(protocol={"updates": 6}), "6 updates cannot be made"),
         (edited(protocol={"minibatch": 48}), "cannot be cut into minibatches of 48"),
         (edited(protocol={"lag_mode": "fixt"}), "unknown lag_mode value 'fixt'; did you mean 'fixed'?"),
+        (edited(protocol={"hidden": ["64"]}), "hidden layers have at least 1 unit each"),
+        (edited(protocol={"hidden": 64}), "hidden must be whole numbers, not 64"),
         (edited(protocol={"lag": "3"}), "lag must be a whole number in [0, 2147483647], not '3'"),
         (edited(budget=127), "a budget of 127 actor steps is less than one phase"),
         (edited(budget="1M"), "budget must be a whole number at most 9223372036854775807, not '1M'"),

@@ -64,7 +64,8 @@ class ControlActors(Actors):
     def make_policy(self) -> GaussianPolicy:
         """See ``Actors.make_policy``: a rollout of random actions, outside the budget, starts the statistics."""
         seed = self._spec.seed
-        policy = GaussianPolicy(self.observation_size, self.action_size, torch_generator(seed, Stream.WEIGHTS))
+        weights, hidden = torch_generator(seed, Stream.WEIGHTS), self._spec.protocol.hidden
+        policy = GaussianPolicy(self.observation_size, self.action_size, weights, hidden)
         env = self._task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, WARMUP_ACTORS).tolist(), self._threads)
         rng = generator(seed, Stream.WARMUP_ACTION)
         space = self._task.action_space

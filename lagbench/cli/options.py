@@ -243,6 +243,12 @@ spec_options: Decorator = stacked(
         help="Steps of an actor a phase.  [default: 32; split: as U × B takes]",
     ),
     click.option(
+        "--hidden",
+        type=Several(INTEGER),
+        metavar="UNITS",
+        help="Units of each hidden layer of actor and critic, on control.  [default: 64,64]",
+    ),
+    click.option(
         "--budget",
         type=INTEGER,
         metavar="STEPS",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lagbench.domain import Domain
+from lagbench.protocol import DEFAULT_HIDDEN, Protocol
 from lagbench.spec import EvaluationPlan, RunSpec
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def about(spec: RunSpec) -> dict[str, str]:
         "seed": str(spec.seed),
         "config": " ".join(assignments(spec.config)),
     }
+    if p.hidden != DEFAULT_HIDDEN:
+        rows["networks"] = f"actor and critic with hidden layers of {network(p)} units"
     if spec.suite is not None:
         rows = {"suite": spec.suite.name, **rows}
     if spec.device != "cpu":
@@ -107,6 +110,11 @@ def rate(per_second: float) -> str:
     if per_second < 1:
         return f"{60 * per_second:.2g}/min"
     return f"{per_second:.1f}/s" if per_second < 10 else f"{per_second:,.0f}/s"
+
+
+def network(protocol: Protocol) -> str:
+    """The hidden layers, as 64 × 64."""
+    return " × ".join(map(str, protocol.hidden))
 
 
 def _episodes(n: int) -> str:

@@ -19,7 +19,7 @@ from lagbench import registry, spec
 from lagbench.config import parsed
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
-from lagbench.protocol import Protocol
+from lagbench.protocol import Protocol, units
 from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, differences
 from lagbench.tasks.spec import TaskSpec, domain_of, load_task
 
@@ -44,7 +44,7 @@ class Suite:
     Attributes:
         name: its id, that of its file.
         about: what it is for, in a sentence; this and what follows ``data`` are no part of its meaning.
-        data: what it means, which the hash is of. In its protocol the axis is the entry that is a list.
+        data: what it means, which the hash is of. In its protocol the axis, lag or updates, is a list.
         family: by which its runs are named; suites of a family differ in their grids alone, and share their runs.
         references: the suite or family whose references are its own too, where they are not of its name.
         replaced_by: the suite that took its place, where it is retired: its runs are scored, and none are made.
@@ -159,7 +159,7 @@ class Suite:
         for name, given in options.items():
             if name == "task_options":
                 self._check_task_options(task, given)
-            elif name in fixed and given != fixed[name]:
+            elif name in fixed and (units(given) != units(fixed[name]) if name == "hidden" else given != fixed[name]):
                 own = "; an algorithm makes fewer with --set updates=N" if name == "updates" else ""
                 raise UsageError(f"{name} is {fixed[name]} in {self.name}, and cannot be {given}{own}")
         run = spec.resolve(algo=algo, task=task, seed=seed, suite=self.runs, **{**options, **fixed})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from lagbench.sinks.words import duration, evaluation
+from lagbench.protocol import DEFAULT_HIDDEN
+from lagbench.sinks.words import duration, evaluation, network
 from lagbench.source.algorithms import AlgorithmSource
 from lagbench.spec import RunSpec
 from lagbench.suites import Suite, of_runs, references
@@ -55,6 +56,7 @@ def rows(suite: Suite) -> dict[str, str]:
         "tasks": ", ".join(suite.tasks),
         "lag": f"{values} ({protocol.lag_mode})" if suite.axis == "lag" else f"{protocol.lag}",
         "updates": f"{updates} ({protocol.forward}, minibatches of {protocol.minibatch})",
+        **({"networks": network(protocol)} if protocol.hidden != DEFAULT_HIDDEN else {}),
         "seeds": f"{suite.seeds[0]}-{suite.seeds[-1]}",
         "runs": f"{runs} an algorithm: {_hours(suite)}",
         "budget": f"{suite.budget:,} {suite.domain.budget_unit} a run, in phases of {_phase(suite)}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
+from lagbench.protocol import DEFAULT_HIDDEN
 from lagbench.spec import RunSpec
 
 # Microseconds of one core that an actor step takes, acting and recording included.
@@ -51,7 +53,8 @@ def _language(spec: RunSpec, completion_ms: float, evaluated_ms: float, phase_ms
 
 def _control(spec: RunSpec, step_us: float) -> float:
     p = spec.protocol
-    updates = p.update_cap(spec.config.get("updates")) * (_UPDATE_MS * 1e-3 + p.minibatch * _UPDATE_ROW_US * 1e-6)
+    row_us = _UPDATE_ROW_US * max(1.0, _size(p.hidden) / _size(DEFAULT_HIDDEN))
+    updates = p.update_cap(spec.config.get("updates")) * (_UPDATE_MS * 1e-3 + p.minibatch * row_us * 1e-6)
     phase = p.samples * step_us * 1e-6 + updates + _PHASE_MS * 1e-3
     return _START_S + spec.phases * phase + _evaluated(spec) * _EPISODE_STEPS * step_us * 1e-6
 
@@ -59,6 +62,11 @@ def _control(spec: RunSpec, step_us: float) -> float:
 def _evaluated(spec: RunSpec) -> int:
     """Episodes of all evaluations."""
     return sum(sum(spec.evaluation.modes(last=at == spec.phases).values()) for at in spec.evaluation_phases())
+
+
+def _size(hidden: Sequence[int]) -> int:
+    """Weights between hidden layers, or units where there is one: what a row's time grows with."""
+    return sum(a * b for a, b in pairwise(hidden)) or hidden[0]
 
 
 def hours(specs: Iterable[RunSpec]) -> float | None:

@@ -26,4 +26,4 @@ def _arguments(options: Mapping[str, Any]) -> Iterator[str]:
             for key, inner in value.items():
                 yield from (flag, f"{key}={inner}")
         else:
-            yield from (flag, str(value))
+            yield from (flag, ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))

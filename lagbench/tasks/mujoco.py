@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from lagbench.domain import CONTROL
 from lagbench.errors import UsageError, nearest
 from lagbench.machine import cores
+from lagbench.protocol import DEFAULT_HIDDEN
 from lagbench.tasks import resting
 from lagbench.tasks.spec import TaskSpec, check_options, load_task
 
@@ -65,13 +66,14 @@ class ControlTask(TaskSpec):
         """See ``TaskSpec.longest_episode``."""
         return self.max_episode_steps
 
-    def network(self) -> GaussianPolicy:
+    def network(self, hidden: Sequence[int] = DEFAULT_HIDDEN) -> GaussianPolicy:
         """See ``TaskSpec.network``."""
         import torch
 
         from lagbench.policies.gaussian import GaussianPolicy
 
-        return GaussianPolicy(self.observation_space.shape[0], self.action_space.shape[0], torch.Generator())
+        sizes = self.observation_space.shape[0], self.action_space.shape[0]
+        return GaussianPolicy(*sizes, torch.Generator(), hidden)
 
     def make(self, seeds: Sequence[int], threads: int = 0) -> EnvPoolVectorEnv:
         """One environment a seed, each a whole number in [0, 2**31).

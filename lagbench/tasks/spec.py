@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from lagbench import registry
 from lagbench.config import Count, coerce, describe
 from lagbench.domain import Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
-from lagbench.protocol import Protocol
+from lagbench.protocol import DEFAULT_HIDDEN, Protocol
 from lagbench.registry import TaskEntry
 from lagbench.source import functions
 from lagbench.source.files import Source
@@ -58,8 +58,11 @@ class TaskSpec:
         """Whether a run's seed draws its first weights, so that no two seeds end with the same."""
         return True
 
-    def network(self) -> Any:
-        """A ``Policy`` of this task, with weights that mean nothing: what the state of any other must look like."""
+    def network(self, hidden: Sequence[int] = DEFAULT_HIDDEN) -> Any:
+        """A ``Policy`` of this task, with weights that mean nothing: what the state of any other must look like.
+
+        ``hidden`` as in a ``Protocol``; a task that brings a model has no use for it.
+        """
         raise NotImplementedError
 
     @property

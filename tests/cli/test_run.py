@@ -58,6 +58,7 @@ def test_every_option_reaches_the_spec(here: Path) -> None:
         "--forward": "split",
         "--minibatch": "32",
         "--actors": "4",
+        "--hidden": "32,16,8",
         "--budget": "0.5k",
         "--seed": "7",
         "--eval-episodes": "2",
@@ -83,7 +84,11 @@ def test_every_option_reaches_the_spec(here: Path) -> None:
         "minibatch": 32,
         "actors": 4,
         "phase_steps": 32,
+        "hidden": [32, 16, 8],
     }
+    shapes = {name: tuple(x.shape) for name, x in package.open("run").policy().state_dict().items()}
+    assert [shapes[f"critic.{i}.weight"] for i in (0, 2, 4, 6)] == [(32, 4), (16, 32), (8, 16), (1, 8)]
+    assert "hidden layers of 32 × 16 × 8 units" in lagbench("show", "run").out
     assert (spec["budget"], spec["seed"], spec["record"], spec["device"]) == (500, 7, "episodes", "cpu")
     assert (spec["evaluation"]["episodes"], spec["torch_threads"]) == (2, 2)
     assert (spec["config"]["delta"], spec["config"]["filter"]) == (0.05, False)

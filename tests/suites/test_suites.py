@@ -166,15 +166,34 @@ def test_a_suite_of_version_0_keeps_its_measure() -> None:
 
 def test_options_that_are_the_suites_own_may_be_given() -> None:
     given = suites.resolve(
-        suite="TESTING", task="lagbench/Hopper-v5", lag=2, updates=8, budget=2048, config={"gamma": 0.9}
+        suite="TESTING",
+        task="lagbench/Hopper-v5",
+        lag=2,
+        updates=8,
+        budget=2048,
+        hidden=[64, 64],
+        config={"gamma": 0.9},
     )
     assert given.config["gamma"] == 0.9
     assert given.task == "Hopper-v5"
 
 
+def test_a_suite_may_fix_the_networks() -> None:
+    data = {**suites.load("TESTING").data, "protocol": {**suites.load("TESTING").data["protocol"], "hidden": [32, 16]}}
+    suite = Suite("WIDE", "", data)
+    assert {cell.protocol.hidden for cell in suite.cells()} == {(32, 16)}
+    assert suite.resolve(task="Hopper-v5", lag=0, hidden=(32, 16)).protocol.hidden == (32, 16)
+    with pytest.raises(UsageError, match=r"hidden is \[32, 16\] in WIDE, and cannot be \(64, 64\)"):
+        suite.resolve(task="Hopper-v5", lag=0, hidden=(64, 64))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (
+            {**HOPPER, "hidden": (8,)},
+            "the specification leaves TESTING: protocol.hidden is [8], was missing in the suite",
+        ),
         ({"suite": "TESTIN"}, "unknown suite 'TESTIN'; did you mean 'TESTING'?"),
         ({"suite": "TESTING"}, "TESTING is a grid; choose a cell's task (--task): InvertedPendulum-v5, Hopper-v5"),
         ({"suite": "TESTING", "task": "Hopper-v5"}, "TESTING is a grid; choose a cell's lag (--lag): 0, 2"),

@@ -25,6 +25,7 @@ from tests.cli.run_here import lagbench
             "actors": 4,
             "phase_steps": 16,
             "minibatch": 32,
+            "hidden": [8, 4],
             "eval_episodes": 1,
             "eval_intervals": 3,
             "config": {"clip": ["0.1"], "anneal": ["no"]},

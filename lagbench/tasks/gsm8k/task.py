@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,7 @@ from lagbench.policies import pretrained
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.pretrained import Pretrained
 from lagbench.policies.rehearsal import rehearse
-from lagbench.protocol import MOST_ACTORS, Protocol
+from lagbench.protocol import DEFAULT_HIDDEN, MOST_ACTORS, Protocol
 from lagbench.tasks.gsm8k import data
 from lagbench.tasks.gsm8k.data import TRAIN, Question
 from lagbench.tasks.gsm8k.prompts import STYLES, encode
@@ -99,7 +99,7 @@ class GSM8kTask(TaskSpec):
         """See ``TaskSpec.seeded_weights``: every run begins with the pretrained ones."""
         return False
 
-    def network(self) -> CausalLMPolicy:
+    def network(self, hidden: Sequence[int] = DEFAULT_HIDDEN) -> CausalLMPolicy:
         """See ``TaskSpec.network``. Needs the model's configuration, not its weights."""
         return self.policy(self.pretrained().model(weights=False))
 
@@ -128,6 +128,10 @@ class GSM8kTask(TaskSpec):
 
     def check(self, protocol: Protocol, evaluation_episodes: int) -> None:
         """See ``TaskSpec.check``."""
+        if protocol.hidden != DEFAULT_HIDDEN:
+            raise UsageError(
+                f"--hidden is the size of the networks of control, and {self.task_id} brings its model; leave it out"
+            )
         if protocol.samples % self.group_size:
             raise UsageError(
                 f"a phase of {protocol.samples} completions is no whole number of groups of {self.group_size}; "
