@@ -64,7 +64,7 @@ constraints:  ## run all tests with the newest versions and, when they pass, pin
 	@.venv-latest/bin/python scripts/constraints.py
 
 bench: $(VENV)/.bench  ## measure the throughput ratios, and what recording costs
-	@$(BIN)/python benchmarks/throughput.py $(ARGS)
+	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 	@$(if $(filter-out --quick,$(ARGS)),,$(BIN)/python -m benchmarks.recording $(ARGS))
 	@$(if $(filter-out --quick,$(ARGS)),,$(BIN)/python -m benchmarks.language $(ARGS))
 

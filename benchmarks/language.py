@@ -47,7 +47,7 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from benchmarks.throughput import _ROW, Duel, Plan, Result, _installed, _row, context
+from benchmarks.throughput import _HEADING, Duel, Plan, Result, _installed, _row, context
 from lagbench import shapes
 from lagbench.checkpoint import Checkpoint
 from lagbench.policies.sampling import complete
@@ -394,7 +394,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{plan.updates} updates and {plan.completions} completions a phase, 1 torch thread")
     print(f"medians and quartiles of {plan.blocks} phases, of {plan.sampling_blocks} blocks of sampling")
     print("speeds in completions/s and tokens/s; then tokens a completion, both sides\n")
-    print(_ROW.format("ratio", "task", "target", "median", "quartiles", "", "ours", "other"), "  length")
+    print(_HEADING, "  length")
     for r in results:
         print(_row(r), "  {:.1f}/{:.1f}".format(*r.lengths), flush=True)
 

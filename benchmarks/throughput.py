@@ -1,14 +1,19 @@
 """How fast lagbench is, as ratios of speeds: both sides in one process, in turns, block by block.
 
-    python benchmarks/throughput.py [--quick] [--only bare] [--task Hopper-v5] [--json]
+    python -m benchmarks.throughput [--quick] [--only bare] [--task Hopper-v5] [--json]
 
-A block is one phase of collecting, or of training. docs/speed.md says what each ratio means.
+A block is one phase of collecting, of training, or of updates. Each ratio is taken twice, of wall time and of CPU time
+(all threads of the process): updates and training are held to their targets by the second, the rest by the first.
+docs/speed.md says what each ratio means.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import math
+import os
 import platform
 import statistics
 import tempfile
@@ -18,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import envpool
 import numpy as np
@@ -26,11 +31,14 @@ import torch
 from numpy.typing import NDArray
 
 import lagbench
+from benchmarks.cleanrl import CleanPPO
+from benchmarks.earlier import Earlier
 from lagbench import diagnostics
 from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
+from lagbench.learner import Learner
 from lagbench.machine import cores
 from lagbench.policies.base import Version
 from lagbench.records.rows import PhaseRecord
@@ -43,7 +51,7 @@ from lagbench.tasks.spec import load_task
 from lagbench.training import PhaseResult
 
 TASKS = ("Hopper-v5", "HalfCheetah-v5")
-PACKAGES = ("envpool", "torch", "numpy", "pyarrow", "gymnasium", "mujoco", "stable-baselines3")
+PACKAGES = ("envpool", "torch", "numpy", "pyarrow", "gymnasium", "mujoco", "stable-baselines3", "sbx-rl", "jax")
 CORES = cores()
 
 
@@ -64,7 +72,10 @@ QUICK = Plan(blocks=16, training_blocks=4, warm_up=2)
 
 @dataclass(frozen=True)
 class Result:
-    """One ratio on one task: its median and quartiles over blocks. Speeds are actor steps a second, medians too."""
+    """One ratio on one task: its median and quartiles over blocks. Speeds are actor steps a second, medians too.
+
+    ``cpu_ratio`` is of CPU seconds, None where nobody counted them; with ``by_cpu`` it is what the target is for.
+    """
 
     name: str
     task: str
@@ -75,11 +86,15 @@ class Result:
     speed: float
     other_speed: float
     blocks: int
+    cpu_ratio: float | None
+    cpu_quartiles: tuple[float, float] | None
+    by_cpu: bool
 
     @property
     def verdict(self) -> str:
         """Whether the median reaches the target, for a ratio that has one."""
-        return "" if self.target is None else "met" if self.ratio >= self.target else "missed"
+        reached = self.cpu_ratio if self.by_cpu else self.ratio
+        return "" if self.target is None or reached is None else "met" if reached >= self.target else "missed"
 
 
 class Duel:
@@ -92,37 +107,61 @@ class Duel:
         self._blocks = blocks
         self._warm_up = warm_up
         self._seconds: tuple[list[float], list[float]] = ([], [])
+        self._cpu_seconds: tuple[list[float], list[float]] = ([], [])
 
     def __iter__(self) -> Iterator[int]:
         yield from range(self._warm_up + self._blocks)
 
-    def add(self, side: int, seconds: float) -> None:
+    def add(self, side: int, seconds: float, cpu_seconds: float = math.nan) -> None:
         """What side 0 or 1 took for its next block."""
         self._seconds[side].append(seconds)
+        self._cpu_seconds[side].append(cpu_seconds)
 
     @contextmanager
     def side(self, number: int) -> Iterator[None]:
         """Time what is done within as the next block of side 0 or 1."""
-        start = time.perf_counter()
+        clock = Clock()
         yield
-        self.add(number, time.perf_counter() - start)
+        self.add(number, *clock.seconds())
 
-    def result(self, name: str, task: str, what: str, target: float | None, plan: Plan) -> Result:
+    def result(
+        self, name: str, task: str, what: str, target: float | None, plan: Plan, *, by_cpu: bool = False
+    ) -> Result:
         """The speed of side 0 ÷ that of side 1."""
-        ours, others = (np.array(s[self._warm_up : self._warm_up + self._blocks]) for s in self._seconds)
-        low, middle, high = np.quantile(others / ours, (0.25, 0.5, 0.75))
+        ours, others = self._counted(self._seconds)
+        cpu_ours, cpu_others = self._counted(self._cpu_seconds)
+        low, middle, high = np.quantile(others / ours, (0.25, 0.5, 0.75)).tolist()
+        cpu_low, cpu_middle, cpu_high = np.quantile(cpu_others / cpu_ours, (0.25, 0.5, 0.75)).tolist()
+        counted = not math.isnan(cpu_middle)
         samples = plan.actors * plan.steps
         return Result(
             name=name,
             task=task,
             what=what,
             target=target,
-            ratio=float(middle),
-            quartiles=(float(low), float(high)),
+            ratio=middle,
+            quartiles=(low, high),
             speed=samples / statistics.median(ours),
             other_speed=samples / statistics.median(others),
             blocks=self._blocks,
+            cpu_ratio=cpu_middle if counted else None,
+            cpu_quartiles=(cpu_low, cpu_high) if counted else None,
+            by_cpu=by_cpu,
         )
+
+    def _counted(self, seconds: tuple[list[float], list[float]]) -> Iterator[NDArray[np.float64]]:
+        return (np.array(s[self._warm_up : self._warm_up + self._blocks]) for s in seconds)
+
+
+class Clock:
+    """Wall and CPU seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> tuple[float, float]:
+        """Both."""
+        return time.perf_counter() - self._since[0], time.process_time() - self._since[1]
 
 
 class Collector:
@@ -210,24 +249,60 @@ def against_unrecorded(task: str, plan: Plan) -> Result:
     return duel.result("recording", task, "collect and record ÷ collect", 0.95, plan)
 
 
+def against_earlier_update(task: str, plan: Plan) -> Result:
+    """A phase's updates against those of the release before, on one rollout; see benchmarks/earlier.py."""
+    spec = _spec(task, plan, lag=0)
+    actors = ControlActors(spec, CORES)
+    learner = Learner(
+        spec.load_algorithm(), spec.config, actors.make_policy(), spec.protocol, spec.seed, exact_log_prob=True
+    )
+    protocol = spec.protocol
+    other = Earlier(learner.policy.state_dict(), spec.config, protocol.epoch_updates, protocol.updates)
+    rollout, _ = learner.begin(actors.collect([learner.policy.version(0)] * plan.actors, 0).rollout, 0, 0.0)
+    prepared = learner.algorithm.prepare(rollout)
+    duel = Duel(plan.training_blocks, plan.warm_up)
+    for block in duel:
+        learner.begin(rollout, block, 0.0)
+        with duel.side(0):
+            learner.update(rollout, block)
+        with duel.side(1):
+            other.update(prepared)
+    return duel.result("update", task, "a phase's updates ÷ the release before's", 1.7, plan, by_cpu=True)
+
+
 def against_sb3(task: str, plan: Plan) -> Result:
     """Training PPO with records and checkpoints against stable-baselines3's PPO with its own normalizer."""
-    duel = _both_train(task, plan, normalize=True)
-    return duel.result("training", task, "train ÷ SB3 with VecNormalize", 2.5, plan)
+    duel = _both_train(task, plan, _sb3_ppo(task, plan, normalize=True))
+    return duel.result("training", task, "train ÷ SB3 with VecNormalize", 2.0, plan, by_cpu=True)
 
 
 def against_plain_sb3(task: str, plan: Plan) -> Result:
     """As ``against_sb3``, but stable-baselines3 normalizes nothing: less work than ours, and no target."""
-    duel = _both_train(task, plan, normalize=False)
-    return duel.result("training-plain", task, "train ÷ SB3 without VecNormalize", None, plan)
+    duel = _both_train(task, plan, _sb3_ppo(task, plan, normalize=False))
+    return duel.result("training-plain", task, "train ÷ SB3 without VecNormalize", None, plan, by_cpu=True)
+
+
+def against_sbx(task: str, plan: Plan) -> Result:
+    """As ``against_sb3``, against SBX's PPO, whose updates JAX compiles."""
+    duel = _both_train(task, plan, _sbx_ppo(task, plan))
+    return duel.result("training-sbx", task, "train ÷ SBX with VecNormalize", 1.0, plan, by_cpu=True)
+
+
+def against_cleanrl(task: str, plan: Plan) -> Result:
+    """As ``against_sb3``, against CleanRL's algorithm; see benchmarks/cleanrl.py."""
+    duel = _both_train(task, plan, CleanPPO(task, plan.actors, plan.steps, plan.minibatch))
+    return duel.result("training-cleanrl", task, "train ÷ CleanRL's algorithm", None, plan, by_cpu=True)
 
 
 MEASUREMENTS: Mapping[str, Callable[[str, Plan], Result]] = {
     "bare": against_bare,
     "lag": against_lag_0,
     "recording": against_unrecorded,
+    "update": against_earlier_update,
     "training": against_sb3,
     "training-plain": against_plain_sb3,
+    "training-sbx": against_sbx,
+    "training-cleanrl": against_cleanrl,
 }
 
 
@@ -243,58 +318,95 @@ def _both_collect(ours: Collector, other: Collector, plan: Plan) -> Duel:
     return duel
 
 
-def _both_train(task: str, plan: Plan, *, normalize: bool) -> Duel:
+class Trainer(Protocol):
+    """What trains as we do: the same task, phases, networks, epochs and minibatches."""
+
+    def learn(self) -> None:
+        """Train for a phase more."""
+
+    def close(self) -> None:
+        """Let go of the environments."""
+
+
+def _both_train(task: str, plan: Plan, trainer: Trainer) -> Duel:
     duel = Duel(plan.training_blocks, plan.warm_up)
     # A phase more than counts: the first evaluation falls into the warm-up, the last into that phase.
     phases = plan.warm_up + plan.training_blocks + 1
     spec = _spec(task, plan, lag=0, budget=phases * plan.actors * plan.steps)
-    opponent = _Opponent(duel, _sb3_ppo(task, plan, normalize), plan.actors * plan.steps)
     with tempfile.TemporaryDirectory() as directory:
-        lagbench.run(spec=spec, out=directory, threads=CORES, sinks=[opponent])
+        lagbench.run(spec=spec, out=directory, threads=CORES, sinks=[_Opponent(duel, trainer)])
     return duel
 
 
 class _Opponent(Sink):
-    """Follows our run, and has stable-baselines3 train as long each time that we have done with a phase."""
+    """Follows our run, and has another train as long each time that we have done with a phase."""
 
-    def __init__(self, duel: Duel, model: Any, samples: int) -> None:
+    def __init__(self, duel: Duel, trainer: Trainer) -> None:
         self._duel = duel
-        self._model = model
-        self._samples = samples
-        self._since = 0.0
+        self._trainer = trainer
+        self._clock = Clock()
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
-        self._since = time.perf_counter()
+        self._clock = Clock()
 
     def write(self, result: PhaseResult) -> None:
-        self._duel.add(0, time.perf_counter() - self._since)
+        self._duel.add(0, *self._clock.seconds())
         with self._duel.side(1):
-            self._model.learn(self._samples, log_interval=None, reset_num_timesteps=False)
-        self._since = time.perf_counter()
+            self._trainer.learn()
+        self._clock = Clock()
+
+    def close(self) -> None:
+        self._trainer.close()
+
+
+class _StableBaselines:
+    """A model of stable-baselines3's interface, which SBX has too."""
+
+    def __init__(self, model: Any, samples: int) -> None:
+        self._model = model
+        self._samples = samples
+
+    def learn(self) -> None:
+        self._model.learn(self._samples, log_interval=None, reset_num_timesteps=False)
 
     def close(self) -> None:
         self._model.get_env().close()
 
 
-def _sb3_ppo(task: str, plan: Plan, normalize: bool) -> Any:
+def _sb3_ppo(task: str, plan: Plan, *, normalize: bool) -> Trainer:
     """What its documentation would have one write; its networks are two of 64×64 tanh units by default, as ours."""
     from stable_baselines3 import PPO
+
+    layers = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh}
+    return _stable_baselines(PPO, task, plan, normalize=normalize, policy_kwargs=layers)
+
+
+def _sbx_ppo(task: str, plan: Plan) -> Trainer:
+    """The same from SBX; JAX computes in this process's threads as torch does, in one."""
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+    # Not everywhere that this is type-checked is it installed.
+    ppo: Any = importlib.import_module("sbx").PPO
+    return _stable_baselines(ppo, task, plan, normalize=True, policy_kwargs={"net_arch": [64, 64]})
+
+
+def _stable_baselines(
+    algorithm: Any, task: str, plan: Plan, *, normalize: bool, policy_kwargs: Mapping[str, Any]
+) -> Trainer:
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
     env: Any = make_vec_env(task, n_envs=plan.actors, seed=0, vec_env_cls=DummyVecEnv)
-    if normalize:
-        env = VecNormalize(env)
-    return PPO(
+    model = algorithm(
         "MlpPolicy",
-        env,
+        VecNormalize(env) if normalize else env,
         n_steps=plan.steps,
         batch_size=plan.minibatch,
         n_epochs=10,
-        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
+        policy_kwargs=dict(policy_kwargs),
         device="cpu",
         seed=0,
     )
+    return _StableBaselines(model, plan.actors * plan.steps)
 
 
 def _spec(task: str, plan: Plan, *, lag: int, budget: int | None = None) -> RunSpec:
@@ -354,14 +466,24 @@ def _installed(package: str) -> str | None:
         return None
 
 
-_ROW = "{:<44} {:<15} {:>6} {:>7} {:>15}  {:<7} {:>9} {:>9}"
+_ROW = "{:<42} {:<15} {:>6} {:>7} {:>15} {:>7} {:>15}  {:<7} {:>9} {:>9}"
+
+
+_HEADING = _ROW.format("ratio", "task", "target", "wall", "quartiles", "CPU", "quartiles", "", "ours", "other")
 
 
 def _row(r: Result) -> str:
-    quartiles = "{:.3f} … {:.3f}".format(*r.quartiles)
-    target = "" if r.target is None else f"{r.target:.2f}"
     return _ROW.format(
-        r.what, r.task, target, f"{r.ratio:.3f}", quartiles, r.verdict, f"{r.speed:,.0f}", f"{r.other_speed:,.0f}"
+        r.what,
+        r.task,
+        "" if r.target is None else f"{r.target:.2f}",
+        f"{r.ratio:.3f}",
+        "{:.3f} … {:.3f}".format(*r.quartiles),
+        "" if r.cpu_ratio is None else f"{r.cpu_ratio:.3f}",
+        "" if r.cpu_quartiles is None else "{:.3f} … {:.3f}".format(*r.cpu_quartiles),
+        r.verdict,
+        f"{r.speed:,.0f}",
+        f"{r.other_speed:,.0f}",
     ).rstrip()
 
 
@@ -382,7 +504,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(", ".join(f"{name} {value}" for name, value in context().items()))
     print(f"{plan.actors} actors × {plan.steps} steps a phase, {CORES} EnvPool threads, 1 torch thread")
     print("speeds in actor steps/s; medians and quartiles over blocks\n")
-    print(_ROW.format("ratio", "task", "target", "median", "quartiles", "", "ours", "other"))
+    print(_HEADING)
     for result in results:
         print(_row(result), flush=True)
 

@@ -19,7 +19,9 @@ def clip_gradient_norm(parameters: Sequence[nn.Parameter], most: float) -> Tenso
     if gradient is None:
         return nn.utils.clip_grad_norm_(parameters, most)
     norm: Tensor = torch.linalg.vector_norm(gradient)
-    gradient.mul_((most / (norm + 1e-6)).clamp_(max=1.0))
+    scale = most / (norm.item() + 1e-6)
+    if not scale >= 1:  # nor where it is NaN
+        gradient.mul_(scale)
     return norm
 
 

@@ -184,6 +184,7 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"budgt": 1}, "unknown option 'budgt'; did you mean 'budget'? Known: actors, algo, budget, "),
         ({"config": {"gamma": 1.5}}, "gamma must be in [0, 1], not 1.5"),
         ({"config": {"lam": -0.1}}, "lam must be in [0, 1], not -0.1"),
+        ({"task": "GSM8kMini-v0", "phase_steps": None, "hidden": (8,)}, "--hidden is the size of the networks of"),
         ({"device": "gpu"}, "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
         ({"device": "mps"}, "unknown device 'mps'. Known: cpu, cuda."),
         ({"device": "cuda:99"}, "--device cuda:99: no CUDA device 99 can be used here; use --device cpu"),

@@ -23,14 +23,14 @@ class Views(NamedTuple):
 
     Attributes:
         vector: ``log_std``, then weight and bias of each layer of the actor, then of the critic.
-        hidden: of each hidden layer the weights [2, out, in] and the biases [2, 1, out] of the pair.
+        hidden: of each hidden layer the weights [2, out, in], these transposed, and the biases [2, 1, out] of the pair.
         actor: of the actor's last layer the weight [act, in] and the bias [act, 1].
         critic: of the critic's last layer the weight [1, in] and the bias [1].
         log_std: [act, 1].
     """
 
     vector: Tensor
-    hidden: Sequence[tuple[Tensor, Tensor]]
+    hidden: Sequence[tuple[Tensor, Tensor, Tensor]]
     actor: tuple[Tensor, Tensor]
     critic: tuple[Tensor, Tensor]
     log_std: Tensor
@@ -44,7 +44,7 @@ class Views(NamedTuple):
         pairs = [vector.as_strided((2, *x.shape), (apart, *x.stride()), x.storage_offset()) for x in actor[:-2]]
         return cls(
             vector,
-            [(weight, bias.unsqueeze(1)) for weight, bias in zip(pairs[::2], pairs[1::2], strict=True)],
+            [(weight, weight.mT, bias.unsqueeze(1)) for weight, bias in zip(pairs[::2], pairs[1::2], strict=True)],
             (actor[-2], actor[-1].unsqueeze(1)),
             (critic[-2], critic[-1]),
             log_std.unsqueeze(1),
@@ -69,26 +69,27 @@ class ActorCritic(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Outputs:
         """Rows x [n, obs], actions [m, act]; ``weights`` are in the memory of ``parameters``, ``gradient`` in any."""
-        n, size = action.shape
         layers = [x.expand(2, *x.shape)]
-        for weight, bias in weights.hidden:
+        for _, transposed, bias in weights.hidden:
             # tanh(u) = 2σ(2u) − 1, as Tanh of policies/gaussian.py.
-            y = torch.baddbmm(bias, layers[-1], weight.mT, beta=2, alpha=2).sigmoid_()
+            y = torch.baddbmm(bias, layers[-1], transposed, beta=2, alpha=2).sigmoid_()
             layers.append(torch.add(_MINUS_ONE, y, alpha=2, out=y))
-        last = layers[-1]
+        for_actor, for_critic = layers[-1].unbind()
+        (n, size), rows = action.shape, len(x)
+        for_actor = for_actor if n == rows else for_actor[:n]
         weight, bias = weights.actor
         std = weights.log_std.exp()
         # [act, m]: narrow products are faster so.
-        mean = torch.addmm(bias, weight, last[0, :n].t())
+        mean = torch.addmm(bias, weight, for_actor.t())
         z = torch.sub(action.t(), mean, out=mean).div_(std)
         squares, scale = z.square(), weights.log_std.sum()
         log_prob = squares.sum(0).mul_(-0.5).sub_(scale + size * HALF_LOG_2PI)
         entropy = (scale + size * (HALF_LOG_2PI + 0.5)).expand(n)
         weight, bias = weights.critic
-        value = torch.addmv(bias, last[1], weight[0])
+        value = torch.addmv(bias, for_critic, weight[0])
         ctx.set_materialize_grads(False)
         ctx.plain, ctx.weights, ctx.gradient = plain, weights, gradient
-        ctx.work = z, squares, std, layers
+        ctx.work = z, squares, std, layers, for_actor, for_critic
         ctx.parameters, ctx.versions = parameters, [x._version for x in _used(parameters)]
         return log_prob, entropy, value
 
@@ -122,34 +123,38 @@ def _fill(
     squares: Tensor,
     std: Tensor,
     layers: Sequence[Tensor],
+    for_actor: Tensor,
+    for_critic: Tensor,
     by_log_prob: Tensor | None,
     by_entropy: Tensor | None,
     by_value: Tensor | None,
 ) -> None:
     """Write the gradient by each weight; anything finite where nothing depends on it."""
-    last, n = layers[-1], z.shape[1]
-    d = torch.empty_like(last)
+    n, rows = z.shape[1], len(for_critic)
+    d = torch.empty_like(layers[-1])
+    by_actor, by_critic = d.unbind()
     if by_log_prob is None:
-        d[0].zero_()
+        by_actor.zero_()
         gradient.log_std.zero_()
     else:
+        if n < rows:
+            by_actor[n:].zero_()
+            by_actor = by_actor[:n]
         torch.mm(squares, by_log_prob.unsqueeze(1), out=gradient.log_std).sub_(by_log_prob.sum())
         by_mean = (z * by_log_prob).div_(std)
-        torch.mm(by_mean, last[0, :n], out=gradient.actor[0])
+        torch.mm(by_mean, for_actor, out=gradient.actor[0])
         torch.sum(by_mean, 1, keepdim=True, out=gradient.actor[1])
-        torch.mm(by_mean.t(), weights.actor[0], out=d[0, :n])
-        if n < d.shape[1]:
-            d[0, n:].zero_()
+        torch.mm(by_mean.t(), weights.actor[0], out=by_actor)
     if by_entropy is not None:
         gradient.log_std.add_(by_entropy.sum())
     if by_value is None:
-        d[1].zero_()
+        by_critic.zero_()
     else:
-        torch.mm(by_value.unsqueeze(0), last[1], out=gradient.critic[0])
+        torch.mm(by_value.unsqueeze(0), for_critic, out=gradient.critic[0])
         torch.sum(by_value, 0, keepdim=True, out=gradient.critic[1])
-        torch.mul(by_value.unsqueeze(1), weights.critic[0], out=d[1])
+        torch.mul(by_value.unsqueeze(1), weights.critic[0], out=by_critic)
     for i in reversed(range(len(weights.hidden))):
-        weight, bias = gradient.hidden[i]
+        weight, transposed, bias = gradient.hidden[i]
         d = torch.ops.aten.tanh_backward(d, layers[i + 1])
         torch.sum(d, 1, keepdim=True, out=bias)
         if i:
@@ -157,7 +162,7 @@ def _fill(
             d = torch.bmm(d, weights.hidden[i][0])
         else:
             # Observations are narrow, and slow as a product's right side.
-            weight.copy_(torch.bmm(layers[0].mT, d).mT)
+            transposed.copy_(torch.bmm(layers[0].mT, d))
 
 
 def _reached(
