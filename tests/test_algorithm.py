@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lagbench import Algorithm, Evaluation, Metrics, Rollout, estimators
+from lagbench.algorithm import clip_gradient_norm
 from lagbench.errors import AlgorithmError, DivergedError, UsageError
+from lagbench.policies.flat import pieces
 from lagbench.rollout import FIELDS
 from lagbench.synthetic import ControlWorld, LanguageWorld
 from tests.baselines.tables import CriticTable, Table, batch, make, numbers
@@ -296,3 +298,22 @@ def test_a_group_may_be_brought_to_one_spread() -> None:
 def test_only_language_has_groups() -> None:
     with pytest.raises(UsageError, match="standardize=group divides by the spread of a prompt's completions, and here"):
         Algorithm(Algorithm.Config(standardize="group"), ControlWorld().policy())
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_clipping_is_torchs(joined: bool) -> None:
+    rng = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=rng) for shape in ((3,), (4, 3), (1, 5))]
+    for most in (0.5, 100.0):
+        gradients = [torch.randn(x.shape, generator=rng) for x in weights]
+        ours, theirs = ([nn.Parameter(x.clone()) for x in weights] for _ in range(2))
+        mine = pieces(torch.cat([g.flatten() for g in gradients]), gradients) if joined else gradients
+        for p, q, g in zip(ours, theirs, mine, strict=True):
+            p.grad, q.grad = g, g.clone()
+        norm = clip_gradient_norm(ours, most)
+        torch.testing.assert_close(norm, nn.utils.clip_grad_norm_(theirs, most))
+        torch.testing.assert_close([p.grad for p in ours], [q.grad for q in theirs])
+
+
+def test_nothing_to_clip() -> None:
+    assert clip_gradient_norm([nn.Parameter(torch.ones(2))], 0.5) == 0

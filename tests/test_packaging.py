@@ -42,7 +42,7 @@ PLUGIN_PACKAGES = tuple(f"lagbench.{name}" for name in PLUGINS)
 LAYERS = (
     "errors machine registry source domain config seeding settings protocol rollout estimators divergence",
     "tasks policies",
-    "optimizer phase algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
+    "phase algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
     "spec",
     "lag actors",
     "records",

@@ -153,7 +153,7 @@ def read_only(directory: Path) -> Iterator[None]:
     [
         # Files that are open already can be written to.
         (Moment("collecting", "the first phase", 0, f"{ACTORS}._advance"), "checkpoint", 1),
-        (Moment("updating", "in the middle", 5, "lagbench.optimizer:Adam.step"), "checkpoint/version-6.tmp", 6),
+        (Moment("updating", "in the middle", 5, "torch.optim:Adam.step"), "checkpoint/version-6.tmp", 6),
         (Moment("checkpointing", "in the middle", 8, RENAME, "checkpoint/state.tmp"), "checkpoint/state.tmp", 8),
         (Moment("finalising", "the policy", 12, OPEN, "policy.safetensors.tmp"), "policy.safetensors.tmp", 12),
         (Moment("finalising", "a table", 12, OPEN, "episodes/data.arrow.tmp"), "episodes/data.arrow.tmp", 12),

@@ -15,7 +15,7 @@ from tests.cli.run_here import lagbench
 
 POOL = "lagbench.tasks.mujoco:EnvPoolVectorEnv"
 POLICY = "lagbench.policies.gaussian:GaussianPolicy"
-ADAM = "lagbench.optimizer:Adam.step"
+ADAM = "torch.optim:Adam.step"
 CUT = "trajectories/00000.arrows.tmp"
 
 COLLECTING = [
