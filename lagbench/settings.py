@@ -7,7 +7,6 @@ import random
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 
 @contextlib.contextmanager
@@ -17,6 +16,8 @@ def own_settings(threads: int = 1) -> Iterator[None]:
     Those are torch's threads, default dtype, default device, precision of products, gradient and inference mode and
     autocast, and the global generators of torch, NumPy and Python.
     """
+    import torch  # takes a second, and what reads runs decorates with this and computes nothing
+
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_float32_matmul_precision()
     generators = random.getstate(), np.random.get_state()  # noqa: NPY002
     with contextlib.ExitStack() as stack:

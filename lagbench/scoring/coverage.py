@@ -10,7 +10,7 @@ MEASURED = {
     **{(2, 1): 0.51, (3, 1): 0.74, (5, 1): 0.83, (10, 1): 0.90, (20, 1): 0.92},
     **{(2, 2): 0.66, (3, 2): 0.85},
     **{(3, 3): 0.83, (5, 3): 0.90, (10, 3): 0.935, (20, 3): 0.95},
-    (10, 5): 0.93,
+    **{(10, 4): 0.93, (10, 5): 0.93},
 }
 """(seeds, tasks) → share of the intervals that hold what is true of all runs that could be; three tasks: SCIENCE §6."""
 _CHUNK = 500

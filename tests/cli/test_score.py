@@ -58,24 +58,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
     """Two algorithms of the mini suite, without gaps."""
-    mini = synthetic.noisy({"ppo": {0: 1.0, 16: 0.3}, "vaco": {0: 1.0, 16: 0.9}}, seeds=3)
-    suite = score_suite()
+    from lagbench import suites
+
+    suite = suites.load("mujoco-mini-v1")
+    heights = {"ppo": {0: 1.0, 8: 0.6, 32: 0.3}, "vaco": {0: 1.0, 8: 0.95, 32: 0.9}}
     return [
         {
             **synthetic.row(
-                r["algorithm"], r["task"], r["seed"], [i * r["final"] for i in range(6)], lag=r["lag"], intervals=5
+                r["algorithm"], r["task"], r["seed"], [i * r["final"] for i in range(11)], lag=r["lag"], intervals=10
             ),
-            **suite,
+            "suite": suite.runs.name,
+            "suite_sha256": suite.runs.sha256,
+            "budget": suite.budget,
         }
-        for r in mini
+        for r in synthetic.noisy(heights, seeds=len(suite.seeds), tasks=suite.tasks)
     ]
-
-
-def score_suite() -> dict[str, str]:
-    from lagbench import suites
-
-    suite = suites.load("mujoco-mini-v0")
-    return {"suite": suite.name, "suite_sha256": suite.sha256}
 
 
 @pytest.fixture
@@ -84,7 +81,7 @@ def mini(rows: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyP
     from lagbench.suites import references
     from lagbench.suites.references import Reference, References, TaskReferences
 
-    at = TaskReferences(Reference(0.0, 0.01, (0,)), Reference(5.0, 0.01, (100, 101)))
+    at = TaskReferences(Reference(0.0, 0.01, (0,)), Reference(10.0, 0.01, (100, 101)))
     monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
     table.to_file(synthetic.table(rows), tmp_path / "mini.arrow")
     return tmp_path / "mini.arrow"
@@ -94,7 +91,7 @@ def test_on_the_terminal(mini: Path) -> None:
     done = lagbench("score", mini, "--replications", "100")
     assert done.code == 0
     lines = done.out.splitlines()
-    assert lines[0].startswith("mujoco-mini-v0 (")
+    assert lines[0].startswith("mujoco-mini-v1 (")
     assert lines[1].endswith("100 replications of a stratified bootstrap; publish with --replications 50,000")
     for title in ("Score over lag", "Final score", "Area under the curve", "Differences"):
         assert title in lines
@@ -118,7 +115,7 @@ def test_csv(mini: Path) -> None:
     done = lagbench("score", mini, "--csv", "--replications", "50", "-q")
     found = list(csv.DictReader(io.StringIO(done.out)))
     (retention,) = [
-        float(r["value"]) for r in found if (r["label"], r["lag"], r["quantity"]) == ("vaco", "16", "retention")
+        float(r["value"]) for r in found if (r["label"], r["lag"], r["quantity"]) == ("vaco", "32", "retention")
     ]
     assert retention == pytest.approx(0.9, abs=0.1)
 
@@ -180,7 +177,7 @@ def test_unfinished_runs_only(tmp_path: Path) -> None:
 def test_a_nan_in_a_table(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     import pyarrow as pa
 
-    broken = [{**rows[0], "returns": [0.0] * 5 + [float("nan")]}, *rows[1:]]
+    broken = [{**rows[0], "returns": [0.0] * 10 + [float("nan")]}, *rows[1:]]
     table.to_file(pa.Table.from_pylist(broken, table.SCHEMA), tmp_path / "x.arrow")
     done = lagbench("score", tmp_path / "x.arrow", "-q")
     assert done.code == 1

@@ -226,10 +226,10 @@ def test_algorithms_may_have_different_numbers_of_seeds() -> None:
     assert pair.improvement == exactly(1)
 
 
-def test_a_run_that_diverged_scores_as_the_random_policy_from_there_on() -> None:
+def test_a_run_that_diverged_counts_as_it_began_from_there_on() -> None:
     rows = [
-        row("a", "Hopper-v5", seed, (20.0, 20.0, 20.0), intervals=2) if seed else
-        row("a", "Hopper-v5", seed, (20.0, 20.0), status="diverged", intervals=2)
+        row("a", "Hopper-v5", seed, (10.0, 20.0, 20.0), intervals=2) if seed else
+        row("a", "Hopper-v5", seed, (10.0, 20.0), status="diverged", intervals=2)
         for seed in range(4)
     ]  # fmt: skip
     found = results(rows, Scale(10.0, 20.0)).lines[0]
@@ -238,8 +238,8 @@ def test_a_run_that_diverged_scores_as_the_random_policy_from_there_on() -> None
     assert task.final is not None
     assert task.area is not None
     assert task.final.value == pytest.approx(3 / 4)
-    assert task.area.value == pytest.approx((3 + 0.75) / 4)
-    assert task.mean_return is None
+    # Three of 0, 1, 1, and one of 0, 1, 0.
+    assert task.area.value == pytest.approx((3 * 0.75 + 0.5) / 4)
 
 
 def test_without_references_there_are_returns_by_task() -> None:
@@ -256,12 +256,17 @@ def test_without_references_there_are_returns_by_task() -> None:
     assert "the runs are of no suite, so that returns are not normalised" in found.notes[0]
 
 
-def test_without_references_a_run_that_diverged_cannot_be_scored() -> None:
-    rows = lags({"a": {0: even(1000.0)}})
-    rows[0] = row("a", rows[0]["task"], 0, (0.0,), status="diverged")
+def test_without_references_a_run_of_version_0_that_diverged_cannot_be_scored() -> None:
+    rows = [row("a", task, seed, former=True) for task in TASKS for seed in range(3)]
+    rows[0] = row("a", TASKS[0], 0, (0.0,), status="diverged", former=True)
     found = results(rows, None)
     assert [task.final is None for task in found.lines[0].points[0].tasks] == [True, False]
-    assert found.notes[-1].startswith("1 run diverged, which score as the random policy; what that is is not known")
+    assert any(note.startswith("1 run diverged") for note in found.notes)
+    # In version 1 a run that diverged counts as what it was itself.
+    rows = [row("a", task, seed) for task in TASKS for seed in range(3)]
+    rows[0] = row("a", TASKS[0], 0, (0.0,), status="diverged")
+    found = results(rows, None)
+    assert [task.final is None for task in found.lines[0].points[0].tasks] == [False, False]
 
 
 def test_reuse_is_relative_to_the_peak() -> None:
@@ -289,12 +294,12 @@ def test_where_shares_are_undefined(heights: dict[int, float], undefined: str) -
 
 
 def test_a_suites_results_name_it() -> None:
-    mini = suites.load("mujoco-mini-v0")
-    run = row(suite=mini.name, suite_sha256=mini.sha256, returns=[0.0] * 6, intervals=5)
-    found = score.score_grid(scores([run]), replications=FEW)
+    mini = suites.load("mujoco-mini-v1")
+    own: dict[str, Any] = {"suite": mini.runs.name, "suite_sha256": mini.runs.sha256, "budget": mini.budget}
+    found = score.score_grid(scores([row(**own, returns=[0.0] * 11, intervals=10)]), replications=FEW)
     assert found.suite == mini.version
-    assert found.values == (0, 16)
-    assert found.lines[0].points[1].absent == "no runs on Hopper-v5, HalfCheetah-v5"
+    assert found.values == (0, 8, 32)
+    assert found.lines[0].points[1].absent == "no runs on Hopper-v5, Walker2d-v5, HalfCheetah-v5"
 
 
 def test_one_algorithm_has_nobody_to_be_compared_with() -> None:

@@ -67,7 +67,8 @@ def test_returns_that_are_not_normalised() -> None:
     rows[0] = row("a", rows[0]["task"], 0, (0.0,), status="diverged")
     final, _ = sheets(score_of(rows, scale=None))
     assert final.title == "Final return by task: mean over seeds"
-    assert final.rows == (("a", "0", "–", "1234.5 [1234.5, 1234.5]"),)
+    # A run that diverged stays at the lower of its first and its last return.
+    assert final.rows == (("a", "0", "823.0 [411.5, 1234.5]", "1234.5 [1234.5, 1234.5]"),)
     assert final.notes[0] == "a at lag 0: 1 of 6 diverged"
 
 

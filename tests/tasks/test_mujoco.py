@@ -411,7 +411,7 @@ def test_defaults_of_a_registration_hold_unless_the_caller_says_otherwise(monkey
 
 def test_check_options_takes_whole_numbers_for_floats_only() -> None:
     assert check_options("T", {"a": 1}, {"a": 0.5, "b": True}) == {"a": 1.0}
-    with pytest.raises(UsageError, match="takes text, not 1"):
+    with pytest.raises(UsageError, match="must be text, not 1"):
         check_options("T", {"a": 1}, {"a": "x"})
 
 
