@@ -132,7 +132,11 @@ def test_training_leaves_them_between_phases_too(alone: Run) -> None:
 
 
 def test_looking_at_a_run_leaves_them(alone: Run) -> None:
-    episode = next(e for e in alone.evaluation_episodes() if e.version == alone.spec.phases and e.mode == alone.spec.evaluation.measure)
+    episode = next(
+        e
+        for e in alone.evaluation_episodes()
+        if e.version == alone.spec.phases and e.mode == alone.spec.evaluation.measure
+    )
     with notebook():
         before = settings()
         report = lagbench.replay(alone, training=True)

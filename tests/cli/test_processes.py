@@ -118,7 +118,10 @@ def test_on_a_terminal(here: Path) -> None:
     places = [text.index(word) for word in order]
     assert places == sorted(places)
     assert re.search(r"\d of 320 actor steps · [\d,]+/s · \d+ s left", text)
-    assert re.search(r"evaluation -?[\d.]+ at \d+% · the mean action -?[\d.]+ · backward lag [\d.]+ · TV 0\.\d+ · filtered [\d.]+%", text)
+    assert re.search(
+        r"evaluation -?[\d.]+ at \d+% · the mean action -?[\d.]+ · backward lag [\d.]+ · TV 0\.\d+ · filtered [\d.]+%",
+        text,
+    )
     assert text.rstrip().splitlines()[-1] == "runs/Hopper-v5/vaco/lag3-u20-seed0-0"
     assert max(len(line) for line in text.replace("\r", "\n").splitlines()) <= 100
     # The display is gone at the end, and the cursor is back.
