@@ -259,14 +259,13 @@ def against_earlier_update(task: str, plan: Plan) -> Result:
     protocol = spec.protocol
     other = Earlier(learner.policy.state_dict(), spec.config, protocol.epoch_updates, protocol.updates)
     rollout, _ = learner.begin(actors.collect([learner.policy.version(0)] * plan.actors, 0).rollout, 0, 0.0)
-    prepared = learner.algorithm.prepare(rollout)
     duel = Duel(plan.training_blocks, plan.warm_up)
     for block in duel:
         learner.begin(rollout, block, 0.0)
         with duel.side(0):
             learner.update(rollout, block)
         with duel.side(1):
-            other.update(prepared)
+            other.update(learner.algorithm.prepare(rollout))
     return duel.result("update", task, "a phase's updates ÷ the release before's", 1.7, plan, by_cpu=True)
 
 
