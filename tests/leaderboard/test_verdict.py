@@ -123,9 +123,15 @@ def test_without_references_by_the_probability_of_improvement() -> None:
 
 
 def test_no_verdict_where_runs_diverged_that_have_no_score() -> None:
-    rows = finals(mine=(1.0, 0.6), ppo=(0.9, 0.4))
+    """Of version 0: in version 1 they count as what they last were."""
+    rows = [
+        synthetic.row(r["algorithm"], r["task"], r["seed"], r["returns"], lag=r["lag"], former=True)
+        for r in finals(mine=(1.0, 0.6), ppo=(0.9, 0.4))
+    ]
     first = rows[0]
-    rows[0] = synthetic.row(first["algorithm"], first["task"], 0, (0.0,), status="diverged", lag=first["lag"])
+    rows[0] = synthetic.row(
+        first["algorithm"], first["task"], 0, (0.0,), status="diverged", lag=first["lag"], former=True
+    )
     _, (found,) = judged(rows, scale=None)
     assert found.text == f"{NEW} and ppo: no verdict, for runs diverged that have no score"
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 
 from lagbench import UsageError, load_suite
 from lagbench.leaderboard import draws, manifest, submission, verification
@@ -81,15 +82,13 @@ def test_fresh_returns_are_those_of_the_policy(laid_out: Submission, verified: V
     assert isinstance(task, ControlTask)
     spec = submitted.run.spec
     rng = generator(spec.seed, Stream.EVALUATION_ACTION, spec.phases)
-    noise = rng.standard_normal((1000, len(one.seeds), 3), dtype=np.float32)
+    noise = torch.from_numpy(rng.standard_normal((1000, len(one.seeds), 3), dtype=np.float32))
     for j, (seed, value) in enumerate(zip(one.seeds, one.returns, strict=True)):
         env = task.make([seed], 1)
         observation, _ = env.reset()
         rewards: list[float] = []
         done = False
         while not done:
-            import torch
-
             with torch.no_grad():
                 mean = policy.actor(policy.normalizer(torch.from_numpy(observation)))  # type: ignore[operator]
                 action = mean + policy.log_std.exp() * noise[len(rewards), j]  # type: ignore[operator]
@@ -217,7 +216,7 @@ def test_an_inflated_mean(forged: Forge) -> None:
     """Every table says so: the rewards that make it up never came, and fresh episodes have nothing of it."""
 
     def final(columns: Columns) -> None:
-        columns["reward"] = [[r + 3 for r in rewards] for rewards in columns["reward"]]
+        columns["reward"] = [[r + 300 / len(rewards) for r in rewards] for rewards in columns["reward"]]
         columns["return"] = [summed(np.array(rewards, np.float32)) for rewards in columns["reward"]]
         inflated.extend(columns["return"])
 

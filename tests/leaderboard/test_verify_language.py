@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.verification import Verification
 from lagbench.leaderboard.verify import verify
 from lagbench.records.reader import open_run
-from lagbench.spec import resolve
+from lagbench.spec import EvaluationPlan, resolve
 from lagbench.tasks.gsm8k import data
 from tests.leaderboard.submitted import change_final, hash_again, lay_out
 from tests.records.forge import Columns
@@ -35,7 +36,17 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def submitted(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Submission:
-    path = tmp_path_factory.mktemp("submitted")
+    """By sampled answers."""
+    return submission(places, tmp_path_factory.mktemp("submitted"))
+
+
+@pytest.fixture(scope="module")
+def greedy(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Submission:
+    """By greedy answers, as of version 0, which the policy file alone gives again."""
+    return submission(places, tmp_path_factory.mktemp("greedy"), EvaluationPlan(4, 2))
+
+
+def submission(places: dict[str, Any], path: Path, plan: EvaluationPlan | None = None) -> Submission:
     options: dict[str, Any] = {
         "algo": "ppo",
         "task": "GSM8k-v0",
@@ -43,11 +54,15 @@ def submitted(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
         "eval_episodes": 4,
         "eval_intervals": 2,
     }
-    runner.execute(resolve(**options, budget=128, updates=2, record="episodes"), path / "run")
+    spec = resolve(**options, budget=128, updates=2, record="episodes")
+    runner.execute(dataclasses.replace(spec, evaluation=plan or spec.evaluation), path / "run")
     return lay_out([path / "run"], path / "mine")
 
 
-def test_an_honest_run(submitted: Submission, places: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "policy"), [("greedy", "ok"), ("submitted", "skipped")])
+def test_an_honest_run(name: str, policy: str, request: pytest.FixtureRequest) -> None:
+    """Which tokens are sampled, the policy file alone does not say."""
+    submitted: Submission = request.getfixturevalue(name)
     found = verify(submitted, episodes=20, nonce=NONCE)
     assert {check.name: check.outcome for check in found.checks} == {
         "content hash": "ok",
@@ -56,7 +71,7 @@ def test_an_honest_run(submitted: Submission, places: dict[str, Any]) -> None:
         "behaviour versions": "skipped",
         "episode sums": "skipped",
         "evaluation grades": "ok",
-        "policy": "ok",
+        "policy": policy,
         "re-evaluation": "ok",
     }
     assert found.tolerance == {"logit": 1e-2}
@@ -65,9 +80,9 @@ def test_an_honest_run(submitted: Submission, places: dict[str, Any]) -> None:
     assert verify(submitted, episodes=20, nonce=NONCE) == found
 
 
-def test_fresh_questions_are_drawn_from_all_of_the_test_set(submitted: Submission, places: dict[str, Any]) -> None:
-    run = open_run(submitted.runs()[0].path)
-    seeds = draws.seeds(submitted.sha256, NONCE, submitted.runs()[0].name, 60)
+def test_fresh_questions_are_drawn_from_all_of_the_test_set(greedy: Submission, places: dict[str, Any]) -> None:
+    run = open_run(greedy.runs()[0].path)
+    seeds = draws.seeds(greedy.sha256, NONCE, greedy.runs()[0].name, 60)
     played: Any = evaluate(run, seeds)
     asked = [one.prompt_id for one in played]
     questions = data.load(places["data"], "test")
@@ -75,7 +90,7 @@ def test_fresh_questions_are_drawn_from_all_of_the_test_set(submitted: Submissio
     assert asked[:4] != [0, 1, 2, 3]
     assert all(one.question == questions[one.prompt_id].question for one in played)
     # The same question is answered alike, whatever the seed: greedily, as in the final evaluation.
-    final = {episode.prompt_id: episode.token.tolist() for episode in submitted.runs()[0].final_episodes()}
+    final = {episode.prompt_id: episode.token.tolist() for episode in greedy.runs()[0].final_episodes()}
     answers = {one.prompt_id: one.token.tolist() for one in played}
     assert {number: answers[number] for number in final} == final
 
@@ -133,17 +148,17 @@ def test_what_was_altered(name: str, submitted: Submission, tmp_path: Path) -> N
     change, check, message = ALTERED[name]
     found = altered(submitted, tmp_path / "mine", change)
     assert [failed.name for failed in found.failures] == [check]
-    assert re.match(r"evaluations, evaluation 2, mode mode, episode \d: ", found.failures[0].message)
+    assert re.match(r"evaluations, evaluation 2, mode stochastic, episode \d: ", found.failures[0].message)
     assert f": {message}" in found.failures[0].message
     assert found.failures[0].message.isprintable()
 
 
-def test_tokens_that_the_policy_would_not_choose(submitted: Submission, tmp_path: Path) -> None:
+def test_tokens_that_the_policy_would_not_choose(greedy: Submission, tmp_path: Path) -> None:
     """And the text that they say."""
     from lagbench.tasks.gsm8k.task import GSM8kTask
     from lagbench.tasks.spec import load_task
 
-    spec = submitted.runs()[0].run.spec
+    spec = greedy.runs()[0].run.spec
     task = load_task(spec.task, spec.task_options)
     assert isinstance(task, GSM8kTask)
 
@@ -152,7 +167,7 @@ def test_tokens_that_the_policy_would_not_choose(submitted: Submission, tmp_path
         columns["token"][i][2] ^= 1
         columns["completion"][i] = task.pretrained().text(columns["token"][i])
 
-    (failed,) = altered(submitted, tmp_path / "mine", change).failures
+    (failed,) = altered(greedy, tmp_path / "mine", change).failures
     assert failed.name == "policy"
     assert ": token[2] is " in failed.message
     assert "nats below the most probable" in failed.message
