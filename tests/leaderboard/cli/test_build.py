@@ -134,7 +134,7 @@ def test_what_is_published_is_served_at_once(
     published = json.loads((tmp_path / "boards/TESTING.json").read_text())
     line = ("serve", "--port", "0", "--submissions", submissions)
     with monkeypatch.context() as patch:
-        patch.setattr(ratings, "_kept", None)
+        patch.setattr(ratings, "_ending_in", None)  # what is bootstrapped
         done = run(*line)
     assert (done.code, done.err) == (0, "interrupt to stop\n")
     assert served.pop() == published
