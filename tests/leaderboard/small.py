@@ -32,7 +32,7 @@ SMALL = Suite(
                 "actors": 4,
                 "phase_steps": 16,
             },
-            "evaluation": {"episodes": 2, "intervals": 2},
+            "evaluation": {"episodes": 2, "intervals": 2, "mode_episodes": 2},
         }
     ),
 )

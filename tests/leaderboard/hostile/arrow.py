@@ -92,8 +92,8 @@ def _no_text(path: Path) -> None:
     """A column of text whose bytes are none."""
     rewrite(path / FINAL, lambda t: t)
     content = (path / FINAL).read_bytes()
-    assert b"modemode" in content
-    (path / FINAL).write_bytes(content.replace(b"modemode", b"\xff\xfe\xc3\x28" * 2))
+    assert b"stochastic" * 2 in content
+    (path / FINAL).write_bytes(content.replace(b"stochastic" * 2, b"\xff\xfe\xc3\x28" * 5))
 
 
 def _as(write: Callable[[Any, Any], Any]) -> Attack:
