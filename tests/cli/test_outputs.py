@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lagbench.records.reader import Run
-from lagbench.scoring import cache, table
+from lagbench.scoring import table
 from lagbench.video import film
 from tests.cli.run_here import lagbench
 
@@ -22,7 +22,6 @@ def place(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def work(*_: Any, **__: Any) -> None:
         pytest.fail("work began")
 
-    monkeypatch.setenv(cache.VARIABLE, str(here / "cache"))
     for owner, name in ((Run, "verify"), (film, "_draw"), (table, "collect")):
         monkeypatch.setattr(owner, name, work)
     monkeypatch.setattr("lagbench.run_grid", work)
@@ -67,7 +66,6 @@ def test_what_is_no_file_is_not_replaced(finished: Path, place: Path) -> None:
     assert "cannot write pipe (it is neither a file nor a directory); move that out of the way" in done.sentence
 
 
-def test_a_directory_is_made_where_it_is_missing(finished: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cache.VARIABLE, str(here / "cache"))
+def test_a_directory_is_made_where_it_is_missing(finished: Path, here: Path) -> None:
     assert lagbench("score", finished, "--table", "some/where/table.arrow", "--replications", "20", "-q").code == 0
     assert (here / "some/where/table.arrow").is_file()
