@@ -54,6 +54,7 @@ def compare(
     baselines: Any,
     *,
     replications: int,
+    suite: str | None = None,
     table: Path | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Compared:
@@ -63,6 +64,7 @@ def compare(
         outcomes: of ``lagbench.run_grid``, of one algorithm's runs over a suite.
         baselines: a table of runs of the same suite, see ``published``.
         replications: of the bootstrap.
+        suite: as whose cells all runs are taken: baselines of a family may have more.
         table: where the table of everything is written, if anywhere.
         progress: told how many bootstraps of how many are done.
 
@@ -81,7 +83,7 @@ def compare(
     everything = scoring.table.concat([baselines, published.replace(runs, "algorithm", [label] * len(runs))])
     if table is not None:
         scoring.table.to_file(everything, table)
-    found = scoring.score.score(everything, replications=replications, progress=progress)
+    found = scoring.score.score(everything, suite=suite, replications=replications, progress=progress)
     found = replace(verdict.of(found, label), notes=(*notes, *_failures(outcomes), *found.notes))
     return Compared(label, found, verdict.verdicts(found))
 

@@ -21,6 +21,7 @@ MOST_SEEDS = 100
 """Beyond so many, what few seeds have shown says nothing of how many it takes."""
 _NORMAL = NormalDist()
 _Z = _NORMAL.inv_cdf(0.975)
+_significance = scoring.significance
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Verdict:
 
     Attributes:
         against: the baseline.
-        outcome: by the 95% interval of the difference in lag score; ``none`` where there is nothing to judge by.
+        outcome: by the p-value of the difference in lag score, with Holm's correction over all pairs of algorithms, those
+            of two baselines too; ``none`` where there is nothing to judge by.
         text: the sentence, with the numbers.
         seeds: of each of the two, that would be likely to separate what is not separable; None where more than
             ``MOST_SEEDS``.
@@ -62,20 +64,22 @@ def summary(new: str, found: Sequence[Verdict]) -> str:
     return f"{new}: {'; '.join(parts)}"
 
 
-def seeds_to_separate(difference: Estimate, seeds: int) -> int | None:
+def seeds_to_separate(difference: Estimate, seeds: int, tasks: int, pairs: int) -> int | None:
     """The smallest number of seeds of each of two algorithms that would separate them with probability 0.8.
 
     Args:
         difference: observed, with its 95% interval, of two algorithms that cannot be separated.
         seeds: of each, from which it was observed.
+        tasks: that each was run on.
+        pairs: over which Holm's correction is; at worst the level is divided by their number.
 
     Returns: None where more than ``MOST_SEEDS``.
 
     Assumed is that a difference d(n) that is measured from n seeds of each is normal around the true one δ, with
     variance σ²/n, and that nothing was known of δ before. A bootstrap knows a variance as that of the sample, with the
-    divisor n, so that half of the interval's width is h(n) = 1.96 σ √(n−1) / n: that gives σ. From the m seeds that
-    there are, δ is normal around the observed d with variance σ²/m; so d(n) of n new seeds is normal around d with
-    variance σ² (1/m + 1/n), and its interval does not hold 0 with probability
+    divisor n, so that half of the width of the interval of m seeds is 1.96 σ √(m−1) / m: that gives σ. From the m seeds
+    that there are, δ is normal around the observed d with variance σ²/m; so d(n) of n new seeds is normal around d with
+    variance σ² (1/m + 1/n), and beyond h(n) = t(n) σ / √n, where t(n) is the quantile of the test, with probability
 
         P(n) = Φ((|d| − h(n)) / s) + Φ((−|d| − h(n)) / s),    s = σ √(1/m + 1/n).
 
@@ -89,7 +93,7 @@ def seeds_to_separate(difference: Estimate, seeds: int) -> int | None:
     if sigma == 0:
         return None
     for n in range(seeds + 1, MOST_SEEDS + 1):
-        needed = _Z * sigma * sqrt(n - 1) / n
+        needed = _significance.quantile(n, tasks, pairs) * sigma / sqrt(n)
         spread = sigma * sqrt(1 / seeds + 1 / n)
         size = abs(difference.value)
         if _NORMAL.cdf((size - needed) / spread) + _NORMAL.cdf((-size - needed) / spread) >= LIKELY:
@@ -106,6 +110,8 @@ def _turned(pair: Comparison) -> Comparison:
         iqm=tuple(_from(0.0, x) for x in pair.iqm),
         improvement=_from(1.0, pair.improvement),
         improvements=tuple(_from(1.0, x) for x in pair.improvements),
+        p=pair.p,
+        ps=pair.ps,
     )
 
 
@@ -126,11 +132,11 @@ def _verdict(results: Results, pair: Comparison) -> Verdict:
         why = "one seed gives no interval" if len(results.seeds) < 2 else "runs diverged that have no score"
         return Verdict(other, "none", f"{new} and {other}: no verdict, for {why}")
     difference, numbers = measured
-    if difference.above_zero or difference.below_zero:
-        outcome: Outcome = "better" if difference.above_zero else "worse"
+    if _significance.apart(pair.p):
+        outcome: Outcome = "better" if difference.value > 0 else "worse"
         return Verdict(other, outcome, f"{new} is {outcome} than {other}: {numbers}")
     there = len(results.seeds)
-    wanted = seeds_to_separate(difference, there)
+    wanted = seeds_to_separate(difference, there, len(results.tasks), results.pairs)
     many = f"about {wanted} seeds of each" if wanted else f"it would take more than {MOST_SEEDS} seeds of each"
     verb = "would be likely" if wanted else "to be likely"
     return Verdict(
@@ -158,13 +164,13 @@ def _measured(results: Results, pair: Comparison) -> tuple[Estimate, str] | None
         if score is None or score.low is None or last is None:
             return None
         at = f"{results.axis} {results.values[-1]}"
-        return score, f"lag score {_difference(score)}, IQM at {at} {_difference(last)}"
+        return score, f"lag score {_difference(score)}, p {pair.p:.2g}, IQM at {at} {_difference(last)}"
     chance = pair.improvement
     if chance is None or chance.low is None or chance.high is None:
         return None
     numbers = (
         f"the probability that a run of it scores above one of {pair.second} is {chance.value:.2f} ({chance.low:.2f} "
-        f"to {chance.high:.2f})"
+        f"to {chance.high:.2f}), p {pair.p:.2g}"
     )
     return Estimate(chance.value - 0.5, chance.low - 0.5, chance.high - 0.5), numbers
 

@@ -12,7 +12,7 @@ import click
 from lagbench.cli.follow import starting
 from lagbench.cli.options import INTEGER, json_option, quiet_option
 from lagbench.cli.progress import progress
-from lagbench.cli.scored import read
+from lagbench.cli.scored import read, suite_option
 from lagbench.errors import UsageError
 
 _REPLICATIONS = 50_000
@@ -34,6 +34,7 @@ _REPLICATIONS = 50_000
     metavar="NAME",
     help="A swept hyperparameter, whose values become lines of their own. May be repeated.",
 )
+@suite_option
 @click.option(
     "--replications",
     type=INTEGER,
@@ -48,6 +49,7 @@ def command(
     runs: tuple[Path, ...],
     out: Path,
     by: tuple[str, ...],
+    suite: str | None,
     replications: int,
     as_json: bool,
     quiet: bool,
@@ -65,12 +67,12 @@ def command(
         from lagbench.scoring import grid, normalize, plots, report, score
     # Before anything is computed.
     replaced = report.check_free(out)
-    scores = normalize.scores(grid.read(read(runs, quiet), by))
+    scores = normalize.scores(grid.read(read(runs, quiet), by, suite))
     with progress("bootstrap", quiet) as told:
         results = score.score_grid(scores, replications=replications, progress=told)
     with progress("curves", quiet) as told:
         details = detail.details(scores, replications=replications, progress=told)
-    line = _line(runs, out, by, replications)
+    line = _line(runs, out, by, suite, replications)
     with progress("figures", quiet) as told:
         content = report.files(results, details, line, told)
     report.write(out, content, line)
@@ -90,7 +92,12 @@ def command(
         click.echo(str(out / report.PAGE))
 
 
-def _line(runs: tuple[Path, ...], out: Path, by: tuple[str, ...], replications: int) -> str:
+def _line(runs: tuple[Path, ...], out: Path, by: tuple[str, ...], suite: str | None, replications: int) -> str:
     """What to type for this report; what changes nothing in it is left out."""
-    options = [*(x for name in by for x in ("--by", name)), "--replications", str(replications)]
+    options = [
+        *(x for name in by for x in ("--by", name)),
+        *(("--suite", suite) if suite else ()),
+        "--replications",
+        str(replications),
+    ]
     return shlex.join(["lagbench", "report", *map(str, runs), "-o", str(out), *options])

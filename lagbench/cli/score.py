@@ -14,13 +14,25 @@ from lagbench.cli.follow import starting
 from lagbench.cli.options import INTEGER, json_option, quiet_option
 from lagbench.cli.output import REPORT_REPLICATIONS, document, show
 from lagbench.cli.progress import progress
-from lagbench.cli.scored import read
+from lagbench.cli.scored import read, suite_option
 from lagbench.errors import UsageError
 
 if TYPE_CHECKING:
     from lagbench.scoring.results import Results
 
-_COLUMNS = ("label", "against", "task", "lag", "updates", "measure", "quantity", "value", "low", "high")
+_COLUMNS = (
+    "label",
+    "against",
+    "task",
+    "lag",
+    "updates",
+    "measure",
+    "quantity",
+    "value",
+    "low",
+    "high",
+    "standard_error",
+)
 _TERMINAL = 2_000
 
 
@@ -32,6 +44,7 @@ _TERMINAL = 2_000
     metavar="NAME",
     help="A swept hyperparameter, whose values become rows of their own. May be repeated.",
 )
+@suite_option
 @click.option(
     "--replications",
     type=INTEGER,
@@ -50,6 +63,7 @@ _TERMINAL = 2_000
 def command(
     runs: tuple[Path, ...],
     by: tuple[str, ...],
+    suite: str | None,
     replications: int,
     table: Path | None,
     as_json: bool,
@@ -66,7 +80,7 @@ def command(
         raise UsageError("give one of --json, --csv and --latex")
     if replications < 1:
         raise UsageError(f"--replications must be at least 1, not {replications}")
-    results = _results(runs, by, replications, table, quiet)
+    results = _results(runs, by, suite, replications, table, quiet)
     if as_json:
         click.echo(document(results.to_json()))
     elif as_csv:
@@ -83,7 +97,9 @@ def command(
             click.echo(f"note: {note}", err=True)
 
 
-def _results(paths: tuple[Path, ...], by: tuple[str, ...], replications: int, out: Path | None, quiet: bool) -> Results:
+def _results(
+    paths: tuple[Path, ...], by: tuple[str, ...], suite: str | None, replications: int, out: Path | None, quiet: bool
+) -> Results:
     began = time.monotonic()
     runs = read(paths, quiet)
     with starting(quiet):
@@ -94,7 +110,7 @@ def _results(paths: tuple[Path, ...], by: tuple[str, ...], replications: int, ou
         check_writable(out, "make the table again")
         table.to_file(runs, out)
     with progress("bootstrap", quiet) as told:
-        results = score.score(runs, by=by, replications=replications, progress=told)
+        results = score.score(runs, by=by, suite=suite, replications=replications, progress=told)
     if not quiet:
         click.echo(f"scored in {time.monotonic() - began:.1f} s: {replications:,} replications", err=True)
     return results

@@ -6,8 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
+from lagbench import suites
 from lagbench.cli.follow import starting
+from lagbench.cli.options import Decorator, Name
 from lagbench.cli.progress import progress
+
+suite_option: Decorator = click.option(
+    "--suite",
+    type=Name("name", suites.names),
+    metavar="SUITE",
+    help="As whose cells the runs are scored.  [default: the smallest suite of their family that has all of them]",
+)
 
 
 def read(paths: Sequence[Path], quiet: bool) -> Any:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from lagbench.scoring import results as results
     from lagbench.scoring import score as score
     from lagbench.scoring import sheets as sheets
+    from lagbench.scoring import significance as significance
     from lagbench.scoring import table as table
 
-__all__ = ["find", "grid", "normalize", "plots", "results", "score", "sheets", "table"]
+__all__ = ["find", "grid", "normalize", "plots", "results", "score", "sheets", "significance", "table"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,11 +21,15 @@ _AT_ONCE = 2**18
 
 @dataclass(frozen=True)
 class Intervals:
-    """A statistic and its 95% interval, arrays of one shape. From one run the bounds are the value, and no interval."""
+    """A statistic, its 95% interval, and its standard deviation over the replications: arrays of one shape.
+
+    From one run the bounds are the value, and no interval.
+    """
 
     value: Array
     low: Array
     high: Array
+    error: Array
 
 
 @contextmanager
@@ -90,6 +94,10 @@ def intervals(
             for name, x in statistics(*drawn).items():
                 found[name][..., done:end] = x
             done = end
-    tail = (1 - CONFIDENCE) / 2
-    bounds = {name: np.percentile(x, (100 * tail, 100 * (1 - tail)), axis=-1) for name, x in found.items()}
-    return {name: Intervals(values[name], *bounds[name]) for name in values}
+    return {name: _summed_up(value, found[name]) for name, value in values.items()}
+
+
+def _summed_up(value: Array, replications: Array) -> Intervals:
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(replications, (tail, 100 - tail), axis=-1)
+    return Intervals(value, low, high, replications.std(axis=-1))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lagbench.scoring import aggregate, robustness
+from lagbench.scoring import aggregate, robustness, significance
 from lagbench.scoring.bootstrap import Intervals, intervals
 from lagbench.scoring.estimates import by_runs, estimate
 from lagbench.scoring.normalize import Scores
@@ -62,9 +63,11 @@ def comparisons(scores: Scores, replications: int) -> tuple[Comparison, ...]:
 
     found = intervals([stack for _, stack in stacks], statistics, replications)
     index = {(pairs[p], v): c for c, (p, v) in enumerate(cells)}
-    return tuple(
-        _comparison(scores, pair, found, index, blocks, complete.index(p) if p in complete else None)
-        for p, pair in enumerate(pairs)
+    return _corrected(
+        [
+            _comparison(scores, pair, found, index, blocks, complete.index(p) if p in complete else None)
+            for p, pair in enumerate(pairs)
+        ]
     )
 
 
@@ -89,6 +92,7 @@ def _comparison(
     blocks: dict[int, Array],
     whole: int | None = None,
 ) -> Comparison:
+    """A pair, whose p-values are not corrected yet."""
     size = len(scores.grid.values)
 
     def fewest(values: Sequence[int]) -> int:
@@ -104,6 +108,16 @@ def _comparison(
         known = name in found and whole is not None
         return estimate(found[name], (whole,), fewest(range(size))) if known and whole is not None else None
 
+    def p_value(name: str, index: int | None, runs: Callable[[], int], nothing: float = 0.0) -> float | None:
+        if name not in found or index is None or runs() < 2:
+            return None
+        value, error = float(found[name].value[index]), float(found[name].error[index])
+        return significance.p_value(value - nothing, error, runs(), len(scores.grid.tasks))
+
+    if scores.scales is None:
+        p = p_value("improvement", whole, lambda: fewest(range(size)), nothing=0.5)
+    else:
+        p = p_value("lag_score", whole, lambda: fewest(range(size)))
     return Comparison(
         first=scores.grid.entries[pair[0]].label,
         second=scores.grid.entries[pair[1]].label,
@@ -111,18 +125,34 @@ def _comparison(
         iqm=at("iqm"),
         improvement=over("improvement"),
         improvements=at("improvements"),
+        p=p,
+        ps=tuple(p_value("iqm", index.get((pair, v)), partial(fewest, [v])) for v in range(size)),
     )
+
+
+def _corrected(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The same with Holm's correction over all pairs, of lag scores and of each value's IQMs by itself."""
+    p = _holm([pair.p for pair in found])
+    ps = zip(*(_holm(column) for column in zip(*(pair.ps for pair in found), strict=True)), strict=True)
+    return tuple(replace(pair, p=own, ps=by_value) for pair, own, by_value in zip(found, p, ps, strict=True))
+
+
+def _holm(p_values: Sequence[float | None]) -> list[float | None]:
+    known = [i for i, p in enumerate(p_values) if p is not None]
+    corrected = dict(zip(known, significance.holm([p for p in p_values if p is not None]), strict=True))
+    return [corrected.get(i) for i in range(len(p_values))]
 
 
 def ranked(lines: Sequence[Line], found: Sequence[Comparison]) -> tuple[Line, ...]:
     """The lines with ranks by lag score and, at each value, by IQM: 1 + the number of those that are surely better.
 
-    Ties are what cannot be told apart. What has no interval has no rank, and is better than nobody.
+    Surely is with Holm's correction over all pairs. Ties are what cannot be told apart. What has no interval has no
+    rank, and is better than nobody.
     """
-    by_score = _ranks([line.label for line in lines], [(pair, pair.lag_score) for pair in found])
+    labels = [line.label for line in lines]
+    by_score = _ranks(labels, [(pair, pair.lag_score, pair.p) for pair in found])
     by_value = [
-        _ranks([line.label for line in lines], [(pair, pair.iqm[v]) for pair in found])
-        for v in range(len(lines[0].points))
+        _ranks(labels, [(pair, pair.iqm[v], pair.ps[v]) for pair in found]) for v in range(len(lines[0].points))
     ]
     return tuple(
         replace(
@@ -140,11 +170,11 @@ def ranked(lines: Sequence[Line], found: Sequence[Comparison]) -> tuple[Line, ..
     )
 
 
-def _ranks(labels: Sequence[str], differences: Sequence[tuple[Comparison, Estimate | None]]) -> dict[str, int]:
+def _ranks(
+    labels: Sequence[str], differences: Sequence[tuple[Comparison, Estimate | None, float | None]]
+) -> dict[str, int]:
     ranks = dict.fromkeys(labels, 1)
-    for pair, difference in differences:
-        if difference is not None and difference.above_zero:
-            ranks[pair.second] += 1
-        elif difference is not None and difference.below_zero:
-            ranks[pair.first] += 1
+    for pair, difference, p in differences:
+        if difference is not None and significance.apart(p):
+            ranks[pair.second if difference.value > 0 else pair.first] += 1
     return ranks

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lagbench.records.curve import standard_error
 from lagbench.scoring import aggregate, robustness
 from lagbench.scoring.bootstrap import Intervals, intervals
 from lagbench.scoring.grid import Entry
 from lagbench.scoring.normalize import Scores
-from lagbench.scoring.results import Aggregates, Estimate, Line, Point, TaskScore, Tolerance
+from lagbench.scoring.power import spread
+from lagbench.scoring.results import Aggregates, Estimate, Line, Mean, Point, TaskScore, Tolerance
 
 Array = NDArray[np.float64]
 FINAL, AREA = 0, 1
@@ -76,6 +78,7 @@ def line(scores: Scores, entry: Entry, replications: int) -> Line:
         missing=entry.missing,
         points=points,
         lag_score=estimate(sample.found["lag_score"], (), fewest) if whole else None,
+        spread=spread(float(sample.found["lag_score"].error), fewest) if whole and fewest > 1 else None,
         rank=None,
         tolerance=None if undefined else _tolerance(sample.found["tolerance"], values),
         undefined=undefined,
@@ -168,15 +171,20 @@ def _task(scores: Scores, entry: Entry, i: int, t: int, sample: _Sample) -> Task
     elif place in sample.cells:
         c = list(sample.cells).index(place)
         found = [estimate(sample.found["cells"], (m, c), len(runs)) for m in MEASURES]
-    ends = [run.returns[-1] for run in runs if len(run.returns) == len(grid.fractions)]
+    returns = scores.returns(entry, *place)
     return TaskScore(
         task=grid.tasks[t],
         seeds=tuple(run.seed for run in runs),
         diverged=sum(run.diverged for run in runs),
-        mean_return=float(np.mean(ends)) if ends and len(ends) == len(runs) else None,
+        returned=None if returns is None else _mean(returns[:, -1]),
+        mode_returned=None if (beside := scores.mode_returns(entry, *place)) is None else _mean(beside),
         final=found[FINAL],
         area=found[AREA],
     )
+
+
+def _mean(values: Array) -> Mean:
+    return Mean(float(values.mean()), standard_error(values.tolist()))
 
 
 def _tolerance(found: Intervals, values: Sequence[int]) -> Tolerance:

@@ -35,16 +35,28 @@ class Scores:
     scales: Mapping[str, Scale] | None
 
     def curve(self, entry: Entry, value: int, task: str) -> Array | None:
-        """[runs, fractions], by rising seed: scores, or returns where there are no scales.
+        """[runs, fractions], by rising seed: scores, or returns where there are no scales. None as ``returns``."""
+        whole = self.returns(entry, value, task)
+        return whole if whole is None or self.scales is None else self.scales[task].score(whole)
 
-        After a run diverged it counts as ``rest``. None where there is no run, and where that is not known.
+    def returns(self, entry: Entry, value: int, task: str) -> Array | None:
+        """[runs, fractions], by rising seed, after a run diverged what it counts as.
+
+        None where there is no run, and where one diverged and that is not known.
         """
         runs = entry.runs.get((value, task), ())
         if not runs or (any(map(self._cut_short, runs)) and self.scales is None and self.grid.measure == "mode"):
             return None
         size = len(self.grid.fractions)
-        whole = np.array([[*run.returns, *[self._rest(run, task)] * (size - len(run.returns))] for run in runs])
-        return whole if self.scales is None else self.scales[task].score(whole)
+        return np.array([[*run.returns, *[self._rest(run, task)] * (size - len(run.returns))] for run in runs])
+
+    def mode_returns(self, entry: Entry, value: int, task: str) -> Array | None:
+        """[runs]: the last returns of the mean action, or of greedy answers, likewise; None in version 0 too."""
+        runs = entry.runs.get((value, task), ())
+        if not runs or self.grid.measure == "mode":
+            return None
+        ends = [(run.mode_returns[0], run.mode_returns[-1]) for run in runs]
+        return np.array([min(pair) if run.diverged else pair[-1] for pair, run in zip(ends, runs, strict=True)])
 
     def _rest(self, run: ScoredRun, task: str) -> float:
         """What a run that was cut short counts as: its first evaluation or its last, the lower, so that it never pays.

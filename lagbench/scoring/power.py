@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from lagbench.scoring.significance import LEVEL, degrees
+from lagbench.scoring.significance import degrees, quantile, unbiased
 
 DIFFERENCES = (0.1, 0.2, 0.3)
 """Of lag score, for which it is said."""
@@ -25,20 +25,22 @@ class Power:
     corrected: float
 
 
-def spread(errors: Sequence[float], runs: int) -> float:
+def spread(error: float, runs: int) -> float:
     """The standard deviation σ of a lag score from a single seed: one from n seeds has the variance σ²/n.
 
-    Args:
-        errors: the standard deviations of the bootstraps of several lag scores, from ``runs`` seeds each; their
-            variances are averaged.
-        runs: at least 2.
+    ``error`` is the standard deviation of the bootstrap of a lag score from ``runs`` seeds, 2 at least.
     """
-    variance = sum(error * error for error in errors) / len(errors)
-    return sqrt(variance * runs * runs / (runs - 1))
+    return unbiased(error, runs) * sqrt(runs)
 
 
-def power(sigma: float, runs: int, tasks: int, pairs: int) -> tuple[Power, ...]:
-    """The power of ``runs`` seeds on ``tasks`` tasks, where ``pairs`` are compared, at each of ``DIFFERENCES``."""
+def power(spreads: Sequence[float], runs: int, tasks: int, pairs: int) -> tuple[Power, ...]:
+    """The power of ``runs`` seeds on ``tasks`` tasks, where ``pairs`` are compared, at each of ``DIFFERENCES``.
+
+    ``spreads`` are those of several algorithms, whose variances are averaged. Empty where there are none.
+    """
+    if not spreads:
+        return ()
+    sigma = sqrt(sum(x * x for x in spreads) / len(spreads))
     return tuple(
         Power(x, probability(x, sigma, runs, tasks), probability(x, sigma, runs, tasks, pairs)) for x in DIFFERENCES
     )
@@ -48,8 +50,8 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
     """The probability that a true difference is found, in whichever direction.
 
     The difference of two lag scores from n seeds each is normal with the standard error σ√(2/n), and is divided by what
-    the runs show of that, σ√(2/n) √(χ²/ν): a noncentral t. It must be beyond the quantile of ``LEVEL`` / pairs, where
-    Holm's correction begins.
+    the runs show of that, σ√(2/n) √(χ²/ν): a noncentral t. It must be beyond the quantile where Holm's correction over
+    ``pairs`` begins.
     """
     import numpy as np
     from scipy import stats
@@ -60,7 +62,7 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
     apart = difference / (sigma * sqrt(2 / runs))
     # SciPy's noncentral t is NaN far out; the mean over quantiles of χ² is not.
     shown = np.sqrt(stats.chi2.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES, freedom) / freedom)
-    limit = stats.t.isf(LEVEL / pairs / 2, freedom) * shown
+    limit = quantile(runs, tasks, pairs) * shown
     return float(np.mean(stats.norm.sf(limit - apart) + stats.norm.cdf(-limit - apart)))
 
 

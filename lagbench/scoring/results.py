@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lagbench.domain import Mode
 from lagbench.protocol import ForwardMode
 from lagbench.scoring.kept import Kept
+from lagbench.scoring.power import Power, sentence
 from lagbench.spec import SuiteVersion
 from lagbench.suites import Axis
 
@@ -32,6 +34,14 @@ class Estimate:
     def below_zero(self) -> bool:
         """Whether the whole interval lies below 0."""
         return self.high is not None and self.high < 0
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds and its standard error, None from a single seed."""
+
+    value: float
+    error: float | None
 
 
 @dataclass(frozen=True)
@@ -67,14 +77,16 @@ class Aggregates:
 class TaskScore:
     """Mean scores of one entry on one task at one value of the axis; returns where nothing is normalised.
 
-    ``mean_return`` is that of the last evaluations, None where a run diverged, which has none. ``final`` and ``area``
-    are None where there is no run, and where one diverged and what the random policy scores is not known.
+    ``returned`` is of the last evaluations, ``mode_returned`` of the mean action, or of greedy answers, beside them;
+    that is None in version 0. All are None where there is no run; in version 0 also where one diverged and what it
+    counts as is not known.
     """
 
     task: str
     seeds: tuple[int, ...]
     diverged: int
-    mean_return: float | None
+    returned: Mean | None
+    mode_returned: Mean | None
     final: Estimate | None
     area: Estimate | None
 
@@ -99,6 +111,7 @@ class Line:
     """An entry over the whole axis.
 
     ``undefined`` says why there are no retention and tolerance, where there are none; ``rank`` is by lag score.
+    ``spread`` is the standard deviation of its lag score from a single seed, None without an interval.
     """
 
     label: str
@@ -110,6 +123,7 @@ class Line:
     missing: tuple[str, ...]
     points: tuple[Point, ...]
     lag_score: Estimate | None
+    spread: float | None
     rank: int | None
     tolerance: Tolerance | None
     undefined: str
@@ -119,7 +133,9 @@ class Line:
 class Comparison:
     """``first`` − ``second``, and the probability that a run of ``first`` scores above one of ``second``.
 
-    ``iqm`` and ``improvements`` by value of the axis; ``improvement`` is over all of them.
+    ``iqm`` and ``improvements`` by value of the axis; ``improvement`` is over all of them. ``p`` is the p-value of the
+    difference in lag score, or of the improvement where nothing is normalised, ``ps`` are those of the differences in
+    IQM, each with Holm's correction over all pairs; None where there is no interval.
     """
 
     first: str
@@ -128,6 +144,8 @@ class Comparison:
     iqm: tuple[Estimate | None, ...]
     improvement: Estimate | None
     improvements: tuple[Estimate | None, ...]
+    p: float | None
+    ps: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -136,11 +154,14 @@ class Results(Kept):
 
     ``kind``: what a score is, a normalised one or accuracy; ``return`` where nothing became a score, so that there are
     per-task returns and probabilities of improvement only. ``scales``: the returns that score 0 and 1, by task.
-    ``coverage``, ``coverage_by_task``: how often intervals over all tasks, and by task, hold what they should.
+    ``measure``: how actions were chosen in the evaluations that are scored. ``coverage``, ``coverage_by_task``: how
+    often intervals over all tasks, and by task, hold what they should. ``pairs``: over how many Holm's correction is.
+    ``power``: how likely these runs tell lag scores apart; empty where there are none with an interval.
     ``notes``: what has to be said beside the numbers.
     """
 
     suite: SuiteVersion | None
+    measure: Mode
     axis: Axis
     forward: ForwardMode
     values: tuple[int, ...]
@@ -153,12 +174,19 @@ class Results(Kept):
     replications: int
     coverage: str
     coverage_by_task: str
+    pairs: int
+    power: tuple[Power, ...]
     notes: tuple[str, ...]
 
     @property
     def normalized(self) -> bool:
         """Whether there are scores, which can be averaged over tasks."""
         return self.kind != "return"
+
+    @property
+    def power_note(self) -> str:
+        """The power in a sentence; empty where it is not known."""
+        return sentence(self.power, len(self.seeds), len(self.tasks), self.pairs)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One flat row a number, for a CSV file: label, against, task, value of the axis, measure, quantity."""
@@ -173,12 +201,27 @@ class Results(Kept):
                         yield from _rows(at, measure, **named)
                     for task in point.tasks:
                         yield from _rows({**at, "task": task.task}, measure, mean=getattr(task, measure))
+                for task in point.tasks:
+                    for quantity, mean in (("return", task.returned), ("mode_return", task.mode_returned)):
+                        if mean is not None:
+                            yield {**at, "task": task.task, "measure": "final", **_mean(quantity, mean)}
         for pair in self.comparisons:
             both = {"label": pair.first, "against": pair.second}
             yield from _rows(both, "final", lag_score_difference=pair.lag_score, improvement=pair.improvement)
-            for value, iqm, improvement in zip(self.values, pair.iqm, pair.improvements, strict=True):
+            yield from _p_value(both, pair.p)
+            for value, iqm, improvement, p in zip(self.values, pair.iqm, pair.improvements, pair.ps, strict=True):
                 at = {**both, self.axis: value}
                 yield from _rows(at, "final", iqm_difference=iqm, improvement=improvement)
+                yield from _p_value(at, p)
+
+
+def _p_value(place: Mapping[str, Any], p: float | None) -> Iterator[dict[str, Any]]:
+    if p is not None:
+        yield {**place, "measure": "final", "quantity": "p_value", "value": p}
+
+
+def _mean(quantity: str, mean: Mean) -> dict[str, Any]:
+    return {"quantity": quantity, "value": mean.value, "standard_error": mean.error}
 
 
 def _rows(place: Mapping[str, Any], measure: str, **named: Estimate | Tolerance | None) -> Iterator[dict[str, Any]]:

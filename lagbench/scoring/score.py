@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lagbench.scoring import coverage, differences, estimates, grid, normalize
+from lagbench.scoring import coverage, differences, estimates, grid, normalize, power
 from lagbench.scoring.normalize import Scores
 from lagbench.scoring.results import Comparison, Line, Results
 from lagbench.scoring.table import Progress
@@ -18,6 +18,7 @@ def score(
     table: Any,
     *,
     by: Sequence[str] = (),
+    suite: str | None = None,
     replications: int = TERMINAL_REPLICATIONS,
     progress: Progress = lambda done, total: None,
 ) -> Results:
@@ -26,12 +27,13 @@ def score(
     Args:
         table: one row a run.
         by: hyperparameters that split an algorithm into lines.
+        suite: as whose cells the runs are taken; see ``grid.read``.
         replications: of the bootstrap.
         progress: told how many bootstraps of how many are done.
 
     Raises UsageError and LagbenchError as ``grid.read``.
     """
-    return score_grid(normalize.scores(grid.read(table, by)), replications=replications, progress=progress)
+    return score_grid(normalize.scores(grid.read(table, by, suite)), replications=replications, progress=progress)
 
 
 def score_grid(
@@ -53,8 +55,10 @@ def score_grid(
     if several:
         pairs = differences.comparisons(scores, replications)
         progress(total, total)
+    compared = sum(pair.p is not None for pair in pairs) or 1
     return Results(
         suite=found.suite,
+        measure=found.measure,
         axis=found.axis,
         forward=found.forward,
         values=found.values,
@@ -67,6 +71,10 @@ def score_grid(
         replications=replications,
         coverage=coverage.note(fewest, len(found.tasks)),
         coverage_by_task=coverage.note(fewest, 1),
+        pairs=compared,
+        power=power.power(
+            [line.spread for line in lines if line.spread is not None], fewest, len(found.tasks), compared
+        ),
         notes=(*found.notes, *_notes(scores)),
     )
 

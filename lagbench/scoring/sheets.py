@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lagbench.scoring.results import Aggregates, Estimate, Kind, Line, Point, Results, Tolerance
+from lagbench.records.curve import with_error
+from lagbench.scoring.grid import domain_of
+from lagbench.scoring.results import Aggregates, Estimate, Kind, Line, Point, Results, TaskScore, Tolerance
+from lagbench.scoring.significance import LEVEL, apart
 
 NOTHING = "–"
+_FORMS: Mapping[Kind, str] = {"score": ".1f", "accuracy": ".3f", "return": ".1f"}
 # Of 1,200 questions one is 0.0008, and the standard error of an accuracy some 0.01.
 DIGITS: Mapping[Kind, int] = {"score": 2, "accuracy": 3, "return": 1}
 """Digits after the point that are shown of a score."""
@@ -32,7 +36,7 @@ def sheets(results: Results) -> list[Sheet]:
             _aggregates(results, "Final score", lambda point: point.final, ranked=True),
             _aggregates(results, "Area under the curve", lambda point: point.area, ranked=False),
         ]
-    found += [_by_task(results, "final"), _by_task(results, "area")]
+    found += [_by_task(results, "final"), _by_task(results, "area"), _returns(results)]
     return found + ([_comparisons(results)] if results.comparisons else [])
 
 
@@ -60,7 +64,7 @@ def _headline(results: Results) -> Sheet:
         f"Score over {axis}",
         (*columns, "diverged"),
         tuple(rows),
-        (*(notes if last != first else ()), _tied(ranks), results.coverage),
+        (*(notes if last != first else ()), _tied(results, ranks), *_sure(results)),
     )
 
 
@@ -78,7 +82,12 @@ def _aggregates(results: Results, title: str, measure: Callable[[Point], Aggrega
                 notes.append(f"{line.label} at {results.axis} {point.value}: {point.absent}")
     rank = ["rank by IQM"] if ranked else []
     columns = ("algorithm", results.axis, *rank, "IQM", "median", "mean", "optimality gap", "diverged")
-    return Sheet(title, columns, tuple(rows), (*notes, results.coverage))
+    return Sheet(title, columns, tuple(rows), (*notes, *_sure(results)))
+
+
+def _sure(results: Results) -> list[str]:
+    """How sure what is over all tasks is: notes under a table."""
+    return [note for note in (results.power_note, results.coverage) if note]
 
 
 def _by_task(results: Results, measure: str) -> Sheet:
@@ -104,20 +113,45 @@ def _by_task(results: Results, measure: str) -> Sheet:
     )
 
 
+def _returns(results: Results) -> Sheet:
+    form = _FORMS[results.kind]
+    rows = []
+    for line in results.lines:
+        for point in line.points:
+            rows.append((line.label, str(point.value), *(_returned(task, form) for task in point.tasks)))
+    modes = domain_of(results.tasks[0]).modes
+    notes = [f"Of {modes[results.measure]}; ± is the standard error over seeds."]
+    if results.measure != "mode":
+        notes.append(f"In brackets: of {modes['mode']}, which ranks nothing.")
+    return Sheet("Final returns by task", ("algorithm", results.axis, *results.tasks), tuple(rows), tuple(notes))
+
+
+def _returned(task: TaskScore, form: str) -> str:
+    if task.returned is None:
+        return NOTHING
+    text = with_error(task.returned.value, task.returned.error, form)
+    beside = task.mode_returned
+    return text if beside is None else f"{text} ({with_error(beside.value, beside.error, form)})"
+
+
 def _comparisons(results: Results) -> Sheet:
     ends = sorted({0, len(results.values) - 1})
     columns = ["pair"]
     if results.normalized:
-        columns += ["lag score", *(f"IQM at {results.axis} {results.values[i]}" for i in ends)]
+        columns += ["lag score", "p", *(f"IQM at {results.axis} {results.values[i]}" for i in ends)]
     columns.append("P(first scores above second)")
     rows = []
     for pair in results.comparisons:
         cells = [f"{pair.first} − {pair.second}"]
         if results.normalized:
-            cells += [_signed(results, pair.lag_score), *(_signed(results, pair.iqm[i]) for i in ends)]
-        rows.append((*cells, in_text(pair.improvement, "{:.2f}")))
-    notes = ("* the interval does not hold 0",) if results.normalized else ()
-    return Sheet("Differences", tuple(columns), tuple(rows), (*notes, results.coverage))
+            p = NOTHING if pair.p is None else f"{pair.p:.2g}"
+            cells += [_signed(results, pair.lag_score, pair.p), p]
+            cells += [_signed(results, pair.iqm[i], pair.ps[i]) for i in ends]
+        improvement = in_text(pair.improvement, "{:.2f}")
+        rows.append((*cells, improvement + " *" * (apart(pair.p) and not results.normalized)))
+    corrected = f", with Holm's correction over {results.pairs} pairs" if results.pairs > 1 else ""
+    notes = (f"* told apart: p ≤ {LEVEL}{corrected}",)
+    return Sheet("Differences", tuple(columns), tuple(rows), (*notes, *_sure(results)))
 
 
 def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
@@ -137,9 +171,8 @@ def _score(results: Results, found: Estimate | None, nothing: str = NOTHING) -> 
     return in_text(found, f"{{:.{DIGITS[results.kind]}f}}", nothing)
 
 
-def _signed(results: Results, found: Estimate | None) -> str:
-    apart = found is not None and (found.above_zero or found.below_zero)
-    return in_text(found, f"{{:+.{DIGITS[results.kind]}f}}") + " *" * apart
+def _signed(results: Results, found: Estimate | None, p: float | None) -> str:
+    return in_text(found, f"{{:+.{DIGITS[results.kind]}f}}") + " *" * apart(p)
 
 
 def in_text(found: Estimate | None, form: str, nothing: str = NOTHING) -> str:
@@ -159,9 +192,10 @@ def _rank(rank: int | None, ranks: Sequence[int | None]) -> str:
     return NOTHING if rank is None else f"{rank}{'=' * (ranks.count(rank) > 1)}"
 
 
-def _tied(ranks: Sequence[int | None]) -> str:
+def _tied(results: Results, ranks: Sequence[int | None]) -> str:
     tied = any(rank is not None and ranks.count(rank) > 1 for rank in ranks)
-    return "Rank: 1 + the number of those that are surely better" + ("; = is shared." if tied else ".")
+    corrected = f", with Holm's correction over {results.pairs} pairs" if results.pairs > 1 else ""
+    return f"Rank: 1 + the number of those that are surely better{corrected}" + ("; = is shared." if tied else ".")
 
 
 def _diverged(found: Line | Point) -> str:

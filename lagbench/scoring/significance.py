@@ -8,6 +8,8 @@ from math import sqrt
 LEVEL = 0.05
 """Of differences that are not there, at most this share of tables shows any as one."""
 
+_ROUNDING = 1e-12
+
 
 def unbiased(error: float, runs: int) -> float:
     """The standard error of an estimate, from the standard deviation of its bootstrap.
@@ -22,6 +24,13 @@ def degrees(runs: int, tasks: int) -> int:
     return 2 * tasks * (runs - 1)
 
 
+def quantile(runs: int, tasks: int, pairs: int = 1) -> float:
+    """How many standard errors a difference must be from 0 where Holm's correction over ``pairs`` begins."""
+    from scipy import stats
+
+    return float(stats.t.isf(LEVEL / pairs / 2, degrees(runs, tasks)))
+
+
 def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
     """The two-sided p-value of a difference of two entries, of so many runs on each task, by Student's t.
 
@@ -31,10 +40,17 @@ def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
     """
     from scipy import stats
 
+    if abs(difference) < _ROUNDING:
+        return 1.0
     if not error:
-        return float(difference == 0)
+        return 0.0
     t = abs(difference) / unbiased(error, runs)
     return float(2 * stats.t.sf(t, degrees(runs, tasks)))
+
+
+def apart(p: float | None) -> bool:
+    """Whether two are told apart by a corrected p-value; None, where there is no interval, tells nothing."""
+    return p is not None and p <= LEVEL
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

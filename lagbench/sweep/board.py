@@ -14,6 +14,7 @@ from rich.text import Text
 from lagbench.records.curve import with_error
 from lagbench.sinks import words
 from lagbench.sinks.console import Terminal
+from lagbench.sweep import estimate
 from lagbench.sweep.cells import Planned, State
 from lagbench.sweep.tally import Tally
 from lagbench.sweep.watcher import Watcher
@@ -46,8 +47,10 @@ class Board(Watcher):
         """See ``Watcher.start``."""
         self._tally = Tally(states)
         self._total = len(states)
-        left = self._total - self._tally.over
-        self._print(f"{in_words(self._total)}, {left} to run, {slots} at a time, in {self._out}")
+        left = [cell.spec for cell, state in states.items() if not state.is_over]
+        hours = estimate.hours(left)
+        about = f" (some {words.duration(3600 * hours)} of one core)" if hours else ""
+        self._print(f"{in_words(self._total)}, {len(left)} to run{about}, {slots} at a time, in {self._out}")
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
             self._live.start()

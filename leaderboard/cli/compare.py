@@ -142,7 +142,9 @@ def command(
         ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
         raise
     with cli.progress.progress("bootstrap", quiet) as told:
-        found = compare.compare(outcomes, table, replications=replications, table=out / compare.TABLE, progress=told)
+        found = compare.compare(
+            outcomes, table, replications=replications, suite=suite, table=out / compare.TABLE, progress=told
+        )
     document = cli.output.document(found.to_json())
     with records.files.explained(out, "compare again"):
         (out / "comparison.json").write_text(document + "\n", encoding="utf-8")
@@ -160,4 +162,7 @@ def command(
 def _judged(found: Compared) -> str:
     """The end of it, in words."""
     sentences = [f"- {one.text}" for one in found.verdicts]
-    return "\n".join(["", "Verdict, by 95% intervals", *sentences, found.results.coverage, found.summary, ""])
+    pairs = found.results.pairs
+    by = f"with Holm's correction over {pairs} pairs" if pairs > 1 else "by p ≤ 0.05"
+    sure = [note for note in (found.results.power_note, found.results.coverage) if note]
+    return "\n".join(["", f"Verdict, {by}", *sentences, *sure, found.summary, ""])

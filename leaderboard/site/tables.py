@@ -44,7 +44,10 @@ def tasks(board: Board, entry: Entry) -> Sheet:
     for t, task in enumerate(board.suite.tasks):
         for point in entry.line.points:
             found = point.tasks[t]
-            cells = [Cell(f"{task}, {axis} {point.value}"), Cell(text.number(found.mean_return))]
+            cells = [
+                Cell(f"{task}, {axis} {point.value}"),
+                Cell(text.number(None if found.returned is None else found.returned.value)),
+            ]
             cells += [_cell(board, found.final)] * board.results.normalized
             rows.append((*cells, _cell(board, found.area) if board.results.normalized else _return(found.area)))
     return Sheet("By task", tuple(columns), tuple(rows))

@@ -54,7 +54,9 @@ def test_fresh_returns_are_ranked_by_and_areas_stay() -> None:
         assert task.final is not None
         assert before_.final is not None
         assert task.final.value == pytest.approx(before_.final.value + 100 / (reference - random), abs=1e-12)
-        assert task.mean_return == pytest.approx((before_.mean_return or 0) + 100)
+        assert task.returned is not None
+        assert before_.returned is not None
+        assert task.returned.value == pytest.approx(before_.returned.value + 100)
         assert (point.area, task.area) == (old.area, before_.area)
     # What was submitted stands beside it.
     assert mine.lag_score is not None

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from lagbench.leaderboard import verdict
 from lagbench.scoring import aggregate, bootstrap, robustness, score
 from lagbench.scoring.bootstrap import Intervals
 from lagbench.scoring.results import Comparison, Estimate, Results
+from lagbench.scoring.significance import LEVEL, p_value
 from tests.scoring import synthetic
 from tests.scoring.synthetic import IDENTITY, even
 
@@ -33,13 +35,15 @@ def finals(**heights: tuple[float, float]) -> list[dict[str, Any]]:
     return synthetic.lags({name: {0: even(at[0]), 3: even(at[1])} for name, at in names.items()})
 
 
-def with_difference(lag_score: Estimate | None, last: Estimate | None, seeds: int = 3) -> verdict.Verdict:
+def with_difference(
+    lag_score: Estimate | None, last: Estimate | None, p: float = 1.0, seeds: int = 3
+) -> verdict.Verdict:
     """The verdict on one difference, whatever the runs were."""
     results, _ = judged(
         synthetic.lags({name: {lag: even(1.0, seeds=seeds) for lag in (0, 3)} for name in (NEW, "ppo")})
     )
     (pair,) = results.comparisons
-    pair = dataclasses.replace(pair, lag_score=lag_score, iqm=(None, last))
+    pair = dataclasses.replace(pair, lag_score=lag_score, iqm=(None, last), p=p)
     (found,) = verdict.verdicts(dataclasses.replace(results, comparisons=(pair,), seeds=tuple(range(seeds))))
     return found
 
@@ -52,14 +56,14 @@ def test_by_hand() -> None:
     better, worse, same = (by_name[name] for name in ("ppo", "vaco", "aero"))
     assert (better.outcome, worse.outcome, same.outcome) == ("better", "worse", "not separable")
     assert better.text == (
-        f"{NEW} is better than ppo: lag score 0.10 higher (0.10 to 0.10), IQM at lag 3 0.20 higher (0.20 to 0.20)"
+        f"{NEW} is better than ppo: lag score 0.10 higher (0.10 to 0.10), p 0, IQM at lag 3 0.20 higher (0.20 to 0.20)"
     )
     assert worse.text == (
-        f"{NEW} is worse than vaco: lag score 0.20 lower (0.20 to 0.20), IQM at lag 3 0.40 lower (0.40 to 0.40)"
+        f"{NEW} is worse than vaco: lag score 0.20 lower (0.20 to 0.20), p 0, IQM at lag 3 0.40 lower (0.40 to 0.40)"
     )
     # No seed differs from another: no number of them would.
     assert same.text == (
-        f"{NEW} and aero are not separable: lag score 0.00 higher (from 0.00 higher to 0.00 higher), IQM at lag 3 "
+        f"{NEW} and aero are not separable: lag score 0.00 higher (from 0.00 higher to 0.00 higher), p 1, IQM at lag 3 "
         "0.00 higher (from 0.00 higher to 0.00 higher); it would take more than 100 seeds of each to be likely to "
         "separate them, and here are 3"
     )
@@ -67,22 +71,34 @@ def test_by_hand() -> None:
 
 
 def test_words_for_intervals() -> None:
-    higher = with_difference(Estimate(0.12, 0.031, 0.21), Estimate(0.2, -0.05, 0.3))
+    higher = with_difference(Estimate(0.12, 0.031, 0.21), Estimate(0.2, -0.05, 0.3), p=0.0123)
     assert higher.outcome == "better"
     assert higher.text.endswith(
-        "lag score 0.12 higher (0.031 to 0.21), IQM at lag 3 0.20 higher (from 0.050 lower to 0.30 higher)"
+        "lag score 0.12 higher (0.031 to 0.21), p 0.012, IQM at lag 3 0.20 higher (from 0.050 lower to 0.30 higher)"
     )
-    lower = with_difference(Estimate(-0.12, -0.21, -0.004), Estimate(-0.2, -0.3, -0.1))
+    lower = with_difference(Estimate(-0.12, -0.21, -0.004), Estimate(-0.2, -0.3, -0.1), p=0.05)
     assert lower.outcome == "worse"
-    assert lower.text.endswith("lag score 0.12 lower (0.004 to 0.21), IQM at lag 3 0.20 lower (0.10 to 0.30)")
+    assert lower.text.endswith("lag score 0.12 lower (0.004 to 0.21), p 0.05, IQM at lag 3 0.20 lower (0.10 to 0.30)")
     between = with_difference(Estimate(0.15, -0.05, 0.35), Estimate(0.0, -0.1, 0.1), seeds=5)
-    assert (between.outcome, between.seeds) == ("not separable", 60)
-    assert between.text.endswith("; about 60 seeds of each would be likely to separate them, and here are 5")
+    assert (between.outcome, between.seeds) == ("not separable", 61)
+    assert between.text.endswith("; about 61 seeds of each would be likely to separate them, and here are 5")
     assert with_difference(Estimate(0.0, -0.1, 0.1), Estimate(0.0, -0.1, 0.1)).seeds is None
 
 
-def test_what_touches_zero_is_not_separable() -> None:
-    assert with_difference(Estimate(0.1, 0.0, 0.2), Estimate(0.1, 0.0, 0.2)).outcome == "not separable"
+def test_what_is_not_sure_among_all_pairs_is_not_separable() -> None:
+    """Whatever its own interval says."""
+    assert with_difference(Estimate(0.1, 0.01, 0.2), Estimate(0.1, 0.0, 0.2), p=0.051).outcome == "not separable"
+
+
+def test_a_crowd_of_pairs_takes_more() -> None:
+    heights = {NEW: {0: 0.9, 3: 0.9}, "ppo": {0: 0.86, 3: 0.86}}
+    alone = synthetic.noisy(heights, seeds=5)
+    crowd = synthetic.noisy(heights | {name: {0: 0.88, 3: 0.88} for name in "abcd"}, seeds=5)
+    _, (first,) = judged(alone)
+    assert first.outcome == "better"
+    results, found = judged(alone + [row for row in crowd if row["algorithm"] in "abcd"])
+    assert results.pairs == 15
+    assert {one.against: one.outcome for one in found}["ppo"] == "not separable"
 
 
 def test_no_verdict_on_what_is_not_whole() -> None:
@@ -115,13 +131,15 @@ def test_without_references_by_the_probability_of_improvement() -> None:
     _, (better, worse) = judged(finals(mine=(1.0, 0.6), ppo=(0.9, 0.4), vaco=(1.1, 1.0)), scale=None)
     assert (better.outcome, worse.outcome) == ("better", "worse")
     assert better.text == (
-        f"{NEW} is better than ppo: the probability that a run of it scores above one of ppo is 1.00 (1.00 to 1.00)"
+        f"{NEW} is better than ppo: the probability that a run of it scores above one of ppo is 1.00 (1.00 to 1.00), p "
+        "0"
     )
     assert "above one of vaco is 0.00 (0.00 to 0.00)" in worse.text
     _, (even_,) = judged(finals(mine=(1.0, 0.6), ppo=(0.9, 0.8)), scale=None)
     assert (even_.outcome, even_.seeds) == ("not separable", None)
 
 
+<<<<<<< HEAD
 def test_no_verdict_where_runs_diverged_that_have_no_score() -> None:
     """Of version 0: in version 1 they count as what they last were."""
     rows = [
@@ -129,6 +147,13 @@ def test_no_verdict_where_runs_diverged_that_have_no_score() -> None:
         for r in finals(mine=(1.0, 0.6), ppo=(0.9, 0.4))
     ]
     first = rows[0]
+=======
+def test_no_verdict_where_runs_of_version_0_diverged_that_have_no_score() -> None:
+    rows = finals(mine=(1.0, 0.6), ppo=(0.9, 0.4))
+    first = rows[0]
+    rows = [{**row, "evaluation_episodes": 10, "evaluation_mode_episodes": None} for row in rows]
+    rows = [{**row, "mode_returns": [], "mode_errors": []} for row in rows]
+>>>>>>> cdbf0d8 (Ranks and verdicts with Holm's correction over all pairs, the power of the runs beside them, the mean action's returns in a table)
     rows[0] = synthetic.row(
         first["algorithm"], first["task"], 0, (0.0,), status="diverged", lag=first["lag"], former=True
     )
@@ -138,7 +163,14 @@ def test_no_verdict_where_runs_diverged_that_have_no_score() -> None:
 
 def test_a_difference_turned_round() -> None:
     pair = Comparison(
-        "ppo", NEW, Estimate(0.1, -0.2, 0.3), (None, Estimate(1, None, None)), Estimate(0.625, 0.5, 0.875), ()
+        first="ppo",
+        second=NEW,
+        lag_score=Estimate(0.1, -0.2, 0.3),
+        iqm=(None, Estimate(1, None, None)),
+        improvement=Estimate(0.625, 0.5, 0.875),
+        improvements=(),
+        p=0.2,
+        ps=(None, 0.3),
     )
     results = dataclasses.replace(judged(finals(mine=(1, 1), ppo=(1, 1)))[0], comparisons=(pair,))
     (turned,) = verdict.of(results, NEW).comparisons
@@ -146,59 +178,70 @@ def test_a_difference_turned_round() -> None:
     assert turned.lag_score == Estimate(-0.1, -0.3, 0.2)
     assert turned.iqm == (None, Estimate(-1, None, None))
     assert turned.improvement == Estimate(0.375, 0.125, 0.5)
+    assert (turned.p, turned.ps) == (0.2, (None, 0.3))
     assert verdict.of(results, "ppo").comparisons == (pair,)
     assert verdict.of(results, "vaco").comparisons == ()
 
 
 def test_the_number_of_seeds_by_hand() -> None:
-    """From 5 seeds, a difference of 3/2 σ/√5: half of the interval's width is 1.96 σ √4 / 5."""
+    """From 5 seeds on 2 tasks, a difference of 3/2 σ/√5: half of the interval's width is 1.96 σ √4 / 5."""
     d = 1.5 / sqrt(5)
     half = Z * sqrt(4) / 5
-    found = verdict.seeds_to_separate(Estimate(d, d - half, d + half), 5)
+    found = verdict.seeds_to_separate(Estimate(d, d - half, d + half), 5, 2, 1)
     assert found is not None
 
     def likely(n: int) -> float:
         from statistics import NormalDist
 
-        needed, spread = Z * sqrt(n - 1) / n, sqrt(1 / 5 + 1 / n)
+        needed, spread = stats.t.isf(0.025, 4 * (n - 1)) / sqrt(n), sqrt(1 / 5 + 1 / n)
         return NormalDist().cdf((d - needed) / spread) + NormalDist().cdf((-d - needed) / spread)
 
     assert likely(found - 1) < 0.8 <= likely(found)
     # Neither the sign nor the unit counts.
-    assert verdict.seeds_to_separate(Estimate(-9 * d, -9 * (d + half), 9 * (half - d)), 5) == found
+    assert verdict.seeds_to_separate(Estimate(-9 * d, -9 * (d + half), 9 * (half - d)), 5, 2, 1) == found
     # Of what is seen more clearly, fewer are needed.
-    assert verdict.seeds_to_separate(Estimate(d * 1.1, d * 1.1 - half, d * 1.1 + half), 5) < found  # type: ignore[operator]
+    clearer = verdict.seeds_to_separate(Estimate(d * 1.1, d * 1.1 - half, d * 1.1 + half), 5, 2, 1)
+    assert clearer is not None
+    assert clearer < found
+    # Among many pairs more are.
+    among = verdict.seeds_to_separate(Estimate(d * 1.1, d * 1.1 - half, d * 1.1 + half), 5, 2, 3)
+    assert among is None or among > clearer
 
 
 def test_more_seeds_than_can_be_told() -> None:
     for difference in (Estimate(0.0, -0.1, 0.1), Estimate(0.01, -0.1, 0.12), Estimate(0.0, 0.0, 0.0)):
-        assert verdict.seeds_to_separate(difference, 3) is None
-    assert verdict.seeds_to_separate(Estimate(0.1, None, None), 3) is None
-    assert verdict.seeds_to_separate(Estimate(0.1, -0.1, 0.3), 1) is None
+        assert verdict.seeds_to_separate(difference, 3, 2, 1) is None
+    assert verdict.seeds_to_separate(Estimate(0.1, None, None), 3, 2, 1) is None
+    assert verdict.seeds_to_separate(Estimate(0.1, -0.1, 0.3), 1, 2, 1) is None
 
 
 @pytest.mark.slow
 def test_so_many_seeds_separate_four_times_of_five() -> None:
     """Differences of every size are drawn, and a study of each; where it separates nothing, the study it asks for.
 
-    At the size of mujoco-mini-v0. Normal scores, the tasks' means spread over 2.5 standard deviations.
+    3 seeds on 2 tasks. Normal scores, the tasks' means spread over 2.5 standard deviations.
     """
     seeds, tasks = 3, 2
     rng = np.random.default_rng(0)
     true = rng.uniform(-3, 3, 2500)
     first = study(true, seeds, tasks, rng)
     wanted: dict[int, list[int]] = {}
-    for i in np.flatnonzero((first.low <= 0) & (first.high >= 0)).tolist():
-        n = verdict.seeds_to_separate(Estimate(first.value[i], first.low[i], first.high[i]), seeds)
+    for i in np.flatnonzero(~separate(first, seeds, tasks)).tolist():
+        n = verdict.seeds_to_separate(Estimate(first.value[i], first.low[i], first.high[i]), seeds, tasks, 1)
         if n is not None and n <= 60:
             wanted.setdefault(n, []).append(i)
-    assert min(wanted) > 2 * seeds
+    assert min(wanted) >= 2 * seeds
     separated = []
     for n, own in wanted.items():
         again = study(true[own], n, tasks, rng, 150)
-        separated += [*((again.low > 0) | (again.high < 0))]
+        separated += [*separate(again, n, tasks)]
     assert len(separated) > 100
     assert 0.73 <= np.mean(separated) <= 0.87
+
+
+def separate(found: Intervals, seeds: int, tasks: int) -> NDArray[np.bool_]:
+    p = [p_value(d, e, seeds, tasks) for d, e in zip(found.value, found.error, strict=True)]
+    return np.array(p) <= LEVEL
 
 
 def study(

@@ -15,9 +15,16 @@ from lagbench.scoring.significance import LEVEL, p_value
 def test_the_spread_is_of_a_single_seed() -> None:
     # From 4 seeds a bootstrap has √(3/4) of σ/√4: for σ = 1, 0.433.
     error = sqrt(3 / 4) / 2
-    assert power.spread([error], 4) == pytest.approx(1.0)
-    # Variances are averaged: of 1 and 7, 4.
-    assert power.spread([error, sqrt(7) * error], 4) == pytest.approx(2.0)
+    assert power.spread(error, 4) == pytest.approx(1.0)
+
+
+def test_variances_of_several_algorithms_are_averaged() -> None:
+    found = power.power([1.0, sqrt(7)], 5, 3, 10)  # of 1 and 7, 4
+    assert found == power.power([2.0], 5, 3, 10)
+    assert [one.difference for one in found] == [0.1, 0.2, 0.3]
+    assert found[1].alone == power.probability(0.2, 2.0, 5, 3)
+    assert found[1].corrected == power.probability(0.2, 2.0, 5, 3, pairs=10)
+    assert power.power([], 5, 3, 10) == ()
 
 
 def test_no_difference_is_found_as_often_as_the_level_says() -> None:
@@ -73,4 +80,4 @@ def test_the_sentence() -> None:
 
 
 def test_without_any_spread_all_is_found() -> None:
-    assert power.power(0.0, 3, 2, 10) == tuple(power.Power(x, 1.0, 1.0) for x in power.DIFFERENCES)
+    assert power.power([0.0], 3, 2, 10) == tuple(power.Power(x, 1.0, 1.0) for x in power.DIFFERENCES)

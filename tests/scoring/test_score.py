@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from rliable import library, metrics
+from scipy import stats
 
 from lagbench import suites
-from lagbench.scoring import bootstrap, coverage, score
+from lagbench.scoring import bootstrap, coverage, power, score
 from lagbench.scoring.normalize import Scale
-from lagbench.scoring.results import Comparison, Estimate, Line, Results, Tolerance
+from lagbench.scoring.results import Comparison, Estimate, Line, Mean, Results, Tolerance
+from lagbench.scoring.significance import LEVEL
 from tests.scoring.synthetic import IDENTITY, TASKS, even, lags, noisy, row, scores, table
 
 FEW = 100
@@ -57,7 +59,8 @@ def test_everything_by_hand() -> None:
     assert last.final.optimality_gap == exactly(0.8)
     assert last.area.iqm == exactly(0.1)
     assert [task.final for task in last.tasks] == [exactly(0.2)] * 2
-    assert [task.mean_return for task in last.tasks] == [pytest.approx(0.2)] * 2
+    assert [task.returned for task in last.tasks] == [Mean(about(0.2), about(0.0))] * 2
+    assert [task.mode_returned for task in last.tasks] == [Mean(about(0.1), about(0.0))] * 2
     assert [point.rank for point in a.points] == [1, 1, 2]
     assert [point.rank for point in b.points] == [2, 2, 1]
     (pair,) = found.comparisons
@@ -73,7 +76,8 @@ def test_scores_are_of_the_returns_between_the_references() -> None:
     point = found.lines[0].points[0]
     assert point.final is not None
     assert point.final.iqm == exactly(0.5)
-    assert [task.mean_return for task in point.tasks] == [300, 300]
+    # The mean action stands beside, as it is.
+    assert [(task.returned, task.mode_returned) for task in point.tasks] == [(Mean(300, 0), Mean(150, 0))] * 2
     assert found.scales == dict.fromkeys(TASKS, (100.0, 500.0))
 
 
@@ -174,13 +178,14 @@ def test_what_cannot_be_told_apart_is_tied() -> None:
 def test_ranks_need_not_be_transitive() -> None:
     """C is surely worse than a alone: it is third to nobody."""
 
-    def pair(first: str, second: str, low: float, high: float) -> Comparison:
-        return Comparison(first, second, Estimate((low + high) / 2, low, high), (), None, ())
+    def pair(first: str, second: str, difference: float, p: float) -> Comparison:
+        return Comparison(first, second, Estimate(difference, -1.0, 1.0), (), None, (), p, ())
 
     from lagbench.scoring.differences import _ranks
 
-    found = [pair("a", "b", -0.1, 0.2), pair("a", "c", 0.1, 0.3), pair("b", "c", -0.1, 0.2)]
-    assert _ranks("abc", [(p, p.lag_score) for p in found]) == {"a": 1, "b": 1, "c": 2}
+    found = [pair("a", "b", 0.1, 0.2), pair("a", "c", 0.2, 0.05), pair("b", "c", 0.1, 0.2)]
+    assert _ranks("abc", [(one, one.lag_score, one.p) for one in found]) == {"a": 1, "b": 1, "c": 2}
+    assert _ranks("ab", [(pair("a", "b", -0.1, 0.01), Estimate(-0.1, None, None), 0.01)]) == {"a": 2, "b": 1}
 
 
 def test_one_seed_gives_no_interval_and_no_rank() -> None:
@@ -240,6 +245,9 @@ def test_a_run_that_diverged_counts_as_it_began_from_there_on() -> None:
     assert task.final.value == pytest.approx(3 / 4)
     # Three of 0, 1, 1, and one of 0, 1, 0.
     assert task.area.value == pytest.approx((3 * 0.75 + 0.5) / 4)
+    # 20, 20, 20 and 10; of the mean action, which earns half, 10, 10, 10 and 5.
+    assert task.returned == Mean(17.5, about(2.5))
+    assert task.mode_returned == Mean(8.75, about(1.25))
 
 
 def test_without_references_there_are_returns_by_task() -> None:
@@ -261,12 +269,12 @@ def test_without_references_a_run_of_version_0_that_diverged_cannot_be_scored() 
     rows[0] = row("a", TASKS[0], 0, (0.0,), status="diverged", former=True)
     found = results(rows, None)
     assert [task.final is None for task in found.lines[0].points[0].tasks] == [True, False]
-    assert any(note.startswith("1 run diverged") for note in found.notes)
+    assert found.notes[-1].startswith("1 run diverged, which count as what scores 0; what that is is not known")
     # In version 1 a run that diverged counts as what it was itself.
     rows = [row("a", task, seed) for task in TASKS for seed in range(3)]
     rows[0] = row("a", TASKS[0], 0, (0.0,), status="diverged")
     found = results(rows, None)
-    assert [task.final is None for task in found.lines[0].points[0].tasks] == [False, False]
+    assert [task.returned for task in found.lines[0].points[0].tasks] == [Mean(about(2 / 3), about(1 / 3)), Mean(1, 0)]
 
 
 def test_reuse_is_relative_to_the_peak() -> None:
@@ -295,9 +303,10 @@ def test_where_shares_are_undefined(heights: dict[int, float], undefined: str) -
 
 def test_a_suites_results_name_it() -> None:
     mini = suites.load("mujoco-mini-v1")
-    own: dict[str, Any] = {"suite": mini.runs.name, "suite_sha256": mini.runs.sha256, "budget": mini.budget}
-    found = score.score_grid(scores([row(**own, returns=[0.0] * 11, intervals=10)]), replications=FEW)
-    assert found.suite == mini.version
+    own: dict[str, Any] = {"suite": mini.runs.name, "suite_sha256": mini.runs.sha256, "budget": 1_000_000}
+    run = row(**own, returns=[0.0] * 11, intervals=10)
+    found = score.score_grid(scores([run]), replications=FEW)
+    assert (found.suite, found.measure) == (mini.version, "stochastic")
     assert found.values == (0, 8, 32)
     assert found.lines[0].points[1].absent == "no runs on Hopper-v5, Walker2d-v5, HalfCheetah-v5"
 
@@ -306,6 +315,47 @@ def test_one_algorithm_has_nobody_to_be_compared_with() -> None:
     found = results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3))
     assert found.comparisons == ()
     assert found.lines[0].rank == 1
+
+
+def test_ranks_and_p_values_are_with_holms_correction_over_all_pairs() -> None:
+    """What two that are alone would be told apart by is not enough among six."""
+    heights = {"a": {0: 0.9, 8: 0.9}, "b": {0: 0.86, 8: 0.86}}
+    crowd = {name: {0: 0.88, 8: 0.88} for name in "cdef"}
+    alone = results(noisy(heights, seeds=5, sd=0.05))
+    (pair,) = alone.comparisons
+    assert pair.p is not None
+    assert pair.p <= LEVEL
+    assert [line.rank for line in alone.lines] == [1, 2]
+    rows = [r for r in noisy(heights | crowd, seeds=5, sd=0.05) if r["algorithm"] in crowd]
+    among = results(noisy(heights, seeds=5, sd=0.05) + rows)
+    (same,) = (p for p in among.comparisons if (p.first, p.second) == ("a", "b"))
+    assert (alone.pairs, among.pairs) == (1, 15)
+    assert same.p is not None
+    assert same.p > LEVEL
+    assert {line.label: line.rank for line in among.lines}["b"] == 1
+
+
+def test_a_p_value_by_hand() -> None:
+    """One task at lags 0 and 1, and with two runs each the bootstrap can be gone through whole."""
+    rows = [row(name, "Hopper-v5", seed, (0.0, x), lag=lag) for name, ends in (("a", (1.0, 3.0)), ("b", (0.0, 1.0)))
+            for seed, x in enumerate(ends) for lag in (0, 1)]  # fmt: skip
+    found = score.score_grid(scores(rows), replications=20_000)
+    (pair,) = found.comparisons
+    # The mean of two of (1, 3) has the variance 1/2, of two of (0, 1) 1/8; the lag score is the mean of two such.
+    error = np.sqrt((1 / 2 + 1 / 8) / 2)
+    assert pair.p == pytest.approx(2 * stats.t.sf(1.5 / (error * np.sqrt(2)), 2), abs=0.005)
+    assert pair.ps[0] == pytest.approx(2 * stats.t.sf(1.5 / (np.sqrt(1 / 2 + 1 / 8) * np.sqrt(2)), 2), abs=0.005)
+    # The bootstrap has 1/4 for a's lag score, unbiased 1/2, and of a single seed 1.
+    assert [line.spread for line in found.lines] == pytest.approx([1.0, 0.5], rel=0.02)
+
+
+def test_power_stands_beside() -> None:
+    found = results(noisy({"a": {0: 0.9, 8: 0.5}, "b": {0: 0.6, 8: 0.5}}, seeds=3, sd=0.2))
+    spreads = [line.spread for line in found.lines if line.spread is not None]
+    assert found.power == power.power(spreads, 3, 2, 1)
+    assert "lag scores that differ by 0.1/0.2/0.3 are told apart with probability" in found.power_note
+    assert results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=1)).power == ()
+    assert results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3), None).power == ()
 
 
 def test_coverage_stands_beside() -> None:

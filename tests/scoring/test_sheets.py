@@ -35,17 +35,44 @@ def test_the_headline(pages: dict[str, Sheet]) -> None:
     assert sheet.notes[0].startswith("c: retention and tolerance are undefined, the lower bound of IQM at lag 0")
 
 
-def test_coverage_stands_under_every_table(pages: dict[str, Sheet]) -> None:
-    assert len(pages) == 6
+def test_coverage_stands_under_every_table_with_intervals(pages: dict[str, Sheet]) -> None:
+    assert len(pages) == 7
     for title, sheet in pages.items():
-        assert sheet.notes[-1] == coverage.note(3, 1 if "by task" in title else 2)
         assert all(len(row) == len(sheet.columns) for row in sheet.rows)
+        if title != "Final returns by task":
+            assert sheet.notes[-1] == coverage.note(3, 1 if "by task" in title else 2)
+
+
+def test_power_stands_under_every_table_over_all_tasks(pages: dict[str, Sheet]) -> None:
+    note = (
+        "Power, by the spread of these runs: lag scores that differ by 0.1/0.2/0.3 are told apart with probability "
+        "1.00/1.00/1.00 (3 seeds on 2 tasks), with Holm's correction over 3 pairs at least 1.00/1.00/1.00."
+    )
+    assert [title for title, sheet in pages.items() if note in sheet.notes] == [
+        "Score over lag", "Final score", "Area under the curve", "Differences",
+    ]  # fmt: skip
+
+
+def test_the_mean_action_stands_beside_the_returns_that_are_scored(pages: dict[str, Sheet]) -> None:
+    sheet = pages["Final returns by task"]
+    assert sheet.rows[:2] == (
+        ("a_1", "0", "1.0 ± 0.0 (0.5 ± 0.0)", "1.0 ± 0.0 (0.5 ± 0.0)"),
+        ("a_1", "1", "0.5 ± 0.0 (0.2 ± 0.0)", "0.5 ± 0.0 (0.2 ± 0.0)"),
+    )
+    assert sheet.notes == (
+        "Of sampled actions; ± is the standard error over seeds.",
+        "In brackets: of the mean action, which ranks nothing.",
+    )
+    former = sheets(score_of([row("a", seed=seed, returns=(0.0, 3.0), former=True) for seed in range(2)]))[-1]
+    assert former.rows == (("a", "0", "3.0 ± 0.0"),)
+    assert former.notes == ("Of the mean action; ± is the standard error over seeds.",)
 
 
 def test_differences_say_which_are_sure(pages: dict[str, Sheet]) -> None:
     assert pages["Differences"].rows[0] == (
-        "a_1 − b", "+0.25 [+0.25, +0.25] *", "+0.50 [+0.50, +0.50] *", "+0.00 [+0.00, +0.00]", "0.75 [0.75, 0.75]"
+        "a_1 − b", "+0.25 [+0.25, +0.25] *", "0", "+0.50 [+0.50, +0.50] *", "+0.00 [+0.00, +0.00]", "0.75 [0.75, 0.75]"
     )  # fmt: skip
+    assert pages["Differences"].notes[0] == "* told apart: p ≤ 0.05, with Holm's correction over 3 pairs"
 
 
 def test_ties_show() -> None:
@@ -64,11 +91,12 @@ def test_gaps_show() -> None:
 
 def test_returns_that_are_not_normalised() -> None:
     rows = lags({"a": {0: even(1234.5)}})
-    rows[0] = row("a", rows[0]["task"], 0, (0.0,), status="diverged")
-    final, _ = sheets(score_of(rows, scale=None))
+    rows = [row("a", r["task"], r["seed"], (0.0, 1234.5), former=True) for r in rows]
+    rows[0] = row("a", rows[0]["task"], 0, (0.0,), status="diverged", former=True)
+    final, _, returns = sheets(score_of(rows, scale=None))
     assert final.title == "Final return by task: mean over seeds"
-    # A run that diverged stays at the lower of its first and its last return.
-    assert final.rows == (("a", "0", "823.0 [411.5, 1234.5]", "1234.5 [1234.5, 1234.5]"),)
+    assert final.rows == (("a", "0", "–", "1234.5 [1234.5, 1234.5]"),)
+    assert returns.rows == (("a", "0", "–", "1234.5 ± 0.0"),)
     assert final.notes[0] == "a at lag 0: 1 of 6 diverged"
 
 
@@ -96,7 +124,7 @@ def test_tolerance_as_text() -> None:
 
 def test_latex(pages: dict[str, Sheet]) -> None:
     text = latex(pages.values())
-    assert text.count(r"\begin{table}") == text.count(r"\end{tabular}") == 6
+    assert text.count(r"\begin{table}") == text.count(r"\end{tabular}") == 7
     assert r"a\_1 & 1 & 0.75 [0.75, 0.75]" in text
     assert r"$\geq$ 1" in text
     assert r"a\_1 $-$ b" in text

@@ -41,7 +41,7 @@ def left_out(results: Results, details: Details) -> list[str]:
 
 
 def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]]:
-    axis, meaning = results.axis, words.MEANING[results.kind]
+    axis, meaning = results.axis, words.meaning(results)
     kind = words.SCORE[results.kind]
     ess = "ESS is that of the weights w = π_T/β. " if axis == "lag" else ""
     return [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lagbench.scoring.results import Kind
+from lagbench.scoring.grid import domain_of
+from lagbench.scoring.results import Kind, Results
 from lagbench.suites import Axis
 
 SCORE = {
@@ -10,14 +11,20 @@ SCORE = {
     "accuracy": "accuracy",
     "return": "return",
 }
-MEANING = {
-    "score": "A score of 0 is that of uniform random actions, 1 that of PPO at lag 0.",
-    "accuracy": "The score is accuracy, the share of questions that are answered right.",
-    "return": "Returns are not normalised.",
+_MEANING = {
+    "score": "A score of 0 is that of {start}, 1 that of PPO at lag 0, with {modes}.",
+    "accuracy": "The score is accuracy, the share of questions that are answered right, with {modes}.",
+    "return": "Returns are not normalised; they are of {modes}.",
 }
 AXIS = {"lag": "largest backward lag L, policy versions", "updates": "updates a phase U"}
 SCALE = {"lag": "log₂(1 + L)", "updates": "log₂ U"}
 BAND = "95% intervals"
+
+
+def meaning(results: Results) -> str:
+    """What a score is, in a sentence."""
+    start = "uniform random actions" if results.measure == "mode" else "the untrained policy"
+    return _MEANING[results.kind].format(start=start, modes=domain_of(results.tasks[0]).modes[results.measure])
 
 
 def axis_label(axis: Axis) -> str:
