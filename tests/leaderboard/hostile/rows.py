@@ -129,8 +129,8 @@ def _shorter(columns: Columns) -> None:
 
 
 def _best(columns: Columns) -> None:
-    """The better of the two episodes twice."""
-    rows = [i for i, v in enumerate(columns["version"]) if v == max(columns["version"])][:2]
+    """The best of the scored episodes in the place of each."""
+    rows = [i for i, v in enumerate(columns["version"]) if v == max(columns["version"])][:3]
     best = max(rows, key=lambda i: columns["return"][i])
     for name in columns:
         for i in rows:
@@ -141,8 +141,8 @@ def _earlier(columns: Columns) -> None:
     """The evaluation before the last in the place of the last."""
     size = len(columns["version"])
     for name in ("seed", "return", "length", "terminated", "truncated"):
-        for i in range(size - 4, size - 2):
-            columns[name][i] = columns[name][i - 2]
+        for i in range(size - 5, size - 2):
+            columns[name][i] = columns[name][i - 5]
 
 
 def _long(columns: Columns) -> None:
@@ -170,7 +170,7 @@ ATTACKS: dict[str, Attack] = {
     "a reward altered by a hair": Attack("returns", final(lambda c: put("reward", 0, c["reward"][0][3] + 1e-5, 3)(c))),
     "a return altered": Attack("returns", both(put("return", 0, 1e6))),
     "a return altered by a hair": Attack("returns", both(lambda c: put("return", 0, c["return"][0] + 1e-6)(c))),
-    "a return altered in one place": Attack("final episodes", table("evaluations", put("return", 4, 1e6))),
+    "a return altered in one place": Attack("final episodes", table("evaluations", put("return", -5, 1e6))),
     "a length altered": Attack("returns", both(put("length", 0, 1))),
     "a length below nothing": Attack("returns", both(put("length", 0, -1))),
     "a flag altered": Attack("returns", both(in_turn(put("terminated", 0, False), put("truncated", 0, True)))),
@@ -186,11 +186,11 @@ ATTACKS: dict[str, Attack] = {
     # Which episodes.
     "an evaluation on another seed": Attack("evaluation plan", both(put("seed", 0, 7))),
     "an evaluation on a seed below nothing": Attack("evaluation plan", both(put("seed", 0, -1))),
-    "the better episode twice": Attack("evaluation plan", table("evaluations", _best)),
+    "the best episode thrice": Attack("evaluation plan", table("evaluations", _best)),
     "the best policy for the last": Attack("evaluation plan", table("evaluations", _earlier)),
     "evaluations backwards": Attack("evaluation plan", table("evaluations", listed(lambda v: v[::-1]))),
     "evaluations more often": Attack("tables", table("evaluations", listed(lambda v: v + v))),
-    "evaluations left out": Attack("evaluation plan", table("evaluations", listed(lambda v: v[:2] + v[4:]))),
+    "evaluations left out": Attack("evaluation plan", table("evaluations", listed(lambda v: v[:5] + v[10:]))),
     "no evaluation at all": Attack("evaluation plan", table("evaluations", listed(lambda v: []))),
     "episodes of another run": Attack("evaluation plan", another(OTHER, "evaluations", "final")),
     "episodes of another task": Attack("tables", another(PENDULUM, "evaluations", "final")),
