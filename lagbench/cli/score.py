@@ -101,13 +101,14 @@ def _results(
     paths: tuple[Path, ...], by: tuple[str, ...], suite: str | None, replications: int, out: Path | None, quiet: bool
 ) -> Results:
     began = time.monotonic()
-    runs = read(paths, quiet)
-    with starting(quiet):
-        from lagbench.scoring import score, table
     if out is not None:
         from lagbench.records.files import check_writable
 
         check_writable(out, "make the table again")
+    runs = read(paths, quiet)
+    with starting(quiet):
+        from lagbench.scoring import score, table
+    if out is not None:
         table.to_file(runs, out)
     with progress("bootstrap", quiet) as told:
         results = score.score(runs, by=by, suite=suite, replications=replications, progress=told)

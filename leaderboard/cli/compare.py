@@ -119,6 +119,7 @@ def command(
         from lagbench.leaderboard import compare, published
 
         # What is refused is refused before anything is run.
+        records.files.check_writable(out, "compare again", into=True)
         whole = load_suite(suite)
         table = published.load(whole) if baselines is None else published.read(baselines, whole)
         table = published.choose(table, against)
@@ -132,7 +133,6 @@ def command(
             record="episodes",
             **options,
         )
-        records.files.check_writable(out, "compare again", into=True)
     try:
         with cli.follow.stdout_free():
             outcomes = run_grid(cells, jobs=jobs, watcher=cli.follow.board(out / compare.RUNS, quiet))

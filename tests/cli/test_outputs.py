@@ -39,7 +39,7 @@ COMMANDS: dict[str, Callable[[Path], tuple[str | Path, ...]]] = {
     "video": lambda run: ("video", run, "-o", "file/out.gif"),
     "score": lambda run: ("score", run, "--table", "file/out"),
     "report": lambda run: ("report", run, "-o", "file/out"),
-    "compare": lambda run: ("compare", "ppo", "--suite", "mujoco-mini-v0", "-o", "file/out"),
+    "compare": lambda run: ("compare", "ppo", "--suite", "mujoco-mini-v1", "-o", "file/out"),
     "submit": lambda run: (
         "leaderboard", "submit", run, "--name", "X", "--author", "A", "--url", "https://example.org", "--license",
         "MIT", "-o", "file/out",

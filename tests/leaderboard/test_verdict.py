@@ -139,7 +139,6 @@ def test_without_references_by_the_probability_of_improvement() -> None:
     assert (even_.outcome, even_.seeds) == ("not separable", None)
 
 
-<<<<<<< HEAD
 def test_no_verdict_where_runs_diverged_that_have_no_score() -> None:
     """Of version 0: in version 1 they count as what they last were."""
     rows = [
@@ -147,13 +146,6 @@ def test_no_verdict_where_runs_diverged_that_have_no_score() -> None:
         for r in finals(mine=(1.0, 0.6), ppo=(0.9, 0.4))
     ]
     first = rows[0]
-=======
-def test_no_verdict_where_runs_of_version_0_diverged_that_have_no_score() -> None:
-    rows = finals(mine=(1.0, 0.6), ppo=(0.9, 0.4))
-    first = rows[0]
-    rows = [{**row, "evaluation_episodes": 10, "evaluation_mode_episodes": None} for row in rows]
-    rows = [{**row, "mode_returns": [], "mode_errors": []} for row in rows]
->>>>>>> cdbf0d8 (Ranks and verdicts with Holm's correction over all pairs, the power of the runs beside them, the mean action's returns in a table)
     rows[0] = synthetic.row(
         first["algorithm"], first["task"], 0, (0.0,), status="diverged", lag=first["lag"], former=True
     )
