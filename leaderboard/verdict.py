@@ -30,8 +30,8 @@ class Verdict:
 
     Attributes:
         against: the baseline.
-        outcome: by the p-value of the difference in lag score, with Holm's correction over all pairs of algorithms, those
-            of two baselines too; ``none`` where there is nothing to judge by.
+        outcome: by the p-value of the difference in lag score, with Holm's correction over all pairs of algorithms,
+            those of two baselines too; ``none`` where there is nothing to judge by.
         text: the sentence, with the numbers.
         seeds: of each of the two, that would be likely to separate what is not separable; None where more than
             ``MOST_SEEDS``.
