@@ -12,7 +12,7 @@ from torch import Tensor
 from lagbench.policies.flat import pieces
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_MINUS_ONE = torch.tensor(-1.0)
+_MINUS_ONE = torch.tensor(-1.0, dtype=torch.float32, device="cpu")  # whatever the host has set
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 """Log-probabilities and entropies, one for each action, and values, one for each observation."""
