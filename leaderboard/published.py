@@ -1,4 +1,7 @@
-"""The published runs of a suite, as one table that ships with lagbench: ``scores/<suite>.arrow``."""
+"""The published runs of a suite, or of a family of suites, as one table that ships with lagbench: ``scores/*.arrow``.
+
+It has the name that the runs themselves have in their specifications, the suite's or the family's.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +15,45 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lagbench import LagbenchError, Suite, UsageError, load_suite, scoring
+from lagbench import LagbenchError, Suite, UsageError, load_suite, scoring, suite_names
 
 DIRECTORY = Path(__file__).parent / "scores"
 _SUFFIX = ".arrow"
 
 
-def file_of(suite: str) -> Path:
-    """Where a suite's table is, if there is one."""
-    return DIRECTORY / f"{suite}{_SUFFIX}"
+def file_of(runs: str) -> Path:
+    """Where the table of runs of that name is, if there is one."""
+    return DIRECTORY / f"{runs}{_SUFFIX}"
 
 
-def suites() -> list[str]:
-    """The suites that have one, sorted."""
+def tables() -> list[str]:
+    """The names that have one, sorted."""
     return sorted(file.stem for file in DIRECTORY.glob(f"*{_SUFFIX}"))
 
 
-def suites_in(results: Path) -> list[str]:
-    """The suites of whose runs there is a directory, sorted; what else lies there is none of ours."""
-    found = []
-    for directory in sorted(path for path in results.glob("*") if path.is_dir()):
-        with contextlib.suppress(UsageError):
-            found.append(load_suite(directory.name).name)
-    return found
+def suites() -> list[str]:
+    """The suites whose runs have one, of those that can be run, sorted."""
+    return [name for name in suite_names() if load_suite(name).runs.name in tables()]
+
+
+def runs_in(results: Path) -> list[str]:
+    """The names of whose runs there is a directory, sorted; what else lies there is none of ours."""
+    families = {load_suite(name).runs.name for name in suite_names()}
+    return sorted(
+        path.name for path in results.glob("*") if path.is_dir() and (path.name in families or _is(path.name))
+    )
+
+
+def _is(suite: str) -> bool:
+    """Whether there is a suite of that name, a retired one perhaps, whose runs have it too."""
+    with contextlib.suppress(UsageError):
+        return load_suite(suite).runs.name == suite
+    return False
 
 
 def load(suite: Suite) -> Any:
     """The published runs of a suite, a row a run. Raises LagbenchError where there are none, and as ``read``."""
-    file = file_of(suite.name)
+    file = file_of(suite.runs.name)
     if file.is_file():
         return read(file, suite)
     have = ", ".join(suites()) or "none yet"
@@ -93,16 +107,15 @@ def algorithms(table: Any) -> list[str]:
 
 
 def build(runs: Path, root: Path) -> Any:
-    """The table to publish, of all runs in a directory ``<suite>``, their paths as from ``root``.
+    """The table to publish, of all runs in a directory that has their name, their paths as from ``root``.
 
     Raises UsageError and LagbenchError where they are not all of that suite, or may not be scored together, and where
     one is not finished or has no environment.json: what is published has to be whole.
     """
-    suite = load_suite(runs.name)
     table = scoring.table.collect([runs.resolve()])
     for path, name, status, envpool in zip(*_columns(table, "path", "suite", "status", "envpool"), strict=True):
-        if name != suite.runs.name:
-            raise UsageError(f"{path} is of {name or 'no suite'}, not of {suite.name}, by which its directory is named")
+        if name != runs.name:
+            raise UsageError(f"{path} is of {name or 'no suite'}, not of {runs.name}, by which its directory is named")
         if status not in ("completed", "diverged"):
             raise LagbenchError(f"{path} cannot be published: it is {status}")
         if not envpool:

@@ -32,7 +32,7 @@ def main(suites: tuple[str, ...], submissions: Path, results: Path, scores: Path
     """Publish the runs of SUITES."""
     scores.mkdir(parents=True, exist_ok=True)
     found = board.find(submissions) if submissions.is_dir() else {}
-    for name in suites or sorted({*found, *published.suites_in(results)}):
+    for name in suites or sorted({*found, *published.runs_in(results)}):
         table = made(name, found, results)
         file = scores / published.file_of(name).name
         scoring.table.to_file(table, file)

@@ -36,9 +36,10 @@ def spread(error: float, runs: int) -> float:
 def power(spreads: Sequence[float], runs: int, tasks: int, pairs: int) -> tuple[Power, ...]:
     """The power of ``runs`` seeds on ``tasks`` tasks, where ``pairs`` are compared, at each of ``DIFFERENCES``.
 
-    ``spreads`` are those of several algorithms, whose variances are averaged. Empty where there are none.
+    ``spreads`` are those of several algorithms, whose variances are averaged. Empty where there are none, and where
+    somewhere there is a single seed.
     """
-    if not spreads:
+    if not spreads or runs < 2:
         return ()
     sigma = sqrt(sum(x * x for x in spreads) / len(spreads))
     return tuple(

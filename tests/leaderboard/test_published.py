@@ -35,8 +35,8 @@ def test_committed_scores_are_those_of_what_is_committed() -> None:
     Otherwise: python scripts/publish_scores.py.
     """
     submissions = board.find(board.SUBMISSIONS)
-    named = sorted({*submissions, *published.suites_in(ROOT / "results")})
-    assert named == published.suites()
+    named = sorted({*submissions, *published.runs_in(ROOT / "results")})
+    assert named == published.tables()
     for name in named:
         there = table.from_file(published.file_of(name))
         made = publish_scores.made(name, submissions, ROOT / "results")
@@ -51,12 +51,18 @@ def test_results_without_scores_and_scores_without_results(tmp_path: Path, monke
     """What the test above is for."""
     (tmp_path / "results/TESTING").mkdir(parents=True)
     (tmp_path / "results/tuning").mkdir()
-    assert published.suites_in(tmp_path / "results") == ["TESTING"]
-    assert published.suites_in(tmp_path / "nowhere") == []
+    (tmp_path / "results/mujoco-1m-v1").mkdir()
+    (tmp_path / "results/mujoco-mini-v0").mkdir()
+    # By the name that runs have: a suite's, a retired one's too, or a family's, and not that of a suite in one.
+    (tmp_path / "results/mujoco-mini-v1").mkdir()
+    assert published.runs_in(tmp_path / "results") == ["TESTING", "mujoco-1m-v1", "mujoco-mini-v0"]
+    assert published.runs_in(tmp_path / "nowhere") == []
     monkeypatch.setattr(published, "DIRECTORY", tmp_path)
     assert published.suites() == []
     written(tmp_path / "TESTING.arrow")
-    assert published.suites() == ["TESTING"]
+    written(tmp_path / "mujoco-1m-v1.arrow")
+    assert published.tables() == ["TESTING", "mujoco-1m-v1"]
+    assert published.suites() == ["TESTING", "mujoco-lite-v1", "mujoco-mini-v1"]
 
 
 def test_what_is_published_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,16 +78,16 @@ def test_what_is_published_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "DIRECTORY", tmp_path)
-    with pytest.raises(LagbenchError, match=r"no scores are published for mujoco-lite-v0 \(published: none yet\); run"):
-        published.load(load_suite("mujoco-lite-v0"))
+    with pytest.raises(LagbenchError, match=r"no scores are published for mujoco-lite-v1 \(published: none yet\); run"):
+        published.load(load_suite("mujoco-lite-v1"))
     written(tmp_path / "TESTING.arrow")
     with pytest.raises(LagbenchError) as refused:
-        published.load(load_suite("mujoco-lite-v0"))
+        published.load(load_suite("mujoco-lite-v1"))
     for part in (
         "(published: TESTING)",
-        "lagbench sweep --suite mujoco-lite-v0 --algo ppo,vaco -o runs/mujoco-lite-v0",
-        "lagbench score runs/mujoco-lite-v0 --table mujoco-lite-v0.arrow",
-        "--baselines mujoco-lite-v0.arrow",
+        "lagbench sweep --suite mujoco-lite-v1 --algo ppo,vaco -o runs/mujoco-lite-v1",
+        "lagbench score runs/mujoco-lite-v1 --table mujoco-lite-v1.arrow",
+        "--baselines mujoco-lite-v1.arrow",
     ):
         assert part in str(refused.value)
 

@@ -24,7 +24,7 @@ def test_variances_of_several_algorithms_are_averaged() -> None:
     assert [one.difference for one in found] == [0.1, 0.2, 0.3]
     assert found[1].alone == power.probability(0.2, 2.0, 5, 3)
     assert found[1].corrected == power.probability(0.2, 2.0, 5, 3, pairs=10)
-    assert power.power([], 5, 3, 10) == ()
+    assert power.power([], 5, 3, 10) == power.power([1.0], 1, 3, 10) == ()
 
 
 def test_no_difference_is_found_as_often_as_the_level_says() -> None:

@@ -23,12 +23,14 @@ def test_records_are_flat(found: Results) -> None:
         "label": "b", "lag": 8, "task": "Hopper-v5", "measure": "area", "quantity": "mean",
         "value": pytest.approx(0.3), "low": pytest.approx(0.3), "high": pytest.approx(0.3),
     } in records  # fmt: skip
+    beside = {"label": "b", "lag": 8, "task": "Hopper-v5", "measure": "final", "quantity": "mode_return"}
+    assert {**beside, "value": pytest.approx(0.3), "standard_error": pytest.approx(0)} in records
     assert {"label", "against", "lag", "measure", "quantity", "value", "low", "high"} in map(set, records)
     assert all(not isinstance(x, dict | list | tuple) for record in records for x in record.values())
     quantities = {record["quantity"] for record in records}
     assert quantities == {
         "lag_score", "tolerance", "retention", "iqm", "median", "mean", "optimality_gap", "lag_score_difference",
-        "iqm_difference", "improvement",
+        "iqm_difference", "improvement", "p_value", "return", "mode_return",
     }  # fmt: skip
 
 
