@@ -122,7 +122,7 @@ def test_csv(mini: Path) -> None:
 
 def test_latex(mini: Path) -> None:
     done = lagbench("score", mini, "--latex", "--replications", "50", "-q")
-    assert done.out.count(r"\toprule") == 6
+    assert done.out.count(r"\toprule") == 7
 
 
 def test_notes_go_along_with_csv_and_latex(runs: Path) -> None:

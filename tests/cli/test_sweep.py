@@ -42,7 +42,7 @@ def test_a_grid_is_run_and_then_left_alone(here: Path) -> None:
     done = lagbench(*arguments)
     assert (done.code, done.out) == (0, "4 cells: 4 completed\n")
     first, *lines = done.err.splitlines()
-    assert first == "4 cells, 4 to run, 2 at a time, in out"
+    assert first == "4 cells, 4 to run (some 6 s of one core), 2 at a time, in out"
     assert sorted(line.partition("] ")[2].split("  ")[1] for line in lines) == [
         CELL.format(algo, lag, 0) for algo in ("Mine", "ppo") for lag in (0, 2)
     ]

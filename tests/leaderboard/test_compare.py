@@ -57,10 +57,10 @@ def place(made: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 def test_one_command(place: Place) -> None:
     done = place.first
     assert done.code == 0
-    assert "8 cells, 8 to run, 2 at a time, in out/runs" in done.err
+    assert "8 cells, 8 to run (some 17 s of one core), 2 at a time, in out/runs" in done.err
     assert "[8/8] completed" in done.err
     *_, title, verdict, coverage, summary = done.out.splitlines()
-    assert title == "Verdict, by 95% intervals"
+    assert title == "Verdict, by p ≤ 0.05"
     assert verdict.startswith(("- mine.py:Mine is ", "- mine.py:Mine and ppo are not separable: "))
     assert "the probability that a run of it scores above one of ppo is " in verdict
     assert coverage.startswith("Measured coverage of the 95% intervals: 0.66 with 2 seeds on 2 tasks")
