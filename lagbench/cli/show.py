@@ -44,8 +44,13 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
     if what.removeprefix("lagbench/") in registry.task_ids() or _is_own_task(what):
         facts = _task(what)
     elif what in (*suites.names(), *suites.retired()) or suites.of_runs(what):
+        from lagbench.scoring import power
+
         suite = suites.load(what)
-        return suite_words.facts(suite), _aligned(suite_words.rows(suite))
+        facts, rows = suite_words.facts(suite), suite_words.rows(suite)
+        if text := power.published(suite):
+            facts, rows = {**facts, "power": text}, {**rows, "power": text}
+        return facts, _aligned(rows)
     elif what in registry.algorithms() or (".py" in what and not Path(what).is_dir()):
         facts = _algorithm(what)
         config = {name: f"{_plain(value)} — {facts['takes'][name]}" for name, value in facts["config"].items()}

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from lagbench.scoring import grid as grid
     from lagbench.scoring import normalize as normalize
     from lagbench.scoring import plots as plots
+    from lagbench.scoring import power as power
     from lagbench.scoring import results as results
     from lagbench.scoring import score as score
     from lagbench.scoring import sheets as sheets
     from lagbench.scoring import significance as significance
     from lagbench.scoring import table as table
 
-__all__ = ["find", "grid", "normalize", "plots", "results", "score", "sheets", "significance", "table"]
+__all__ = ["find", "grid", "normalize", "plots", "power", "results", "score", "sheets", "significance", "table"]
 
 
 def __getattr__(name: str) -> Any:

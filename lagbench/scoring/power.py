@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from lagbench.errors import LagbenchError
 from lagbench.scoring.significance import degrees, quantile, unbiased
+from lagbench.suites import Suite
+
+if TYPE_CHECKING:
+    from lagbench.scoring.results import Results
 
 DIFFERENCES = (0.1, 0.2, 0.3)
 """Of lag score, for which it is said."""
@@ -67,13 +77,41 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
     return float(np.mean(stats.norm.sf(limit - apart) + stats.norm.cdf(-limit - apart)))
 
 
-def sentence(found: Sequence[Power], runs: int, tasks: int, pairs: int) -> str:
-    """What stands under every table; empty where nothing is known."""
+def to_file(suite: Suite, results: Results, file: Path) -> None:
+    """Write what ``published`` reads: the spreads of the lag scores of all lines. Raises LagbenchError for none."""
+    spreads = {line.label: line.spread for line in results.lines if line.spread is not None}
+    if len(spreads) < len(results.lines):
+        raise LagbenchError(f"{suite.name} has no power: not every algorithm has a lag score with an interval")
+    document = {"suite": {"name": suite.name, "sha256": suite.sha256}, "spreads": spreads}
+    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def file_of(suite: Suite) -> Traversable:
+    """Where the spreads of a suite's published runs are, if they are."""
+    return importlib.resources.files("lagbench.suites").joinpath(f"{suite.name}.power.json")
+
+
+def published(suite: Suite) -> str:
+    """The power of a suite by its published runs, in a sentence; empty where there are none."""
+    file = file_of(suite)
+    if not file.is_file():
+        return ""
+    data = json.loads(file.read_text("utf-8"))
+    if data["suite"]["sha256"] != suite.sha256:
+        raise LagbenchError(f"the power of {suite.name} is of another version of it; publish its scores again")
+    spreads = list(data["spreads"].values())
+    seeds, tasks, pairs = len(suite.seeds), len(suite.tasks), len(spreads) * (len(spreads) - 1) // 2
+    whose = f"{len(spreads)} published algorithm{'s' * (len(spreads) != 1)}"
+    return sentence(power(spreads, seeds, tasks, pairs or 1), seeds, tasks, pairs or 1, whose)
+
+
+def sentence(found: Sequence[Power], runs: int, tasks: int, pairs: int, whose: str = "these runs") -> str:
+    """What stands under every table; empty where nothing is known. ``whose`` the spread is."""
     if not found:
         return ""
     sizes = "/".join(f"{one.difference:g}" for one in found)
     text = (
-        f"Power, by the spread of these runs: lag scores that differ by {sizes} are told apart with probability "
+        f"Power, by the spread of {whose}: lag scores that differ by {sizes} are told apart with probability "
         f"{_shares(one.alone for one in found)} ({runs} seeds on {tasks} task{'s' * (tasks != 1)})"
     )
     if pairs == 1:

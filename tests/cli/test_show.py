@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lagbench import suites
+from lagbench.scoring import power
 from lagbench.suites import references
 from lagbench.suites.references import Reference, References, TaskReferences
 from tests.cli.run_here import lagbench
@@ -132,6 +134,23 @@ def test_a_suites_references(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["references"] == "what scores 0 and 1:"
     text = "0: version 0, 16.0 ± 1.3 (30 seeds); 1: PPO at lag 0, 2351.0 ± 80.0 (20 seeds)"
     assert [rows[task] for task in ("Hopper-v5", "Walker2d-v5", "HalfCheetah-v5")] == [text] * 3
+
+
+def test_a_suites_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the spreads of its published runs, as soon as there are any."""
+    assert "power" not in lagbench("show", "mujoco-mini-v1", "--json").json
+    mini = suites.load("mujoco-mini-v1")
+    document = {"suite": {"name": mini.name, "sha256": mini.sha256}, "spreads": {"ppo": 0.2, "vaco": 0.3, "spo": 0.3}}
+    (tmp_path / "power.json").write_text(json.dumps(document))
+    monkeypatch.setattr(power, "file_of", lambda suite: tmp_path / "power.json")
+    rows = dict(line.split(maxsplit=1) for line in lagbench("show", "mujoco-mini-v1").out.splitlines())
+    numbers = r"0\.\d\d/0\.\d\d/0\.\d\d"
+    assert re.fullmatch(
+        r"Power, by the spread of 3 published algorithms: lag scores that differ by 0\.1/0\.2/0\.3 are told apart with "
+        rf"probability {numbers} \(5 seeds on 3 tasks\), with Holm's correction over 3 pairs at least {numbers}\.",
+        rows["power"],
+    )
+    assert lagbench("show", "mujoco-mini-v1", "--json").json["power"] == rows["power"]
 
 
 def test_a_retired_suite_and_a_family() -> None:

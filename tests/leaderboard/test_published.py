@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from lagbench import LagbenchError, UsageError, load_suite
 from lagbench.leaderboard import board, published
-from lagbench.scoring import table
+from lagbench.scoring import score, table
 from scripts import publish_scores
 from tests.closeness import assert_close
 from tests.leaderboard.rows import suite_rows
@@ -158,6 +158,21 @@ def test_what_is_not_whole_is_not_published(case: str, baseline: Path, tmp_path:
         error = "is of TESTING, not of mujoco-v0, by which its directory is named"
     with pytest.raises(LagbenchError, match=error):
         published.build(runs, tmp_path)
+
+
+@pytest.mark.usefixtures("referenced")
+def test_the_script_writes_what_the_power_follows_from(baseline: Path, tmp_path: Path) -> None:
+    shutil.copytree(baseline, tmp_path / "results/TESTING")
+    places = [f"--{name}={tmp_path / name}" for name in ("submissions", "results", "scores", "powers")]
+    (tmp_path / "powers").mkdir()
+    done = CliRunner().invoke(publish_scores.main, places)
+    file = tmp_path / "powers/TESTING.power.json"
+    assert done.output.splitlines()[1:] == [str(file)]
+    data = json.loads(file.read_text())
+    assert data["suite"] == {"name": "TESTING", "sha256": SUITE.sha256}
+    (line,) = score.score(table.collect([baseline])).lines
+    assert data["spreads"] == {"ppo": line.spread}
+    assert line.spread is not None
 
 
 def test_the_script(baseline: Path, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from lagbench.scoring import power
+from lagbench import suites
+from lagbench.errors import LagbenchError
+from lagbench.scoring import power, score
 from lagbench.scoring.significance import LEVEL, p_value
+from tests.scoring.synthetic import noisy, scores
 
 
 def test_the_spread_is_of_a_single_seed() -> None:
@@ -77,6 +81,32 @@ def test_the_sentence() -> None:
     )
     assert power.sentence(found[:1], 2, 1, 1).endswith("with probability 0.26 (2 seeds on 1 task).")
     assert power.sentence((), 5, 3, 36) == ""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the spreads of a suite's published runs are."""
+    monkeypatch.setattr(power, "file_of", lambda suite: tmp_path / "suite.power.json")
+    return tmp_path / "suite.power.json"
+
+
+def test_of_a_suite_it_is_by_its_published_runs(file: Path) -> None:
+    mini = suites.load("mujoco-mini-v1")
+    assert power.published(mini) == ""
+    rows = noisy({"a": {0: 0.9, 8: 0.5}, "b": {0: 0.6, 8: 0.5}, "c": {0: 0.6, 8: 0.1}}, seeds=3, sd=0.2)
+    found = score.score_grid(scores(rows), replications=50)
+    power.to_file(mini, found, file)
+    own = [line.spread for line in found.lines if line.spread is not None]
+    assert power.published(mini) == power.sentence(power.power(own, 5, 3, 3), 5, 3, 3, "3 published algorithms")
+    with pytest.raises(LagbenchError, match="the power of mujoco-lite-v1 is of another version of it; publish its"):
+        power.published(suites.load("mujoco-lite-v1"))
+
+
+def test_without_an_interval_nothing_is_published(file: Path) -> None:
+    found = score.score_grid(scores(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=1)), replications=50)
+    with pytest.raises(LagbenchError, match="mujoco-mini-v1 has no power: not every algorithm has a lag score with an"):
+        power.to_file(suites.load("mujoco-mini-v1"), found, file)
+    assert not file.exists()
 
 
 def test_without_any_spread_all_is_found() -> None:
