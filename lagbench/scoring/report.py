@@ -19,7 +19,7 @@ from lagbench.errors import LagbenchError, UsageError
 from lagbench.records.files import check_writable, explained, replacing
 from lagbench.scoring import measured
 from lagbench.scoring.details import Details
-from lagbench.scoring.grid import short_source
+from lagbench.scoring.grid import domain_of, short_source
 from lagbench.scoring.plots import left_out, names, pictures, words
 from lagbench.scoring.plots.canvas import FORMATS, Picture, written
 from lagbench.scoring.results import Results
@@ -94,6 +94,7 @@ def _facts(results: Results, details: Details) -> list[tuple[str, str]]:
         ("suite", suite),
         ("tasks", ", ".join(results.tasks)),
         (results.axis, ", ".join(map(str, results.values))),
+        ("scored", domain_of(results.tasks[0]).modes[results.measure]),
         ("seeds", f"{len(results.seeds)} ({seeds})" if len(results.seeds) > 1 else seeds),
         ("budget", f"{details.budget:,} {details.unit} a run"),
         ("runs", f"{sum(line.runs for line in results.lines)}, of {len(results.lines)} algorithms or configurations"),

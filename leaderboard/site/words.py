@@ -5,8 +5,8 @@ from __future__ import annotations
 from lagbench.leaderboard.board import Board, Entry
 
 MEANINGS = {
-    "score": "(return − random) / (reference − random) on each task: 0 is uniform random actions, 1 is PPO at lag 0. "
-    "Nothing is clipped. On language: accuracy itself.",
+    "score": "(return − start) / (reference − start) on each task: 0 is the untrained policy, in suites of version 0 "
+    "uniform random actions; 1 is PPO at lag 0. Nothing is clipped. On language: accuracy itself.",
     "IQM": "The mean of the middle half of all runs × tasks.",
     "lag score": "The mean height of IQM over the suite’s lags: the trapezoid against log₂(1 + L), divided by its "
     "range. On a forward axis: against log₂(U). It is what ranks.",
@@ -15,8 +15,8 @@ MEANINGS = {
     "tolerance": "The smallest lag at which IQM falls below 0.9 of that at lag 0, linear between lags in log₂(1 + L); "
     "“≥ 64” where it never does up to the largest lag, 64: it is censored. Undefined unless the lower bound of IQM at "
     "lag 0 exceeds 0.2. It is relative to a method’s own start, and ranks nobody.",
-    "rank": "1 + the number of submissions that are surely better: whose difference to this one has a 95% interval "
-    "above 0. Those that cannot be told apart share a rank: =.",
+    "rank": "1 + the number of submissions that are surely better: whose p-value of the difference, with Holm’s "
+    "correction over all pairs, is at most 0.05. Those that cannot be told apart share a rank: =.",
     "final score": "Of the last evaluation of a run, never of the best. It stands on episodes: where a submission is "
     "re-evaluated, on fresh ones, played by its policies on seeds that were drawn when nothing could be changed any "
     "more; else on those that were submitted, with their seeds and actions.",
@@ -30,7 +30,12 @@ def meaning(board: Board) -> str:
     """What a score is, in a sentence."""
     if board.suite.domain.returns_are_scores:
         return "A score is accuracy: the share of questions that are answered right."
-    return "A score of 0 is that of uniform random actions, 1 that of PPO at lag 0."
+    start = "uniform random actions" if _of_version_0(board) else "the untrained policy"
+    return f"A score of 0 is that of {start}, 1 that of PPO at lag 0."
+
+
+def _of_version_0(board: Board) -> bool:
+    return board.suite.evaluation.measure == "mode"
 
 
 def basis(entry: Entry) -> str:
@@ -69,5 +74,6 @@ def notes(board: Board, entry: Entry) -> list[str]:
     if entry.line.undefined:
         found.append(f"Retention and tolerance are undefined: {entry.line.undefined}")
     if n := entry.line.diverged:
-        found.append(f"{n} of {entry.line.runs} runs diverged; from there on they score as the random policy")
-    return [*found, board.results.coverage]
+        after = "score 0" if _of_version_0(board) else "count as they began or as they last did, the lower"
+        found.append(f"{n} of {entry.line.runs} runs diverged; from there on they {after}")
+    return [*found, *filter(None, [board.results.power_note]), board.results.coverage]
