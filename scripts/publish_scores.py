@@ -43,7 +43,8 @@ def main(suites: tuple[str, ...], submissions: Path, results: Path, scores: Path
         click.echo(f"{file}: {len(table)} runs of {', '.join(published.algorithms(table))}")
         for suite in powered(name, table):
             spreads = powers / scoring.power.file_of(suite).name
-            scoring.power.to_file(suite, scoring.score.score(table, suite=suite.name), spreads)
+            lines = scoring.score.score(table, suite=suite.name).lines
+            scoring.power.to_file(suite, {line.label: line.spread for line in lines}, spreads)
             click.echo(str(spreads))
 
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lagbench.errors import LagbenchError
 from lagbench.scoring.significance import degrees, quantile, unbiased
 from lagbench.suites import Suite
-
-if TYPE_CHECKING:
-    from lagbench.scoring.results import Results
 
 DIFFERENCES = (0.1, 0.2, 0.3)
 """Of lag score, for which it is said."""
@@ -77,12 +73,11 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
     return float(np.mean(stats.norm.sf(limit - apart) + stats.norm.cdf(-limit - apart)))
 
 
-def to_file(suite: Suite, results: Results, file: Path) -> None:
-    """Write what ``published`` reads: the spreads of the lag scores of all lines. Raises LagbenchError for none."""
-    spreads = {line.label: line.spread for line in results.lines if line.spread is not None}
-    if len(spreads) < len(results.lines):
+def to_file(suite: Suite, spreads: Mapping[str, float | None], file: Path) -> None:
+    """Write what ``published`` reads: spreads of lag scores by algorithm. Raises LagbenchError where one is None."""
+    if None in spreads.values():
         raise LagbenchError(f"{suite.name} has no power: not every algorithm has a lag score with an interval")
-    document = {"suite": {"name": suite.name, "sha256": suite.sha256}, "spreads": spreads}
+    document = {"suite": {"name": suite.name, "sha256": suite.sha256}, "spreads": dict(spreads)}
     file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

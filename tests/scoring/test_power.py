@@ -95,7 +95,7 @@ def test_of_a_suite_it_is_by_its_published_runs(file: Path) -> None:
     assert power.published(mini) == ""
     rows = noisy({"a": {0: 0.9, 8: 0.5}, "b": {0: 0.6, 8: 0.5}, "c": {0: 0.6, 8: 0.1}}, seeds=3, sd=0.2)
     found = score.score_grid(scores(rows), replications=50)
-    power.to_file(mini, found, file)
+    power.to_file(mini, {line.label: line.spread for line in found.lines}, file)
     own = [line.spread for line in found.lines if line.spread is not None]
     assert power.published(mini) == power.sentence(power.power(own, 5, 3, 3), 5, 3, 3, "3 published algorithms")
     with pytest.raises(LagbenchError, match="the power of mujoco-lite-v1 is of another version of it; publish its"):
@@ -103,9 +103,9 @@ def test_of_a_suite_it_is_by_its_published_runs(file: Path) -> None:
 
 
 def test_without_an_interval_nothing_is_published(file: Path) -> None:
-    found = score.score_grid(scores(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=1)), replications=50)
+    (line,) = score.score_grid(scores(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=1)), replications=50).lines
     with pytest.raises(LagbenchError, match="mujoco-mini-v1 has no power: not every algorithm has a lag score with an"):
-        power.to_file(suites.load("mujoco-mini-v1"), found, file)
+        power.to_file(suites.load("mujoco-mini-v1"), {"b": 0.1, "a": line.spread}, file)
     assert not file.exists()
 
 
