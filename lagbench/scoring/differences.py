@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -108,16 +107,19 @@ def _comparison(
         known = name in found and whole is not None
         return estimate(found[name], (whole,), fewest(range(size))) if known and whole is not None else None
 
-    def p_value(name: str, index: int | None, runs: Callable[[], int], nothing: float = 0.0) -> float | None:
-        if name not in found or index is None or runs() < 2:
+    tasks = len(scores.grid.tasks)
+
+    def p_value(name: str, index: int | None, values: Sequence[int], nothing: float = 0.0) -> float | None:
+        if name not in found or index is None or (runs := fewest(values)) < 2:
             return None
         value, error = float(found[name].value[index]), float(found[name].error[index])
-        return significance.p_value(value - nothing, error, runs(), len(scores.grid.tasks))
+        return significance.p_value(value - nothing, error, runs, tasks)
 
     if scores.scales is None:
-        p = p_value("improvement", whole, lambda: fewest(range(size)), nothing=0.5)
+        p = p_value("improvement", whole, range(size), nothing=0.5)
+        p = None if p is None else max(p, significance.smallest(fewest(range(size)), tasks * size))
     else:
-        p = p_value("lag_score", whole, lambda: fewest(range(size)))
+        p = p_value("lag_score", whole, range(size))
     return Comparison(
         first=scores.grid.entries[pair[0]].label,
         second=scores.grid.entries[pair[1]].label,
@@ -126,7 +128,7 @@ def _comparison(
         improvement=over("improvement"),
         improvements=at("improvements"),
         p=p,
-        ps=tuple(p_value("iqm", index.get((pair, v)), partial(fewest, [v])) for v in range(size)),
+        ps=tuple(p_value("iqm", index.get((pair, v)), [v]) for v in range(size)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import comb, sqrt
 
 LEVEL = 0.05
 """Of differences that are not there, at most this share of tables shows any as one."""
@@ -46,6 +46,16 @@ def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
         return 0.0
     t = abs(difference) / unbiased(error, runs)
     return float(2 * stats.t.sf(t, degrees(runs, tasks)))
+
+
+def smallest(runs: int, cells: int) -> float:
+    """The smallest two-sided p-value that a permutation of ``runs`` against as many within each of ``cells`` can give.
+
+    Where all runs of one entry are above all of the other, a probability of improvement has no spread, and may have
+    none by chance.
+    """
+    ways: int = comb(2 * runs, runs) ** cells
+    return 2 / ways
 
 
 def apart(p: float | None) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lagbench.scoring.significance import LEVEL, holm, p_value
+from lagbench.scoring.significance import LEVEL, holm, p_value, smallest
 
 
 def test_holm_by_hand() -> None:
@@ -48,3 +48,10 @@ def test_the_p_value_is_of_a_t_with_the_error_that_a_bootstrap_understates() -> 
 
 def test_without_any_spread_a_difference_is_certain_and_none_is_none() -> None:
     assert (p_value(0.1, 0.0, 3, 2), p_value(0.0, 0.0, 3, 2)) == (0.0, 1.0)
+
+
+def test_the_smallest_that_a_permutation_can_give() -> None:
+    """Two runs against two can be dealt out in six ways, in two of which all of one entry is above the other's."""
+    assert smallest(2, 1) == 2 / 6
+    assert smallest(2, 4) == 2 / 6**4
+    assert smallest(10, 400) == 0.0
