@@ -188,14 +188,16 @@ class Collector:
     def collect(self) -> Collection:
         """Collect a phase, and record it where there is a writer."""
         versions = draw(self._spec.protocol, self._spec.seed, self._phase)
-        collection = self._actors.collect([self._buffer[int(k)] for k in versions], self._phase)
+        collection = self._actors.collect(self._buffer.acting(versions), self._phase)
         if self._writer is not None:
             self._writer.commit(
                 PhaseRecord(
                     phase=self._phase,
                     budget_used=self._phase * self._spec.protocol.samples,
                     versions=versions,
+                    version_sha256=self._buffer.sha256(self._buffer.newest),
                     updates=0,
+                    seconds={},
                     diagnostics=dict.fromkeys(diagnostics.NAMES, 0.0),
                     metrics={},
                     transitions=collection.transitions,

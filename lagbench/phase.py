@@ -15,7 +15,7 @@ from lagbench.estimators import standardize
 from lagbench.rollout import Rollout
 
 Metrics = dict[str, Tensor | float]
-HARNESS_METRICS = frozenset({"loss", "gradient_norm"})
+HARNESS_METRICS = frozenset({"loss", "gradient_norm", "gradient_norm_max"})
 
 
 class Phase:
@@ -136,7 +136,10 @@ class Phase:
         self._metrics.append({name: x if isinstance(x, Tensor) else float(x) for name, x in metrics.items()})
 
     def metrics(self) -> dict[str, float]:
-        """The mean over the phase's updates of everything recorded, converted here, once."""
+        """The mean over the phase's updates of everything recorded, converted here, once.
+
+        Of ``gradient_norm`` the largest too, as ``gradient_norm_max``.
+        """
         if not any(self._metrics):
             return {}
         names = self._metrics[0].keys()
@@ -146,4 +149,7 @@ class Phase:
             for m in self._metrics
         ]
         stacked = torch.stack(rows)
-        return dict(zip(names, stacked.mean(0).tolist(), strict=True))
+        found = dict(zip(names, stacked.mean(0).tolist(), strict=True))
+        if "gradient_norm" in names:
+            found["gradient_norm_max"] = float(stacked[:, [*names].index("gradient_norm")].max())
+        return found

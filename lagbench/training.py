@@ -15,7 +15,7 @@ from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
 from lagbench.learner import Divergence, Learner
 from lagbench.policies.base import Policy, Version
-from lagbench.records.rows import PhaseRecord
+from lagbench.records.rows import EvaluationRecord, PhaseRecord
 from lagbench.registry import load
 from lagbench.rollout import Rollout
 from lagbench.settings import own_settings
@@ -34,7 +34,6 @@ class PhaseResult:
         policy: the learner's, live: valid until the next result is asked for.
         diverged: where the run stopped being finite; then this is the last result.
         last: whether no further result follows.
-        seconds: wall time of collecting, updating, evaluating.
         state: makes the state that resumes the run after this phase; valid until the next result is asked for.
     """
 
@@ -43,7 +42,6 @@ class PhaseResult:
     policy: Policy
     diverged: Divergence | None
     last: bool
-    seconds: Mapping[str, float]
     state: Callable[[], dict[str, Any]]
 
 
@@ -97,12 +95,12 @@ class _Loop:
     def run_phase(self, phase: int) -> PhaseResult:
         spec, learner, actors, buffer = self.spec, self.learner, self.actors, self.buffer
         clock = _Clock()
-        evaluations = evaluate_due(spec, actors, buffer[0]) if phase == 0 else []
-        clock.lap("evaluate")
+        evaluations = self._evaluated(0) if phase == 0 else []
+        clock.lap("evaluating")
 
-        versions = draw(spec.protocol, spec.seed, phase)
-        collection = actors.collect([buffer[int(k)] for k in versions], phase)
-        clock.lap("collect")
+        versions, sha256 = draw(spec.protocol, spec.seed, phase), buffer.sha256(phase)
+        collection = actors.collect(buffer.acting(versions), phase)
+        clock.lap("collecting")
 
         rollout, mismatch = learner.begin(collection.rollout.to(spec.device), phase, phase / spec.phases)
         self._check_reproduced(rollout, phase, mismatch)
@@ -121,17 +119,19 @@ class _Loop:
             values["normalizer_drift"] = diagnostics.drift(rollout, final, moved)
             buffer.push(learner.policy.version(phase + 1))
         self.done = phase + 1
-        clock.lap("update")
+        clock.lap("updating")
 
         if self.diverged is None:
-            evaluations += evaluate_due(spec, actors, buffer[phase + 1])
-        clock.lap("evaluate")
+            evaluations += self._evaluated(phase + 1)
+        clock.lap("evaluating")
 
         record = PhaseRecord(
             phase=phase,
             budget_used=self.done * spec.protocol.samples,
             versions=versions,
+            version_sha256=sha256,
             updates=learner.updates,
+            seconds=clock.seconds,
             diagnostics={name: values[name] for name in diagnostics.names(spec.domain)},
             metrics=work.metrics(),
             transitions=collection.transitions,
@@ -139,7 +139,12 @@ class _Loop:
             evaluations=evaluations,
         )
         last = self.diverged is not None or self.done == spec.phases
-        return PhaseResult(record, rollout, learner.policy, self.diverged, last, clock.seconds, self._state)
+        return PhaseResult(record, rollout, learner.policy, self.diverged, last, self._state)
+
+    def _evaluated(self, version: int) -> list[EvaluationRecord]:
+        """The evaluations that are due at a version, the newest."""
+        (one,) = self.buffer.acting([version])
+        return evaluate_due(self.spec, self.actors, one)
 
     def _check_reproduced(self, rollout: Rollout, phase: int, mismatch: float) -> None:
         """Raise MismatchError where the learner is not the policy that its own version's rows say acted.

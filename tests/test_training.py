@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -429,8 +430,8 @@ def test_rewards_are_scaled_by_one_factor_a_phase() -> None:
 
 def test_seconds_are_told_by_part() -> None:
     for result in train(spec(2)):
-        assert set(result.seconds) == {"collect", "update", "evaluate"}
-        assert all(x >= 0 for x in result.seconds.values())
+        assert set(result.record.seconds) == {"collecting", "updating", "evaluating"}
+        assert all(x >= 0 for x in result.record.seconds.values())
 
 
 # -------------------------------------------------------------------------------------- an actor that is tampered with
@@ -455,6 +456,36 @@ def test_an_actor_that_is_not_its_version_is_found_out(
     assert sentence.startswith(f"phase {phase}: the learner gives actions of its own version a log-probability that ")
     assert sentence.endswith("and this is not rounding; the records are not to be trusted")
     assert caught.value.exit_code == 1
+
+
+class Overwriting(PPO):
+    """Lets its newest weights act in every version's place."""
+
+    def end_phase(self, metrics: Mapping[str, float]) -> None:
+        frame = sys._getframe()
+        while "buffer" not in frame.f_locals:
+            assert frame.f_back is not None
+            frame = frame.f_back
+        for version in frame.f_locals["buffer"]:
+            for name, tensor in self.policy.acting_state().items():
+                version.state[name].copy_(tensor)
+
+
+def test_an_algorithm_that_switches_lag_off_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The buffer is found and overwritten from inside; by what acts, replay would find nothing."""
+    monkeypatch.setattr(RunSpec, "load_algorithm", lambda self: Overwriting)
+    with pytest.raises(AlgorithmError, match=r"phase [12]: policy version [01] is not what it was when it was pushed"):
+        list(train(spec(6, lag=4)))
+
+
+def test_a_phase_names_its_version(lagged: Lagged) -> None:
+    """A row of ``phases`` has the SHA-256 of the version that its updates began from."""
+    for k, result in enumerate(lagged.results):
+        state = {name: torch.from_numpy(x) for name, x in lagged.versions[k].items()}
+        kinds = {name: x.dtype for name, x in result.policy.acting_state().items()}
+        again = Version(k, {name: x.to(kinds[name]) for name, x in state.items()})
+        assert result.record.version_sha256 == again.sha256()
+    assert len({r.record.version_sha256 for r in lagged.results}) == len(lagged.results)
 
 
 def test_actors_that_compute_something_else_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,14 @@ class Version:
 
     number: int
     state: Mapping[str, Tensor]
+
+    def sha256(self) -> str:
+        """Of names, types, shapes and bytes of the tensors as they are now."""
+        total = hashlib.sha256()
+        for name, tensor in sorted(self.state.items()):
+            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return total.hexdigest()
 
 
 class Policy(nn.Module, ABC):

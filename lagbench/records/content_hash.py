@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from lagbench.records.schema import left_out, type_name
 
+TIMES = "seconds_"
+"""How the names of columns begin that hold wall time, and are no part of the hash."""
+
 
 class TableHash:
     """The hash of a table, fed a batch at a time. docs/records.md defines it for everybody else."""
 
     def __init__(self, schema: Any) -> None:
-        self._columns = {field.name: _Node(field.type) for field in schema}
+        hashed = [field for field in schema if not field.name.startswith(TIMES)]
+        self._columns = {field.name: _Node(field.type) for field in hashed}
         self._left_out = left_out(schema)
 
     def update(self, batch: Any) -> None:

@@ -106,7 +106,9 @@ def _phase(record: PhaseRecord, schema: Any) -> Any:
         "phase": record.phase,
         "budget_used": record.budget_used,
         "versions": record.versions.tolist(),
+        "version_sha256": record.version_sha256,
         "updates": record.updates,
+        **{f"seconds_{what}": value for what, value in record.seconds.items()},
         "metrics": sorted(record.metrics.items()),
     }
     unknown = record.diagnostics.keys() - (set(schema.names) - plain.keys())

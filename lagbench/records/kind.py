@@ -17,6 +17,7 @@ from lagbench.spec import RunSpec
 Columns = dict[str, list[tuple[str, Any]]]
 """Table → its columns in order, by name and pyarrow type."""
 
+SECONDS = ("collecting", "updating", "evaluating")
 # What every domain has, first in these tables.
 EVALUATION_COLUMNS = (
     ("evaluation", pa.int32()),
@@ -35,7 +36,9 @@ PHASE_COLUMNS = (
     ("phase", pa.int32()),
     ("budget_used", pa.int64()),
     ("versions", pa.list_(pa.int32())),
+    ("version_sha256", pa.string()),
     ("updates", pa.int32()),
+    *[(f"seconds_{what}", pa.float64()) for what in SECONDS],
 )
 
 

@@ -46,12 +46,17 @@ class EvaluationRecord:
 
 @dataclass(frozen=True)
 class PhaseRecord:
-    """All rows of a phase. ``diagnostics`` are the harness's, the same for every algorithm; ``metrics`` its own."""
+    """All rows of a phase. ``diagnostics`` are the harness's, the same for every algorithm; ``metrics`` its own.
+
+    ``version_sha256`` is that of the learner's version at the start of the phase; ``seconds`` are of wall time.
+    """
 
     phase: int
     budget_used: int
     versions: NDArray[np.int64]
+    version_sha256: str
     updates: int
+    seconds: Mapping[str, float]
     diagnostics: Mapping[str, float]
     metrics: Mapping[str, float]
     transitions: Transitions

@@ -14,7 +14,7 @@ from lagbench.errors import RecordError
 from lagbench.records.kind import kind_of
 from lagbench.spec import RunSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TABLES = ("trajectories", "episodes", "evaluations", "phases")
 """In the order in which a commit writes them: a phase counts once its row of ``phases`` is there."""
 

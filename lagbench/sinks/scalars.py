@@ -11,7 +11,7 @@ def scalars(result: PhaseResult) -> dict[str, float]:
     row = {f"diagnostics/{k}": v for k, v in record.diagnostics.items()}
     row |= {f"metrics/{k}": v for k, v in record.metrics.items()}
     row |= {f"evaluation/{e.mode}": e.mean_return for e in record.evaluations}
-    row |= {f"seconds/{k}": v for k, v in result.seconds.items()}
+    row |= {f"seconds/{k}": v for k, v in record.seconds.items()}
     if record.episodes:
         row["episodes/return"] = sum(e.episode_return for e in record.episodes) / len(record.episodes)
         row["episodes/length"] = sum(e.length for e in record.episodes) / len(record.episodes)

@@ -203,7 +203,7 @@ def read_all(path: Path) -> None:
             r"spec\.json is not the specification .* \(seed is 1, was 0\); change it back",
         ),
         (edit_json("spec.json", "lag", 2), r"spec\.json is not the specification .* \(lag is 2, was missing\)"),
-        (edit_json("result.json", "format_version", 2), r"result\.json has format 2.*pip install -U lagbench"),
+        (edit_json("result.json", "format_version", 3), r"result\.json has format 3.*pip install -U lagbench"),
         (replace_bytes("result.json", b'"rows"', b'"sows"'), r"result\.json cannot be read"),
         (lambda p: (p / "spec.json").write_text("{"), r"spec\.json.*is not JSON"),
         (lambda p: (p / "result.json").write_text("[]"), r"result\.json cannot be read"),
@@ -240,10 +240,10 @@ def test_a_newer_format(tmp_path: Path) -> None:
     write_finished(path, make_spec())
 
     def newer(table: Any) -> Any:
-        return table.replace_schema_metadata({**table.schema.metadata, b"format_version": b"2"})
+        return table.replace_schema_metadata({**table.schema.metadata, b"format_version": b"3"})
 
     rewrite(path, "phases", newer)
-    with pytest.raises(RecordError, match=r"phases/data\.arrow has format 2; this lagbench reads up to 1"):
+    with pytest.raises(RecordError, match=r"phases/data\.arrow has format 3; this lagbench reads up to 2"):
         open_run(path).phases  # noqa: B018
     for table in TABLES[:-1]:
         rewrite(path, table, newer)

@@ -106,6 +106,7 @@ def one_phase(record: PhaseRecord) -> Iterator[dict[str, Any]]:
     yield {
         **vars(record),
         **record.diagnostics,
+        **{f"seconds_{what}": value for what, value in record.seconds.items()},
         "versions": record.versions.tolist(),
         "metrics": sorted(record.metrics.items()),
     }

@@ -27,7 +27,7 @@ def test_scalars_of_a_phase(followed: Followed) -> None:
     assert row["metrics/filtered_fraction"] == record.metrics["filtered_fraction"]
     assert row["evaluation/stochastic"] == record.evaluations[0].mean_return
     assert row["evaluation/mode"] == record.evaluations[1].mean_return
-    assert row["seconds/collect"] > 0
+    assert row["seconds/collecting"] > 0
     assert row["updates"] == 20
     with_episodes = [r for r in followed.results if r.record.episodes]
     assert with_episodes
