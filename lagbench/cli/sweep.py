@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,12 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="The directory of all runs; any number of sweeps may share one.  [default: runs/sweep, or runs/FAMILY]",
 )
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="A table of runs, of `lagbench score RUNS --table FILE`: cells that it has are done.",
+)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Cells at once.  [default: one a core]")
 @click.option(
     "--ray", "address", metavar="ADDRESS", help="Run the cells on a Ray cluster: auto, or HOST:PORT of its head."
@@ -116,6 +122,7 @@ def command(
     algo: list[str],
     config: tuple[tuple[str, str], ...],
     out: Path | None,
+    results: Path | None,
     jobs: int | None,
     threads: int,
     address: str | None,
@@ -148,25 +155,27 @@ def command(
         from lagbench.records.files import check_writable
         from lagbench.sweep import grid
         from lagbench.sweep.cells import survey
+        from lagbench.sweep.taken import taken
 
         out = out or Path("runs", suites.load(given["suite"]).runs.name if "suite" in given else "sweep")
         cells = grid.plan(out, algo=algo, config=_axes(config), **given)
-        states = survey(cells)
+        known = {} if results is None else taken(cells, _rows_of(results))
+        states = survey(cells, known)
     if print_commands:
         from lagbench.sweep import lines
 
-        left = [lines.command(c, s) for c, s in zip(cells, states, strict=True) if not s.is_over]
+        left = [lines.command(cell, state) for cell, state in states.items() if not state.is_over]
         click.echo("\n".join(left), nl=bool(left))
         if not left:
-            click.echo(f"nothing is left to run; {_counted(states)}", err=True)
+            click.echo(f"nothing is left to run; {_counted(states.values())}", err=True)
         return 0
     if dry_run:
-        _list(cells, states, as_json)
+        _list(states, as_json)
         return 0
     assert executor is not None
-    if not all(state.is_over for state in states):
+    if not all(state.is_over for state in states.values()):
         check_writable(out, "type the same line again, or another directory with --out", into=True)
-    outcomes = _run(cells, out, executor, as_json, quiet)
+    outcomes = _run(cells, known, out, executor, as_json, quiet)
     return 1 if any(outcome.state.is_failure for outcome in outcomes) else 0
 
 
@@ -190,14 +199,29 @@ def _executor(address: str | None, jobs: int | None, threads: int) -> Executor:
     return RayCluster(address, jobs, threads)
 
 
-def _run(cells: Sequence[Planned], out: Path, executor: Executor, as_json: bool, quiet: bool) -> Sequence[Outcome]:
+def _rows_of(results: Path) -> list[dict[str, Any]]:
+    from lagbench.scoring import table
+
+    rows: list[dict[str, Any]] = table.from_file(results).to_pylist()
+    return rows
+
+
+def _run(
+    cells: Sequence[Planned],
+    known: Mapping[Planned, State],
+    out: Path,
+    executor: Executor,
+    as_json: bool,
+    quiet: bool,
+) -> Sequence[Outcome]:
     from lagbench.sweep.board import Board
     from lagbench.sweep.driver import SweepEnded, run_grid
     from lagbench.sweep.watcher import Watcher
 
     try:
         with stdout_free():
-            outcomes: Sequence[Outcome] = run_grid(cells, executor=executor, watcher=Watcher() if quiet else Board(out))
+            watcher = Watcher() if quiet else Board(out)
+            outcomes: Sequence[Outcome] = run_grid(cells, executor=executor, watcher=watcher, taken=known)
     except SweepEnded as ended:
         _report(ended.outcomes, as_json)
         ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
@@ -206,24 +230,24 @@ def _run(cells: Sequence[Planned], out: Path, executor: Executor, as_json: bool,
     return outcomes
 
 
-def _list(cells: Sequence[Planned], states: Sequence[State], as_json: bool) -> None:
+def _list(states: Mapping[Planned, State], as_json: bool) -> None:
     from lagbench.sinks.words import duration
     from lagbench.sweep import estimate
     from lagbench.sweep.driver import Outcome
 
-    outcomes = [Outcome(cell, state) for cell, state in zip(cells, states, strict=True)]
+    outcomes = [Outcome(cell, state) for cell, state in states.items()]
     left = [o.cell.spec for o in outcomes if not o.state.is_over]
     hours = estimate.hours(left)
     if as_json:
         click.echo(json.dumps({"cells": _rows(outcomes), "core_hours_left": hours}, indent=2))
         return
-    width = max(len(str(cell.path)) for cell in cells)
+    width = max(len(str(cell.path)) for cell in states)
     for o in outcomes:
         seconds = estimate.seconds(o.cell.spec)
         about = "" if o.state.is_over or seconds is None else f"  {duration(seconds)}"
         click.echo(f"{o.cell.path!s:<{width}}  {o.state.status}{about}{': ' * bool(o.state.reason)}{o.state.reason}")
     about = "" if hours is None else f", some {duration(3600 * hours)} of one core"
-    click.echo(f"{len(left)} of {len(cells)} cells to run{about}")
+    click.echo(f"{len(left)} of {len(states)} cells to run{about}")
 
 
 def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
@@ -241,7 +265,7 @@ def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     click.echo(_counted(states))
 
 
-def _counted(states: Sequence[State]) -> str:
+def _counted(states: Collection[State]) -> str:
     from lagbench.sweep.board import in_words
 
     counts = Counter(state.status for state in states)

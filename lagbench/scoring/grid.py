@@ -14,7 +14,7 @@ from lagbench import domain, suites
 from lagbench.domain import Domain, Mode
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
-from lagbench.scoring.table import DIAGNOSTICS
+from lagbench.scoring.course import DIAGNOSTICS
 from lagbench.spec import EvaluationPlan, SuiteVersion, differences
 from lagbench.suites import Axis, Suite
 from lagbench.tasks import spec as tasks
@@ -362,7 +362,7 @@ def _runs(
     return found, notes
 
 
-_OF_A_COPY = {"algorithm_source", "path", "content_hash", "lagbench", "envpool"}
+_OF_A_COPY = {"algorithm_source", "path", "content_hash", "lagbench", "envpool", "environment", "spec"}
 
 
 def _came_out(row: Mapping[str, Any]) -> str:

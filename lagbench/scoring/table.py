@@ -16,23 +16,11 @@ from lagbench.records import environment
 from lagbench.records.content_hash import table_hash
 from lagbench.records.files import RESULT_FILE, explained, replacing
 from lagbench.records.reader import Run, open_run
+from lagbench.scoring.course import COURSE, DIAGNOSTICS, measured, versions_sha256
 from lagbench.scoring.find import find_runs
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 NAME = "lagbench scores"
-DIAGNOSTICS = (
-    "updates_made",
-    "backward_lag_mean",
-    "tv",
-    "tv_backward",
-    "tv_forward",
-    "kl",
-    "ess",
-    "entropy",
-    "normalizer_drift",
-)
-"""Columns of a run's ``phases``, of which the table has the mean; ``updates_made`` is its ``updates``."""
-
 SCHEMA = pa.schema(
     [
         ("algorithm", pa.string()),
@@ -61,8 +49,12 @@ SCHEMA = pa.schema(
         ("area", pa.float64()),
         *[(name, pa.float64()) for name in DIAGNOSTICS],
         ("metrics", pa.map_(pa.string(), pa.float64())),
+        ("course", COURSE),
+        ("versions_sha256", pa.string()),
+        ("spec", pa.string()),
         ("lagbench", pa.list_(pa.string())),
         ("envpool", pa.list_(pa.string())),
+        ("environment", pa.string()),
         ("content_hash", pa.string()),
         ("path", pa.string()),
     ],
@@ -70,8 +62,18 @@ SCHEMA = pa.schema(
 )
 _SCORED = ("completed", "diverged")
 _STATUSES = (*_SCORED, "failed", "unfinished")
-_OFTEN_NULL = ("algorithm_source", "suite", "suite_sha256", "evaluation_mode_episodes", "final", "area", "content_hash")
-_NULLABLE = {*_OFTEN_NULL, *DIAGNOSTICS}
+_NULLABLE = {
+    "algorithm_source",
+    "suite",
+    "suite_sha256",
+    "evaluation_mode_episodes",
+    "final",
+    "area",
+    *DIAGNOSTICS,
+    "course",
+    "versions_sha256",
+    "content_hash",
+}
 _ORDER = ("algorithm", "config", "suite", "task", "lag", "updates", "seed", "status", "content_hash", "path")
 Progress = Callable[[int, int], object]
 
@@ -129,8 +131,9 @@ def _row(run: Run) -> dict[str, Any]:
         "mode_errors": [point.standard_error for point in beside],
         "final": returns[-1] if whole and curve else None,
         "area": float(np.trapezoid(returns, fractions)) if whole and curve else None,
-        **(_diagnostics(run) if finished else {name: None for name in DIAGNOSTICS} | {"metrics": []}),
-        **_versions(run),
+        **(_measured(run) if finished else dict.fromkeys(_MEASURED) | {"metrics": []}),
+        "spec": canonical(spec.to_json()),
+        **_environment(run),
         "content_hash": run.result["content_hash"]["evaluations"] if finished and run.result else None,
         "path": _text(str(run.path)),
     }
@@ -152,34 +155,27 @@ def _verify(run: Run) -> None:
             )
 
 
-def _diagnostics(run: Run) -> dict[str, Any]:
-    """Means over the phases, of what was measured and is a number; null where that is nothing."""
-    sources = {name: "updates" if name == "updates_made" else name for name in DIAGNOSTICS}
-    # What is not measured on a domain is no column there.
-    columns = {name: source for name, source in sources.items() if source in run.phases.schema.names}
-    table = run.phases.to_table(columns=[*columns.values(), "metrics"])
-    metrics: dict[str, list[float]] = {}
-    for row in table.column("metrics").to_pylist():
-        for name, value in row or []:
-            metrics.setdefault(name, []).append(value)
-    means: dict[str, float | None] = dict.fromkeys(DIAGNOSTICS)
-    means |= {name: _mean(table.column(source).to_pylist()) for name, source in columns.items()}
-    named = {name: _mean(values) for name, values in sorted(metrics.items())}
-    return {**means, "metrics": [(name, value) for name, value in named.items() if value is not None]}
+_MEASURED = (*DIAGNOSTICS, "metrics", "course", "versions_sha256")
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    return float(np.mean(known)) if known else None
+def _measured(run: Run) -> dict[str, Any]:
+    means, metrics, course = measured(run)
+    return {**means, "metrics": metrics, "course": course, "versions_sha256": versions_sha256(run)}
 
 
-def _versions(run: Run) -> dict[str, list[str]]:
-    """The versions of lagbench and EnvPool in which the run was started and resumed; empty where nobody wrote them."""
+_PLACE = ("packages", "python", "platform", "cpu", "device", "torch_threads", "envpool_threads")
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    """Where the run was started and resumed, each place once, and the versions; empty where nobody wrote them."""
     entries = run.environment if (run.path / environment.FILE).exists() else []
-    return {
-        name: sorted({str(version) for entry in entries if (version := entry["packages"].get(name)) is not None})
+    places: list[dict[str, Any]] = [{name: entry.get(name) for name in _PLACE} for entry in entries]
+    versions: dict[str, Any] = {
+        name: sorted({str(version) for place in places if (version := place["packages"].get(name)) is not None})
         for name in ("lagbench", "envpool")
     }
+    distinct = [place for i, place in enumerate(places) if place not in places[:i]]
+    return {**versions, "environment": json.dumps(distinct, sort_keys=True, separators=(",", ":"))}
 
 
 def canonical(data: Mapping[str, Any]) -> str:

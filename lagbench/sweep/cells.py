@@ -100,10 +100,14 @@ def _state(run: Run) -> State:
             return State("unfinished")
 
 
-def survey(cells: Iterable[Planned]) -> list[State]:
-    """The state of every cell. Raises UsageError where a directory holds a run of another spec."""
-    states = [look(cell) for cell in cells]
-    others = [state.reason for state in states if state.status == "other"]
+def survey(cells: Iterable[Planned], taken: Mapping[Planned, State] | None = None) -> dict[Planned, State]:
+    """The state of every cell: that which is ``taken``, or its directory's.
+
+    Raises UsageError where a directory holds a run of another spec.
+    """
+    known = taken or {}
+    states = {cell: known[cell] if cell in known else look(cell) for cell in cells}
+    others = [state.reason for state in states.values() if state.status == "other"]
     if others:
         more = f" (and {len(others) - 1} more such)" if len(others) > 1 else ""
         raise UsageError(f"{others[0]}{more}; sweep into another directory with --out, or move that one away")

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,7 @@ def run_grid(
     jobs: int | None = None,
     executor: Executor | None = None,
     watcher: Watcher | None = None,
+    taken: Mapping[Planned, State] | None = None,
 ) -> list[Outcome]:
     """Run what is not done of a grid: start what is missing, resume what was cut off, leave what others have claimed.
 
@@ -57,12 +58,13 @@ def run_grid(
         jobs: cells at once, in processes that share the cores out; None: one a core.
         executor: what runs them, in place of such processes.
         watcher: is told how it goes.
+        taken: cells that are done elsewhere, see ``taken.taken``; their directories are not looked at.
 
     Raises:
         UsageError: a directory holds a run of another specification; nothing was started.
         SweepEnded: after SIGINT or SIGTERM, and where a reason such as a full disk would stop every cell.
     """
-    states = dict(zip(cells, survey(cells), strict=True))
+    states = survey(cells, taken)
     sweep = _Sweep(states, executor or Processes(jobs), watcher or Watcher())
     sweep.run()
     return sweep.outcomes()

@@ -62,6 +62,19 @@ def test_a_grid_is_run_and_then_left_alone(here: Path) -> None:
     assert more.code == 0
     assert more.json["counts"] == {"completed": 6}
     assert entries(run.path) == 1
+    # From a table of them nothing is run again, and what it has not is.
+    assert (
+        lagbench("score", "out/InvertedPendulum-v5/ppo", "out/InvertedPendulum-v5/Mine", "--table", "t.arrow").code == 0
+    )
+    fresh = ("sweep", "--algo", "ppo,mine.py:Mine", "--lag", "0,2", *PENDULUM, "-o", "fresh", "--results", "t.arrow")
+    listed = lagbench(*fresh, "--seeds", "0,1", "--dry-run", "--json").json
+    assert [(cell["seed"], cell["status"]) for cell in listed["cells"]] == [(0, "completed")] * 4 + [(1, "missing")] * 4
+    assert [cell["final_return"] for cell in listed["cells"][:4]] == [
+        cell["final_return"] for cell in more.json["cells"] if cell["lag"] < 4
+    ]
+    (here / "mine.py").write_text((here / "mine.py").read_text().replace("class Mine(", "FACTOR = 2\n\n\nclass Mine("))
+    assert lagbench(*fresh, "-q").out == "4 cells: 4 completed\n"
+    assert sorted(path.parent.name for path in (here / "fresh").glob("*/*/lag*")) == ["Mine", "Mine"]
 
 
 def test_failures_are_listed_and_stop_nothing(here: Path) -> None:

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from lagbench.protocol import Protocol
 from lagbench.scoring import grid
+from lagbench.scoring.course import DIAGNOSTICS
 from lagbench.scoring.normalize import Scale, Scores
-from lagbench.scoring.table import DIAGNOSTICS, SCHEMA, canonical, check
+from lagbench.scoring.table import SCHEMA, canonical, check
 
 TASKS = ("HalfCheetah-v5", "Hopper-v5")
 IDENTITY = Scale(0.0, 1.0)
@@ -75,8 +76,12 @@ def row(
         "area": float(np.trapezoid(returns, fractions)) if whole else None,
         **{name: None for name in DIAGNOSTICS},
         "metrics": [],
+        "course": None,
+        "versions_sha256": None,
+        "spec": "{}",
         "lagbench": ["0.1.0"],
         "envpool": ["1.2.5"],
+        "environment": "[]",
         "content_hash": None if status in ("failed", "unfinished") else canonical({"returns": list(returns)}),
         "path": f"runs/{task}/{algorithm}/lag{resolved.lag}-u{resolved.updates}-seed{seed}",
         **changes,

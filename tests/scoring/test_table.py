@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
@@ -87,6 +88,40 @@ def test_diagnostics_are_means_over_the_phases(rows: dict[str, Any]) -> None:
     }
 
 
+def test_the_course_is_in_blocks_of_phases(tmp_path: Path, rows: dict[str, Any]) -> None:
+    records = [build.make_record(phase) for phase in range(build.PHASES)]
+    course = rows["seed0"]["course"]
+    assert course["budget_used"] == [r.budget_used for r in records]
+    assert course["tv"] == pytest.approx([r.diagnostics["tv"] for r in records], rel=1e-6)
+    assert course["updates_made"] == [40.0] * len(records)
+    few = [build.make_record(phase) for phase in range(3)]
+    every = [
+        dataclasses.replace(few[k % 3], phase=k, budget_used=k, diagnostics={**few[k % 3].diagnostics, "kl": k / 7})
+        for k in range(103)
+    ]
+    writer = build.write(tmp_path / "long", build.make_spec(), every)
+    writer.finish("diverged", {}, build.make_policy().state_dict())
+    (long,) = table.collect([tmp_path]).to_pylist()
+    # 103 phases: 3 blocks of 3, then 47 of 2.
+    blocks = [every[3 * i : 3 * i + 3] for i in range(3)] + [every[9 + 2 * i : 11 + 2 * i] for i in range(47)]
+    assert {len(values) for values in long["course"].values()} == {50}
+    assert long["course"]["budget_used"] == [block[-1].budget_used for block in blocks]
+    means = [np.mean([r.phase for r in block]) / 7 for block in blocks]
+    assert long["course"]["kl"] == pytest.approx(means, rel=1e-6)
+
+
+def test_it_says_what_was_run_and_where(rows: dict[str, Any], runs: Path) -> None:
+    row, run = rows["seed0"], open_run(runs / "a/seed0")
+    assert json.loads(row["spec"]) == run.spec.to_json()
+    digests = [build.make_record(phase).version_sha256 for phase in range(build.PHASES)]
+    assert row["versions_sha256"] == hashlib.sha256("".join(digests).encode()).hexdigest()
+    (place,) = json.loads(row["environment"])
+    assert place["packages"] == run.environment[0]["packages"]
+    assert (place["cpu"], place["torch_threads"]) == (run.environment[0]["cpu"], run.environment[0]["torch_threads"])
+    assert rows["diverged"]["environment"] == "[]"
+    assert rows["unfinished"]["course"] is rows["unfinished"]["versions_sha256"] is None
+
+
 def test_a_run_that_diverged_keeps_what_was_measured(rows: dict[str, Any]) -> None:
     row = rows["diverged"]
     assert row["fractions"] == [0, 0.5]
@@ -125,7 +160,7 @@ def test_there_and_back(runs: Path, tmp_path: Path) -> None:
     table.to_file(first, tmp_path / "scores.arrow")
     again = table.from_file(tmp_path / "scores.arrow")
     assert again.equals(first, check_metadata=True)
-    assert again.schema.metadata == {b"table": b"lagbench scores", b"format_version": b"2"}
+    assert again.schema.metadata == {b"table": b"lagbench scores", b"format_version": b"3"}
 
 
 def test_values_are_held_to_the_content_hash(runs: Path, tmp_path: Path) -> None:
@@ -204,7 +239,7 @@ def test_a_file_that_is_no_table(tmp_path: Path) -> None:
             table.from_file(file)
     for metadata, error in (
         ({}, "is no table of runs"),
-        ({"format_version": "3"}, "has format 3; this lagbench reads 2"),
+        ({"format_version": "4"}, "has format 4; this lagbench reads 3"),
     ):
         about = {"table": table.NAME, **metadata} if metadata else {}
         with pa.ipc.new_file(str(file), pa.schema([("a", pa.int32())], metadata=about)):

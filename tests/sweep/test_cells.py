@@ -100,7 +100,7 @@ def test_another_run_is_not_touched(cell: Planned) -> None:
     with pytest.raises(UsageError, match="holds another run: budget is 640, was 320; seed is 7, was 0; sweep into"):
         survey([cell, other])
     with pytest.raises(UsageError, match=r"was 0 \(and 1 more such\); sweep into another directory"):
-        survey([other, other])
+        survey([other, dataclasses.replace(other)])
     with pytest.raises(LagbenchError):
         go_on(other.spec, other.path, threads=1, sinks=[])
     assert look(cell).status == "completed"
@@ -148,7 +148,7 @@ def test_half_a_run_is_said_to_be_one(cell: Planned) -> None:
 
 def test_a_result_of_another_version_is_said_to_be_one(cell: Planned) -> None:
     (cell.path / "result.json").write_text('{"format_version": 99}')
-    check_unusable(cell, "has format 99; this lagbench reads up to 1")
+    check_unusable(cell, "has format 99; this lagbench reads up to 2")
     (cell.path / "result.json").write_text("{}")
     check_unusable(cell, "result.json cannot be read")
 

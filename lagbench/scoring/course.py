@@ -1,0 +1,70 @@
+"""What a run measured in training: means over all phases, and the course of them in a few blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lagbench.records.reader import Run
+
+DIAGNOSTICS = (
+    "updates_made",
+    "backward_lag_mean",
+    "tv",
+    "tv_backward",
+    "tv_forward",
+    "kl",
+    "ess",
+    "entropy",
+    "normalizer_drift",
+)
+"""Columns of a run's ``phases``; ``updates_made`` is its ``updates``."""
+BLOCKS = 50
+COURSE = pa.struct([("budget_used", pa.list_(pa.int64())), *[(name, pa.list_(pa.float32())) for name in DIAGNOSTICS]])
+"""One list a quantity, an element a block of phases: the budget used at its end, the mean of each diagnostic."""
+Course = dict[str, list[Any]]
+
+
+def measured(run: Run) -> tuple[dict[str, float | None], list[tuple[str, float]], Course]:
+    """The mean over the phases of each diagnostic and of each metric, and the course of the diagnostics.
+
+    Of what was measured and is a number; None, and NaN in the course, where that is nothing. The course has all phases
+    in near-equal blocks, at most 50.
+    """
+    sources = {name: "updates" if name == "updates_made" else name for name in DIAGNOSTICS}
+    # What is not measured on a domain is no column there.
+    columns = {name: source for name, source in sources.items() if source in run.phases.schema.names}
+    table = run.phases.to_table(columns=["budget_used", *columns.values(), "metrics"])
+    found = {name: table.column(source).to_pylist() for name, source in columns.items()}
+    metrics: dict[str, list[float]] = {}
+    for row in table.column("metrics").to_pylist():
+        for name, value in row or []:
+            metrics.setdefault(name, []).append(value)
+    means = {name: _mean(found.get(name, ())) for name in DIAGNOSTICS}
+    named = {name: _mean(values) for name, values in sorted(metrics.items())}
+    blocks = np.array_split(np.arange(len(table)), max(1, min(BLOCKS, len(table)))) if len(table) else []
+    used = table.column("budget_used").to_pylist()
+    course: Course = {"budget_used": [used[block[-1]] for block in blocks]}
+    for name in DIAGNOSTICS:
+        values = found.get(name)
+        parts = [_mean([values[i] for i in block]) if values else None for block in blocks]
+        course[name] = [math.nan if part is None else part for part in parts]
+    return means, [(name, value) for name, value in named.items() if value is not None], course
+
+
+def versions_sha256(run: Run) -> str | None:
+    """SHA-256 of the concatenated ``version_sha256`` of all phases; None where a run of before has none."""
+    if "version_sha256" not in run.phases.schema.names:
+        return None
+    digests = run.phases.to_table(columns=["version_sha256"]).column("version_sha256").to_pylist()
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,37 @@
+"""Cells that a table of runs has: done without a directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lagbench.sweep.cells import Planned, State
+
+
+def taken(cells: Sequence[Planned], rows: Iterable[Mapping[str, Any]]) -> dict[Planned, State]:
+    """The cells whose specification, source included, is that of a finished run among the rows of a table of runs.
+
+    Args:
+        cells: of a sweep.
+        rows: of ``scoring.table``, as dictionaries: ``spec``, ``status``, ``returns``, ``errors``.
+
+    Returns: the state that each would have, had it been run here. Files are known by their content, wherever they are.
+    """
+    found = {_key(json.loads(row["spec"])): row for row in rows if row["status"] in ("completed", "diverged")}
+    return {cell: _state(row) for cell in cells if (row := found.get(_key(cell.spec.to_json()))) is not None}
+
+
+def _state(row: Mapping[str, Any]) -> State:
+    if row["status"] == "diverged":
+        return State("diverged", "it diverged, says the table of results")
+    return State("completed", score=row["returns"][-1], error=row["errors"][-1])
+
+
+def _key(spec: Mapping[str, Any]) -> str:
+    """Text that is equal where a run's evaluations are: without what else is recorded, and where a file lies."""
+    algorithm = dict(spec["algorithm"])
+    if "sha256" in algorithm:
+        algorithm["name"] = algorithm["name"].rpartition(":")[2]
+    rest = {name: value for name, value in spec.items() if name != "record"}
+    return json.dumps({**rest, "algorithm": algorithm}, sort_keys=True)
