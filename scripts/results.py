@@ -1,60 +1,78 @@
-"""Keep the runs of a suite in the repository, slim, and print their final returns as the table of docs/results.md.
+"""Keep finished runs in the repository, as one table, and print their final returns.
 
-    python -m scripts.results mujoco-mini-v0 --from runs/mujoco-mini-v0
+    python -m scripts.results mujoco-1m-v1 --from runs/mujoco-1m-v1
 
-copies what is not there yet to results/mujoco-mini-v0; without ``--from`` it only prints.
+adds the runs that results/mujoco-1m-v1.arrow does not have yet; without ``--from`` it only prints. A sweep goes on from
+the table alone: ``lagbench sweep … --results results/mujoco-1m-v1.arrow``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+import pyarrow as pa
 
-import lagbench
-from lagbench.records.export import export
-from lagbench.scoring.find import find_runs
-from lagbench.suites import Suite
+from lagbench.scoring import table
+from lagbench.sweep.taken import identity
 
-RESULTS = Path(__file__).parents[1] / "results"
-
-
-def keep(sweep: Path, out: Path) -> None:
-    """A slim copy of every finished run of a sweep, at the same place below ``out``."""
-    for path in find_runs([sweep]):
-        run, copy = lagbench.open(path), out / path.relative_to(sweep)
-        if not copy.exists() and run.status in ("completed", "diverged"):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            export(run, "slim", copy)
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
 
 
-def table(suite: Suite, runs: Sequence[lagbench.Run]) -> list[str]:
-    """Final returns by algorithm, task and value of the axis, a number a seed, in Markdown."""
-    finals: dict[str, dict[tuple[str, int], dict[int, str]]] = {}
-    for run in runs:
-        spec = run.spec
-        column = (spec.task, getattr(spec.protocol, suite.axis))
-        cell = finals.setdefault(spec.algorithm.name, {}).setdefault(column, {})
-        cell[spec.seed] = f"{run.curve()[-1].mean:.0f}" if run.status == "completed" else "diverged"
-    columns = [(task, value) for task in suite.tasks for value in suite.values]
-    head = ["algorithm", *(f"{task}, {suite.axis} {value}" for task, value in columns)]
-    rows = [
-        [name, *(", ".join(at.get(column, {}).get(seed, "–") for seed in suite.seeds) for column in columns)]
-        for name, at in sorted(finals.items())
+def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
+    """Add the finished runs below ``runs`` to the table in ``file``, which need not be there; all of its rows.
+
+    Raises UsageError where a run that it has came out otherwise, and as ``scoring.table.collect``.
+    """
+    rows = {identity(json.loads(row["spec"])): row for row in read(file)}
+    before = len(rows)
+    for row in table.collect([runs]).to_pylist() if any(runs.glob("**/spec.json")) else []:
+        if row["status"] not in ("completed", "diverged"):
+            continue
+        first = rows.setdefault(identity(json.loads(row["spec"])), row)
+        if first["content_hash"] != row["content_hash"]:
+            raise click.ClickException(f"{row['path']} came out otherwise than {first['path']}, which {file} has")
+    if len(rows) > before:
+        made = table.check(pa.Table.from_pylist([*rows.values()], table.SCHEMA), str(file))
+        table.to_file(made, file)
+    return read(file)
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The rows of a table of runs; none where there is no file."""
+    rows: list[dict[str, Any]] = table.from_file(file).to_pylist() if file.exists() else []
+    return rows
+
+
+def finals(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Final returns by algorithm, task and lag or updates, a number a seed, in Markdown; for runs of one suite."""
+    found: dict[str, dict[tuple[str, int, int], dict[int, str]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        final = f"{row['returns'][-1]:.0f}" if row["status"] == "completed" else "diverged"
+        found[row["algorithm"]][row["task"], row["lag"], row["updates"]][row["seed"]] = final
+    places = sorted({place for by_place in found.values() for place in by_place})
+    head = ["algorithm", *(f"{task}, lag {lag}, {updates} updates" for task, lag, updates in places)]
+    lines = [
+        [name, *(", ".join(text for _, text in sorted(by_place[place].items())) or "–" for place in places)]
+        for name, by_place in sorted(found.items())
     ]
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)]
 
 
 @click.command()
 @click.argument("name")
-@click.option("--from", "sweep", type=click.Path(exists=True, path_type=Path), help="The directory of a sweep.")
-def main(name: str, sweep: Path | None) -> None:
-    """Keep and print the results of the suite NAME."""
-    suite, out = lagbench.load_suite(name), RESULTS / name
-    if sweep is not None:
-        keep(sweep, out)
-    click.echo("\n".join(table(suite, [lagbench.open(path) for path in find_runs([out])])))
+@click.option("--from", "runs", type=click.Path(exists=True, path_type=Path), help="The directory of a sweep.")
+def main(name: str, runs: Path | None) -> None:
+    """Keep and print the results NAME."""
+    file = RESULTS / f"{name}.arrow"
+    rows = read(file) if runs is None else grow(file, runs)
+    click.echo("\n".join(finals(rows)))
+    click.echo(f"{len(rows)} runs", err=True)
 
 
 if __name__ == "__main__":

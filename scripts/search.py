@@ -1,19 +1,19 @@
-"""The search of the baselines' hyperparameters, the same for each: one for control, one for language.
+"""The search of the baselines' hyperparameters on control, the same for each, by SCIENCE's rule.
 
-Two learning rates × two values of the one parameter that bounds or paces an algorithm's updates, on seeds that no score
-uses. Control: Walker2d and HalfCheetah × lags 0 and 32, 500k steps. Language: GSM8kMini at 16 updates a phase, 5,120
-completions.
+    python -m scripts.search -o runs/search-v1 -j 1
 
-    python -m scripts.search control -o runs/search
-    python -m scripts.search language -o runs/search-language
-
-prints the outcome as a table of docs/results.md or docs/gsm8k.md. Started again, it runs only what is missing.
+Six configurations of each algorithm: two learning rates × three values of its own parameter, on Walker2d-v5 and
+HalfCheetah-v5 at lags 0 and 32, half of the suites' budget, on seeds that no score uses. All six run on one seed; the
+best two then on two more. What is measured is the final return of sampled actions, between the untrained policy (0)
+and a default PPO at lag 0 over five seeds (1), each cell at most 1.5; tasks and lags count alike. Finished runs are
+kept in results/search-v1.arrow; started again, it runs what that has not. It prints the table of docs/results.md.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,146 +22,186 @@ import click
 import numpy as np
 
 import lagbench
+from lagbench import cli
+from lagbench.records.curve import standard_error
+from lagbench.sweep.taken import taken
 from scripts.references import untrained
+from scripts.results import RESULTS, grow, read
 
-SEED = 1000
 SUITE = lagbench.load_suite("mujoco-mini-v1")
 TASKS, LAGS = ("Walker2d-v5", "HalfCheetah-v5"), (0, 32)
-STARTS = range(SEED, SEED + 5)
-"""Seeds of the untrained policies that score 0."""
+BUDGET = 500_000
+SEED, MORE_SEEDS = 1000, (1001, 1002)
+SCALE_SEEDS = tuple(range(1000, 1005))
+"""Of the untrained policies that score 0 and of the PPO that scores 1."""
+DEFAULT_PPO = {"learning_rate": 3e-4, "clip": 0.2}
+MOST = 1.5
+"""What a cell counts at most, so that no single one decides."""
+_RATES = (3e-4, 1e-3)
+_EPOCH = SUITE.protocol(0).epoch_updates
+
 Place = tuple[str, int]
-"""Task and value of the axis."""
-Finals = Mapping[Place, float]
-"""The final return by place."""
-Outcomes = Mapping[str, Mapping[tuple[float, float], Finals]]
-"""By algorithm and setting: the learning rate, and the value of its own parameter."""
+"""Task and lag."""
+Setting = tuple[float, float]
+"""Learning rate, and the value of the algorithm's own parameter."""
+Finals = Mapping[Place, Mapping[int, float]]
+"""Final returns by place and seed."""
+GRID: Mapping[str, tuple[Sequence[float], str, Sequence[float]]] = {
+    "ppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
+    "ppo-kl": (_RATES, "target_kl", (0.01, 0.03, 0.1)),
+    "decoupled-ppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
+    "ppo-ewma": (_RATES, "decay", (0.889, 0.964, 0.988)),
+    "impact": (_RATES, "target_every", (1, 2, 4)),
+    "spo": (_RATES, "epsilon", (0.2, 0.4, 0.8)),
+    # Nothing bounds its updates but their number.
+    "impala": ((1e-4, 3e-4), "updates", (_EPOCH, 2 * _EPOCH, 4 * _EPOCH)),
+    "vaco": (_RATES, "delta", (0.2, 0.4, 0.8)),
+    "geppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
+}
+"""Learning rates, the parameter of its own and its values: a factor of 2 to 3 apart, on both sides of the paper's."""
 
 
 @dataclass(frozen=True)
-class Search:
-    """What is searched, and on what.
+class Scale:
+    """What scores 0 and what scores 1, by task."""
 
-    Attributes:
-        axis: ``lag`` or ``updates``.
-        points: the options of ``lagbench.plan_grid``, at each value of the axis.
-        learning_rates: tried with every algorithm.
-        own: the parameter of each algorithm that is searched, and the values that are tried.
-        score: of a setting's final returns, given all outcomes; the highest is chosen.
-        scored: what that is called.
-        shown: how a final return is.
-    """
+    start: Mapping[str, float]
+    reference: Mapping[str, float]
 
-    axis: str
-    points: Sequence[Mapping[str, Any]]
-    learning_rates: tuple[float, float]
-    own: Mapping[str, tuple[str, tuple[float, float]]]
-    score: Callable[[Outcomes, Finals], float]
-    scored: str
-    shown: str
-
-    def cells(self, out: Path) -> list[Any]:
-        """Every run."""
-        planned = []
-        for algorithm, (own, values) in self.own.items():
-            config = {"learning_rate": self.learning_rates, own: values}
-            for point in self.points:
-                planned += lagbench.plan_grid(out, algo=[algorithm], seeds=[SEED], config=config, **point)
-        return planned
-
-    def table(self, found: Outcomes) -> list[str]:
-        """The outcome in Markdown, a row a configuration; what was chosen is bold. One place is its own score."""
-        places = list(next(iter(next(iter(found.values())).values())))
-        head = ["algorithm", "learning rate", "its own", *(f"{task}, {self.axis} {value}" for task, value in places)]
-        head += [self.scored] if len(places) > 1 else []
-        lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
-        for algorithm, outcomes in found.items():
-            scores = {setting: self.score(found, finals) for setting, finals in outcomes.items()}
-            for setting, finals in outcomes.items():
-                mark = "**" if scores[setting] == max(scores.values()) else ""
-                own = f"{self.own[algorithm][0]} {setting[1]:g}"
-                cells = [f"{setting[0]:g}", own, *(f"{finals[p]:{self.shown}}" for p in places)]
-                cells += [f"{scores[setting]:.2f}"] if len(places) > 1 else []
-                lines.append(f"| {algorithm} | {' | '.join(f'{mark}{cell}{mark}' for cell in cells)} |")
-        return lines
+    def __call__(self, place: Place, final: float) -> float:
+        """The normalised return, capped."""
+        start = self.start[place[0]]
+        return min((final - start) / (self.reference[place[0]] - start), MOST)
 
 
-def _control_points() -> list[dict[str, Any]]:
+def score(finals: Finals, scale: Scale) -> dict[int, float]:
+    """By seed the mean over places, of the seeds that have all of them."""
+    seeds = set.intersection(*(set(by_seed) for by_seed in finals.values()))
+    return {seed: float(np.mean([scale(p, finals[p][seed]) for p in finals])) for seed in sorted(seeds)}
+
+
+def best(scores: Mapping[Setting, Mapping[int, float]]) -> list[Setting]:
+    """The settings, the best first: those with more seeds, then by the mean over seeds; ties in the grid's order."""
+    return sorted(scores, key=lambda s: (-len(scores[s]), -float(np.mean([*scores[s].values()]))))
+
+
+def distance(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """How many standard errors two settings are apart, over the seeds that both have; NaN from a single one."""
+    gaps = [one[seed] - other[seed] for seed in one.keys() & other.keys()]
+    error = standard_error(gaps)
+    return math.nan if not error else float(np.mean(gaps)) / error
+
+
+def options(lag: int) -> dict[str, Any]:
+    """Of ``lagbench.plan_grid``: the suites' protocol at a lag, evaluated at the two ends."""
+    fixed = {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
+    plan = {"eval_intervals": 1, "eval_mode_episodes": 1, "budget": BUDGET, "record": "episodes"}
+    return {name: x for name, x in fixed.items() if name not in ("suite", "updates_fixed")} | plan
+
+
+def cells(out: Path, algorithm: str, seeds: Sequence[int], settings: Sequence[Setting] | None = None) -> list[Any]:
+    """The runs of an algorithm's settings, all of the grid by default, on every place."""
+    rates, own, values = GRID[algorithm]
+    chosen = settings or [(rate, value) for rate in rates for value in values]
     return [
-        {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
-        | {"task": TASKS, "record": "episodes", "budget": 500_000}
+        cell
+        for rate, value in chosen
         for lag in LAGS
+        for cell in lagbench.plan_grid(
+            out,
+            algo=[algorithm],
+            task=TASKS,
+            seeds=seeds,
+            config={"learning_rate": [rate], own: [value]},
+            **options(lag),
+        )
     ]
 
 
-@functools.cache
-def _start(task: str) -> float:
-    """The return of the untrained policy."""
-    options: dict[str, Any] = {**SUITE.options(0), "task": task}
-    return float(np.mean([untrained(lagbench.resolve(seed=seed, **options)) for seed in STARTS]))
+def scaling(out: Path) -> list[Any]:
+    """The runs of the PPO that scores 1."""
+    config = {name: [value] for name, value in DEFAULT_PPO.items()}
+    return lagbench.plan_grid(out, algo=["ppo"], task=TASKS, seeds=SCALE_SEEDS, config=config, **options(0))
 
 
-def _normalised(found: Outcomes, finals: Finals) -> float:
-    """The mean over tasks and lags of (return − start) / (default PPO's at lag 0 − start)."""
-    base = found["ppo"][3e-4, 0.2]
-    return float(np.mean([(x - _start(task)) / (base[task, 0] - _start(task)) for (task, _), x in finals.items()]))
+def found(rows: Sequence[Mapping[str, Any]], algorithm: str) -> dict[Setting, dict[Place, dict[int, float]]]:
+    """An algorithm's final returns by setting, from the rows of a table; of a run that diverged the worse of two."""
+    rates, own, values = GRID[algorithm]
+    outcome: dict[Setting, dict[Place, dict[int, float]]] = {}
+    for rate in rates:
+        for value in values:
+            outcome[rate, value] = {(task, lag): {} for task in TASKS for lag in LAGS}
+    for row in rows:
+        config = json.loads(row["config"])
+        setting = (config["learning_rate"], config.get(own))
+        if row["algorithm"] == algorithm and setting in outcome:
+            returns = row["returns"]
+            final = returns[-1] if row["status"] == "completed" else min(returns[0], returns[-1])
+            outcome[setting][row["task"], row["lag"]][row["seed"]] = final
+    return outcome
 
 
-SEARCHES = {
-    "control": Search(
-        axis="lag",
-        points=_control_points(),
-        learning_rates=(3e-4, 1e-3),
-        own={
-            "ppo": ("clip", (0.2, 0.1)),
-            "ppo-kl": ("target_kl", (0.01, 0.03)),
-            "decoupled-ppo": ("clip", (0.2, 0.1)),
-            "spo": ("epsilon", (0.2, 0.1)),
-            "impala": ("updates", (8, 16)),
-            "vaco": ("delta", (0.2, 0.1)),
-            "geppo": ("clip", (0.2, 0.1)),
-        },
-        score=_normalised,
-        scored="mean normalised",
-        shown=".0f",
-    ),
-    "language": Search(
-        axis="updates",
-        points=[
-            {"task": ["GSM8kMini-v0"], "updates": [16], "budget": 5_120, "eval_episodes": 1_200, "eval_intervals": 1}
-        ],
-        learning_rates=(1e-4, 3e-4),
-        own={
-            "ppo": ("clip", (0.2, 0.1)),
-            "ppo-kl": ("target_kl", (0.01, 0.001)),
-            "decoupled-ppo": ("clip", (0.2, 0.1)),
-            "spo": ("epsilon", (0.4, 0.2)),
-            "impala": ("rho_bar", (1.0, 2.0)),
-            "vaco": ("delta", (0.01, 0.003)),
-            "geppo": ("clip", (0.2, 0.1)),
-        },
-        score=lambda found, finals: float(np.mean(list(finals.values()))),
-        scored="accuracy",
-        shown=".1%",
-    ),
-}
+def scale(rows: Sequence[Mapping[str, Any]]) -> Scale:
+    """What scores 0 and 1."""
+    ppo = found(rows, "ppo")[DEFAULT_PPO["learning_rate"], DEFAULT_PPO["clip"]]
+    own = {name: x[0] if isinstance(x, list) else x for name, x in options(0).items()}
+    return Scale(
+        {t: float(np.mean([untrained(lagbench.resolve(task=t, seed=s, **own)) for s in SCALE_SEEDS])) for t in TASKS},
+        {t: float(np.mean([ppo[t, 0][seed] for seed in SCALE_SEEDS])) for t in TASKS},
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]], by: Scale, algorithms: Sequence[str]) -> list[str]:
+    """The outcome in Markdown, a row a setting; the chosen one is bold."""
+    places = [(task, lag) for task in TASKS for lag in LAGS]
+    head = ["algorithm", "learning rate", "its own", *(f"{task}, lag {lag}" for task, lag in places), "score", "ahead"]
+    lines = [head, ["---"] * len(head)]
+    for algorithm in algorithms:
+        outcome = found(rows, algorithm)
+        scores = {s: score(finals, by) for s, finals in outcome.items()}
+        scores = {s: by_seed for s, by_seed in scores.items() if by_seed}
+        if not scores:
+            continue
+        first, *others = best(scores)
+        for setting, by_seed in scores.items():
+            texts = [f"{setting[0]:g}", f"{GRID[algorithm][1]} {setting[1]:g}"]
+            texts += [", ".join(f"{x:.0f}" for _, x in sorted(outcome[setting][p].items())) for p in places]
+            texts.append(", ".join(f"{x:.2f}" for x in by_seed.values()))
+            if setting == first:
+                apart = distance(scores[first], scores[others[0]]) if others else math.nan
+                texts = [f"**{text}**" for text in texts]
+                texts.append("–" if math.isnan(apart) else f"{apart:.1f} standard errors")
+            else:
+                texts.append("")
+            lines.append([algorithm, *texts])
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 @click.command()
-@click.argument("domain", type=click.Choice(list(SEARCHES)))
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
+@click.option("--algo", "algorithms", multiple=True, type=click.Choice([*GRID]), help="Only this. May be repeated.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="runs/search-v1", show_default=True)
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=RESULTS / "search-v1.arrow", help="Of what is finished."
+)
 @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
-def main(domain: str, out: Path, jobs: int | None) -> None:
-    """Run the search on DOMAIN and print what came out."""
-    search = SEARCHES[domain]
-    found: dict[str, dict[tuple[float, float], dict[Place, float]]] = {}
-    for done in lagbench.run_grid(search.cells(out), jobs=jobs):
-        spec, run = done.cell.spec, lagbench.open(done.cell.path)
-        algorithm, at = spec.algorithm.name, (spec.task, getattr(spec.protocol, search.axis))
-        setting = (spec.config["learning_rate"], spec.config[search.own[algorithm][0]])
-        returns = [point.mean for point in run.curve()]
-        final = returns[-1] if run.status == "completed" else min(returns[0], returns[-1])
-        found.setdefault(algorithm, {}).setdefault(setting, {})[at] = final
-    click.echo("\n".join(search.table(found)))
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def main(algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, quiet: bool) -> None:
+    """Run the search and print what came out."""
+    chosen = algorithms or [*GRID]
+
+    def run(planned: Sequence[Any]) -> list[dict[str, Any]]:
+        done = taken(planned, read(results))
+        lagbench.run_grid(planned, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=done)
+        return grow(results, out)
+
+    rows = run(scaling(out))
+    by = scale(rows)
+    for algorithm in chosen:
+        rows = run(cells(out, algorithm, [SEED]))
+        scores = {s: score(finals, by) for s, finals in found(rows, algorithm).items()}
+        first_round = {s: {SEED: by_seed[SEED]} for s, by_seed in scores.items()}
+        rows = run(cells(out, algorithm, MORE_SEEDS, best(first_round)[:2]))
+    click.echo("\n".join(table(rows, by, chosen)))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ def taken(cells: Sequence[Planned], rows: Iterable[Mapping[str, Any]]) -> dict[P
 
     Returns: the state that each would have, had it been run here. Files are known by their content, wherever they are.
     """
-    found = {_key(json.loads(row["spec"])): row for row in rows if row["status"] in ("completed", "diverged")}
-    return {cell: _state(row) for cell in cells if (row := found.get(_key(cell.spec.to_json()))) is not None}
+    found = {identity(json.loads(row["spec"])): row for row in rows if row["status"] in ("completed", "diverged")}
+    return {cell: _state(row) for cell in cells if (row := found.get(identity(cell.spec.to_json()))) is not None}
 
 
 def _state(row: Mapping[str, Any]) -> State:
@@ -28,7 +28,7 @@ def _state(row: Mapping[str, Any]) -> State:
     return State("completed", score=row["returns"][-1], error=row["errors"][-1])
 
 
-def _key(spec: Mapping[str, Any]) -> str:
+def identity(spec: Mapping[str, Any]) -> str:
     """Text that is equal where a run's evaluations are: without what else is recorded, and where a file lies."""
     algorithm = dict(spec["algorithm"])
     if "sha256" in algorithm:
