@@ -20,6 +20,10 @@ from pathlib import Path
 
 import pytest
 
+from lagbench.scoring import table
+from tests.records import build
+from tests.scoring import synthetic
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
@@ -186,14 +190,22 @@ def test_a_checkout_holds_the_committed_bytes_where_git_converts_line_ends(tmp_p
         assert entry.split()[1] == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest(), name
 
 
-A_RUN = next((ROOT / "results").rglob("spec.json")).parent
-A_TABLE = next((ROOT / "leaderboard/scores").glob("*.arrow"))
 COMPLETION = {"_LAGBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "lagbench run --algo v", "COMP_CWORD": "3"}
 
 
 LIGHT = ("--help", "run --help", "list --help", "list tasks", "list algorithms", "show mujoco-mini-v0")
-READING = {"show a run": f"show {A_RUN}", "score": f"score {A_TABLE} --replications 10"}
+READING = {"show a run": "show run", "score": "score table.arrow --replications 10"}
 HEAVY = {"torch", "envpool"}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with ``run`` and ``table.arrow``."""
+    path = tmp_path_factory.mktemp("here")
+    build.write_finished(path / "run", build.make_spec())
+    rows = [synthetic.row(algorithm, seed=seed) for algorithm in ("ppo", "vaco") for seed in (0, 1)]
+    table.to_file(synthetic.table(rows), path / "table.arrow")
+    return path
 
 
 @pytest.mark.parametrize(
@@ -204,9 +216,12 @@ HEAVY = {"torch", "envpool"}
         *[pytest.param(line, {}, HEAVY, id=name) for name, line in READING.items()],
     ],
 )
-def test_light_commands_import_nothing_heavy(arguments: str, environment: dict[str, str], heavy: set[str]) -> None:
+def test_light_commands_import_nothing_heavy(
+    arguments: str, environment: dict[str, str], heavy: set[str], here: Path
+) -> None:
     done = subprocess.run(
         [Path(sysconfig.get_path("scripts"), "lagbench"), *arguments.split()],
+        cwd=here,
         env=os.environ | environment | {"PYTHONPROFILEIMPORTTIME": "1"},
         capture_output=True,
         text=True,
