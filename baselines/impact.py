@@ -29,8 +29,7 @@ class IMPACT(Algorithm):
         """Hyperparameters.
 
         ``clip``: how far R may go before a sample stops pushing. ``max_ratio``: the bound of β/π_target.
-        ``target_every``: phases between copies. The paper counts updates, in units of as many as the buffer's data is
-        used for, and finds an eighth to four of these alike; 1 makes the target the proximal policy.
+        ``target_every``: phases between copies, where the paper counts updates; 1 makes the target the proximal policy.
         """
 
         clip: Annotated[float, Range(gt=0)] = 0.4
