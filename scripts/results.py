@@ -17,6 +17,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from lagbench.records.files import SCORED
 from lagbench.scoring import table
 from lagbench.sweep.taken import identity
 
@@ -32,7 +33,7 @@ def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
     rows = {identity(json.loads(row["spec"])): row for row in read(file)}
     before = len(rows)
     for row in table.collect([runs]).to_pylist() if any(runs.glob("**/spec.json")) else []:
-        if row["status"] not in ("completed", "diverged"):
+        if row["status"] not in SCORED:
             continue
         first = rows.setdefault(identity(json.loads(row["spec"])), row)
         if first["content_hash"] != row["content_hash"]:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lagbench import registry, suites
+from lagbench.cli import suite as suite_words
 from lagbench.cli.follow import starting
 from lagbench.cli.options import Name, json_option
 from lagbench.domain import DOMAINS
 from lagbench.errors import UsageError, nearest, unknown
-from lagbench.suites import words as suite_words
 
 if TYPE_CHECKING:
     from lagbench.records.reader import Run

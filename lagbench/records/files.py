@@ -12,7 +12,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from lagbench.errors import RecordError
 
@@ -23,6 +23,10 @@ TABLE_FILE = "data.arrow"
 CHECKPOINT_FILE = "checkpoint/state.pt"
 LOCK_FILE = ".lock"
 TEMPORARY = ".tmp"
+Status = Literal["completed", "diverged", "failed"]
+"""Of a finished run."""
+SCORED: tuple[Status, ...] = ("completed", "diverged")
+"""With these a run is a result: divergence is one too."""
 _HINTS = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some of your quota",

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import pyarrow as pa
 import safetensors.torch
@@ -25,6 +25,7 @@ from lagbench.records.files import (
     SPEC_FILE,
     TABLE_FILE,
     TEMPORARY,
+    Status,
     explained,
     finite,
     locked,
@@ -38,8 +39,6 @@ from lagbench.records.schema import FORMAT_VERSION, TABLES, schemas
 from lagbench.records.spec_file import check_spec
 from lagbench.source.files import Source
 from lagbench.spec import RunSpec
-
-Status = Literal["completed", "diverged", "failed"]
 
 # Rows and bytes of a batch of a finished table: large enough to read fast, small enough to bound the memory.
 _BATCH_ROWS = 1 << 16

@@ -14,6 +14,7 @@ from lagbench import domain, suites
 from lagbench.domain import Domain, Mode
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
+from lagbench.records.files import SCORED
 from lagbench.scoring.course import DIAGNOSTICS
 from lagbench.spec import EvaluationPlan, SuiteVersion, differences
 from lagbench.suites import Axis, Suite
@@ -149,7 +150,7 @@ def short_source(source: str) -> str:
 
 
 def _finished(row: Mapping[str, Any]) -> bool:
-    return row["status"] in ("completed", "diverged")
+    return row["status"] in SCORED
 
 
 def _check_finished(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.records import environment
 from lagbench.records.content_hash import table_hash
-from lagbench.records.files import RESULT_FILE, explained, replacing
+from lagbench.records.files import RESULT_FILE, SCORED, explained, replacing
 from lagbench.records.reader import Run, open_run
 from lagbench.scoring.course import COURSE, DIAGNOSTICS, measured, versions_sha256
 from lagbench.scoring.find import find_runs
@@ -60,8 +60,7 @@ SCHEMA = pa.schema(
     ],
     metadata={"table": NAME, "format_version": str(FORMAT_VERSION)},
 )
-_SCORED = ("completed", "diverged")
-_STATUSES = (*_SCORED, "failed", "unfinished")
+_STATUSES = (*SCORED, "failed", "unfinished")
 _NULLABLE = {
     "algorithm_source",
     "suite",
@@ -99,7 +98,7 @@ def concat(tables: Sequence[Any]) -> Any:
 
 def _row(run: Run) -> dict[str, Any]:
     spec = run.spec
-    finished = run.status in _SCORED
+    finished = run.status in SCORED
     if finished:
         _verify(run)
     curve = run.curve() if finished else []

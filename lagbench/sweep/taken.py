@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lagbench.records.files import SCORED
 from lagbench.sweep.cells import Planned, State
 
 
@@ -18,7 +19,7 @@ def taken(cells: Sequence[Planned], rows: Iterable[Mapping[str, Any]]) -> dict[P
 
     Returns: the state that each would have, had it been run here. Files are known by their content, wherever they are.
     """
-    found = {identity(json.loads(row["spec"])): row for row in rows if row["status"] in ("completed", "diverged")}
+    found = {identity(json.loads(row["spec"])): row for row in rows if row["status"] in SCORED}
     return {cell: _state(row) for cell in cells if (row := found.get(identity(cell.spec.to_json()))) is not None}
 
 
