@@ -60,6 +60,8 @@ class Rollout:
         extra: whatever else `prepare` adds, each S.
         layout: "phase", "sequences" or "steps".
         longest: language: the longest completion allowed, in tokens; None on control.
+        group_size: language: completions of each prompt in the phase, however minibatches divide them; None on control.
+        length: [n], valid rows of each sequence: a completion's tokens. For steps [B], all 1.
     """
 
     observation: Tensor
@@ -80,12 +82,14 @@ class Rollout:
     extra: Mapping[str, Tensor]
     layout: Layout
     longest: int | None
+    group_size: int | None
 
     def __init__(
         self,
         *,
         layout: Layout = "phase",
         longest: int | None = None,
+        group_size: int | None = None,
         extra: Mapping[str, Tensor] | None = None,
         **fields: Tensor,
     ) -> None:
@@ -95,7 +99,8 @@ class Rollout:
         missing = [name for name in _COLLECTED if name not in fields]
         if missing:
             raise ValueError(f"a rollout needs {', '.join(missing)}")
-        self.__dict__.update(fields, layout=layout, longest=longest, extra=MappingProxyType(dict(extra or {})))
+        self.__dict__.update(fields, layout=layout, longest=longest, group_size=group_size)
+        self.__dict__["extra"] = MappingProxyType(dict(extra or {}))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AlgorithmError(f"a rollout is frozen; use rollout.replace({name}=…)")
@@ -136,28 +141,43 @@ class Rollout:
             new.__dict__["extra"] = MappingProxyType({**self.extra, **extra})
         return new
 
+    @property
+    def length(self) -> Tensor:
+        """See the class."""
+        return self.sequences(torch.ones_like(self.valid, dtype=torch.int64))
+
+    def sequences(self, x: Tensor) -> Tensor:
+        """The sum of ``x`` (shape S) over each sequence's valid samples: what a ratio of whole completions is made of.
+
+        [n] for sequences: on language of a completion's tokens; on control of an actor's rows, over the ends of
+        episodes. Of steps each is a sequence of its own: ``x`` itself, [B]. Either way ``mean`` and ``objective`` take
+        what has this shape as the value of each of the sequence's samples, and ``x * per_sequence`` has shape S.
+        """
+        return x if self.layout == "steps" else self._valid(x).sum(0)
+
     def mean(self, x: Tensor) -> Tensor:
-        """The mean of ``x`` (shape S) over valid samples: for metrics and for TV."""
+        """The mean of ``x`` (shape S, or one value a sequence) over valid samples: for metrics and for TV."""
         if self.layout == "steps":
             return x.mean()
-        return self._valid_sum(x) / self.valid.sum()
+        return self._valid(x).sum() / self.valid.sum()
 
     def objective(self, x: Tensor) -> Tensor:
         """The reduction for losses: ``mean`` on control; on language sum over valid tokens ÷ (completions × longest).
 
-        A sample that an algorithm drops (sets to 0) stays in the denominator.
+        ``x`` has shape S, or one value a sequence. A sample that an algorithm drops (sets to 0) stays in the
+        denominator.
         """
         if self.longest is None:
             return self.mean(x)
-        return self._valid_sum(x) / (self.valid.shape[1] * self.longest)
+        return self._valid(x).sum() / (self.valid.shape[1] * self.longest)
 
-    def _valid_sum(self, x: Tensor) -> Tensor:
-        return torch.where(self.valid, x, torch.zeros((), dtype=x.dtype, device=x.device)).sum()
+    def _valid(self, x: Tensor) -> Tensor:
+        return torch.where(self.valid, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
     def _map(self, change: Callable[[str, Tensor], Tensor], layout: Layout) -> Self:
         """The rollout with each field changed, when it is first read: of a minibatch, most are not."""
         new = object.__new__(type(self))
-        new.__dict__.update(layout=layout, longest=self.longest, _made_of=(self, change))
+        new.__dict__.update(layout=layout, longest=self.longest, group_size=self.group_size, _made_of=(self, change))
         return new
 
     def to(self, device: str) -> Self:

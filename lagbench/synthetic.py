@@ -42,8 +42,8 @@ class World(ABC):
         """The initial policy, the same each time."""
 
     @abstractmethod
-    def collect(self, policy: Policy, phase: int) -> Rollout:
-        """A phase's rollout by versions phase−LAG … phase, where version ``phase`` is ``policy`` as it is."""
+    def collect(self, policy: Policy, phase: int, lag: int = LAG) -> Rollout:
+        """A phase's rollout by versions phase−lag … phase, where version ``phase`` is ``policy`` as it is."""
 
     def older(self, policy: _AnyPolicy, staleness: int, phase: int) -> _AnyPolicy:
         """What stands for the version ``staleness`` behind: the policy with every weight moved at random."""
@@ -79,16 +79,16 @@ class ControlWorld(World):
         return 2 * torch.randn(rows, self.observation_size, dtype=torch.float64, generator=rng) + 1
 
     @torch.no_grad()
-    def collect(self, policy: Policy, phase: int) -> Rollout:
-        """See ``World.collect``; actor i is i mod (LAG + 1) versions behind."""
+    def collect(self, policy: Policy, phase: int, lag: int = LAG) -> Rollout:
+        """See ``World.collect``; actor i is i mod (lag + 1) versions behind."""
         assert isinstance(policy, GaussianPolicy)
         length, n = self.length, self.actors
         rng = torch.Generator().manual_seed(phase)
         observation = self._observations((length + 1) * n, rng).view(length + 1, n, -1)
         action = torch.randn(length, n, self.action_size, generator=rng)
-        staleness = torch.arange(n) % (LAG + 1)
+        staleness = torch.arange(n) % (lag + 1)
         chosen = torch.empty(length, n)
-        for s in range(LAG + 1):
+        for s in range(lag + 1):
             held = staleness == s
             beta = self.older(policy, s, phase)
             mean = beta.actor(beta.normalizer(observation[:-1, held]))
@@ -136,8 +136,8 @@ class LanguageWorld(World):
         return CausalLMPolicy(TinyCausalLM(self.vocabulary, self.prompt_length + self.longest))
 
     @torch.no_grad()
-    def collect(self, policy: Policy, phase: int) -> Rollout:
-        """See ``World.collect``; group g is g versions behind."""
+    def collect(self, policy: Policy, phase: int, lag: int = LAG) -> Rollout:
+        """See ``World.collect``; group g is g versions behind, or ``lag``."""
         assert isinstance(policy, CausalLMPolicy)
         rng = torch.Generator().manual_seed(phase)
         group = torch.arange(self.groups).repeat_interleave(self.completions)
@@ -148,7 +148,10 @@ class LanguageWorld(World):
         action, chosen, valid = (
             torch.cat(parts, dim=1)
             for parts in zip(
-                *(self._complete(self.older(policy, g, phase), prompt[:, group == g], rng) for g in range(self.groups)),
+                *(
+                    self._complete(self.older(policy, min(g, lag), phase), prompt[:, group == g], rng)
+                    for g in range(self.groups)
+                ),
                 strict=True,
             )
         )
@@ -162,10 +165,11 @@ class LanguageWorld(World):
             terminated=last & ended,
             truncated=last & ~ended,
             valid=valid,
-            behaviour_version=(phase - group).expand(valid.shape),
+            behaviour_version=(phase - group.clamp(max=lag)).expand(valid.shape),
             behaviour_log_prob=chosen,
             group=group,
             longest=self.longest,
+            group_size=self.completions,
         )
 
     def _complete(self, policy: CausalLMPolicy, prompt: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -101,6 +101,35 @@ class Averaged(Good):
             kept.copy_(now)
 
 
+class WholeRatio(Good):
+    """The ratio of each completion as a whole, its length and its group's size: one class for both domains."""
+
+    def ratio(self, batch: Rollout) -> tuple[Tensor, Tensor]:
+        new = self.policy.evaluate(batch)
+        distance = batch.sequences(new.log_prob - batch.behaviour_log_prob) / batch.length
+        scale = batch.group_size / (batch.group_size - 1) if batch.group_size else 1.0
+        return torch.tanh(distance) * scale * batch.advantage, self.auxiliary_loss(new, batch)
+
+
+class WholeRatioInOrder(WholeRatio):
+    minibatch: ClassVar[Literal["steps", "sequences"]] = "sequences"
+
+
+class FreshOnly(Good):
+    """Leaves a phase alone in which anything is older than its newest."""
+
+    def update(self, phase: Phase) -> None:
+        version = phase.rollout.behaviour_version[phase.rollout.valid]
+        if version.min() == version.max():
+            super().update(phase)
+
+
+@pytest.mark.parametrize("algorithm", [WholeRatio, WholeRatioInOrder, FreshOnly])
+def test_ways_to_learn_that_pass(algorithm: type[Algorithm]) -> None:
+    report = check(algorithm)
+    assert report.passed, message(report)
+
+
 @pytest.mark.parametrize("algorithm", [Grouped, Averaged])
 def test_ways_to_hold_the_policy_that_pass(algorithm: type[Algorithm]) -> None:
     report = check(algorithm)
@@ -338,6 +367,13 @@ class MeanOverAllSequences(MeanOverAll):
     minibatch: ClassVar[Literal["steps", "sequences"]] = "sequences"
 
 
+class SumOverAll(WholeRatioInOrder):
+    def ratio(self, batch: Rollout) -> tuple[Tensor, Tensor]:
+        new = self.policy.evaluate(batch)
+        distance = (new.log_prob - batch.behaviour_log_prob).sum(0) / batch.length
+        return torch.tanh(distance) * batch.advantage, self.auxiliary_loss(new, batch)
+
+
 class RewardOverAll(Good):
     def prepare(self, rollout: Rollout) -> Rollout:
         prepared = self.estimate(rollout)
@@ -353,6 +389,10 @@ class PythonState(Good):
 
     def end_phase(self, metrics: Mapping[str, float]) -> None:
         self.scale *= 0.5
+
+
+class FreshOnlyWithPythonState(FreshOnly, PythonState):
+    pass
 
 
 class ListOfTensors(Good):
@@ -409,14 +449,21 @@ class MaskedAfter(Good):
         (TakenMetric, "metrics", BOTH, "'gradient_norm' is the harness's"),
         (FirstMetric, "metrics", BOTH, "'surrogate' is not there at every update"),
         (TwiceOver, "updates", BOTH, "allows 1 optimizer updates a phase and one more was asked for"),
-        (NoUpdate, "updates", BOTH, "no update was made though 1 were allowed"),
+        (
+            NoUpdate,
+            "updates",
+            BOTH,
+            "no update was made though 1 were allowed, on data of the learner's own version too",
+        ),
         (SecondOptimizer, "updates", BOTH, "weights change outside self.optimizer.step"),
         (ByHand, "updates", BOTH, "weights change outside self.optimizer.step"),
         (NothingToLearn, "updates", BOTH, "updates leave the policy as it was"),
         (MeanOverAll, "invalid-rows", ["language"], "rows that are not valid hold"),
         (MeanOverAllSequences, "invalid-rows", BOTH, "rows that are not valid hold"),
+        (SumOverAll, "invalid-rows", BOTH, "rows that are not valid hold"),
         (RewardOverAll, "invalid-rows", BOTH, "rows that are not valid hold"),
         (PythonState, "state", BOTH, "differs from one that was not interrupted"),
+        (FreshOnlyWithPythonState, "state", BOTH, "differs from one that was not interrupted"),
         (ListOfTensors, "state", BOTH, "in the metric 'average'; keep what must survive in a parameter, a buffer"),
         (ObjectState, "state", BOTH, "more than tensors and numbers"),
         (Unseeded, "seed", BOTH, "two runs of one seed differ .* draw random numbers with torch"),

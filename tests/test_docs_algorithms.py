@@ -76,7 +76,7 @@ def column(header: str) -> list[str]:
 
 
 def test_every_field_of_a_batch_is_explained() -> None:
-    assert set(column("field | shape | what | set by")) == {*FIELDS, "extra"}
+    assert set(column("field | shape | what | set by")) == {*FIELDS, "extra", "group_size", "length", "longest"}
 
 
 def test_every_hyperparameter_is_explained() -> None:

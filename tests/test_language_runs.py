@@ -290,6 +290,29 @@ def test_episodes_alone(places: dict[str, Any], tmp_path: Path) -> None:
     assert {c.name for c in report.checks if c.outcome == "skipped"} == {"behaviour versions", "episode sums"}
 
 
+PATIENT = """
+from lagbench.baselines.ppo import PPO
+
+class Patient(PPO):
+    def update(self, phase):
+        if phase.rollout.behaviour_version.unique().numel() == 1:
+            super().update(phase)
+"""
+
+
+def test_phases_without_an_update_are_recorded(places: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "patient.py").write_text(PATIENT)
+    spec = make_spec(places, algo=f"{tmp_path / 'patient.py'}:Patient", lag=3)
+    run = runner.execute(spec, tmp_path / "run")
+    rows = run.phases.to_table().to_pylist()
+    assert [row["updates"] for row in rows] == [2 if len(set(row["versions"])) == 1 else 0 for row in rows]
+    assert {row["updates"] for row in rows} == {0, 2}
+    assert [bool(row["metrics"]) for row in rows] == [row["updates"] > 0 for row in rows]
+    assert replay(run).passed
+    assert lagbench("show", tmp_path / "run").code == 0
+    assert lagbench("report", tmp_path / "run", "-o", tmp_path / "report").code == 0
+
+
 def test_a_bad_line_is_told_before_anything_is_written(places: dict[str, Any], tmp_path: Path) -> None:
     shutil.copytree(places["data"], tmp_path / "data")
     with (tmp_path / "data" / "train.jsonl").open("a") as file:

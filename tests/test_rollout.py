@@ -53,6 +53,22 @@ def test_mean_and_objective_by_hand() -> None:
     assert language.objective(x).item() == 0.75
 
 
+def test_sums_over_sequences_by_hand() -> None:
+    """Completions of 2 and 1 tokens: sums 1 + 3 and 2; steps are sequences of their own."""
+    valid = torch.tensor([[True, True], [True, False]])
+    x = torch.tensor([[1.0, 2.0], [3.0, float("nan")]])
+    language, steps = numbered(valid, longest=4), numbered(valid).steps()
+    assert language.sequences(x).tolist() == [4.0, 2.0]
+    assert language.length.tolist() == [2, 1]
+    assert steps.sequences(steps.reward) is steps.reward
+    assert steps.length.tolist() == [1, 1, 1]
+    # A value a sequence stands for each of its samples.
+    each = torch.tensor([10.0, 20.0])
+    assert language.mean(each).item() == pytest.approx((10 + 10 + 20) / 3)
+    assert language.objective(each).item() == (10 + 10 + 20) / 8
+    assert language.take(torch.tensor([1])).length.tolist() == [1]
+
+
 @given(masks(), st.sampled_from(JUNK))
 def test_reductions_see_valid_samples_only(valid: Tensor, junk: float) -> None:
     rollout = numbered(valid, longest=7)
@@ -123,6 +139,7 @@ def test_language_is_taken_by_completions() -> None:
     assert torch.equal(taken.action, rollout.action[:, index])
     assert [p.group.tolist() for p in taken.split([1, 2])] == [[1], [0, 3]]
     assert taken.longest == world.longest
+    assert taken.group_size == rollout.group_size == world.completions
 
 
 def test_replace_makes_a_new_rollout() -> None:
@@ -194,6 +211,6 @@ def test_moving_keeps_everything() -> None:
     rollout = world.collect(world.policy(), 8).replace(extra={"mine": torch.zeros(32, 16)})
     moved = rollout.to("cpu")
     assert all(torch.equal(getattr(moved, k), getattr(rollout, k)) for k in FIELDS if rollout.has(k))
-    assert (moved.layout, moved.longest, set(moved.extra)) == ("phase", None, {"mine"})
+    assert (moved.layout, moved.longest, moved.group_size, set(moved.extra)) == ("phase", None, None, {"mine"})
     assert "advantage" not in repr(moved)
     assert "[32×16]" in repr(moved)

@@ -541,6 +541,12 @@ class Early(PPO):  # stops of itself
                 break
             phase.record(self.step(*self.loss(batch)))
 
+class Patient(PPO):  # leaves a phase alone in which there is stale data
+    def update(self, phase):
+        version = phase.rollout.behaviour_version[phase.rollout.valid]
+        if version.min() == version.max():
+            super().update(phase)
+
 class Frugal(PPO):
     class Config(PPO.Config):
         updates: int | None = 5
@@ -595,6 +601,17 @@ def test_an_update_too_many_is_refused(mine: Path, name: str) -> None:
 
 def test_fewer_updates_are_allowed_and_told(mine: Path) -> None:
     assert [r.record.updates for r in train(spec(2, algo=f"{mine}:Early"))] == [3, 3]
+
+
+def test_a_phase_may_be_left_without_an_update(mine: Path) -> None:
+    results = list(train(spec(6, algo=f"{mine}:Patient", lag=2)))
+    records = [result.record for result in results]
+    stale = [len(set(record.versions.tolist())) > 1 for record in records]
+    assert [record.updates for record in records] == [0 if left else 8 for left in stale]
+    assert set(stale) == {True, False}
+    assert [bool(record.metrics) for record in records] == [not left for left in stale]
+    assert all(r.diagnostics["tv_forward"] < 1e-6 for r, left in zip(records, stale, strict=True) if left)
+    assert any(r.diagnostics["tv_backward"] > 0 for r in records)
 
 
 def test_an_algorithms_own_updates_hold_unless_the_protocol_fixes_them(mine: Path) -> None:

@@ -156,6 +156,7 @@ class LanguageActors(Actors):
             behaviour_log_prob=log_prob,
             group=group,
             longest=self._longest,
+            group_size=copies,
         )
         per_group = correct.view(-1, copies).float().mean(1)
         self._measured = {
