@@ -30,6 +30,7 @@ class Algorithm(nn.Module):
     Attributes:
         minibatch: "steps", the smallest thing that the policy evaluates alone (a transition on control, a completion on
             language), or "sequences", whole actors' rows in time order.
+        domains: where it makes sense, as a tuple of literal names; both unless it says so. A run elsewhere is refused.
         presets: defaults of ``Config`` by domain, such as ``{"language": {"learning_rate": 1e-5}}``. An
             algorithm adds its own to these.
         config: the hyperparameters of this run.
@@ -85,6 +86,7 @@ class Algorithm(nn.Module):
         return found
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "steps"
+    domains: ClassVar[tuple[str, ...]] = ("control", "language")
     # A group's rewards are centred already, and one scale for all groups would weigh a minibatch by what else is in it.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"language": {"learning_rate": 1e-4, "standardize": "none"}}
 

@@ -71,7 +71,7 @@ class Report:
 
 @own_settings()
 def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None = None) -> Report:
-    """Check an algorithm in both domains.
+    """Check an algorithm in both domains, or in that which it says it is for.
 
     Args:
         algorithm: its class, its name, or ``path/to/file.py:Class``.
@@ -110,6 +110,8 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
         make_config(cls.Config, {}, config or {})  # what the caller got wrong is no failure of the algorithm
     make("presets", None, lambda: _check_presets(cls), stops=False)
     for domain, world in WORLDS.items():
+        if None not in stopped and domain not in cls.domains:
+            continue
         bench = _Bench(cls, world(), config or {})
         make("loss", domain, bench.loss)
         make("gradient", domain, bench.gradient)
@@ -163,6 +165,8 @@ def _check_class(cls: Any) -> None:
         raise _Failed(f"it has no `loss`; write loss(self, batch) -> (scalar, metrics) in {cls.__name__}")
     if cls.minibatch not in _MINIBATCHES:
         raise _Failed(f'minibatch is {cls.minibatch!r}; use "steps" or "sequences"')
+    if not (isinstance(cls.domains, tuple) and cls.domains and set(cls.domains) <= set(WORLDS)):
+        raise _Failed(f'domains is {cls.domains!r}; use ("control",), ("language",) or leave it out')
 
 
 def _check_config(cls: type[Algorithm]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -108,6 +111,24 @@ def is_own(task: str) -> bool:
 def algorithms() -> dict[str, str]:
     """Every installed algorithm: name → ``"module:Class"``, from the entry-point group ``lagbench.algorithms``."""
     return {name: entry.value for name, entry in _entries(ALGORITHM_GROUP).items()}
+
+
+def only_for(target: str) -> tuple[str, ...]:
+    """The ``domains`` that an algorithm's class says it is for; empty where it says none, and so is for all.
+
+    Read off its source, since to import it takes seconds.
+    """
+    module, _, name = target.partition(":")
+    found = importlib.util.find_spec(module)
+    if found is None or not found.has_location or found.origin is None:
+        return ()
+    for node in ast.walk(ast.parse(Path(found.origin).read_bytes())):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            for line in node.body:
+                targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+                if any(isinstance(t, ast.Name) and t.id == "domains" for t in targets):
+                    return tuple(ast.literal_eval(line.value))  # type: ignore[attr-defined]
+    return ()
 
 
 def distribution(algorithm: str) -> tuple[str, str]:

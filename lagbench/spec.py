@@ -277,6 +277,11 @@ def resolve(
     algorithm = algorithms.identify(algo)
     cls = algorithms.load(algorithm)
     _check_class(cls, algorithm.name)
+    if domain.name not in cls.domains:
+        raise UsageError(
+            f"{algorithm.name} is for {' and '.join(cls.domains)} alone, and {task_spec.task_id} is a task of "
+            f"{domain.name}; choose another task, or an algorithm of `lagbench list algorithms` that is for both"
+        )
     forward = forward or domain.forward
     protocol = Protocol.resolve(
         lag=lag,

@@ -10,7 +10,23 @@ from lagbench import registry
 from lagbench.algorithm import Algorithm
 from lagbench.errors import UsageError
 
-BASELINES = ["decoupled-ppo", "geppo", "impact", "impala", "ppo", "ppo-ewma", "ppo-kl", "spo", "vaco"]
+BASELINES = [
+    *(
+        "cispo",
+        "decoupled-ppo",
+        "dppo",
+        "geppo",
+        "grpo",
+        "gspo",
+        "impact",
+        "impala",
+        "m2po",
+        "ppo",
+        "ppo-ewma",
+        "ppo-kl",
+    ),
+    *("spo", "tis", "topr", "vaco"),
+]
 
 
 def test_the_baselines_are_installed() -> None:
@@ -18,6 +34,8 @@ def test_the_baselines_are_installed() -> None:
     assert set(BASELINES) <= set(known)
     for name in BASELINES:
         assert issubclass(registry.load(known[name]), Algorithm)
+        # As read off the source.
+        assert (registry.only_for(known[name]) or ("control", "language")) == registry.load(known[name]).domains
         assert registry.distribution(name) == ("lagbench", importlib.metadata.version("lagbench"))
 
 

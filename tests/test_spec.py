@@ -407,3 +407,8 @@ def test_a_file_that_is_not_there_or_is_no_json(tmp_path: Path) -> None:
         (tmp_path / "spec.json").write_bytes(content)
         with pytest.raises(LagbenchError, match=r"spec\.json' is not JSON"):
             RunSpec.load(tmp_path / "spec.json")
+
+
+def test_an_algorithm_of_the_other_domain_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^gspo is for language alone, and Hopper-v5 is a task of control; "):
+        resolve(algo="gspo", task="Hopper-v5")

@@ -8,6 +8,7 @@ import click
 
 from lagbench import registry, suites
 from lagbench.cli.options import OneOf, json_option
+from lagbench.domain import DOMAINS
 
 
 def _tasks() -> list[dict[str, str]]:
@@ -17,7 +18,10 @@ def _tasks() -> list[dict[str, str]]:
 
 
 def _algorithms() -> list[dict[str, str]]:
-    return [{"algorithm": name, "source": target} for name, target in registry.algorithms().items()]
+    return [
+        {"algorithm": name, "domains": " ".join(registry.only_for(target) or DOMAINS), "source": target}
+        for name, target in registry.algorithms().items()
+    ]
 
 
 def _suites() -> list[dict[str, str]]:
@@ -36,7 +40,6 @@ def command(what: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    width = max(len(next(iter(row.values()))) for row in rows)
-    for row in rows:
-        first, *rest = row.values()
-        click.echo(f"{first:<{width}}  {'  '.join(filter(None, rest))}".rstrip())
+    *columns, last = zip(*(row.values() for row in rows), strict=True)
+    for *cells, rest in zip(*([f"{x:<{max(map(len, c))}}" for x in c] for c in columns), last, strict=True):
+        click.echo("  ".join([*cells, rest]).rstrip())

@@ -154,6 +154,7 @@ def _algorithm(name: str) -> dict[str, Any]:
     return {
         "algorithm": name,
         "about": (cls.__doc__ or "").strip().partition("\n")[0],
+        "domains": list(cls.domains),
         "minibatch": cls.minibatch,
         "config": {f.name: f.default for f in dataclasses.fields(cls.Config)},
         "takes": {name: describe(kind) for name, kind in kinds.items()},
@@ -172,4 +173,6 @@ def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -19,9 +19,11 @@ def test_tasks() -> None:
 
 def test_algorithms() -> None:
     done = lagbench("list", "algorithms")
-    assert [tuple(line.split()) for line in done.out.splitlines()] == list(registry.algorithms().items())
+    lines = [line.split() for line in done.out.splitlines()]
+    assert [(line[0], line[-1]) for line in lines] == list(registry.algorithms().items())
     rows = lagbench("list", "algorithms", "--json").json
-    assert {"algorithm": "vaco", "source": "lagbench.baselines.vaco:VACO"} in rows
+    assert {"algorithm": "vaco", "domains": "control language", "source": "lagbench.baselines.vaco:VACO"} in rows
+    assert {"algorithm": "gspo", "domains": "language", "source": "lagbench.baselines.gspo:GSPO"} in rows
 
 
 def test_suites() -> None:
@@ -34,4 +36,6 @@ def test_suites() -> None:
 
 def test_columns_are_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "algorithms", lambda: {"a": "x:Y", "longer": "z:W"})
-    assert lagbench("list", "algorithms").out == "a       x:Y\nlonger  z:W\n"
+    monkeypatch.setattr(registry, "only_for", lambda target: ("language",) if target == "x:Y" else ())
+    out = "a       language          x:Y\nlonger  control language  z:W\n"
+    assert lagbench("list", "algorithms").out == out
