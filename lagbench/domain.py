@@ -26,7 +26,8 @@ class Domain:
 
     With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
     and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
-    and learner is data. Where ``returns_are_scores``, as accuracy is one, nothing is normalised; people are shown
+    and learner is data. ``resampling`` is the task option with which a phase may take more of the budget than its
+    protocol says. Where ``returns_are_scores``, as accuracy is one, nothing is normalised; people are shown
     returns in ``return_format``, and of each of an evaluation's ``modes`` what it chooses. The rest are the defaults of
     a run; without ``actors`` they follow from the samples.
     """
@@ -43,6 +44,7 @@ class Domain:
     environment: str
     vector_environment: str | None
     exact_log_prob: bool
+    resampling: str | None
     returns_are_scores: bool
     return_format: str
     modes: Mapping[Mode, str]
@@ -68,6 +70,7 @@ CONTROL = Domain(
     environment="lagbench.tasks.mujoco:make_single",
     vector_environment="lagbench.tasks.mujoco:make_vector",
     exact_log_prob=True,
+    resampling=None,
     returns_are_scores=False,
     return_format=".1f",
     modes=MappingProxyType({"stochastic": "sampled actions", "mode": "the mean action"}),
@@ -92,6 +95,7 @@ LANGUAGE = Domain(
     environment="lagbench.tasks.gsm8k.environment:make",
     vector_environment=None,
     exact_log_prob=False,
+    resampling="resample_uniform_groups",
     returns_are_scores=True,
     return_format=".1%",
     modes=MappingProxyType({"stochastic": "sampled answers", "mode": "greedy answers"}),

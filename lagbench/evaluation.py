@@ -52,13 +52,13 @@ def evaluate(run: Run, seeds: Sequence[int], *, mode: Mode | None = None, thread
     return actors.play(version, seeds, stochastic=stochastic, drawn=True)
 
 
-def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[EvaluationRecord]:
+def evaluate_due(spec: RunSpec, actors: Actors, version: Version, used: Sequence[int]) -> list[EvaluationRecord]:
     """The evaluations that fall due when ``version`` is reached: none, or one by each mode of the plan.
 
-    Fractions of the budget that fall into one phase share one evaluation. ``version.number`` phases are done. Episode j
-    of every mode begins as the same seed has it.
+    Fractions of the budget that fall into one phase share one evaluation. ``version.number`` phases are done; ``used``
+    is what was spent of the budget after 0, 1, 2, … phases. Episode j of every mode begins as the same seed has it.
     """
-    due = spec.evaluation_phases()
+    due = spec.evaluations(used)
     if version.number not in due:
         return []
     index = sorted(due).index(version.number)
@@ -67,7 +67,7 @@ def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[Evalua
             index=index,
             fractions=tuple(due[version.number]),
             version=version.number,
-            budget_used=version.number * spec.protocol.samples,
+            budget_used=used[version.number],
             mode=mode,
             episodes=actors.play(
                 version,
@@ -75,7 +75,7 @@ def evaluate_due(spec: RunSpec, actors: Actors, version: Version) -> list[Evalua
                 stochastic=mode == "stochastic",
             ),
         )
-        for mode, episodes in spec.evaluation.modes(last=version.number == spec.phases).items()
+        for mode, episodes in spec.evaluation.modes(last=spec.over(used[version.number])).items()
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -99,17 +99,36 @@ class RunSpec:
 
     @property
     def phases(self) -> int:
-        """Whole phases that the budget pays for."""
+        """Whole phases that the budget pays for; fewer where they are not ``steady``."""
         return self.budget // self.protocol.samples
 
-    def evaluation_phases(self) -> dict[int, list[float]]:
-        """Completed phases → the fractions of the budget that they are the first to reach."""
+    @property
+    def steady(self) -> bool:
+        """Whether each phase takes of the budget what the protocol says; else it may take more."""
+        option = self.domain.resampling
+        return option is None or not self.task_options.get(option, False)
+
+    def over(self, used: int) -> bool:
+        """Whether the budget pays for no further phase once ``used`` of it is spent."""
+        return used > (self.phases - 1) * self.protocol.samples
+
+    def evaluations(self, used: Iterable[int]) -> dict[int, list[float]]:
+        """Completed phases → the fractions of the budget that they are the first to reach.
+
+        ``used``: what is spent of the budget after 0, 1, 2, … phases. The last phase reaches all that are left.
+        """
         due: dict[int, list[float]] = {}
-        for i in range(self.evaluation.intervals + 1):
-            # Integer ceiling: a fraction is reached by the first phase that has used that share of the budget's phases.
-            at = -(-i * self.phases // self.evaluation.intervals)
-            due.setdefault(at, []).append(i / self.evaluation.intervals)
+        intervals, paid, done = self.evaluation.intervals, self.phases * self.protocol.samples, 0
+        for phases, spent in enumerate(used):
+            reached = intervals + 1 if self.over(spent) else spent * intervals // paid + 1
+            if reached > done:
+                due[phases] = [i / intervals for i in range(done, reached)]
+            done = reached
         return due
+
+    def evaluation_phases(self) -> dict[int, list[float]]:
+        """``evaluations``, where each phase spends what the protocol says."""
+        return self.evaluations(phases * self.protocol.samples for phases in range(self.phases + 1))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary."""

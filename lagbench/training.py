@@ -63,7 +63,7 @@ def train(spec: RunSpec, *, threads: int = 0, state: Mapping[str, Any] | None = 
     # Entered for each phase anew: what the caller computes between two of them is by its own settings.
     with own_settings(spec.torch_threads):
         loop = _Loop(spec, threads, state)
-    while loop.done < spec.phases and loop.diverged is None:
+    while not loop.over:
         with own_settings(spec.torch_threads):
             result = loop.run_phase(loop.done)
         yield result
@@ -85,12 +85,22 @@ class _Loop:
             exact_log_prob=spec.domain.exact_log_prob,
         )
         self.buffer = PolicyBuffer(spec.protocol.lag)
-        self.done = 0
+        self.used = [0]
         self.diverged: Divergence | None = None
         if state is None:
             self.buffer.push(self.learner.policy.version(0))
         else:
             self._restore(state)
+
+    @property
+    def done(self) -> int:
+        """Completed phases."""
+        return len(self.used) - 1
+
+    @property
+    def over(self) -> bool:
+        """Whether no further phase follows."""
+        return self.diverged is not None or self.spec.over(self.used[-1])
 
     def run_phase(self, phase: int) -> PhaseResult:
         spec, learner, actors, buffer = self.spec, self.learner, self.actors, self.buffer
@@ -102,7 +112,8 @@ class _Loop:
         collection = actors.collect(buffer.acting(versions), phase)
         clock.lap("collecting")
 
-        rollout, mismatch = learner.begin(collection.rollout.to(spec.device), phase, phase / spec.phases)
+        progress = self.used[-1] / (spec.phases * spec.protocol.samples)
+        rollout, mismatch = learner.begin(collection.rollout.to(spec.device), phase, progress)
         self._check_reproduced(rollout, phase, mismatch)
         work, self.diverged = learner.update(rollout, phase)
         final = learner.evaluate(rollout)
@@ -118,7 +129,7 @@ class _Loop:
             moved = learner.evaluate(rollout) if learner.policy.has_normalizer else final
             values["normalizer_drift"] = diagnostics.drift(rollout, final, moved)
             buffer.push(learner.policy.version(phase + 1))
-        self.done = phase + 1
+        self.used.append(self.used[-1] + collection.spent)
         clock.lap("updating")
 
         if self.diverged is None:
@@ -127,7 +138,7 @@ class _Loop:
 
         record = PhaseRecord(
             phase=phase,
-            budget_used=self.done * spec.protocol.samples,
+            budget_used=self.used[-1],
             versions=versions,
             version_sha256=sha256,
             updates=learner.updates,
@@ -138,13 +149,12 @@ class _Loop:
             episodes=collection.episodes,
             evaluations=evaluations,
         )
-        last = self.diverged is not None or self.done == spec.phases
-        return PhaseResult(record, rollout, learner.policy, self.diverged, last, self._state)
+        return PhaseResult(record, rollout, learner.policy, self.diverged, self.over, self._state)
 
     def _evaluated(self, version: int) -> list[EvaluationRecord]:
         """The evaluations that are due at a version, the newest."""
         (one,) = self.buffer.acting([version])
-        return evaluate_due(self.spec, self.actors, one)
+        return evaluate_due(self.spec, self.actors, one, self.used)
 
     def _check_reproduced(self, rollout: Rollout, phase: int, mismatch: float) -> None:
         """Raise MismatchError where the learner is not the policy that its own version's rows say acted.
@@ -163,6 +173,7 @@ class _Loop:
     def _state(self) -> dict[str, Any]:
         return {
             "phases": self.done,
+            "used": self.used,
             "diverged": asdict(self.diverged) if self.diverged else None,
             "learner": self.learner.state(),
             "actors": self.actors.state(),
@@ -170,7 +181,7 @@ class _Loop:
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.done = state["phases"]
+        self.used = list(state["used"])
         self.diverged = Divergence(**state["diverged"]) if state["diverged"] else None
         self.learner.restore(state["learner"])
         self.actors.restore(state["actors"])

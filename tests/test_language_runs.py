@@ -290,6 +290,38 @@ def test_episodes_alone(places: dict[str, Any], tmp_path: Path) -> None:
     assert {c.name for c in report.checks if c.outcome == "skipped"} == {"behaviour versions", "episode sums"}
 
 
+def test_uniform_groups_are_sampled_again(tmp_path: Path) -> None:
+    """On Mini: phases take more than 16 completions, the budget ends the run, and an interruption changes nothing."""
+    options = {"resample_uniform_groups": True, "group_size": 4}
+    spec = resolve(
+        **{"task": "GSM8kMini-v0", "task_options": options, "updates": 1, "minibatch": 16, "lag": 2, "budget": 135},
+        **{"eval_episodes": 1, "eval_intervals": 2},
+    )
+    run = runner.execute(spec, tmp_path / "run")
+    used = run.phases.to_table()["budget_used"].to_pylist()
+    phases = run.episodes.to_table()["phase"].to_pylist()
+    assert used == [sum(p <= phase for p in phases) for phase in range(len(used))]
+    assert len(used) < spec.phases == 8
+    assert 128 - 16 < used[-1] <= 128
+    points = run.curve()
+    assert [p.fraction for p in points] == [0.0, 0.5, 1.0]
+    assert [p.budget_used for p in points] == [0, next(u for u in used if u >= 64), used[-1]]
+    assert replay(run, training=True).passed
+    assert lagbench("show", tmp_path / "run").code == 0
+    with pytest.raises(runner.Interrupted):
+        runner.execute(spec, tmp_path / "again", sinks=[Stop(2)])
+    runner.resume(tmp_path / "again")
+    assert content_hash(tmp_path / "again") == content_hash(tmp_path / "run")
+
+    def change(columns: Columns) -> None:
+        columns["budget_used"][1] += 4
+
+    change_table(tmp_path / "again", "phases", change)
+    found = [c.difference for c in replay(open_run(tmp_path / "again")).checks if c.name == "staleness draws"]
+    assert found[0] is not None
+    assert (found[0].table, found[0].column, found[0].expected) == ("phases", "budget_used", used[1])
+
+
 PATIENT = """
 from lagbench.baselines.ppo import PPO
 

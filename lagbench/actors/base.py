@@ -51,11 +51,15 @@ class Transitions:
 
 @dataclass(frozen=True)
 class Collection:
-    """What one phase gave: the rollout that the learner sees, raw rows to record, episodes that ended."""
+    """What one phase gave: the rollout that the learner sees, raw rows to record, episodes that ended.
+
+    ``spent`` is what it took of the budget.
+    """
 
     rollout: Rollout
     transitions: Transitions
     episodes: Sequence[EndedEpisode]
+    spent: int
 
 
 @dataclass(frozen=True, kw_only=True)

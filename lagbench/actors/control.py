@@ -115,7 +115,7 @@ class ControlActors(Actors):
             behaviour_log_prob=torch.where(keep, chosen, 0.0),
         )
         self._reward_scale.update(steps.reward, steps.done, valid)
-        return Collection(rollout, transitions, episodes)
+        return Collection(rollout, transitions, episodes, self._spec.protocol.samples)
 
     def _account(
         self,

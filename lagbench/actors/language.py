@@ -61,8 +61,31 @@ class PlayedCompletion(Played):
         return float(self.correct)
 
 
+_ROUNDS = 10
+"""How often the places of uniform groups are filled in a phase, the first time included."""
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Groups that were completed together: completions [T, groups × copies], their texts and grades."""
+
+    asked: Sequence[Question]
+    prompts: Sequence[list[int]]
+    actor: NDArray[np.int64]
+    completions: Completions
+    texts: Sequence[str]
+    grades: Sequence[Grade]
+
+    def uniform(self, copies: int) -> NDArray[np.bool_]:
+        """Which groups are all right or all wrong."""
+        right = np.array([g.correct for g in self.grades]).reshape(-1, copies).sum(1)
+        return (right == 0) | (right == copies)
+
+
 class LanguageActors(Actors):
-    """The actors of a run on questions. Nothing is carried from phase to phase: every draw is by phase and seed.
+    """The actors of a run on questions. Every draw is by phase and seed.
+
+    Carried from phase to phase is only how many groups were completed, where uniform ones are sampled again.
 
     Args:
         spec: the run.
@@ -79,6 +102,7 @@ class LanguageActors(Actors):
         self._copies = task.group_size
         self._groups = spec.protocol.samples // task.group_size
         self._longest = task.max_new_tokens
+        self._completed = 0  # groups
         self._acting: CausalLMPolicy | None = None
         self._holds: int | None = None
         self._measured: dict[str, float] = {}
@@ -88,28 +112,52 @@ class LanguageActors(Actors):
         return self._task.policy(self._model.model())
 
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
-        """See ``Actors.collect``: the groups are dealt to the actors in turn; completions [T, groups × copies]."""
-        groups, copies = self._groups, self._copies
-        asked = [self._train[i] for i in self._drawn(phase)]
+        """See ``Actors.collect``: the groups are dealt to the actors in turn; completions [T, groups × copies].
+
+        With ``resample_uniform_groups`` the places of uniform groups are filled again, by their actors, in rounds,
+        until none is left, or 10 were made, or the budget does not pay for another.
+        """
+        if self._spec.steady:
+            self._completed = phase * self._groups
+        first, copies = self._completed, self._copies
+        paid = self._spec.phases * self._groups
+        place, kept, rounds = np.arange(self._groups), np.arange(self._groups), list[_Round]()
+        while True:
+            rounds.append(self._round(versions, phase, len(rounds), place % len(versions)))
+            kept[place] = self._completed - first + np.arange(len(place))
+            self._completed += len(place)
+            place = place[rounds[-1].uniform(copies)]
+            if self._spec.steady or not len(place) or len(rounds) == _ROUNDS or self._completed + len(place) > paid:
+                return self._graded(rounds, kept, versions, first, phase)
+
+    def _round(self, versions: Sequence[Version], phase: int, number: int, actor: NDArray[np.int64]) -> _Round:
+        """The next questions, one a group, each completed by its ``actor`` [groups]."""
+        groups, copies = len(actor), self._copies
+        asked = [self._train[i] for i in self._drawn(self._completed, groups)]
         prompts = self._task.prompts(tuple(asked))
+        key = (phase, number) if number else (phase,)
         noise = torch.from_numpy(
-            generator(self._spec.seed, Stream.ACTION, phase).random((self._longest, groups * copies))
+            generator(self._spec.seed, Stream.ACTION, *key).random((self._longest, groups * copies))
         )
-        actor = np.arange(groups) % len(versions)
         held = np.array([v.number for v in versions])[actor]
         parts, order = [], []
         for version in {v.number: v for v in versions}.values():
             own = np.flatnonzero(held == version.number)
+            if not len(own):
+                continue
             columns = (own[:, None] * copies + np.arange(copies)).ravel()
             parts.append(self._complete(version, [prompts[g] for g in own], copies, noise[:, columns]))
             order.append(columns)
         completions = _in_order(parts, np.concatenate(order))
-        return self._graded(completions, asked, prompts, actor, held, phase)
+        length = completions.valid.sum(0)
+        texts = [self._model.text(completions.token[: length[i], i].tolist()) for i in range(groups * copies)]
+        grades = [grading.grade(text, asked[i // copies].target) for i, text in enumerate(texts)]
+        return _Round(asked, prompts, actor, completions, texts, grades)
 
-    def _drawn(self, phase: int) -> NDArray[np.int64]:
-        """The questions [groups] of a phase: the training set in an order drawn anew each time through it."""
+    def _drawn(self, first: int, groups: int) -> NDArray[np.int64]:
+        """The questions [groups] after the ``first``: the training set in an order drawn anew each time through it."""
         n = len(self._train)
-        at = phase * self._groups + np.arange(self._groups)
+        at = first + np.arange(groups)
         orders = {
             int(e): generator(self._spec.seed, Stream.ENVIRONMENT, int(e)).permutation(n) for e in np.unique(at // n)
         }
@@ -127,50 +175,52 @@ class LanguageActors(Actors):
 
     def _graded(
         self,
-        completions: Completions,
-        asked: Sequence[Question],
-        prompts: Sequence[list[int]],
-        actor: NDArray[np.int64],
-        held: NDArray[np.int64],
+        rounds: Sequence[_Round],
+        kept: NDArray[np.int64],
+        versions: Sequence[Version],
+        first: int,
         phase: int,
     ) -> Collection:
-        copies, n = self._copies, len(asked) * self._copies
-        token, log_prob, valid = completions
+        """All groups of a phase, to be recorded, and those that are ``kept``, a rollout; ``first``: groups before."""
+        copies = self._copies
+        asked, prompts = [q for r in rounds for q in r.asked], [p for r in rounds for p in r.prompts]
+        texts, grades = [t for r in rounds for t in r.texts], [g for r in rounds for g in r.grades]
+        actor = np.concatenate([r.actor for r in rounds])
+        n = len(asked) * copies
+        token, log_prob, valid = _in_order([r.completions for r in rounds], np.arange(n))
         length = valid.sum(0)
         tokens = [token[: length[i], i].numpy() for i in range(n)]
-        texts = [self._model.text(t.tolist()) for t in tokens]
-        grades = [grading.grade(text, asked[i // copies].target) for i, text in enumerate(texts)]
         correct = torch.tensor([g.correct for g in grades])
         last = torch.arange(len(token)).unsqueeze(1) == length - 1
         ended = torch.tensor([int(t[-1]) in self._model.ends for t in tokens])
         group = torch.arange(len(asked)).repeat_interleave(copies)
-        version = torch.from_numpy(held)[group]
+        version = torch.tensor([v.number for v in versions])[torch.from_numpy(actor)][group]
+        column = torch.from_numpy(kept[:, None] * copies + np.arange(copies)).flatten()
         rollout = Rollout(
-            observation=padded(prompts)[:, group],
-            action=token,
-            reward=(last & correct).float(),
-            terminated=last & ended,
-            truncated=last & ~ended,
-            valid=valid,
-            behaviour_version=version.expand(token.shape),
-            behaviour_log_prob=log_prob,
-            group=group,
+            observation=padded([prompts[g] for g in kept])[:, group[: len(column)]],
+            action=token[:, column],
+            reward=(last & correct)[:, column].float(),
+            terminated=(last & ended)[:, column],
+            truncated=(last & ~ended)[:, column],
+            valid=valid[:, column],
+            behaviour_version=version[column].expand(len(token), len(column)),
+            behaviour_log_prob=log_prob[:, column],
+            group=group[: len(column)],
             longest=self._longest,
             group_size=copies,
         )
-        per_group = correct.view(-1, copies).float().mean(1)
         self._measured = {
             "accuracy": float(correct.float().mean()),
             "accuracy_flexible": float(np.mean([g.correct_flexible for g in grades])),
             "response_length": float(length.double().mean()),
             "ended_fraction": float(ended.float().mean()),
-            "groups_without_signal": float(((per_group == 0) | (per_group == 1)).float().mean()),
+            "groups_without_signal": float(np.concatenate([r.uniform(copies) for r in rounds]).mean()),
         }
         columns = {
-            "episode_id": phase * n + np.arange(n),
+            "episode_id": first * copies + np.arange(n),
             "phase": np.full(n, phase, np.int32),
             "actor": actor[group].astype(np.int32),
-            "group": phase * len(asked) + group.numpy(),
+            "group": first + group.numpy(),
             "prompt_id": np.array([asked[g].number for g in group], np.int32),
             "prompt": [np.array(prompts[g], np.int32) for g in group],
             "token": tokens,
@@ -200,7 +250,7 @@ class LanguageActors(Actors):
             )
             for i in range(n)
         ]
-        return Collection(rollout, Transitions(columns), episodes)
+        return Collection(rollout, Transitions(columns), episodes, n)
 
     def diagnostics(self) -> dict[str, float]:
         """See ``Actors.diagnostics``: rewards are not scaled; the rest is of the completions of the phase."""
@@ -250,11 +300,12 @@ class LanguageActors(Actors):
         )
 
     def state(self) -> dict[str, Any]:
-        """See ``Actors.state``: none."""
-        return {}
+        """See ``Actors.state``: how many groups were completed."""
+        return {"completed": self._completed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See ``Actors.restore``."""
+        self._completed = int(state["completed"])
 
 
 def _in_order(parts: Sequence[Completions], columns: NDArray[np.int64]) -> Completions:

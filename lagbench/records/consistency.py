@@ -5,8 +5,9 @@ Each function yields every difference, in the order of the rows; the first is al
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import accumulate, count, islice, repeat, zip_longest
 from typing import Any
 
 from lagbench.lag.staleness import draw
@@ -48,19 +49,20 @@ def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
 def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
     """The evaluation episodes that a run of so many phases has."""
     spec = run.spec
-    due = spec.evaluation_phases()
+    used = [0, *accumulate(islice(_spent(run), phases))]
+    due = spec.evaluations(used)
     # The phase in which a run diverged leaves no version to evaluate; before the first phase there is no record.
     reached = phases - (run.status == "diverged") if phases else -1
     for index, version in enumerate(sorted(due)):
         if version > reached:
             return
-        for mode, episodes in spec.evaluation.modes(last=version == spec.phases).items():
+        for mode, episodes in spec.evaluation.modes(last=spec.over(used[version])).items():
             for episode, seed in enumerate(evaluation_seeds(spec.seed, spec.suite_name, index, episodes)):
                 yield {
                     "evaluation": index,
                     "fractions": due[version],
                     "version": version,
-                    "budget_used": version * spec.protocol.samples,
+                    "budget_used": used[version],
                     "mode": mode,
                     "episode": episode,
                     "seed": seed,
@@ -69,18 +71,18 @@ def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
 
 def wrong_draws(run: Run) -> Iterator[Difference]:
     """The phases that are not the specification's, or in which an actor held another version than the seed gives it."""
-    protocol = run.spec.protocol
+    spec, protocol = run.spec, run.spec.protocol
     rows = (
         row for batch in run.read("phases") for row in batch.select(["phase", "budget_used", "versions"]).to_pylist()
     )
-    phases = 0
+    phases, used, spent = 0, 0, _spent(run)
     for number, row in enumerate(rows):
-        phases = number + 1
-        if number >= run.spec.phases:
+        if spec.over(used):
             yield Difference("phases", {"phase": row["phase"]}, "row", "recorded", "none", "specified", number)
             continue
+        phases, used = number + 1, used + next(spent)
         where = {"phase": number}
-        expected = {"phase": number, "budget_used": phases * protocol.samples}
+        expected = {"phase": number, "budget_used": used}
         for name, value in expected.items():
             if row[name] != value:
                 yield Difference("phases", where, name, row[name], value, "specified", number)
@@ -88,6 +90,14 @@ def wrong_draws(run: Run) -> Iterator[Difference]:
         for actor, (recorded, wanted) in enumerate(zip_longest(row["versions"] or [], drawn)):
             if recorded != wanted:
                 yield Difference("phases", where, f"versions[{actor}]", recorded, wanted, "drawn", number)
-    if run.status == "completed":
-        for number in range(phases, run.spec.phases):
-            yield Difference("phases", {"phase": number}, "row", "missing", "recorded", "specified", number)
+    while run.status == "completed" and not spec.over(used):
+        yield Difference("phases", {"phase": phases}, "row", "missing", "recorded", "specified", phases)
+        phases, used = phases + 1, used + protocol.samples
+
+
+def _spent(run: Run) -> Iterator[int]:
+    """What each phase took of the budget: as the protocol says, or where it may take more, one a recorded episode."""
+    if run.spec.steady:
+        yield from repeat(run.spec.protocol.samples)
+    counted = Counter(phase for batch in run.read("episodes") for phase in batch["phase"].to_pylist())
+    yield from (counted[phase] for phase in count())

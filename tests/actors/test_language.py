@@ -135,13 +135,13 @@ def test_a_phase_is_the_same_whatever_came_before(places: dict[str, str], collec
 def test_every_question_is_asked_once_before_any_twice(places: dict[str, str]) -> None:
     """12 questions, 4 a phase: three phases ask all of them, in another order each time."""
     actors = LanguageActors(make_spec(places, updates=1))
-    asked = [actors._drawn(phase).tolist() for phase in range(9)]
+    asked = [actors._drawn(4 * phase, 4).tolist() for phase in range(9)]
     passes = [list(itertools.chain(*asked[k : k + 3])) for k in (0, 3, 6)]
     assert all(sorted(order) == list(range(12)) for order in passes)
     assert len({tuple(order) for order in passes}) == 3
     # Where a phase goes over the end of the set, so too.
     actors = LanguageActors(make_spec(places, updates=5, budget=1600))
-    counts = Counter(itertools.chain(*(actors._drawn(phase).tolist() for phase in range(3))))
+    counts = Counter(itertools.chain(*(actors._drawn(20 * phase, 20).tolist() for phase in range(3))))
     assert set(counts.values()) == {5}
 
 
@@ -164,7 +164,7 @@ def test_rewards_and_what_is_measured(places: dict[str, str], monkeypatch: pytes
     """Four groups of two: the questions' answers are 0 … 11."""
     spec = make_spec(places, updates=1, minibatch=8, actors=4, task_options={"group_size": 2})
     actors = LanguageActors(spec)
-    monkeypatch.setattr(actors, "_drawn", lambda phase: np.array([3, 5, 3, 7]))
+    monkeypatch.setattr(actors, "_drawn", lambda first, groups: np.array([3, 5, 3, 7]))
     texts = ["#### 3", "3", "#### 5", "#### 5", "no", "#### 4", "#### 8", "#### 7"]
     monkeypatch.setattr(language, "complete", fixed(texts, actors))
     version = actors.make_policy().version(0)
@@ -205,6 +205,56 @@ def test_evaluations_ask_the_same_questions(places: dict[str, str]) -> None:
 
 
 def test_nothing_has_to_be_kept(places: dict[str, str]) -> None:
-    actors = LanguageActors(make_spec(places))
-    assert actors.state() == {}
-    actors.restore({})
+    """A phase is the same, whatever was collected before it."""
+    spec = make_spec(places)
+    used, fresh = LanguageActors(spec), LanguageActors(spec)
+    versions = [used.make_policy().version(0)] * 8
+    used.collect(versions, 0)
+    assert torch.equal(used.collect(versions, 3).rollout.action, fresh.collect(versions, 3).rollout.action)
+
+
+MINI = {"max_new_tokens": 96, "group_size": 4}
+
+
+def on_mini(budget: int, **options: Any) -> LanguageActors:
+    """Four groups of four a phase."""
+    given = {"task": "GSM8kMini-v0", "updates": 1, "minibatch": 16, "lag": 2, "budget": budget}
+    return LanguageActors(resolve(**given, task_options={**MINI, **options}))
+
+
+def test_places_of_uniform_groups_are_filled_again() -> None:
+    plain, again = on_mini(320), on_mini(320, resample_uniform_groups=True)
+    versions = [moved(plain.make_policy(), k) for k in (0, 0, 0, 0)]
+    # The second phase goes on after all that the first asked.
+    first, second = again.collect(versions, 0), again.collect(versions, 1)
+    assert first.spent > 16
+    for c in (first, second):
+        right = c.rollout.reward.sum(0).view(4, 4).sum(1)
+        assert all(0 < r < 4 for r in right.tolist())
+        assert c.rollout.group.tolist() == [g for g in range(4) for _ in range(4)]
+        assert c.spent == len(c.episodes) == len(column(c, "token"))
+        # Actors fill their own places: where one has two rows of a group more, it had a uniform one.
+        assert set(column(c, "actor")) == {0, 1, 2, 3}
+    assert column(second, "episode_id").tolist() == [first.spent + i for i in range(second.spent)]
+    assert column(second, "group")[0] == first.spent // 4
+    asked = [*column(first, "prompt_id")[::4], *column(second, "prompt_id")[::4]]
+    assert len(set(asked)) == len(asked)
+    # The first round is what there is without the option.
+    off = plain.collect(versions, 0)
+    assert off.spent == 16
+    assert column(first, "completion")[:16] == column(off, "completion")
+    assert again.state() == {"completed": (first.spent + second.spent) // 4}
+
+
+@pytest.mark.parametrize(("budget", "spent"), [(16, 16), (40, 32), (10_000, 160)])
+def test_rounds_end_with_the_budget_and_after_ten(places: dict[str, str], budget: int, spent: int) -> None:
+    """A policy that is never right: all four places are filled again and again, and keep the last."""
+    spec = make_spec(
+        places, updates=1, minibatch=16, budget=budget, task_options={"group_size": 4, "resample_uniform_groups": True}
+    )
+    actors = LanguageActors(spec)
+    c = actors.collect([actors.make_policy().version(0)] * 4, 0)
+    assert c.spent == spent
+    assert not c.rollout.reward.any()
+    kept = [c.rollout.action[: int(n), i].tolist() for i, n in enumerate(c.rollout.length.tolist())]
+    assert kept == [t.tolist() for t in column(c, "token")[-16:]]

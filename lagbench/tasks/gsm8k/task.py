@@ -34,6 +34,7 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "max_new_tokens": 160,
         "group_size": 8,
         "precision": "float32",
+        "resample_uniform_groups": False,
     }
 )
 
@@ -53,6 +54,8 @@ class GSM8kTask(TaskSpec):
         max_new_tokens: the longest completion allowed.
         group_size: completions of each prompt, which are compared with one another: 2 or more.
         precision: ``bfloat16`` computes so what torch's autocast does, with weights in float32.
+        resample_uniform_groups: a group whose completions are all right or all wrong gives its place in the phase to
+            one of the next question; its completions count.
     """
 
     data: str
@@ -65,6 +68,7 @@ class GSM8kTask(TaskSpec):
     max_new_tokens: int
     group_size: int
     precision: str
+    resample_uniform_groups: bool
 
     def questions(self, name: str) -> tuple[Question, ...]:
         """A set of questions. Raises UsageError where it cannot be had or is malformed."""
