@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from lagbench import divergence
 from lagbench.domain import DOMAINS, Domain
@@ -24,6 +26,10 @@ NAMES = (
     "valid_fraction",
     "logprob_mismatch_max",
     "normalizer_drift",
+    "ess_sequences",
+    "ratio_q01",
+    "ratio_q50",
+    "ratio_q99",
 )
 RESERVED = frozenset(NAMES).union(*(domain.diagnostics for domain in DOMAINS.values()))
 """What no algorithm may call a metric of its own, in either domain."""
@@ -44,8 +50,9 @@ def diagnose(rollout: Rollout, final: Evaluation, version: int) -> dict[str, flo
         version: the learner's version at the start of the phase.
 
     ``tv``, ``kl``: of the policy after the updates to β. ``tv_backward``: of π_T to β. ``tv_forward``: of the policy
-    after the updates to π_T. ``ess``: of w = π_T/β. ``explained_variance``: of the value targets by the critic at the
-    start of the phase; NaN without a critic or where no value target was set.
+    after the updates to π_T. ``ess``: of w = π_T/β; ``ess_sequences``: of its products over whole sequences.
+    ``ratio_q…``: quantiles of ρ, of the policy after the updates to β. ``explained_variance``: of the value targets by
+    the critic at the start of the phase; NaN without a critic or where no value target was set.
     """
     valid = rollout.valid
     log_ratio = final.log_prob - rollout.behaviour_log_prob
@@ -55,7 +62,7 @@ def diagnose(rollout: Rollout, final: Evaluation, version: int) -> dict[str, flo
     if rollout.has("value") and rollout.has("value_target"):
         target, value = rollout.value_target[valid], rollout.value[valid]
         explained = 1 - (target - value).var() / target.var()
-    row = {
+    row: dict[str, Tensor | float] = {
         "backward_lag_mean": lag.mean(),
         "backward_lag_max": lag.max(),
         "tv": divergence.tv(log_ratio, valid=valid),
@@ -66,8 +73,17 @@ def diagnose(rollout: Rollout, final: Evaluation, version: int) -> dict[str, flo
         "entropy": rollout.mean(final.entropy),
         "explained_variance": explained,
         "valid_fraction": valid.double().mean(),
+        "ess_sequences": divergence.ess(rollout.sequences(log_w)),
+        **_quantiles(log_ratio[valid]),
     }
     return {name: float(x) for name, x in row.items()}
+
+
+def _quantiles(log_ratio: Tensor) -> dict[str, float]:
+    """Of the ratio, by name."""
+    # Not torch's, which takes no more than 16 million values.
+    found = np.exp(np.quantile(log_ratio.double().cpu().numpy(), [0.01, 0.5, 0.99]))
+    return {name: float(x) for name, x in zip(("ratio_q01", "ratio_q50", "ratio_q99"), found, strict=True)}
 
 
 @torch.no_grad()

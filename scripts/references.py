@@ -41,7 +41,7 @@ def untrained(spec: lagbench.RunSpec) -> float:
     """The mean return of a run's version 0 in its first evaluation, of the measure that is scored."""
     with own_settings():
         actors = load(spec.domain.actors_class)(spec, 0)
-        records = evaluate_due(spec, actors, actors.make_policy().version(0))
+        records = evaluate_due(spec, actors, actors.make_policy().version(0), [0])
     (scored,) = [record for record in records if record.mode == spec.evaluation.measure]
     return float(scored.mean_return)
 

@@ -71,6 +71,8 @@ def test_the_values_are_those_of_sums_over_the_valid_rows() -> None:
     rho, w = np.exp(pi - beta), np.exp(proximal - beta)
     lag = np.broadcast_to(VERSION - np.array([9, 8, 5, 9, 1]), (T, N))[keep]
     target, value = rows(rollout.value_target), rows(rollout.value)
+    log_w = (rollout.proximal_log_prob - rollout.behaviour_log_prob).double().numpy()
+    whole = np.exp(np.where(keep, log_w, 0.0).sum(0))
     expected = {
         "backward_lag_mean": lag.mean(),
         "backward_lag_max": lag.max(),
@@ -82,6 +84,8 @@ def test_the_values_are_those_of_sums_over_the_valid_rows() -> None:
         "entropy": rows(final.entropy).mean(),
         "explained_variance": 1 - (target - value).var(ddof=1) / target.var(ddof=1),
         "valid_fraction": keep.mean(),
+        "ess_sequences": whole.sum() ** 2 / (N * (whole**2).sum()),
+        **{f"ratio_q{q:02d}": np.exp(np.quantile(pi - beta, q / 100)) for q in (1, 50, 99)},
     }
     assert row == {name: pytest.approx(value, rel=1e-5) for name, value in expected.items()}
     assert all(type(x) is float for x in row.values())

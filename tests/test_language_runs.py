@@ -292,10 +292,15 @@ def test_episodes_alone(places: dict[str, Any], tmp_path: Path) -> None:
 
 def test_uniform_groups_are_sampled_again(tmp_path: Path) -> None:
     """On Mini: phases take more than 16 completions, the budget ends the run, and an interruption changes nothing."""
-    options = {"resample_uniform_groups": True, "group_size": 4}
     spec = resolve(
-        **{"task": "GSM8kMini-v0", "task_options": options, "updates": 1, "minibatch": 16, "lag": 2, "budget": 135},
-        **{"eval_episodes": 1, "eval_intervals": 2},
+        task="GSM8kMini-v0",
+        task_options={"resample_uniform_groups": True, "group_size": 4},
+        updates=1,
+        minibatch=16,
+        lag=2,
+        budget=135,
+        eval_episodes=1,
+        eval_intervals=2,
     )
     run = runner.execute(spec, tmp_path / "run")
     used = run.phases.to_table()["budget_used"].to_pylist()

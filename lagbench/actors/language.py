@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lagbench import divergence
 from lagbench.actors.base import Actors, Collection, EndedEpisode, Played, Transitions
 from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy, padded
@@ -67,7 +68,11 @@ _ROUNDS = 10
 
 @dataclass(frozen=True)
 class _Round:
-    """Groups that were completed together: completions [T, groups × copies], their texts and grades."""
+    """Groups that were completed together: completions [T, groups × copies], their texts and grades.
+
+    ``mismatch`` [tokens]: of each valid token, the log-probability as the learner computes it, by the version that
+    chose it, less the one recorded.
+    """
 
     asked: Sequence[Question]
     prompts: Sequence[list[int]]
@@ -75,11 +80,13 @@ class _Round:
     completions: Completions
     texts: Sequence[str]
     grades: Sequence[Grade]
+    mismatch: Tensor
 
     def uniform(self, copies: int) -> NDArray[np.bool_]:
         """Which groups are all right or all wrong."""
-        right = np.array([g.correct for g in self.grades]).reshape(-1, copies).sum(1)
-        return (right == 0) | (right == copies)
+        right = np.array([g.correct for g in self.grades]).reshape(-1, copies)
+        uniform: NDArray[np.bool_] = right.all(1) == right.any(1)
+        return uniform
 
 
 class LanguageActors(Actors):
@@ -140,19 +147,30 @@ class LanguageActors(Actors):
             generator(self._spec.seed, Stream.ACTION, *key).random((self._longest, groups * copies))
         )
         held = np.array([v.number for v in versions])[actor]
-        parts, order = [], []
+        parts, order, mismatch = [], [], []
         for version in {v.number: v for v in versions}.values():
             own = np.flatnonzero(held == version.number)
             if not len(own):
                 continue
             columns = (own[:, None] * copies + np.arange(copies)).ravel()
-            parts.append(self._complete(version, [prompts[g] for g in own], copies, noise[:, columns]))
+            given = [prompts[g] for g in own]
+            parts.append(self._complete(version, given, copies, noise[:, columns]))
+            mismatch.append(self._mismatch(given, copies, parts[-1]))
             order.append(columns)
         completions = _in_order(parts, np.concatenate(order))
         length = completions.valid.sum(0)
         texts = [self._model.text(completions.token[: length[i], i].tolist()) for i in range(groups * copies)]
         grades = [grading.grade(text, asked[i // copies].target) for i, text in enumerate(texts)]
-        return _Round(asked, prompts, actor, completions, texts, grades)
+        return _Round(asked, prompts, actor, completions, texts, grades, torch.cat(mismatch))
+
+    @torch.no_grad()
+    def _mismatch(self, prompts: Sequence[list[int]], copies: int, completions: Completions) -> Tensor:
+        """``_Round.mismatch``, of what the version that is held has just completed."""
+        assert self._acting is not None
+        token, log_prob, valid = completions
+        prompt = padded(prompts).repeat_interleave(copies, dim=1)
+        new = self._acting.evaluate_tokens(*(x.to(self._spec.device) for x in (prompt, token, valid)))
+        return (new.log_prob.cpu() - log_prob)[valid]
 
     def _drawn(self, first: int, groups: int) -> NDArray[np.int64]:
         """The questions [groups] after the ``first``: the training set in an order drawn anew each time through it."""
@@ -209,12 +227,16 @@ class LanguageActors(Actors):
             longest=self._longest,
             group_size=copies,
         )
+        mismatch = torch.cat([r.mismatch for r in rounds])
         self._measured = {
             "accuracy": float(correct.float().mean()),
             "accuracy_flexible": float(np.mean([g.correct_flexible for g in grades])),
             "response_length": float(length.double().mean()),
             "ended_fraction": float(ended.float().mean()),
             "groups_without_signal": float(np.concatenate([r.uniform(copies) for r in rounds]).mean()),
+            "sampler_mismatch_mean": float(mismatch.abs().mean()),
+            "sampler_mismatch_max": float(mismatch.abs().max()),
+            "sampler_mismatch_kl": float(divergence.kl(mismatch.double())),
         }
         columns = {
             "episode_id": first * copies + np.arange(n),

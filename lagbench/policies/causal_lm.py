@@ -60,14 +60,17 @@ class CausalLMPolicy(Policy):
 
         Positions count real tokens only, so that left padding shifts nothing. Raises ValueError without prompt tokens.
         """
-        if not len(batch.observation):
+        return self.evaluate_tokens(batch.observation, batch.action, batch.valid)
+
+    def evaluate_tokens(self, prompt: Tensor, action: Tensor, valid: Tensor) -> Evaluation:
+        """``evaluate``, of prompts [P, n] and completions [T, n] by themselves."""
+        if not len(prompt):
             raise ValueError("a completion needs a prompt of at least one token")
-        n = batch.valid.shape[1]
+        n = valid.shape[1]
         # In order of length, so that those evaluated together have little padding.
-        order = ((batch.observation != PADDING).sum(0) + batch.valid.sum(0)).argsort(stable=True)
+        order = ((prompt != PADDING).sum(0) + valid.sum(0)).argsort(stable=True)
         parts = [
-            self._part(batch.observation[:, own], batch.action[:, own], batch.valid[:, own], n)
-            for own in order.split(self._together(batch.valid))
+            self._part(prompt[:, own], action[:, own], valid[:, own], n) for own in order.split(self._together(valid))
         ]
         place = order.argsort()
         log_prob, entropy = (torch.cat(part, dim=1)[:, place] for part in zip(*parts, strict=True))

@@ -16,7 +16,7 @@ from lagbench.actors.base import Collection
 from lagbench.actors.language import LanguageActors
 from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import PADDING, CausalLMPolicy
-from lagbench.policies.sampling import Completions
+from lagbench.policies.sampling import Completions, complete
 from lagbench.spec import RunSpec, resolve
 from tests.tasks.gsm8k.tiny import make_data, make_model
 
@@ -174,7 +174,8 @@ def test_rewards_and_what_is_measured(places: dict[str, str], monkeypatch: pytes
     assert c.rollout.reward.sum() == 4
     assert column(c, "strict") == ["3", None, "5", "5", None, "4", "8", "7"]
     assert column(c, "flexible") == ["3", "3", "5", "5", None, "4", "8", "7"]
-    assert actors.diagnostics() == {
+    measured = {k: x for k, x in actors.diagnostics().items() if not k.startswith("sampler_mismatch")}
+    assert measured == {
         "reward_scale": 1.0,
         "accuracy": 0.5,
         "accuracy_flexible": 0.625,
@@ -204,6 +205,27 @@ def test_evaluations_ask_the_same_questions(places: dict[str, str]) -> None:
     assert sampled != [e.completion for e in greedy]
 
 
+def test_sampler_and_learner_are_compared_on_every_token(collected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by the version that chose it; what a sampler adds to its log-probabilities is found to the digit."""
+    _, actors, policy, _ = collected
+    versions = [moved(policy, 5 + i % 3) for i in range(8)]
+    actors.collect(versions, 7)
+    honest = actors.diagnostics()
+    assert 0 < honest["sampler_mismatch_mean"] < honest["sampler_mismatch_max"] < 1e-4
+    assert 0 <= honest["sampler_mismatch_kl"] < 1e-8
+
+    def off(*args: Any, **options: Any) -> Any:
+        done = complete(*args, **options)
+        return done._replace(log_prob=done.log_prob - 0.1)
+
+    monkeypatch.setattr(language, "complete", off)
+    actors.collect(versions, 7)
+    found = actors.diagnostics()
+    assert found["sampler_mismatch_mean"] == pytest.approx(0.1, abs=1e-4)
+    assert found["sampler_mismatch_max"] == pytest.approx(0.1, abs=1e-4)
+    assert found["sampler_mismatch_kl"] == pytest.approx(np.exp(0.1) - 1 - 0.1, rel=1e-2)
+
+
 def test_nothing_has_to_be_kept(places: dict[str, str]) -> None:
     """A phase is the same, whatever was collected before it."""
     spec = make_spec(places)
@@ -218,8 +240,9 @@ MINI = {"max_new_tokens": 96, "group_size": 4}
 
 def on_mini(budget: int, **options: Any) -> LanguageActors:
     """Four groups of four a phase."""
-    given = {"task": "GSM8kMini-v0", "updates": 1, "minibatch": 16, "lag": 2, "budget": budget}
-    return LanguageActors(resolve(**given, task_options={**MINI, **options}))
+    return LanguageActors(
+        resolve(task="GSM8kMini-v0", updates=1, minibatch=16, lag=2, budget=budget, task_options={**MINI, **options})
+    )
 
 
 def test_places_of_uniform_groups_are_filled_again() -> None:
