@@ -234,13 +234,13 @@ spec_options: Decorator = stacked(
     ),
     click.option("--minibatch", type=INTEGER, metavar="B", help="Samples a minibatch.  [default: 256; language: 32]"),
     click.option(
-        "--actors", type=INTEGER, metavar="N", help="Actors.  [default: 64; language: one a prompt, at most 8]"
+        "--actors", type=INTEGER, metavar="N", help="Actors.  [default: 32; language: one a prompt, at most 8]"
     ),
     click.option(
         "--phase-steps",
         type=INTEGER,
         metavar="T",
-        help="Steps of an actor a phase.  [default: 32; split: as U × B takes]",
+        help="Steps of an actor a phase.  [default: 64; split: as U × B takes]",
     ),
     click.option(
         "--hidden",

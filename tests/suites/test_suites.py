@@ -23,16 +23,16 @@ MEANINGS = {
     "gsm8k-mini-split-v0": "8ecd88ef352a4de04a825ee003998432b26f2a45aa4cc7717db074a71e7ac810",
     "gsm8k-mini-v0": "78556e9c33ff99184868c2bb6c92c26af5635445706855870f780afb247bb05d",
     "gsm8k-v0": "dcab5348d09b5b6e5a893b6b7413fa0a194f0b60545508abda760b65bb2e660d",
-    "mujoco-1m-v1": "afa890a5362adc8a224be4d2fc132a41c712e9b7221767fde37499231ef51d99",
+    "mujoco-1m-v1": "0a6defc05a328e325684e704d019b1b0a6acf53cdb81d10d783de4ba1db31053",
     "mujoco-lite-v0": "7fc9b34edc25c30e6632a3096100d69b48b655fb433813bca0e3e4caa6ac88c8",
-    "mujoco-lite-v1": "2eac8b7bf071c3673d2a8a7bc9cdf90917a4231d591f5b7fdd13eb34f7596267",
+    "mujoco-lite-v1": "17f1c065c754090ad8da6bce5d1ab2b71ff734cd2fb2b32fe328e9e514a5ac9a",
     "mujoco-mini-v0": "f0f4c9444d2628dd83ffe587c8c2082593066efb5da0a2a55051fab9660007c5",
-    "mujoco-mini-v1": "ab9c6ed9216ceb2c9a25676c043570160b16910cf80517fee645e33737147e86",
+    "mujoco-mini-v1": "1eba654303869d25102772451149f687ac3133079d3ce54c20bb6f1b8a974fa9",
     "mujoco-reuse-lite-v0": "ac5da3f29583f7c188a24526a8d40c1e23927050dc8ce905816dda413bf2e7ff",
     "mujoco-reuse-mini-v0": "58de70db9efefac2b8f065de16cefe35b1e9284854a663ad7698d19951f2a6a3",
-    "mujoco-reuse-mini-v1": "b9560fe72a33407cbec2344574b7ba52b8caef21d83789558305562e69dad2a3",
+    "mujoco-reuse-mini-v1": "1580c38baa4932dc7d8896a81f1e8433dbd07d6e6975dd889338c026e5f1c91b",
     "mujoco-v0": "9b0ef936263e2077e4c9cb490dd7bd0d673ce6bf9db673b10902f20772afc9c7",
-    "mujoco-v1": "2dcc6959bfefed410b64f1c0ca1ae7da54d5948a4c2e3208ffbecdf46f2c6b88",
+    "mujoco-v1": "ec402543d9a95868dc575ce649b1d319ee906d6d1d896007400eba1c3fd691a2",
 }
 
 HOPPER: dict[str, Any] = {"suite": "TESTING", "task": "Hopper-v5", "lag": 0}
