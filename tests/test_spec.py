@@ -73,7 +73,7 @@ def test_the_defaults_are_those_of_the_command_line() -> None:
     spec = resolve()
     p = spec.protocol
     assert (spec.task, spec.algorithm.name, spec.budget, spec.seed) == ("Hopper-v5", "ppo", 1_000_000, 0)
-    assert (p.lag, p.lag_mode, p.forward, p.actors, p.phase_steps, p.minibatch) == (0, "uniform", "reuse", 64, 32, 256)
+    assert (p.lag, p.lag_mode, p.forward, p.actors, p.phase_steps, p.minibatch) == (0, "uniform", "reuse", 32, 64, 256)
     assert p.updates == 10 * p.epoch_updates
     assert p.samples <= 2048
     assert spec.evaluation == EvaluationPlan(episodes=20, intervals=10, mode_episodes=10)
