@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -80,7 +80,10 @@ def score(finals: Finals, scale: Scale) -> dict[int, float]:
     return {seed: float(np.mean([scale(p, finals[p][seed]) for p in finals])) for seed in sorted(seeds)}
 
 
-def best(scores: Mapping[Setting, Mapping[int, float]]) -> list[Setting]:
+_Setting = TypeVar("_Setting")
+
+
+def best(scores: Mapping[_Setting, Mapping[int, float]]) -> list[_Setting]:
     """The settings, the best first: those with more seeds, then by the mean over seeds; ties in the grid's order."""
     return sorted(scores, key=lambda s: (-len(scores[s]), -float(np.mean([*scores[s].values()]))))
 

@@ -18,6 +18,8 @@ from lagbench.tasks.gsm8k import grading
 HUB, MINI = "hub", "mini"
 HUB_NAME, HUB_CONFIG = "openai/gsm8k", "main"
 TRAIN = "train"
+HELD_OUT = "held-out"
+"""The set that evaluations ask from where hyperparameters are chosen: the last eighth of the training set."""
 SUFFIXES = (".jsonl", ".jsonl.xz")
 MINI_DIRECTORY = Path(__file__).parent / "mini"
 _PUBLISHED = "https://github.com/openai/grade-school-math"
@@ -49,6 +51,17 @@ def load(source: str, name: str) -> tuple[Question, ...]:
     directory = MINI_DIRECTORY if source == MINI else Path(source).expanduser()
     file = _file(directory, name)
     return _from_file(file, file.stat().st_mtime_ns)
+
+
+def split(questions: tuple[Question, ...]) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
+    """A training set without its last eighth, and that; numbers stay. Raises UsageError for fewer than 8 questions."""
+    held = len(questions) // 8
+    if not held:
+        raise UsageError(
+            f"of {len(questions)} questions no eighth can be held out; give more, or evaluate on another set: "
+            "--task-set test=test"
+        )
+    return questions[:-held], questions[-held:]
 
 
 def digest(questions: Iterable[Question]) -> str:

@@ -48,7 +48,7 @@ class GSM8kTask(TaskSpec):
         data_sha256: what they must be, as ``data.digest`` of the training set and the test set; empty: anything.
         model: which model answers: an id on the Hugging Face hub, a directory, a GGUF file, or ``mini``.
         model_sha256: what it must be; empty: anything.
-        test: the set that evaluations ask from.
+        test: the set that evaluations ask from; ``held-out`` is split off the training set.
         prompt: how a question becomes tokens; see ``prompts.STYLES``.
         date: what day it is, as YYYY-MM-DD, to a chat template that says it; empty: none does.
         max_new_tokens: the longest completion allowed.
@@ -71,7 +71,13 @@ class GSM8kTask(TaskSpec):
     resample_uniform_groups: bool
 
     def questions(self, name: str) -> tuple[Question, ...]:
-        """A set of questions. Raises UsageError where it cannot be had or is malformed."""
+        """A set of questions. Raises UsageError where it cannot be had or is malformed.
+
+        Where evaluations ask from ``data.HELD_OUT``, the training set has none of it.
+        """
+        if data.HELD_OUT in (name, self.test) and name in (data.HELD_OUT, TRAIN):
+            rest, held_out = data.split(data.load(self.data, TRAIN))
+            return held_out if name == data.HELD_OUT else rest
         return data.load(self.data, name)
 
     def pretrained(self) -> Pretrained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,24 @@ def test_a_link_to_a_model_is_taken_as_it_is_named(data: Path, tmp_path: Path) -
     task = make(data, tmp_path / "linked.gguf")
     assert task.model == str(tmp_path / "linked.gguf")
     assert task.pretrained().vocabulary > 0
+
+
+def test_held_out_questions_are_not_trained_on() -> None:
+    """Mini's 4,800: the last 600 of them, in their order, with their numbers."""
+    usual, split = load_task("GSM8kMini-v0"), load_task("GSM8kMini-v0", {"test": "held-out"})
+    assert isinstance(usual, GSM8kTask)
+    assert isinstance(split, GSM8kTask)
+    whole, rest, held = usual.questions("train"), split.questions("train"), split.questions("held-out")
+    assert (len(rest), len(held)) == (4_200, 600)
+    assert rest + held == whole
+    assert [q.number for q in held] == list(range(4_200, 4_800))
+    assert split.questions("test") == usual.questions("test")
+
+
+def test_of_seven_questions_none_can_be_held_out(tmp_path: Path) -> None:
+    line = json.dumps({"question": "1 + 1?", "answer": "#### 2"}) + "\n"
+    (tmp_path / "train.jsonl").write_text(line * 7)
+    made = load_task("GSM8k-v0", {"data": str(tmp_path), "test": "held-out"})
+    assert isinstance(made, GSM8kTask)
+    with pytest.raises(UsageError, match="of 7 questions no eighth can be held out; give more"):
+        made.questions("train")
