@@ -87,17 +87,19 @@ def parse_integer(text: str) -> int:
         return int(value)
 
 
-def make_config(cls: type[Any], preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> Any:
-    """An instance of an algorithm's ``Config``: its defaults, changed by a preset, changed by the user.
+def make_config(
+    cls: type[Any], preset: Mapping[str, Any], overrides: Mapping[str, Any], *, what: str = "hyperparameter"
+) -> Any:
+    """An instance of an algorithm's or a lag mode's ``Config``: its defaults, changed by a preset, changed by the user.
 
-    Strings are read as the field's type. Raises UsageError for an unknown name, a value of another type or one out of
-    the field's range; AlgorithmError for a field whose type cannot go through JSON, or whose default is not one of its
-    values.
+    Strings are read as the field's type. Raises UsageError for an unknown name (of ``what``), a value of another type
+    or one out of the field's range; AlgorithmError for a field whose type cannot go through JSON, or whose default is
+    not one of its values.
     """
     kinds = field_types(cls)
     for name in (*preset, *overrides):
         if name not in kinds:
-            raise unknown("hyperparameter", str(name), kinds)
+            raise unknown(what, str(name), kinds)
     values = {name: coerce(name, kinds[name], x) for name, x in {**preset, **overrides}.items()}
     for f in dataclasses.fields(cls):
         if f.name not in values:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from lagbench.config import INT32, Count, Range, check_fields, coerce, parsed
-from lagbench.errors import UsageError
+from lagbench import registry
+from lagbench.config import INT32, Count, Range, check_fields, coerce, make_config, parsed
+from lagbench.errors import UsageError, unknown
 
-LagMode = Literal["uniform", "fixed"]
 ForwardMode = Literal["reuse", "split"]
 Lag = Annotated[int, Range(ge=0, le=INT32)]
 DEFAULT_EPOCHS = 10
@@ -26,11 +27,12 @@ class Protocol:
     A phase collects ``actors × phase_steps`` samples. In ``reuse`` mode it makes whole epochs over them,
     ``epoch_updates`` updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Build one with
     ``resolve``, which fills in what is not given and refuses what cannot be. ``hidden`` are the units of each hidden
-    layer of actor and critic, on control; a language model has a size of its own.
+    layer of actor and critic, on control; a language model has a size of its own. ``lag_mode`` names a
+    ``lagbench.lag.base.LagMode``, ``lag_options`` are all of its options.
     """
 
     lag: Lag
-    lag_mode: LagMode
+    lag_mode: str
     updates: Count
     updates_fixed: bool
     forward: ForwardMode
@@ -38,10 +40,12 @@ class Protocol:
     actors: Count
     phase_steps: Count
     hidden: tuple[int, ...] = DEFAULT_HIDDEN
+    lag_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, list):  # as it comes from a file
             object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "lag_options", MappingProxyType({**self.lag_options}))
         check_fields(self)
         if not self.hidden or not all(type(units) is int and 1 <= units <= INT32 for units in self.hidden):
             raise UsageError(
@@ -66,11 +70,15 @@ class Protocol:
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary; ``Protocol(**it)`` is equal to this.
 
-        ``hidden`` stands in it where it is not the default: specifications and records without it are older than it.
+        ``hidden`` and ``lag_options`` stand in it where they are not the default: specifications and records without
+        them are older than they are.
         """
-        data = {**asdict(self), "hidden": list(self.hidden)}
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data |= {"hidden": list(self.hidden), "lag_options": dict(self.lag_options)}
         if self.hidden == DEFAULT_HIDDEN:
             del data["hidden"]
+        if not self.lag_options:
+            del data["lag_options"]
         return data
 
     @classmethod
@@ -79,7 +87,8 @@ class Protocol:
         cls,
         *,
         lag: Lag = 0,
-        lag_mode: LagMode = "uniform",
+        lag_mode: str = "uniform",
+        lag_options: Mapping[str, Any] | None = None,
         updates: Count | None = None,
         updates_fixed: bool = False,
         forward: ForwardMode = "reuse",
@@ -93,7 +102,7 @@ class Protocol:
 
         Where ``actors`` are not given, samples come in groups of ``group`` that are dealt to them: there are as many
         actors as groups, at most 8, and as divide the samples. In ``reuse`` a phase collects one minibatch unless
-        ``phase_steps`` says else.
+        ``phase_steps`` says else. ``lag_mode`` may be ``NAME:ARGUMENT``, which sets options; ``lag_options`` change them.
 
         Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
         """
@@ -126,9 +135,11 @@ class Protocol:
         if steps < 2:
             # All actors may end an episode at once, and a phase of resets alone has nothing to learn from.
             raise UsageError("an actor must take at least 2 steps a phase, not 1; collect more, or use fewer actors")
+        mode, options = _lag_mode(lag_mode, lag_options or {})
         return cls(
             lag=lag,
-            lag_mode=lag_mode,
+            lag_mode=mode,
+            lag_options=options,
             updates=updates,
             updates_fixed=updates_fixed,
             forward=forward,
@@ -144,6 +155,17 @@ def units(hidden: Sequence[int] | str) -> tuple[int, ...]:
     if not isinstance(hidden, str):
         return tuple(hidden)
     return tuple(coerce("hidden", int, part) for part in hidden.split(","))
+
+
+def _lag_mode(text: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name in ``NAME`` or ``NAME:ARGUMENT``, and all options of that mode."""
+    name, _, argument = text.partition(":")
+    known = registry.lag_modes()
+    if name not in known:
+        raise unknown("lag mode", name, known)
+    mode = registry.load(known[name])
+    preset = mode.preset(argument) if argument else {}
+    return name, asdict(make_config(mode.Config, preset, given, what=f"option of the lag mode {name}"))
 
 
 def _minibatches(samples: int, minibatch: int) -> int:

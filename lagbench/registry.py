@@ -17,6 +17,7 @@ from lagbench.errors import UsageError, unknown
 
 ALGORITHM_GROUP = "lagbench.algorithms"
 COMMAND_GROUP = "lagbench.commands"
+LAG_MODE_GROUP = "lagbench.lag_modes"
 TASK_GROUP = "lagbench.tasks"
 
 _MUJOCO = (
@@ -131,12 +132,15 @@ def only_for(target: str) -> tuple[str, ...]:
     return ()
 
 
-def distribution(algorithm: str) -> tuple[str, str]:
-    """The distribution that brought an installed algorithm, and its version. Raises UsageError where there is none."""
-    found = _entries(ALGORITHM_GROUP)
-    if algorithm not in found:
-        raise unknown("algorithm", algorithm, found)
-    brought_by = found[algorithm].dist
+def distribution(name: str, group: str = ALGORITHM_GROUP) -> tuple[str, str]:
+    """The distribution that brought an installed algorithm, and its version. Raises UsageError where there is none.
+
+    ``group`` is the group of another kind of entry point.
+    """
+    found = _entries(group)
+    if name not in found:
+        raise unknown(group.partition(".")[2].removesuffix("s").replace("_", " "), name, found)
+    brought_by = found[name].dist
     assert brought_by is not None
     return brought_by.name, brought_by.version
 
@@ -144,6 +148,11 @@ def distribution(algorithm: str) -> tuple[str, str]:
 def commands() -> dict[str, str]:
     """Further commands of the command line: name → ``"module:attribute"``, from ``lagbench.commands``."""
     return {name: entry.value for name, entry in _entries(COMMAND_GROUP).items()}
+
+
+def lag_modes() -> dict[str, str]:
+    """Every installed lag mode: name → ``"module:Class"``, from the entry-point group ``lagbench.lag_modes``."""
+    return {name: entry.value for name, entry in _entries(LAG_MODE_GROUP).items()}
 
 
 @functools.cache

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
 from lagbench.domain import Domain, Mode
 from lagbench.errors import UsageError, unknown
-from lagbench.protocol import DEFAULT_HIDDEN, ForwardMode, LagMode, Protocol
+from lagbench.lag import staleness
+from lagbench.protocol import DEFAULT_HIDDEN, ForwardMode, Protocol
 from lagbench.source import algorithms, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
 from lagbench.source.files import ALGORITHM, TASK, Source
@@ -264,7 +265,8 @@ def resolve(
     algo: str | type[Any] = "ppo",
     task: str = "Hopper-v5",
     lag: int = 0,
-    lag_mode: LagMode = "uniform",
+    lag_mode: str = "uniform",
+    lag_options: Mapping[str, Any] | None = None,
     updates: int | None = None,
     updates_fixed: bool = False,
     forward: ForwardMode | None = None,
@@ -305,6 +307,7 @@ def resolve(
     protocol = Protocol.resolve(
         lag=lag,
         lag_mode=lag_mode,
+        lag_options=lag_options,
         updates=updates,
         updates_fixed=updates_fixed,
         forward=forward,
@@ -332,6 +335,7 @@ def resolve(
         torch_threads=torch_threads,
     )
     spec._check()
+    spec = dataclasses.replace(spec, protocol=staleness.settled(protocol, seed, spec.phases))
     task_spec.check(protocol, max(episodes, mode_episodes))
     return spec
 

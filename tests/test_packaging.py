@@ -47,8 +47,9 @@ LAYERS = (
     "errors machine registry source domain config seeding settings protocol rollout estimators divergence",
     "tasks policies",
     "phase algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
+    "lag",
     "spec",
-    "lag actors",
+    "actors",
     "records",
     "diagnostics evaluation checkpoint shapes",
     "learner training",

@@ -223,8 +223,17 @@ def stacked(*decorators: Decorator) -> Decorator:
 spec_options: Decorator = stacked(
     click.option(
         "--lag-mode",
-        type=OneOf(["uniform", "fixed"]),
+        type=Name("mode", registry.lag_modes),
+        metavar="MODE",
         help="uniform: each actor draws a version 0 … L old; fixed: always L old.  [default: uniform]",
+    ),
+    click.option(
+        "--lag-set",
+        "lag_options",
+        type=ASSIGNMENT,
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An option of the lag mode. May be repeated.",
     ),
     click.option(
         "--forward",

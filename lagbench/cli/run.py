@@ -23,7 +23,7 @@ from lagbench.cli.options import (
 )
 from lagbench.errors import UsageError
 
-_FLAGS = {"config": "--set", "task_options": "--task-set"}
+_FLAGS = {"config": "--set", "task_options": "--task-set", "lag_options": "--lag-set"}
 
 
 @click.command()

@@ -146,8 +146,8 @@ def command(
     Exit code 0 where every cell has a result, and divergence is one; 1 where some failed.
     """  # noqa: D301 - click takes the character itself
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
-    if "task_options" in given:
-        given["task_options"] = dict(given["task_options"])
+    for name in {"task_options", "lag_options"} & given.keys():
+        given[name] = dict(given[name])
     quiet = quiet or as_json
     with starting(quiet):
         # First, for it loads in the background what it needs.

@@ -1,23 +1,55 @@
-"""Who holds which version: drawn from the run's seed, so that anybody can check the record."""
+"""Who holds which version: as the run's lag mode says, so that anybody can check the record."""
 
 from __future__ import annotations
+
+import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lagbench import registry
+from lagbench.errors import UsageError
+from lagbench.lag.base import LagMode
 from lagbench.protocol import Protocol
-from lagbench.seeding import Stream, generator
 
 
 def draw(protocol: Protocol, seed: int, phase: int) -> NDArray[np.int64]:
     """The version [N] that each actor holds in a phase, given the learner's version ``phase`` at its start.
 
-    ``uniform``: one of the versions phase−L … phase that exist, drawn uniformly for each actor. ``fixed``: version
-    phase−L, or version 0 as long as there is none so old. (Align and Filter, arXiv 2603.01365, figure 1 left: its
-    buffer of K policies is L = K−1.)
+    Raises UsageError where the lag mode gives something else than a version for each actor that is held then.
     """
-    oldest = max(0, phase - protocol.lag)
-    if protocol.lag_mode == "fixed":
-        return np.full(protocol.actors, oldest, dtype=np.int64)
-    rng = generator(seed, Stream.STALENESS, phase)
-    return rng.integers(oldest, phase, endpoint=True, size=protocol.actors)
+    versions = np.asarray(mode(protocol, seed).versions(phase))
+    oldest, name = max(0, phase - protocol.lag), protocol.lag_mode
+    if versions.shape != (protocol.actors,) or not np.issubdtype(versions.dtype, np.integer):
+        raise UsageError(
+            f"the lag mode {name} gave an array {versions.shape} of {versions.dtype} in phase {phase}, where the "
+            f"{protocol.actors} actors need a whole number each; mend its `versions`"
+        )
+    if len(wrong := np.flatnonzero((versions < oldest) | (versions > phase))):
+        raise UsageError(
+            f"the lag mode {name} gave actor {wrong[0]} policy version {versions[wrong[0]]} in phase {phase}, where "
+            f"there are versions {oldest} to {phase} (--lag {protocol.lag}); mend its `versions`, or raise the lag"
+        )
+    return versions.astype(np.int64, copy=False)
+
+
+def settled(protocol: Protocol, seed: int, phases: int) -> Protocol:
+    """The protocol with the lag of its mode, where that follows from the mode; 0 leaves it open.
+
+    Raises UsageError where another was given, and where the mode cannot be had for so many phases and actors.
+    """
+    lag = mode(protocol, seed).largest(phases)
+    if protocol.lag not in (0, lag):
+        raise UsageError(
+            f"the lag of {protocol.lag_mode} follows from it and is {lag}, not {protocol.lag}; leave --lag out"
+        )
+    return dataclasses.replace(protocol, lag=lag)
+
+
+@functools.lru_cache(maxsize=64)
+def mode(protocol: Protocol, seed: int) -> LagMode:
+    """The lag mode of a run. Raises UsageError where none of that name is installed."""
+    known = registry.lag_modes()
+    made: LagMode = registry.load(known[protocol.lag_mode])(protocol, seed)
+    return made

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from lagbench import registry
 from lagbench.errors import RecordError
 from lagbench.machine import cores
 from lagbench.records.checksums import is_whole, sealed
@@ -77,9 +78,10 @@ def read_entries(file: Path) -> list[dict[str, Any]]:
 
 
 def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
+    mode, _ = registry.distribution(spec.protocol.lag_mode, registry.LAG_MODE_GROUP)
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        **here((*PACKAGES, *spec.domain.packages)),
+        **here(tuple(dict.fromkeys((*PACKAGES, *spec.domain.packages, mode)))),
         "device": spec.device,
         "torch_threads": spec.torch_threads,
         "envpool_threads": threads,

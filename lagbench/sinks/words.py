@@ -31,7 +31,7 @@ def about(spec: RunSpec) -> dict[str, str]:
     rows = {
         "algorithm": spec.algorithm.name,
         "task": " ".join([spec.task, *assignments(options)]),
-        "lag": f"{p.lag} ({p.lag_mode})" if p.lag else "0 (synchronous)",
+        "lag": lag(p),
         "updates": f"{cap}{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
         "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} "
         f"{spec.domain.step_unit}",
@@ -110,6 +110,14 @@ def rate(per_second: float) -> str:
     if per_second < 1:
         return f"{60 * per_second:.2g}/min"
     return f"{per_second:.1f}/s" if per_second < 10 else f"{per_second:,.0f}/s"
+
+
+def lag(protocol: Protocol) -> str:
+    """The largest lag, and how it comes about."""
+    if not protocol.lag:
+        return "0 (synchronous)"
+    options = {k: f"{v[:_DIGEST]}…" if k.endswith("sha256") else v for k, v in protocol.lag_options.items()}
+    return f"{protocol.lag} ({' '.join([protocol.lag_mode, *assignments(options)])})"
 
 
 def network(protocol: Protocol) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from lagbench.records.files import resume_command
 from lagbench.sweep.cells import Planned, State
 
-_FLAGS = {"config": "--set", "task_options": "--task-set"}
+_FLAGS = {"config": "--set", "task_options": "--task-set", "lag_options": "--lag-set"}
 
 
 def command(cell: Planned, state: State) -> str:

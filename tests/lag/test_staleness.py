@@ -1,5 +1,9 @@
 """Who holds which version: in bounds, uniform or fixed, and drawn again by anybody from the seed."""
 
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lagbench import registry
 from lagbench.lag.staleness import draw
 from lagbench.protocol import Protocol
+from lagbench.records.reader import open_run
+from tests.cli.run_here import SMALL, lagbench
 
 
 def protocol(lag: int, lag_mode: Any = "uniform", actors: int = 64) -> Protocol:
@@ -72,3 +79,102 @@ def test_the_draw_can_be_checked_by_anybody_from_the_seed_and_the_phase() -> Non
     assert drawn.tolist() == stream.integers(32, 40, endpoint=True, size=64).tolist()
     assert drawn.tolist() != draw(protocol(8), 12, 40).tolist()
     assert (40 - drawn).tolist() != (41 - draw(protocol(8), 11, 41)).tolist()
+
+
+def test_the_draws_are_those_of_every_release() -> None:
+    """Literal: published runs are checked against them."""
+    eight = {mode: protocol(8, mode, actors=8) for mode in ("uniform", "fixed")}
+    drawn = {mode: [draw(p, 11, phase).tolist() for phase in (0, 3, 40)] for mode, p in eight.items()}
+    assert drawn == {
+        "uniform": [[0] * 8, [3, 0, 1, 3, 0, 1, 0, 2], [38, 39, 38, 36, 35, 36, 37, 35]],
+        "fixed": [[0] * 8, [0] * 8, [32] * 8],
+    }
+    many = np.stack([draw(protocol(31), 7, phase) for phase in range(200)])
+    digest = "374ff209970cfc411962f8592fc9834d60433a2e121e7e63f023746e870aa02d"
+    assert hashlib.sha256(many.astype("<i8").tobytes()).hexdigest() == digest
+
+
+# What a package installs: the file, and the two lines that name it.
+MODULE = '''
+from dataclasses import dataclass
+
+import numpy as np
+
+from lagbench.lag.base import LagMode
+
+
+class Sawtooth(LagMode):
+    """All actors hold the newest version of every ``period``-th phase."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        period: int = 2
+        off: int = 0
+
+    def versions(self, phase):
+        return np.full(self.protocol.actors, phase - phase % self.config.period + self.config.off)
+
+
+class Short(LagMode):
+    def versions(self, phase):
+        return np.zeros(self.protocol.actors - 1, dtype=np.int64)
+'''
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package with lag modes of its own."""
+    (tmp_path / "modes_of_mine.py").write_text(MODULE)
+    about = tmp_path / "modes_of_mine-3.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: modes-of-mine\nVersion: 3.1\n")
+    names = "sawtooth = modes_of_mine:Sawtooth\nshort = modes_of_mine:Short\n"
+    (about / "entry_points.txt").write_text(f"[lagbench.lag_modes]\n{names}")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._entries.cache_clear()
+    yield
+    registry._entries.cache_clear()
+    sys.modules.pop("modes_of_mine", None)
+
+
+@pytest.mark.usefixtures("package")
+def test_a_package_brings_a_mode_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ("run", "--lag", "2", *SMALL, "--out", out, "-q")
+    done = lagbench(*arguments, "--lag-mode", "sawtooth", "--lag-set", "period=3")
+    assert (done.code, done.err) == (0, "")
+    run = open_run(out)
+    assert run.spec.protocol.lag_options == {"period": 3, "off": 0}
+    assert run.phases.to_table()["versions"].to_pylist() == [[phase - phase % 3] * 4 for phase in range(5)]
+    assert run.environment[0]["packages"]["modes-of-mine"] == "3.1"
+    assert lagbench("replay", out, "-q").code == 0
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            "sawtooth --lag-set off=1",
+            "the lag mode sawtooth gave actor 0 policy version 1 in phase 0, where there are v",
+        ),
+        ("sawtooth --lag-set period=9 --lag-set off=-1", "gave actor 0 policy version -1 in phase 0, where there are"),
+        ("sawtooth --lag-set period=9", "gave actor 0 policy version 0 in phase 2, where there are versions 1 to 2"),
+        ("sawtooth --lag-set perod=9", "unknown option of the lag mode sawtooth 'perod'; did you mean 'period'?"),
+        ("sawtooth --lag-set period=often", "period must be a whole number, not 'often'"),
+        ("short", "the lag mode short gave an array (3,) of int64 in phase 0, where the 4 actors need a whole number"),
+        ("fixed:3", "this lag mode takes nothing behind a colon, and '3' stands there; leave it out"),
+        ("sawtoth", "unknown lag mode 'sawtoth'; did you mean 'sawtooth'? Known: fixed, "),
+    ],
+)
+def test_what_gives_no_versions_is_refused(options: str, sentence: str, tmp_path: Path) -> None:
+    arguments = ("run", "--lag", "1", *SMALL, "--out", tmp_path / "run", "-q", "--lag-mode")
+    done = lagbench(*arguments, *options.split())
+    assert done.code == 2
+    assert sentence in done.sentence
+
+
+@pytest.mark.parametrize("name", sorted(registry.lag_modes()))
+def test_a_mode_is_one_short_file(name: str) -> None:
+    module = registry.load(registry.lag_modes()[name]).__module__
+    assert len(Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8").splitlines()) <= 40
