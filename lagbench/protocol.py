@@ -102,7 +102,7 @@ class Protocol:
 
         Where ``actors`` are not given, samples come in groups of ``group`` that are dealt to them: there are as many
         actors as groups, at most 8, and as divide the samples. In ``reuse`` a phase collects one minibatch unless
-        ``phase_steps`` says else. ``lag_mode`` may be ``NAME:ARGUMENT``, which sets options; ``lag_options`` change them.
+        ``phase_steps`` says else. ``lag_mode`` may be ``NAME:ARGUMENT``, whose options ``lag_options`` change.
 
         Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
         """

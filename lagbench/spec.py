@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal, Self
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
 from lagbench.domain import Domain, Mode
 from lagbench.errors import UsageError, unknown
-from lagbench.lag import staleness
+from lagbench.lag import staleness, traces
 from lagbench.protocol import DEFAULT_HIDDEN, ForwardMode, Protocol
 from lagbench.source import algorithms, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
-from lagbench.source.files import ALGORITHM, TASK, Source
+from lagbench.source.files import ALGORITHM, TASK, TRACE, Source
 from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, source_of
 
 # By what they say of an algorithm. What the first can say is said in it, as in the tables of all runs that have it.
@@ -214,11 +214,22 @@ class RunSpec:
             known.note_copy(self.algorithm.sha256, run / ALGORITHM)
         if SOURCE in self.task_options:
             known.note_copy(str(self.task_options[SOURCE]), run / TASK)
+        if self._trace is not None:
+            known.note_copy(self._trace, run / TRACE)
 
     def sources(self) -> dict[str, Source]:
         """What is to be copied into a run, by the directory for it. Raises UsageError where it is nowhere."""
-        algorithm, task = algorithms.source_of(self.algorithm), source_of(self.task, self.task_options)
-        return {name: source for name, source in ((ALGORITHM, algorithm), (TASK, task)) if source is not None}
+        found = {
+            ALGORITHM: algorithms.source_of(self.algorithm),
+            TASK: source_of(self.task, self.task_options),
+            TRACE: None if self._trace is None else traces.source(self._trace),
+        }
+        return {name: source for name, source in found.items() if source is not None}
+
+    @property
+    def _trace(self) -> str | None:
+        """The SHA-256 of the trace that it plays."""
+        return self.protocol.lag_options.get("trace_sha256") if self.protocol.lag_mode == "trace" else None
 
     def load_algorithm(self) -> type[Any]:
         """The algorithm's class. Raises UsageError where its source or Config is not what the spec names."""

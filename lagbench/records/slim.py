@@ -17,7 +17,7 @@ from lagbench.records.files import RESULT_FILE, SPEC_FILE, TABLE_FILE
 from lagbench.records.kind import kind_of
 from lagbench.records.reader import Run
 from lagbench.records.schema import tables_of, without
-from lagbench.source.files import ALGORITHM, TASK
+from lagbench.source.files import COPIES
 from lagbench.spec import RunSpec
 
 COMPRESSION = "zstd"
@@ -41,7 +41,7 @@ def write(run: Run, out: Path, progress: Progress, bare: Collection[str] = ()) -
             progress(sum(rows.values()), total)
         for name in (SPEC_FILE, environment.FILE, RESULT_FILE, *run.result["files"]):
             shutil.copyfile(run.path / name, directory / name)
-        for name in (ALGORITHM, TASK):
+        for name in COPIES:
             if (run.path / name).is_dir():
                 shutil.copytree(run.path / name, directory / name)
     return Export(out, rows)

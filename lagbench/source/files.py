@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-ALGORITHM, TASK = "source", "task_source"
-"""The directories in which a run keeps copies of its algorithm's and its task's."""
+ALGORITHM, TASK, TRACE = COPIES = ("source", "task_source", "trace")
+"""The directories in which a run keeps copies: of its algorithm's and its task's, and of the trace that it plays."""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,19 @@ def find(name: str, sha256: str, file: Path, collect: Callable[[Path], Source]) 
     )
 
 
+def find_file(what: str, sha256: str, name: str) -> Source:
+    """A file ``name`` that is no Python, as a source: remembered, or as a run keeps a copy. Raises UsageError."""
+    copy = _copies.get(sha256)
+    if sha256 not in _sources and copy is not None and (copy / name).is_file():
+        remember(Source(name, {name: (copy / name).read_bytes()}, {name: str(copy / name)}))
+    if sha256 not in _sources:
+        raise UsageError(
+            f"the {what} with the SHA-256 {sha256[:_SHOWN]}… cannot be found, and no copy of it lies beside the "
+            "specification; give the spec.json in the directory of a run, which has it beside it"
+        )
+    return _sources[sha256]
+
+
 def _candidates(sha256: str, file: Path, collect: Callable[[Path], Source]) -> Iterator[Source]:
     if copy := _copies.get(sha256):
         yield from (collect_copy(main, copy) for main in sorted(copy.rglob(glob.escape(file.name))))

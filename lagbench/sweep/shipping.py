@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lagbench.records.files import CHECKPOINT_FILE, LOCK_FILE, RESULT_FILE, TEMPORARY, replacing
-from lagbench.source.files import ALGORITHM, TASK
+from lagbench.source.files import COPIES
 
 # What only grows, so that its tail will do. Anything else is replaced as a whole.
 _GROWING = (".arrows", ".sums")
@@ -88,7 +88,7 @@ def _files(directory: Path) -> dict[str, os.stat_result]:
 
 def _place(name: str) -> int:
     """Sources are there before the specification that names them."""
-    return _LAST.index(name) + 1 if name in _LAST else -name.startswith((f"{ALGORITHM}/", f"{TASK}/"))
+    return _LAST.index(name) + 1 if name in _LAST else -name.startswith(tuple(f"{copy}/" for copy in COPIES))
 
 
 def _is_shipped(name: str) -> bool:
