@@ -195,7 +195,12 @@ COMPLETION = {"_LAGBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "lagbench run
 
 
 LIGHT = ("--help", "run --help", "list --help", "list tasks", "list algorithms", "show mujoco-mini-v0")
-READING = {"show a run": "show run", "score": "score table.arrow --replications 10"}
+READING = {
+    "lag": "lag uniform --lag 2",
+    "trace": "lag trace:run",
+    "show a run": "show run",
+    "score": "score table.arrow --replications 10",
+}
 HEAVY = {"torch", "envpool"}
 
 

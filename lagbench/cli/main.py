@@ -24,6 +24,7 @@ _COMMANDS = {
     "show": ("lagbench.cli.show:command", "Show a run, a task or an algorithm."),
     "replay": ("lagbench.cli.replay:command", "Step a run's recorded episodes again, and compare bit for bit."),
     "list": ("lagbench.cli.list:command", "List tasks, algorithms or suites."),
+    "lag": ("lagbench.cli.lag:command", "Show how old the data is that a lag mode gives, without training."),
     "check": ("lagbench.cli.check:command", "Check an algorithm against the harness's contract, in seconds."),
     "export": ("lagbench.cli.export:command", "Write a run as Parquet, or as a Minari dataset."),
     "video": ("lagbench.cli.video:command", "Film a recorded evaluation episode."),

@@ -35,4 +35,5 @@ class Trace(LagMode):
 
     def versions(self, phase: int) -> NDArray[np.int64]:
         """See ``LagMode.versions``."""
-        return traces.versions(self.config.trace_sha256)[phase]
+        held: NDArray[np.int64] = traces.versions(self.config.trace_sha256)[phase]
+        return held

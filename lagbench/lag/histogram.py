@@ -1,0 +1,85 @@
+"""How old the data is: how many actors' phases, or rows, have which lag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench.lag import staleness
+from lagbench.protocol import Protocol
+
+_WIDTH = 40
+_ROWS = 24
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many there are of each lag, from 0 on; the last is not 0."""
+
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, lags: Iterable[Any] | NDArray[Any]) -> Histogram:
+        """Of lags, in any order and shape; there is at least one."""
+        return cls(tuple(int(n) for n in np.bincount(np.asarray([*lags], dtype=np.int64).ravel())))
+
+    @classmethod
+    def of_mode(cls, protocol: Protocol, seed: int, phases: int) -> Histogram:
+        """What a run's lag mode gives over all of its phases, those included in which there are few versions yet."""
+        return cls.of([phase - staleness.draw(protocol, seed, phase) for phase in range(phases)])
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Of each lag."""
+        return np.array(self.counts) / sum(self.counts)
+
+    @property
+    def mean(self) -> float:
+        """The mean lag."""
+        return float(self.shares @ np.arange(len(self.counts)))
+
+    @property
+    def largest(self) -> int:
+        """The largest lag."""
+        return len(self.counts) - 1
+
+    def quantile(self, share: float) -> int:
+        """The smallest lag that is not exceeded by this share."""
+        # 0.95 has no exact value in binary.
+        return int(np.searchsorted(np.cumsum(self.counts), (share - 1e-12) * sum(self.counts)))
+
+    def distance(self, other: Histogram) -> float:
+        """Kolmogorov's: the largest difference of the two cumulative distributions."""
+        length = max(len(self.counts), len(other.counts))
+        mine, theirs = (np.pad(h.shares, (0, length - len(h.counts))).cumsum() for h in (self, other))
+        return float(np.abs(mine - theirs).max())
+
+    def words(self) -> str:
+        """Mean, 95% point and largest."""
+        return f"mean {self.mean:.2f}, 95% at most {self.quantile(0.95)}, largest {self.largest}"
+
+    def lines(self) -> list[str]:
+        """Bars of text, a line a lag, or several lags where there are many."""
+        step = -(-len(self.counts) // _ROWS)
+        shares = [float(self.shares[i : i + step].sum()) for i in range(0, len(self.counts), step)]
+        ends = [(i, min(i + step, len(self.counts)) - 1) for i in range(0, len(self.counts), step)]
+        names = [f"{low}" if low == high else f"{low}-{high}" for low, high in ends]
+        width = max(map(len, names))
+        unit = _WIDTH / max(shares)
+        return [
+            f"{name:>{width}}  {share:6.1%}  {'█' * round(unit * share)}".rstrip()
+            for name, share in zip(names, shares, strict=True)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        return {
+            "mean": self.mean,
+            "p95": self.quantile(0.95),
+            "max": self.largest,
+            "counts": list(self.counts),
+        }

@@ -1,0 +1,40 @@
+"""Lag as a model of an asynchronous engine makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench.errors import unknown
+from lagbench.lag import queueing
+from lagbench.lag.base import LagMode
+from lagbench.protocol import Protocol
+from lagbench.seeding import Stream, generator
+
+
+class Queue(LagMode):
+    """The versions that an engine would consume; ``queue:PRESET`` is a family of engines (docs/lag.md)."""
+
+    Config = queueing.Options
+
+    def __init__(self, protocol: Protocol, seed: int) -> None:
+        super().__init__(protocol, seed)
+        self._played = queueing.Played(self.config, protocol.actors, generator(seed, Stream.STALENESS))
+
+    @classmethod
+    def preset(cls, argument: str) -> Mapping[str, Any]:
+        """See ``LagMode.preset``."""
+        if argument not in queueing.PRESETS:
+            raise unknown("engine", argument, queueing.PRESETS)
+        return queueing.PRESETS[argument]
+
+    def largest(self, phases: int) -> int:
+        """See ``LagMode.largest``."""
+        return int(max(np.max(phase - self.versions(phase)) for phase in range(phases)))
+
+    def versions(self, phase: int) -> NDArray[np.int64]:
+        """See ``LagMode.versions``."""
+        return self._played(phase)

@@ -1,0 +1,225 @@
+"""Which versions an asynchronous engine would consume: generators, a queue and a learner as discrete events.
+
+Each generator takes the newest policy version, works on a segment for a while, and puts it at the end of a line. The
+learner takes a batch from the front of the line whenever it is idle, updates for a while, and publishes the next
+version. What a line may hold, and who may begin a segment, is what engines differ in. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench.config import INT32, Count, Range
+from lagbench.errors import UsageError
+from lagbench.lag.base import LagMode
+
+Times = Literal["constant", "lognormal", "length"]
+Take = Literal["first", "each"]
+Admission = Literal["none", "bounded", "drop"]
+_LEARNER, _GENERATOR = 0, 1  # of what happens at one time, the learner's comes first: a version is published
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(LagMode.Config):
+    """An ``Engine`` in units that hold for any number of actors, and the times of its segments.
+
+    Attributes:
+        batch: segments of a batch; None: one an actor.
+        generators: in batches.
+        capacity: of the queue, in batches.
+        learner: the time of a phase's updates, in mean times of a segment.
+        times: see ``durations``.
+        sigma: see ``durations``.
+        longest: see ``durations``.
+        take: see ``Engine``.
+        admission: see ``Engine``.
+        eta: see ``Engine``.
+    """
+
+    batch: Count | None = None
+    generators: Annotated[float, Range(gt=0, le=1000)] = 1.0
+    capacity: Annotated[float, Range(ge=0, le=1000)] = 0.0
+    learner: Annotated[float, Range(ge=0, le=1000)] = 1.0
+    times: Times = "constant"
+    sigma: Annotated[float, Range(ge=0, le=10)] = 0.5
+    longest: Annotated[float, Range(gt=0, le=1000)] = 4.0
+    take: Take = "first"
+    admission: Admission = "none"
+    eta: Annotated[int, Range(ge=0, le=INT32)] = 4
+
+
+_AREAL = {"generators": 4.0, "learner": 0.25, "times": "length", "admission": "bounded"}
+# In units of batches and of the mean time of a segment; docs/lag.md says where each number comes from.
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "cleanba": {"take": "each", "learner": 0.5},
+        "impala": {"generators": 2.0, "capacity": 1.0, "learner": 0.6, "times": "lognormal", "sigma": 0.2},
+        "areal-4": {**_AREAL, "capacity": 8.0, "eta": 4},
+        "areal-8": {**_AREAL, "capacity": 16.0, "eta": 8},
+    }
+)
+
+
+class Segment(NamedTuple):
+    """What a generator made with a policy version."""
+
+    generator: int
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """An asynchronous engine.
+
+    Attributes:
+        generators: how many work on segments, each on one at a time.
+        batch: segments that the learner takes at once.
+        capacity: segments that the queue holds; whoever made one more holds it, idle, until there is a place.
+        learner: how long the updates on a batch take.
+        take: the ``first`` segments of the line, whoever made them; or the first of ``each`` generator.
+        admission: who may begin. ``bounded`` is AReaL's rule (arXiv 2505.24298, equation 3): with version v published,
+            no more than (η + v + 1) batches have been begun in all. ``drop``: anybody, and what is more than η versions
+            old when the learner takes is thrown away.
+        eta: η.
+    """
+
+    generators: int
+    batch: int
+    capacity: int
+    learner: float
+    take: Take = "first"
+    admission: Admission = "none"
+    eta: int = 0
+
+    def __post_init__(self) -> None:
+        if self.take == "each" and self.generators != self.batch:
+            raise UsageError(
+                f"the learner cannot take a segment of each generator, {self.generators} of them, as a batch of "
+                f"{self.batch}; give generators=1, or take=first"
+            )
+        if self.generators + self.capacity < self.batch:
+            raise UsageError(
+                f"a batch of {self.batch} segments never comes together, as {self.generators} generators hold one each "
+                f"and the queue {self.capacity}; give more generators, or a larger capacity"
+            )
+
+    def batches(self, duration: Callable[[], float]) -> Iterator[list[Segment]]:
+        """The batches that the learner takes, one a phase, without end.
+
+        ``duration`` gives the time of the next segment that is begun, above 0. Of what begins or ends at one time,
+        generators come in the order of their numbers.
+        """
+        events: list[tuple[float, int, int]] = []
+        line: list[Segment] = []
+        holds = [0] * self.generators  # versions
+        free = set(range(self.generators))
+        blocked: set[int] = set()
+        begun = version = 0
+        idle = True
+        while True:
+            now = events[0][0] if events else 0.0
+            while events and events[0][0] == now:
+                _, kind, number = heapq.heappop(events)
+                if kind == _LEARNER:
+                    version, idle = version + 1, True
+                else:
+                    line.append(Segment(number, holds[number]))
+                    (blocked if len(line) > self.capacity else free).add(number)
+            if idle and (taken := self._take(line, version)):
+                heapq.heappush(events, (now + self.learner, _LEARNER, 0))
+                idle = False
+                yield taken
+            still = {segment.generator for segment in line[self.capacity :]} if blocked else blocked
+            free |= blocked - still
+            blocked = still
+            if events and events[0][0] == now:
+                continue  # an update that takes no time is published before anybody begins
+            for number in sorted(free):
+                if self.admission == "bounded" and begun >= (self.eta + version + 1) * self.batch:
+                    break
+                holds[number] = version
+                free.remove(number)
+                begun += 1
+                heapq.heappush(events, (now + duration(), _GENERATOR, number))
+
+    def _take(self, line: list[Segment], version: int) -> list[Segment]:
+        """Remove the batch that is at the front of the line; none where there is none yet."""
+        if self.admission == "drop":
+            line[:] = [segment for segment in line if version - segment.version <= self.eta]
+        places: Sequence[int] = range(len(line))
+        if self.take == "each":
+            first: dict[int, int] = {}
+            for i, segment in enumerate(line):
+                first.setdefault(segment.generator, i)
+            places = [first[number] for number in sorted(first)]
+        if len(places) < self.batch:
+            return []
+        taken = places[: self.batch]
+        gone = {*taken}
+        found = [line[i] for i in taken]
+        line[:] = [segment for i, segment in enumerate(line) if i not in gone]
+        return found
+
+
+class Played:
+    """The versions that the actors of a run hold, as an engine would consume them.
+
+    The segments of a batch are dealt to equal parts of the actors, the oldest to those that held the oldest, so that as
+    few as can be would go back to an older version. Those keep what they held: no actor of any engine goes back.
+    """
+
+    def __init__(self, options: Options, actors: int, rng: np.random.Generator) -> None:
+        batch = actors if options.batch is None else options.batch
+        if actors % batch:
+            raise UsageError(
+                f"{actors} actors cannot be filled in equal parts by a batch of {batch} segments; give a batch that "
+                f"divides {actors}"
+            )
+        engine = Engine(
+            generators=max(1, round(options.generators * batch)),
+            batch=batch,
+            capacity=round(options.capacity * batch),
+            learner=options.learner,
+            take=options.take,
+            admission=options.admission,
+            eta=options.eta,
+        )
+        self._batches = engine.batches(durations(options.times, options.sigma, options.longest, rng))
+        self._share = actors // batch
+        self._holds = np.zeros(batch, dtype=np.int64)
+        self._played: list[NDArray[np.int64]] = []
+
+    def __call__(self, phase: int) -> NDArray[np.int64]:
+        """The versions [actors] of a phase."""
+        while len(self._played) <= phase:
+            versions = np.sort([segment.version for segment in next(self._batches)])
+            order = np.argsort(self._holds, kind="stable")
+            self._holds[order] = np.maximum(self._holds[order], versions)
+            self._played.append(np.repeat(self._holds, self._share))
+        return self._played[phase]
+
+
+def durations(times: Times, sigma: float, longest: float, rng: np.random.Generator) -> Callable[[], float]:
+    """Times of segments, 1 in the mean.
+
+    Args:
+        times: ``constant``; ``lognormal``, whose logarithm has the standard deviation ``sigma``; or proportional to the
+            ``length`` of a completion that is as likely to end at any token, and is cut at ``longest`` mean lengths.
+        sigma: see there.
+        longest: see there.
+        rng: what they are drawn from.
+    """
+    if times == "constant":
+        return lambda: 1.0
+    if times == "lognormal":
+        return lambda: math.exp(sigma * rng.standard_normal() - sigma * sigma / 2)
+    mean = -math.expm1(-longest)
+    return lambda: min(rng.standard_exponential(), longest) / mean
