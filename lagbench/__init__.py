@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lagbench.records.replay import replay as replay
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
+    from lagbench.source.files import Source as Source
     from lagbench.spec import RunSpec as RunSpec
     from lagbench.suites import Suite as Suite
     from lagbench.suites import load as _load_suite
@@ -60,6 +61,7 @@ _PUBLIC = {
     "Range": "config",
     "Rollout": "rollout",
     "RunSpec": "spec",
+    "Source": "source.files",
     "Suite": "suites",
     "UsageError": "errors",
     "cli": "",

@@ -11,9 +11,9 @@ from typing import Any
 
 from lagbench import LagbenchError, Suite, UsageError, load_suite
 from lagbench.leaderboard import ratings, reproduction, states, traces, verification
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.ratings import Line, Results, Submitted
 from lagbench.leaderboard.states import State
-from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.traces import Trace
 from lagbench.leaderboard.validate import Validation, validate
 from lagbench.leaderboard.verification import Reevaluation, Verification

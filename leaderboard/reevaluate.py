@@ -6,7 +6,7 @@ import math
 
 from lagbench import LagbenchError, UsageError, evaluate, records
 from lagbench.leaderboard import draws
-from lagbench.leaderboard.submission import SubmittedRun
+from lagbench.leaderboard.former import SubmittedRun
 from lagbench.leaderboard.verification import REEVALUATION, Check, Reevaluation, claimed, has_policy, line
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from lagbench import LagbenchError
 from lagbench.leaderboard import agreement, fields, strict_json
 from lagbench.leaderboard.agreement import Sample
-from lagbench.leaderboard.submission import Submission, SubmittedRun
+from lagbench.leaderboard.former import Submission, SubmittedRun
 from lagbench.leaderboard.verification import claimed
 
 FORMAT_VERSION = 1

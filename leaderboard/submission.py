@@ -1,158 +1,300 @@
-"""A submission as it lies on disk: data only, in a directory."""
+"""A submission as it lies on disk: a method, by its source and settings, and what its author says that it came to."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from lagbench import LagbenchError, Run, records
-from lagbench import open as open_run
-from lagbench.leaderboard import manifest, strict_json
+import msgspec
+
+from lagbench import LagbenchError, Source
+from lagbench.leaderboard.documents import (
+    LONG,
+    NAME,
+    PROSE,
+    URL,
+    Count,
+    Document,
+    Name,
+    Seed,
+    Sha256,
+    Version,
+    decode,
+    encode,
+)
+from lagbench.leaderboard.text import line_fault, name_fault, prose_fault, shown
+
+MANIFEST, RESULTS, SOURCE = "submission.json", "results.json", "source"
+FORMAT_VERSION = 2
+MANIFEST_BYTES, RESULTS_BYTES, SOURCE_BYTES, SOURCE_FILES = 1 << 16, 1 << 22, 1 << 20, 100
+"""How large the parts of a submission may be, held to before they are read."""
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
+_MODULE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*/){0,8}[A-Za-z_][A-Za-z0-9_.-]*\.py", re.ASCII)
+_URL = re.compile(r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?(/[!#-;=?-\[\]_a-z~]*)?", re.ASCII)
+_LICENSE = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*", re.ASCII)
+_CLASS = r"^[A-Za-z_][A-Za-z0-9_]*\Z"
+# What no file may be called where somebody checks out the repository.
+_RESERVED = {"con", "prn", "aux", "nul", "index", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
 
 
-@dataclass(frozen=True)
-class Named:
-    """A name and a SHA-256, in hex: of a suite's meaning, or of an algorithm's source."""
+class Installed(Document, frozen=True, kw_only=True):
+    """An algorithm by the name that a distribution gives it, from which its source was copied."""
 
-    name: str
-    sha256: str
+    name: Name
+    distribution: Name
+    version: Version
 
 
-@dataclass(frozen=True)
-class Statement:
-    """What the authors say of what no file can show.
+class Algorithm(Document, frozen=True, kw_only=True):
+    """The method.
 
     Attributes:
-        tuning: how hyperparameters were chosen.
-        discarded: which runs were thrown away, and why.
+        main: the module that has its class, as from ``source/``.
+        cls: the class, ``class`` in the document.
+        sha256: of the source, as the specification of a run has it.
+        installed: where it was installed with its authors' runs, so.
     """
 
-    tuning: str
-    discarded: str
-
-
-@dataclass(frozen=True)
-class File:
-    """What the manifest says of a file: its SHA-256, its bytes, and of a table its rows."""
-
-    sha256: str
-    bytes: int
-    rows: int | None
-
-
-@dataclass(frozen=True)
-class SubmittedRun:
-    """One of a submission's runs.
-
-    Attributes:
-        name: its directory, as from the submission's: ``runs/<task>/lag<L>-u<U>-seed<S>``.
-        path: its directory.
-    """
-
-    name: str
-    path: Path
-
-    @functools.cached_property
-    def run(self) -> Run:
-        """Its record, without single steps. Raises LagbenchError where it cannot be read."""
-        return open_run(self.path)
+    main: Annotated[str, msgspec.Meta(max_length=200)]
+    cls: Annotated[str, msgspec.Meta(pattern=_CLASS, max_length=60)] = msgspec.field(name="class")
+    sha256: Sha256
+    installed: Installed | None
 
     @property
-    def has_final(self) -> bool:
-        """Whether it came to its final evaluation; a diverged run did not."""
-        return (self.path / records.final.FILE).is_file()
+    def name(self) -> str:
+        """As it is called on the command line: ``mine.py:Mine``, or its installed name."""
+        return self.installed.name if self.installed else f"{self.main}:{self.cls}"
 
-    def final_episodes(self) -> list[Any]:
-        """The episodes of the final evaluation by the policy's mode, in order; none of a diverged run.
 
-        On control ``EvaluationEpisode`` without observations, on language ``EvaluatedCompletion``. Raises
-        LagbenchError.
-        """
-        return list(records.final.episodes(self.run, self.path / records.final.FILE)) if self.has_final else []
+class SuiteName(Document, frozen=True, kw_only=True):
+    """A suite and the SHA-256 of what it means."""
+
+    name: Name
+    sha256: Sha256
+
+
+class Statement(Document, frozen=True, kw_only=True):
+    """What the authors say of what no file can show: how they tuned, and which runs they threw away, and why."""
+
+    tuning: Annotated[str, msgspec.Meta(min_length=1, max_length=PROSE)]
+    discarded: Annotated[str, msgspec.Meta(min_length=1, max_length=PROSE)]
+
+
+class Manifest(Document, frozen=True, kw_only=True):
+    """submission.json. ``results`` is the SHA-256 of results.json, so that this document's own is the submission's."""
+
+    format_version: Literal[2]
+    name: Name
+    slug: str
+    authors: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=50)]
+    url: Annotated[str, msgspec.Meta(max_length=URL)]
+    license: Annotated[str, msgspec.Meta(max_length=NAME)]
+    algorithm: Algorithm
+    config: Annotated[
+        dict[Name, bool | int | float | Annotated[str, msgspec.Meta(max_length=LONG)] | None],
+        msgspec.Meta(max_length=100),
+    ]
+    suite: SuiteName
+    statement: Statement
+    results: Sha256
+    lagbench: Version
+
+    def faults(self) -> Iterator[str]:
+        """What a type cannot say is wrong with it, each a sentence."""
+        texts: list[tuple[str, str | None]] = [
+            ("name", name_fault(self.name)),
+            ("slug", slug_fault(self.slug)),
+            *((f"authors[{i}]", line_fault(author)) for i, author in enumerate(self.authors)),
+            ("url", None if _URL.fullmatch(self.url) else "is no https address"),
+            ("license", None if _LICENSE.fullmatch(self.license) else "is no SPDX licence expression, such as MIT"),
+            ("algorithm.main", None if is_module(self.algorithm.main) else "is no path of a module"),
+            *(("config", line_fault(name)) for name in self.config),
+            *((f"config.{k}", line_fault(x)) for k, x in self.config.items() if isinstance(x, str) and x),
+            ("statement.tuning", prose_fault(self.statement.tuning)),
+            ("statement.discarded", prose_fault(self.statement.discarded)),
+        ]
+        yield from (f"{where} {fault}" for where, fault in texts if fault)
+
+
+class Cell(Document, frozen=True, kw_only=True):
+    """A run as its author reports it: a cell of the suite, and its evaluations at the planned fractions of the budget.
+
+    Attributes:
+        task: its id; with ``lag``, ``updates`` and ``seed`` that of one cell of the suite.
+        status: ``completed``, or ``diverged``: then it has fewer evaluations.
+        returns: means with sampled actions, which are what is scored.
+        errors: their standard errors; None from a single episode.
+        mode_returns: means of the mean action, or of greedy answers, beside them.
+        mode_errors: their standard errors.
+    """
+
+    task: Name
+    lag: Count
+    updates: Count
+    seed: Seed
+    status: Literal["completed", "diverged"]
+    returns: Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=1000)]
+    errors: Annotated[tuple[float | None, ...], msgspec.Meta(max_length=1000)]
+    mode_returns: Annotated[tuple[float, ...], msgspec.Meta(max_length=1000)]
+    mode_errors: Annotated[tuple[float | None, ...], msgspec.Meta(max_length=1000)]
+
+
+class Claim(Document, frozen=True, kw_only=True):
+    """results.json.
+
+    Attributes:
+        budget: of each run.
+        episodes: of each evaluation with sampled actions.
+        mode_episodes: of each with the mean action, beside it.
+        intervals: of the budget; evaluations are at 0, 1/intervals, …, 1.
+        packages: the versions of lagbench and EnvPool with which the runs were made.
+        cells: the runs, by task, lag, updates and seed.
+    """
+
+    format_version: Literal[2]
+    budget: Count
+    episodes: Count
+    mode_episodes: Count
+    intervals: Annotated[int, msgspec.Meta(ge=1, le=999)]
+    packages: Annotated[
+        dict[Name, Annotated[tuple[Version, ...], msgspec.Meta(max_length=20)]], msgspec.Meta(max_length=20)
+    ]
+    cells: Annotated[tuple[Cell, ...], msgspec.Meta(max_length=10_000)]
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What submission.json says.
+    """What a submission says.
 
     Attributes:
         path: the directory.
-        sha256: of submission.json's bytes: as the manifest has the hash of every other file, it is the submission's.
-        suite: the suite that it was run on.
-        name: what it is called on the board.
-        algorithm: by its name, without the path of any machine, and the SHA-256 of its source.
-        authors: at least one.
-        url: where more can be read.
-        license: of code and data, an SPDX id.
-        statement: of tuning and of runs thrown away.
-        config: the hyperparameters, the same in all runs.
-        lagbench: the version that made the submission.
-        files: every other file by its path, as from the directory.
+        sha256: of submission.json's bytes, which has the hashes of all else: the submission's.
+        manifest: who, what, under which settings.
+        claim: what the authors report.
+        source: the method's modules.
     """
 
     path: Path
     sha256: str
-    suite: Named
-    name: str
-    algorithm: Named
-    authors: tuple[str, ...]
-    url: str
-    license: str
-    statement: Statement
-    config: Mapping[str, Any]
-    lagbench: str
-    files: Mapping[str, File]
+    manifest: Manifest
+    claim: Claim
+    source: Source
 
     @property
     def slug(self) -> str:
-        """The name of its directory."""
-        return self.path.name
-
-    @property
-    def source(self) -> str:
-        """The algorithm's source."""
-        return (self.path / manifest.SOURCE).read_text(encoding="utf-8")
+        """What it is called in addresses and file names."""
+        return self.manifest.slug
 
     @property
     def bytes(self) -> int:
         """The size of all files together."""
-        return (self.path / manifest.FILE).stat().st_size + sum(file.bytes for file in self.files.values())
-
-    def runs(self) -> tuple[SubmittedRun, ...]:
-        """Its runs, by name."""
-        names = {path.rpartition("/")[0] for path in self.files if path.endswith("/spec.json")}
-        return tuple(SubmittedRun(name, self.path / name) for name in sorted(names))
+        return sum((self.path / name).stat().st_size for name in listed(self.path))
 
 
 def read(path: Path) -> Submission:
-    """The submission in a directory, of which submission.json alone is looked at: for all else see ``validate``.
+    """The submission in a directory: every document of its form, every hash right. See ``validate`` for all else.
 
-    Raises LagbenchError where there is none, or it is not what a manifest should be.
+    Nothing of it is imported or parsed as Python. Raises LagbenchError, in one sentence, for anything else.
     """
-    content = strict_json.read_bytes(path / manifest.FILE)
-    data = strict_json.parse(content, manifest.FILE)
-    for fault in manifest.faults(data, content):
-        raise LagbenchError(f"{path / manifest.FILE}: {fault}")
-    return of(path, content, data)
+    files = listed(path)
+    content, results = (_content(path / name, files) for name in (MANIFEST, RESULTS))
+    manifest = decode(Manifest, content, MANIFEST)
+    for fault in manifest.faults():
+        raise LagbenchError(f"{MANIFEST}: {fault}")
+    claim = decode(Claim, results, RESULTS)
+    main = manifest.algorithm.main
+    modules = {name.removeprefix(f"{SOURCE}/"): name for name in files if name.startswith(f"{SOURCE}/")}
+    if main not in modules:
+        raise LagbenchError(f"{SOURCE}/{main} is missing, which {MANIFEST} has as the module of the algorithm")
+    source = Source(main, {module: (path / name).read_bytes() for module, name in sorted(modules.items())})
+    for name, told, found in (
+        (RESULTS, manifest.results, hashlib.sha256(results).hexdigest()),
+        (f"{SOURCE}/", manifest.algorithm.sha256, source.sha256),
+    ):
+        if told != found:
+            raise LagbenchError(f"{name} has the SHA-256 {found[:12]}…, and {MANIFEST} says {told[:12]}…")
+    return Submission(path, hashlib.sha256(content).hexdigest(), manifest, claim, source)
 
 
-def of(path: Path, content: bytes, data: Mapping[str, Any]) -> Submission:
-    """The submission that a manifest without ``manifest.faults`` describes."""
-    return Submission(
-        path=path,
-        sha256=hashlib.sha256(content).hexdigest(),
-        suite=Named(**data["suite"]),
-        name=data["name"],
-        algorithm=Named(**data["algorithm"]),
-        authors=tuple(data["authors"]),
-        url=data["url"],
-        license=data["license"],
-        statement=Statement(**data["statement"]),
-        config=dict(data["config"]),
-        lagbench=data["lagbench"],
-        files={path: File(at["sha256"], at["bytes"], at.get("rows")) for path, at in sorted(data["files"].items())},
-    )
+def listed(path: Path) -> Mapping[str, int]:
+    """The files of a submission, by their paths in it, and their bytes.
+
+    Raises LagbenchError for what no submission holds: another file, a link, anything too large.
+    """
+    if path.is_symlink() or not path.is_dir():
+        raise LagbenchError(f"{path} is no directory")
+    found: dict[str, int] = {}
+    _walk(path, "", found)
+    limits = {MANIFEST: MANIFEST_BYTES, RESULTS: RESULTS_BYTES}
+    for name, size in found.items():
+        module = name.removeprefix(f"{SOURCE}/")
+        if name not in limits and not (module != name and is_module(module)):
+            raise LagbenchError(
+                f"'{shown(name)}' is no file of a submission: there are {MANIFEST}, {RESULTS} and modules in {SOURCE}/"
+            )
+        if size > (limit := limits.get(name, SOURCE_BYTES)):
+            raise LagbenchError(f"{name} has {size:,} bytes, and {limit:,} are allowed")
+    modules = [name for name in found if name not in limits]
+    if (size := sum(found[name] for name in modules)) > SOURCE_BYTES:
+        raise LagbenchError(f"{SOURCE}/ has {size:,} bytes, and {SOURCE_BYTES:,} are allowed")
+    if len({name.casefold() for name in modules}) < len(modules):
+        raise LagbenchError(f"{SOURCE}/ has two files whose names differ by case alone")
+    return dict(sorted(found.items()))
+
+
+def _walk(directory: Path, prefix: str, found: dict[str, int]) -> None:
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                name = f"{prefix}{entry.name}"
+                if len(found) > SOURCE_FILES + 2 or name.count("/") > 9:
+                    raise LagbenchError(f"there are too many files or directories; {SOURCE_FILES} modules are allowed")
+                if entry.is_dir(follow_symlinks=False):
+                    _walk(Path(entry.path), f"{name}/", found)
+                elif entry.is_file(follow_symlinks=False):
+                    found[name] = entry.stat(follow_symlinks=False).st_size
+                else:
+                    raise LagbenchError(f"'{shown(name)}' is no plain file")
+    except OSError as error:
+        raise LagbenchError(f"{directory} cannot be read ({error.strerror or error})") from None
+
+
+def _content(file: Path, files: Mapping[str, int]) -> bytes:
+    if file.name not in files:
+        raise LagbenchError(f"{file.name} is missing")
+    return file.read_bytes()
+
+
+def slug_fault(slug: str) -> str | None:
+    """What is wrong with a name of a submission's directory; None where nothing is."""
+    if not _SLUG.fullmatch(slug):
+        return f"must be a-z, 0-9 and -, at most 64, not '{shown(slug)}'"
+    return "is a name that some systems keep for themselves" if slug in _RESERVED else None
+
+
+def is_module(path: str) -> bool:
+    """Whether it is the path of a module that any system can have."""
+    parts = [part.partition(".")[0].casefold() for part in path.split("/")]
+    return _MODULE.fullmatch(path) is not None and len(path) <= 200 and not _RESERVED.intersection(parts) - {"index"}
+
+
+def slug_of(name: str) -> str:
+    """The directory that a submission of this name has by default; empty for a name without letter and digit."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].rstrip("-")
+
+
+def write(path: Path, manifest: Manifest, claim: Claim, source: Source) -> Submission:
+    """Write a submission into an empty directory of its slug's name; ``manifest.results`` is filled in."""
+    results = encode(claim)
+    manifest = msgspec.structs.replace(manifest, results=hashlib.sha256(results).hexdigest())
+    for name, content in {f"{SOURCE}/{module}": text for module, text in source.files.items()}.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    (path / RESULTS).write_bytes(results)
+    (path / MANIFEST).write_bytes(encode(manifest))
+    return read(path)

@@ -16,7 +16,7 @@ from lagbench import LagbenchError, Run, Suite, UsageError, load_suite, records,
 from lagbench import open as open_run
 from lagbench.leaderboard import arrow_guard, layout, manifest
 from lagbench.leaderboard.findings import Problem
-from lagbench.leaderboard.submission import Statement, Submission, read
+from lagbench.leaderboard.former import Statement, Submission, read
 from lagbench.leaderboard.validate import validate
 
 _SCORED = ("completed", "diverged")

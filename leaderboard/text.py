@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 _SHOWN = 200
@@ -16,7 +17,7 @@ def shown(value: Any) -> str:
     return line + ("…" if len(text) > _SHOWN else "")
 
 
-def line_fault(text: Any, longest: int) -> str | None:
+def line_fault(text: Any, longest: int = 1_000) -> str | None:
     """What is wrong with a name or another short text; None where nothing is.
 
     It is one line, not empty, of printable characters without ``<`` and ``>``, and without spaces at its ends.
@@ -24,18 +25,18 @@ def line_fault(text: Any, longest: int) -> str | None:
     if fault := _fault(text, longest):
         return fault
     if not text.isprintable():
-        return f"has a character that cannot be printed: {shown(text)!r}"
+        return f"has a character that cannot be printed: '{shown(text)}'"
     if _MARKUP.search(text):
-        return f"has a < or >, which markup begins with: {shown(text)!r}"
+        return f"has a < or >, which markup begins with: '{shown(text)}'"
     return None
 
 
-def prose_fault(text: Any, longest: int) -> str | None:
+def prose_fault(text: Any, longest: int = 4_000) -> str | None:
     """What is wrong with a text of several lines; None where nothing is."""
     if fault := _fault(text, longest):
         return fault
     if not text.replace("\n", "").replace("\t", "").isprintable():
-        return f"has a character that cannot be printed: {shown(text)!r}"
+        return f"has a character that cannot be printed: '{shown(text)}'"
     return None
 
 
@@ -49,3 +50,32 @@ def _fault(text: Any, longest: int) -> str | None:
     if len(text) > longest:
         return f"has {len(text):,} characters, and {longest:,} are allowed"
     return None
+
+
+# As an eye takes them: capitals before they are folded, then small letters; l stands for i, I and 1 too, o for 0.
+_CAPITALS = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abezhlkmnoptyx")
+_SMALL = str.maketrans("αβγεικνορτυχωi10", "abyelkvoptuxwllo")
+
+
+def name_fault(name: str) -> str | None:
+    """What is wrong with the name of a submission; None where nothing is.
+
+    It is a line in Latin or Greek letters, which can be told apart: see ``fold``.
+    """
+    if fault := line_fault(name):
+        return fault
+    for c in _plain(name):
+        if not (c.isascii() or (c.isalpha() and unicodedata.name(c, "").startswith("GREEK"))):
+            return f"has '{shown(c)}', which is no Latin or Greek letter, digit or mark of ASCII"
+    return None if fold(name) else "has no letter and no digit"
+
+
+def fold(name: str) -> str:
+    """What of a name an eye can tell: names that fold to the same have one owner on a board."""
+    folded = _plain(name).translate(_CAPITALS).casefold().translate(_SMALL)
+    return "".join(c for c in folded if c.isalnum())
+
+
+def _plain(name: str) -> str:
+    """Without what stands above and below letters, and in one spelling of each."""
+    return "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))

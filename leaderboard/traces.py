@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lagbench.leaderboard import limits
-from lagbench.leaderboard.submission import Submission, SubmittedRun
+from lagbench.leaderboard.former import Submission, SubmittedRun
 
 COLUMNS = ("tv", "ess", "kl")
 """Columns of ``phases`` that are shown: see docs/records.md."""

@@ -15,8 +15,8 @@ from lagbench.leaderboard import layout, manifest, strict_json
 from lagbench.leaderboard.checks import files, hashes, runs
 from lagbench.leaderboard.checks.run import examine
 from lagbench.leaderboard.findings import CHECKS, Findings, Problem
+from lagbench.leaderboard.former import Submission, of
 from lagbench.leaderboard.published import replace
-from lagbench.leaderboard.submission import Submission, of
 
 Outcome = Literal["ok", "failed", "skipped"]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from lagbench import LagbenchError, UsageError, cli, records
 from lagbench.leaderboard import agreement, draws, fields, layout, strict_json
 from lagbench.leaderboard.agreement import Sample
-from lagbench.leaderboard.submission import Submission, SubmittedRun
+from lagbench.leaderboard.former import Submission, SubmittedRun
 
 FORMAT_VERSION = 1
 POLICY = records.replay.POLICY

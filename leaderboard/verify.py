@@ -13,8 +13,8 @@ from typing import Any
 
 from lagbench import ReplayReport, UsageError, machine, records, replay
 from lagbench.leaderboard import draws
+from lagbench.leaderboard.former import Submission, SubmittedRun
 from lagbench.leaderboard.reevaluate import reevaluate
-from lagbench.leaderboard.submission import Submission, SubmittedRun
 from lagbench.leaderboard.verification import POLICY, Check, Reevaluation, Verification, has_policy, line
 
 EPISODES = 30

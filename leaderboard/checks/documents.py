@@ -9,8 +9,8 @@ from typing import Any
 from lagbench import Run, RunSpec, records, summarize
 from lagbench.leaderboard import layout, limits
 from lagbench.leaderboard.findings import Problem
+from lagbench.leaderboard.former import File
 from lagbench.leaderboard.manifest import is_sha256, is_version
-from lagbench.leaderboard.submission import File
 from lagbench.leaderboard.text import line_fault, shown
 
 CHECK, HASH = "result", "content hash"

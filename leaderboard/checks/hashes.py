@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lagbench.leaderboard import manifest
 from lagbench.leaderboard.findings import Problem
-from lagbench.leaderboard.submission import File
+from lagbench.leaderboard.former import File
 from lagbench.leaderboard.text import shown
 
 CHECK = "hashes"

@@ -11,7 +11,7 @@ from lagbench import open as open_run
 from lagbench.leaderboard import layout, limits, strict_json
 from lagbench.leaderboard.checks import documents, episodes, files, plans, policies, runs, tables, values
 from lagbench.leaderboard.findings import Findings, Problem
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard.former import Submission
 
 
 def examine(

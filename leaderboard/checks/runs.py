@@ -11,7 +11,7 @@ from typing import Any
 from lagbench import RunSpec, Suite
 from lagbench.leaderboard import layout, limits, manifest
 from lagbench.leaderboard.findings import Problem
-from lagbench.leaderboard.submission import File, Submission
+from lagbench.leaderboard.former import File, Submission
 from lagbench.leaderboard.text import line_fault, shown
 
 _METHOD = "one method"

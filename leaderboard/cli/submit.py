@@ -11,7 +11,7 @@ import click
 from lagbench import UsageError, cli, suite_names
 
 if TYPE_CHECKING:
-    from lagbench.leaderboard.submission import Submission
+    from lagbench.leaderboard.former import Submission
 
 _TUNING = "How were the hyperparameters chosen: which settings were tried, on which seeds, by what rule?"
 _DISCARDED = "Which runs of this suite were thrown away or repeated, and why? (none, where none were)"
@@ -73,7 +73,7 @@ def command(
     with cli.follow.starting(quiet):
         from lagbench.leaderboard import manifest
         from lagbench.leaderboard import submit as making
-        from lagbench.leaderboard.submission import Statement
+        from lagbench.leaderboard.former import Statement
 
         out = out or Path(manifest.slug(name))
         making.check_out(out)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lagbench import plan_grid
-from lagbench.leaderboard.submission import Statement, Submission
+from lagbench.leaderboard.former import Statement, Submission
 from lagbench.leaderboard.submit import Words, choose, submit
 from lagbench.leaderboard.verification import Verification
 from lagbench.leaderboard.verify import verify

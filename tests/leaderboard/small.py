@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from lagbench import plan_grid, suites
 from lagbench.leaderboard import board, manifest, submit, validate
-from lagbench.leaderboard.submission import Statement, Submission
+from lagbench.leaderboard.former import Statement, Submission
 from lagbench.runner import execute
 from lagbench.suites import Suite
 

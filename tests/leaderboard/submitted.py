@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from lagbench.leaderboard import arrow_guard, layout, manifest, submission
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard import arrow_guard, layout, manifest
+from lagbench.leaderboard import former as submission
+from lagbench.leaderboard.former import Submission
 from lagbench.records import export, final
 from lagbench.records.reader import open_run
 from tests.records.forge import Columns

@@ -13,8 +13,8 @@ from lagbench import LagbenchError, UsageError, load_suite
 from lagbench.cli.output import REPORT_REPLICATIONS
 from lagbench.leaderboard import board, reproduction, states, verification
 from lagbench.leaderboard.board import Board
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.site import pages
-from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.verify import verify
 from tests.closeness import assert_close
 

@@ -17,8 +17,8 @@ import pytest
 
 from lagbench.leaderboard import board, manifest
 from lagbench.leaderboard.findings import CHECKS
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.site import build
-from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.validate import validate
 from lagbench.leaderboard.verify import verify
 from lagbench.records.checksums import sealed, sha256

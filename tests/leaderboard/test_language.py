@@ -13,7 +13,7 @@ import pytest
 from lagbench import plan_grid, suites
 from lagbench.leaderboard import manifest, submit, validate
 from lagbench.leaderboard.findings import CHECKS
-from lagbench.leaderboard.submission import Statement, Submission
+from lagbench.leaderboard.former import Statement, Submission
 from lagbench.runner import execute
 from lagbench.suites import Suite
 from tests.leaderboard.submitted import change_final, hash_again

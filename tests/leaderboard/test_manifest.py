@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from lagbench import LagbenchError, load_suite
-from lagbench.leaderboard import limits, manifest, submission
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard import former as submission
+from lagbench.leaderboard import limits, manifest
+from lagbench.leaderboard.former import Submission
 
 
 def good() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lagbench.leaderboard.findings import CHECKS
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard.former import Submission
 from tests.leaderboard import small
 
 ROOT = Path(__file__).parents[2]

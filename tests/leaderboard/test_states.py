@@ -11,8 +11,8 @@ import pytest
 from lagbench.leaderboard import states
 from lagbench.leaderboard.agreement import Sample
 from lagbench.leaderboard.findings import CHECKS, Problem
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.reproduction import Cell, Reproduction
-from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.validate import Validation, validate
 from lagbench.leaderboard.verification import Check, Verification, claimed
 from lagbench.leaderboard.verify import verify

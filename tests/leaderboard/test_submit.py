@@ -15,7 +15,7 @@ import pytest
 
 from lagbench import load_suite, plan_grid
 from lagbench.leaderboard import layout, limits, manifest
-from lagbench.leaderboard.submission import Submission, read
+from lagbench.leaderboard.former import Submission, read
 from lagbench.leaderboard.validate import validate
 from lagbench.records.reader import open_run
 from lagbench.runner import execute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lagbench.leaderboard.text import line_fault, prose_fault, shown
+from lagbench.leaderboard.text import fold, line_fault, name_fault, prose_fault, shown
 
 
 @pytest.mark.parametrize("text", ["PPO", "VACO (δ = 0.2)", "Ünal Şahin", "李明", "O'Neill & Sons", "a  b"])
@@ -54,3 +54,17 @@ def test_anything_can_be_shown() -> None:
     assert shown(ValueError("no\nway")) == r"no\nway"
     assert shown("x" * 1000) == "x" * 200 + "…"
     assert len(shown({i: "x" * 100 for i in range(100)})) == 201
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("PPO", "ΡΡΟ"), ("PPO", "pp0"), ("I-PPO", "l ppo"), ("Vaco", "vácο"), ("µ-net", "μ.net")]
+)
+def test_names_that_look_alike_are_one(one: str, other: str) -> None:
+    assert name_fault(one) is None
+    assert name_fault(other) is None
+    assert fold(one) == fold(other)
+
+
+@pytest.mark.parametrize("name", ["РРО", "ᴘᴘᴏ", "a\u200bb", "a\u3000b", "…", "<b>", " a", "\x1b[31m"])
+def test_a_name_is_in_letters_that_can_be_told_apart(name: str) -> None:
+    assert name_fault(name)

@@ -7,7 +7,7 @@ from math import ceil
 import pytest
 
 from lagbench.leaderboard import traces
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard.former import Submission
 
 
 def test_of_real_runs(laid_out: Submission) -> None:

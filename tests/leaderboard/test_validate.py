@@ -20,7 +20,7 @@ import torch
 from lagbench import load_suite
 from lagbench.leaderboard import limits, manifest
 from lagbench.leaderboard.findings import CHECKS, Findings, Problem
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.validate import validate
 from lagbench.records.checksums import sealed
 from lagbench.records.episodes import summed

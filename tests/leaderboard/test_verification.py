@@ -13,7 +13,7 @@ import pytest
 from lagbench import LagbenchError, UsageError
 from lagbench.leaderboard import verification
 from lagbench.leaderboard.agreement import Sample
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.verification import Reevaluation, Verification
 
 

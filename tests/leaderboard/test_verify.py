@@ -17,8 +17,9 @@ import safetensors.torch
 import torch
 
 from lagbench import UsageError, load_suite
-from lagbench.leaderboard import draws, manifest, submission, verification
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard import draws, manifest, verification
+from lagbench.leaderboard import former as submission
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.verification import Verification
 from lagbench.leaderboard.verify import verify
 from lagbench.records import environment

@@ -14,7 +14,7 @@ import pytest
 
 from lagbench import evaluate, runner
 from lagbench.leaderboard import draws
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.verification import Verification
 from lagbench.leaderboard.verify import verify
 from lagbench.records.reader import open_run

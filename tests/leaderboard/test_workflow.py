@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lagbench.leaderboard.submission import Submission
+from lagbench.leaderboard.former import Submission
 
 FILE = Path(__file__).parents[2] / ".github" / "workflows" / "submission.yml"
 PLACE = "leaderboard/submissions/TESTING"

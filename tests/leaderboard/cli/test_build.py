@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from lagbench.leaderboard import board, ratings
+from lagbench.leaderboard.former import Submission
 from lagbench.leaderboard.serve import Server
-from lagbench.leaderboard.submission import Submission
 from scripts import publish_boards
 from tests.cli.run_here import Done, lagbench
 

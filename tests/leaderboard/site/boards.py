@@ -13,7 +13,7 @@ from lagbench import load_suite
 from lagbench.leaderboard import published, ratings, states, verification
 from lagbench.leaderboard.agreement import Sample
 from lagbench.leaderboard.board import Board, Entry, rows
-from lagbench.leaderboard.submission import Named, Statement, Submission
+from lagbench.leaderboard.former import Named, Statement, Submission
 from lagbench.leaderboard.traces import COLUMNS, Trace
 from lagbench.leaderboard.validate import Validation
 from lagbench.leaderboard.verification import REEVALUATION, Check, Reevaluation, Verification

@@ -1,0 +1,57 @@
+"""JSON that strangers wrote, as typed structures: what it says, or one sentence on what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from lagbench import LagbenchError
+from lagbench.leaderboard.text import shown
+
+NAME, URL, LONG, PROSE = 60, 300, 1_000, 4_000
+"""Characters of a name or a key, of an address, of another text, and of each part of a statement."""
+INT64 = 2**63 - 1
+
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Version = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z.+!_-]{1,60}\Z")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=INT64)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=INT64)]
+_T = TypeVar("_T")
+_WHERE = re.compile(r"(?P<what>.*?)(?: - at `(?P<where>[^`]*)`)?", re.DOTALL)
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a document: its fields are there, each of its type, and there are no others."""
+
+
+def encode(document: Document) -> bytes:
+    """The bytes of a document: one way to write each, so that equal ones have one hash."""
+    return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1) + b"\n"
+
+
+def decode(kind: type[_T], content: bytes, name: str) -> _T:
+    """The document in some bytes. Raises LagbenchError, with ``name``, for any that ``encode`` would not have written.
+
+    So there is no key twice, no number that is another when it is read again, and nothing beside what it says.
+    """
+    try:
+        found = msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise LagbenchError(f"{name}: {_sentence(error)}") from None
+    assert isinstance(found, Document)
+    if encode(found) != content:
+        raise LagbenchError(f"{name}: it is not written as submit writes it, with sorted keys and an indent of 1")
+    return found
+
+
+def _sentence(error: Exception) -> str:
+    """What is wrong, and where, from ``Expected `str`, got `int` - at `$.authors[...]```."""
+    found = _WHERE.fullmatch(str(error))
+    assert found is not None
+    what = found["what"].replace("`", "")
+    what = what if what.startswith("JSON") else what[:1].lower() + what[1:]
+    where = (found["where"] or "").removeprefix("$").lstrip(".")
+    return shown(f"{where}: {what}" if where else what)

@@ -1,0 +1,90 @@
+"""What a maintainer trained from a submission: one table of runs, as scoring takes it, that says what it is of."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+from lagbench import LagbenchError, scoring
+from lagbench.leaderboard.documents import Count, Document, Name, Seed, Sha256, Version, decode, encode
+
+METADATA = b"rerun"
+"""The key of the table's schema under which it says so."""
+FORMAT_VERSION = 1
+
+
+class Beacon(Document, frozen=True, kw_only=True):
+    """The value that nobody chose, and where it is from; ``name`` is None where the tool drew it."""
+
+    value: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None
+
+
+class Record(Document, frozen=True, kw_only=True):
+    """Of what a table is.
+
+    Attributes:
+        submission: its SHA-256.
+        beacon: from which, with that, the training seeds follow.
+        seeds: they, each with every task and value of the suite's axis.
+        of: how many seeds the suite has; more than there are ``seeds`` where it is too dear to rerun whole.
+        sandbox: what kept the source in its place; None where it was trusted.
+        lagbench: the version that trained it.
+        date: of the rerun, in UTC.
+    """
+
+    format_version: Literal[1]
+    submission: Sha256
+    beacon: Beacon
+    seeds: Annotated[tuple[Seed, ...], msgspec.Meta(min_length=1, max_length=1_000)]
+    of: Count
+    sandbox: Name | None
+    lagbench: Version
+    date: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all cells of the suite were trained, and not drawn ones alone."""
+        return len(self.seeds) == self.of
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A table and of what it is. ``table``: as ``lagbench.scoring.table`` has it, a row a run."""
+
+    record: Record
+    table: Any
+
+
+def file_of(submission: Path) -> Path:
+    """Where the table of a submission lies: ``reruns/<suite>/<slug>.arrow``, beside ``submissions/``."""
+    return submission.resolve().parents[2] / "reruns" / submission.resolve().parent.name / f"{submission.name}.arrow"
+
+
+def read(file: Path) -> Rerun:
+    """The table in a file. Raises LagbenchError where there is none, or it does not say of what it is."""
+    table = scoring.table.from_file(file)
+    with pa.OSFile(str(file)) as source:
+        told = (pa.ipc.open_file(source).schema.metadata or {}).get(METADATA)
+    if told is None:
+        raise LagbenchError(f"{file} is no rerun of a submission; make one with: lagbench leaderboard rerun PATH")
+    return Rerun(decode(Record, told, str(file)), table)
+
+
+def write(rerun: Rerun, file: Path) -> None:
+    """Write it, whole or not at all. Raises RecordError."""
+    table = rerun.table
+    metadata = {**(table.schema.metadata or {}), METADATA: encode(rerun.record)}
+    scoring.table.to_file(table.replace_schema_metadata(metadata), file)
+
+
+def named(rerun: Rerun, name: str) -> Rerun:
+    """The same, its runs under another name of their algorithm."""
+    names = pa.array([name] * rerun.table.num_rows, pa.string())
+    at = rerun.table.schema.get_field_index("algorithm")
+    return dataclasses.replace(rerun, table=rerun.table.set_column(at, rerun.table.schema.field(at), names))
