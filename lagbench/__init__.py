@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
     from lagbench.source.files import Source as Source
+    from lagbench.source.imports import collect_copy as collect_copy
     from lagbench.spec import RunSpec as RunSpec
     from lagbench.suites import Suite as Suite
     from lagbench.suites import load as _load_suite
@@ -65,6 +66,7 @@ _PUBLIC = {
     "Suite": "suites",
     "UsageError": "errors",
     "cli": "",
+    "collect_copy": "source.imports",
     "divergence": "",
     "estimators": "",
     "evaluate": "evaluation",

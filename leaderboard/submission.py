@@ -152,6 +152,8 @@ class Claim(Document, frozen=True, kw_only=True):
         episodes: of each evaluation with sampled actions.
         mode_episodes: of each with the mean action, beside it.
         intervals: of the budget; evaluations are at 0, 1/intervals, …, 1.
+        device: on which all were trained.
+        torch_threads: of all.
         packages: the versions of lagbench and EnvPool with which the runs were made.
         cells: the runs, by task, lag, updates and seed.
     """
@@ -161,6 +163,8 @@ class Claim(Document, frozen=True, kw_only=True):
     episodes: Count
     mode_episodes: Count
     intervals: Annotated[int, msgspec.Meta(ge=1, le=999)]
+    device: Name
+    torch_threads: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     packages: Annotated[
         dict[Name, Annotated[tuple[Version, ...], msgspec.Meta(max_length=20)]], msgspec.Meta(max_length=20)
     ]
@@ -203,9 +207,7 @@ def read(path: Path) -> Submission:
     """
     files = listed(path)
     content, results = (_content(path / name, files) for name in (MANIFEST, RESULTS))
-    manifest = decode(Manifest, content, MANIFEST)
-    for fault in manifest.faults():
-        raise LagbenchError(f"{MANIFEST}: {fault}")
+    manifest = _checked(content)
     claim = decode(Claim, results, RESULTS)
     main = manifest.algorithm.main
     modules = {name.removeprefix(f"{SOURCE}/"): name for name in files if name.startswith(f"{SOURCE}/")}
@@ -219,6 +221,18 @@ def read(path: Path) -> Submission:
         if told != found:
             raise LagbenchError(f"{name} has the SHA-256 {found[:12]}…, and {MANIFEST} says {told[:12]}…")
     return Submission(path, hashlib.sha256(content).hexdigest(), manifest, claim, source)
+
+
+def check(manifest: Manifest) -> None:
+    """Raise LagbenchError for what a manifest must not say; ``results`` may be filled in later."""
+    _checked(encode(msgspec.structs.replace(manifest, results=manifest.results or "0" * 64)))
+
+
+def _checked(content: bytes) -> Manifest:
+    manifest = decode(Manifest, content, MANIFEST)
+    for fault in manifest.faults():
+        raise LagbenchError(f"{MANIFEST}: {fault}")
+    return manifest
 
 
 def listed(path: Path) -> Mapping[str, int]:
@@ -289,7 +303,7 @@ def slug_of(name: str) -> str:
 
 
 def write(path: Path, manifest: Manifest, claim: Claim, source: Source) -> Submission:
-    """Write a submission into an empty directory of its slug's name; ``manifest.results`` is filled in."""
+    """Write a submission into an empty directory; ``manifest.results`` is filled in."""
     results = encode(claim)
     manifest = msgspec.structs.replace(manifest, results=hashlib.sha256(results).hexdigest())
     for name, content in {f"{SOURCE}/{module}": text for module, text in source.files.items()}.items():

@@ -1,139 +1,242 @@
-"""``validate``: everything that can be said of a submission without running anything of it."""
+"""``validate``: all that can be said of a submission without training it; and whether its source is an algorithm."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import json
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
+import msgspec
 
-from lagbench import load_suite, scoring
-from lagbench.leaderboard import layout, manifest, strict_json
-from lagbench.leaderboard.checks import files, hashes, runs
-from lagbench.leaderboard.checks.run import examine
-from lagbench.leaderboard.findings import CHECKS, Findings, Problem
-from lagbench.leaderboard.former import Submission, of
-from lagbench.leaderboard.published import replace
+from lagbench import LagbenchError, Suite, UsageError, collect_copy, load_suite, suite_names
+from lagbench.leaderboard import sandbox, submission
+from lagbench.leaderboard.sandbox import GIBIBYTE, Limits, Overstepped, Sandbox
+from lagbench.leaderboard.submission import Cell, Claim, Submission
+from lagbench.leaderboard.text import fold, shown
 
-Outcome = Literal["ok", "failed", "skipped"]
+READING = Limits(memory=4 * GIBIBYTE, file=1 << 20, directory=GIBIBYTE, processes=256, seconds=120.0)
+"""What it may take to read a submission."""
+CHECKING = Limits(memory=8 * GIBIBYTE, file=1 << 24, directory=GIBIBYTE, seconds=300.0)
+"""What ``lagbench check`` of its source may take."""
+_REWARD = 1_000.0  # no task of control gives as much for a step
+_LISTED = 20
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found.
-
-    Attributes:
-        path: the directory.
-        submission: what its manifest says; None where that cannot be read.
-        problems: in the order of the checks, then of files and rows; empty where all is well.
-        skipped: the names of checks that could not be made, for what an earlier one found.
-        table: its runs as scoring takes them (``lagbench.scoring.table``), ``algorithm`` without any path, and ``path``
-            that of the run within the submission; the final returns are those that follow from final.arrow. None unless
-            all is well.
-    """
+    """What was found: the submission's SHA-256, None where it cannot be read, and each problem in a sentence."""
 
     path: Path
-    submission: Submission | None
-    problems: tuple[Problem, ...]
-    skipped: frozenset[str]
-    table: Any | None
+    sha256: str | None
+    problems: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
 
-    @property
-    def outcomes(self) -> dict[str, Outcome]:
-        """Of every check, by name."""
-        failed = Counter(problem.check for problem in self.problems)
-        return {
-            check.name: "failed" if failed[check.name] else "skipped" if check.name in self.skipped else "ok"
-            for check in CHECKS
-        }
-
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary."""
         return {
             "path": str(self.path),
             "valid": self.passed,
-            "submission": self.submission and self.submission.sha256,
-            "checks": self.outcomes,
-            "problems": [problem.to_json() for problem in self.problems],
+            "submission": self.sha256,
+            "problems": list(self.problems),
         }
 
 
 def validate(path: Path) -> Validation:
-    """Check the submission in a directory. Nothing is written; whatever the files hold, no exception comes of it."""
-    findings = Findings()
-    submission, table = None, None
+    """Examine the submission in a directory, in a process that may use only so much. Nothing of it is run."""
+    with tempfile.TemporaryDirectory(prefix="lagbench-") as out, tempfile.TemporaryFile() as stdout:
+        try:
+            # An interpreter alone does no harm: it reads, and says what it read.
+            sandbox.run(
+                Sandbox(None, ()),
+                ["-m", __spec__.name, str(path.absolute())],
+                directory=Path(out),
+                limits=READING,
+                stdout=stdout,
+                stderr=sandbox.NOWHERE,
+            )
+            stdout.seek(0)
+            sha256, problems = msgspec.json.decode(stdout.read(), type=tuple[str | None, list[str]])
+        except (Overstepped, msgspec.DecodeError) as error:
+            reason = str(error) if isinstance(error, Overstepped) else "the process that read it died"
+            sha256, problems = None, [f"it cannot be read as any other: {reason}"]
+    return Validation(path, sha256, tuple(problems))
+
+
+def examine(path: Path) -> tuple[str | None, list[str]]:
+    """The SHA-256 of a submission, None where it cannot be read, and the problems, in this process."""
     try:
-        # What a stranger's numbers come to may be infinite: that is found, and nothing to warn of.
-        with np.errstate(over="ignore", invalid="ignore"):
-            submission = _examined(path, findings)
-            if submission is not None and not findings.problems:
-                table = _table(submission)
-    except Exception as error:
-        findings.fail("files", ".", error)
-        findings.skip_after("files")
-    return Validation(path, submission, findings.problems, frozenset(findings.skipped), table)
+        found = submission.read(path)
+    except LagbenchError as error:
+        return None, [str(error)]
+    problems = [shown(problem) for problem in _problems(found)]
+    if (more := len(problems) - _LISTED) > 0:
+        problems[_LISTED:] = [f"and {more:,} more"]
+    return found.sha256, problems
 
 
-def _examined(path: Path, findings: Findings) -> Submission | None:
-    """Make all checks; the submission, where its manifest can be read."""
-    there = _listed(path, findings)
-    if there is None:
-        findings.skip_after("files")
-        return None
-    submission = _manifest(path, there, findings)
-    if submission is None:
-        findings.skip_after("manifest")
-        return None
-    suite = load_suite(submission.suite.name)
-    places = {place.name: place for place in layout.places(suite)}
-    findings.take("files", ".", files.names(there, places))
-    findings.take("hashes", ".", hashes.check(path, there, submission.files))
-    findings.take("grid", ".", runs.grid(suite, places, there, submission.files))
-    findings.take("source", manifest.SOURCE, runs.source(path, there, submission))
-    specs = {}
-    for place in places.values():
-        if any(file.startswith(f"{place.name}/") for file in there):
-            spec = examine(path, there, submission, suite, place, findings)
-            if spec is not None:
-                specs[f"{place.name}/{layout.SPEC}"] = spec
-    findings.take("one method", ".", runs.versions(specs))
-    return submission
-
-
-def _listed(path: Path, findings: Findings) -> dict[str, int] | None:
-    """The files that may be read, and their bytes; None where none may."""
-    if not findings.take("files", ".", files.root(path)):
-        return None
-    there, problems = files.listed(path)
-    findings.take("files", ".", problems)
-    return there
-
-
-def _manifest(path: Path, there: Mapping[str, int], findings: Findings) -> Submission | None:
-    if manifest.FILE not in there:
-        findings.add(Problem("files", manifest.FILE, None, "it is missing"))
-        return None
+def _problems(found: Submission) -> Iterator[str]:
+    yield from _place(found)
+    yield from _names(found)
+    yield from _source(found)
     try:
-        content = strict_json.read_bytes(path / manifest.FILE)
-        data = strict_json.parse(content, "it")
-    except strict_json.JsonError as error:
-        findings.add(Problem("json", manifest.FILE, None, str(error)))
-        return None
-    faults = (Problem("manifest", manifest.FILE, None, fault) for fault in manifest.faults(data, content))
-    return of(path, content, data) if findings.take("manifest", manifest.FILE, faults) else None
+        suite = load_suite(found.manifest.suite.name)
+    except UsageError:
+        yield f"suite: there is no suite {found.manifest.suite.name}; known: {', '.join(suite_names())}"
+        return
+    if suite.replaced_by is not None:
+        yield f"suite: {suite.name} is retired; {suite.replaced_by} takes its place"
+    elif suite.sha256 != found.manifest.suite.sha256:
+        mine, here = found.manifest.suite.sha256[:12], suite.sha256[:12]
+        yield f"suite: it is of another version of {suite.name} ({mine}…) than this lagbench's ({here}…)"
+    else:
+        yield from _claim(found.claim, suite)
 
 
-def _table(submission: Submission) -> Any:
-    """The runs as scoring takes them."""
-    table = scoring.table.collect([submission.path / manifest.RUNS])
-    names = [Path(path).relative_to(submission.path).as_posix() for path in table["path"].to_pylist()]
-    table = replace(table, "path", names)
-    return replace(table, "algorithm", [submission.algorithm.name] * len(table))
+def _place(found: Submission) -> Iterator[str]:
+    if found.path.name != found.slug:
+        yield f"slug: it is {found.slug}, and the directory is called {found.path.name}"
+    if (parent := found.path.absolute().parent.name) in suite_names() and parent != found.manifest.suite.name:
+        yield f"suite: it is {found.manifest.suite.name}, and it lies among those of {parent}"
+
+
+def _names(found: Submission) -> Iterator[str]:
+    """A name, as an eye takes it, has one owner: what ships with lagbench, or the submission that is there already."""
+    own = {"name": fold(found.manifest.name), "slug": fold(found.slug)}
+    ours = [
+        (f"{one.name}, which comes with lagbench", fold(one.name)) for one in entry_points(group="lagbench.algorithms")
+    ]
+    for other in sorted(found.path.absolute().parent.iterdir()):
+        if other.name != found.path.name and (other / submission.MANIFEST).is_file():
+            try:
+                beside = submission.read(other)
+            except LagbenchError:
+                continue
+            ours += [(f"that of {other.name}", fold(name)) for name in (beside.manifest.name, beside.slug)]
+    for what, folded in own.items():
+        for whose, taken in ours:
+            if folded == taken:
+                yield f"{what}: it cannot be told from {whose}; choose another"
+                break
+
+
+def _source(found: Submission) -> Iterator[str]:
+    directory = found.path / submission.SOURCE
+    try:
+        source = collect_copy(directory / found.manifest.algorithm.main, directory)
+    except (UsageError, RecursionError, MemoryError) as error:
+        yield f"source: {error or type(error).__name__}".replace(f"{directory}/", "")
+        return
+    for name in sorted(found.source.files.keys() - source.files.keys()):
+        yield f"source: nothing imports {name}"
+
+
+def _claim(claim: Claim, suite: Suite) -> Iterator[str]:
+    plan = suite.evaluation
+    planned = {
+        "budget": suite.budget,
+        "episodes": plan.episodes,
+        "mode_episodes": plan.mode_episodes or 0,
+        "intervals": plan.intervals,
+    }
+    for name, value in planned.items():
+        if (told := getattr(claim, name)) != value:
+            yield f"results.json: {name} is {told}, and {value} in {suite.name}"
+    wanted = [(cell.task, cell.protocol.lag, cell.protocol.updates, cell.seed) for cell in suite.cells()]
+    for i, (place, cell) in enumerate(zip_longest(wanted, claim.cells)):
+        if cell is None or place is None or place != (cell.task, cell.lag, cell.updates, cell.seed):
+            lacks = "it has no other cell" if place is None else f"{_named(place)} belongs there"
+            yield f"results.json: cells[{i}] is not that of {suite.name}: {lacks}"
+            return
+        yield from (f"results.json: {_named(place)}: {fault}" for fault in _cell(cell, suite))
+
+
+def _named(place: tuple[Any, ...]) -> str:
+    return "{} at lag {}, {} updates, seed {}".format(*place)
+
+
+def _cell(cell: Cell, suite: Suite) -> Iterator[str]:
+    plan = suite.evaluation
+    complete = plan.intervals + 1
+    if len(cell.returns) != complete if cell.status == "completed" else len(cell.returns) > plan.intervals:
+        yield f"it {cell.status} with {len(cell.returns)} of {complete} evaluations"
+    beside = len(cell.returns) if plan.mode_episodes else 0
+    if (len(cell.errors), len(cell.mode_returns), len(cell.mode_errors)) != (len(cell.returns), beside, beside):
+        yield "it has not one standard error, and one mean of the mean action, for each of its evaluations"
+    low, high = _bounds(suite, cell.task)
+    for values, episodes in ((cell.errors, plan.episodes), (cell.mode_errors, plan.mode_episodes)):
+        if any((error is None) != (episodes == 1) or not 0 <= (error or 0.0) <= high - low for error in values):
+            yield f"a standard error is none that {episodes} episodes can have"
+    if any(not low <= value <= high for value in (*cell.returns, *cell.mode_returns)):
+        yield f"a mean return is not between {low:,.0f} and {high:,.0f}, as every return of {cell.task} is"
+
+
+def _bounds(suite: Suite, task: str) -> tuple[float, float]:
+    """What a return of a task lies between."""
+    if suite.domain.returns_are_scores:
+        return 0.0, 1.0
+    most = _REWARD * suite.task(task).longest_episode
+    assert math.isfinite(most)
+    return -most, most
+
+
+def check(found: Submission, kept: Sandbox) -> list[str]:
+    """What ``lagbench check`` finds wrong with the source, run in a sandbox, each in a sentence.
+
+    It is a stranger's program that says so, and one that lies gains nothing: what counts is what it trains.
+    """
+    algorithm = found.manifest.algorithm
+    settings = [f"{name}={_text(value)}" for name, value in found.manifest.config.items()]
+    arguments = ["-m", "lagbench", "check", f"{algorithm.main}:{algorithm.cls}", "--json"]
+    with tempfile.TemporaryDirectory(prefix="lagbench-") as directory:
+        place = Path(directory, submission.SOURCE)
+        shutil.copytree(found.path / submission.SOURCE, place)
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            try:
+                code = sandbox.run(
+                    kept,
+                    [*arguments, *(word for setting in settings for word in ("--set", setting))],
+                    directory=place,
+                    limits=CHECKING,
+                    stdout=stdout,
+                    stderr=stderr,
+                )
+            except Overstepped as error:
+                return [f"check: {error}"]
+            stdout.seek(0)
+            stderr.seek(0)
+            return [] if code == 0 else _failures(code, stdout.read(), stderr.read())
+
+
+def _failures(code: int, stdout: bytes, stderr: bytes) -> list[str]:
+    try:
+        checks = json.loads(stdout)["checks"]
+        told = [f"{one['name']}: {one['message']}" for one in checks if one["outcome"] == "failed"][:_LISTED]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        last = stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended with exit code {code}"]
+        told = [last[0].removeprefix("Error: ")]
+    return [f"check: {shown(one)}" for one in told or [f"it ended with exit code {code}"]]
+
+
+def _text(value: bool | int | float | str | None) -> str:
+    """As ``--set`` reads it."""
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+
+
+def _main(arguments: Sequence[str]) -> None:
+    print(json.dumps(examine(Path(arguments[0]))))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

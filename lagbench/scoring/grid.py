@@ -123,7 +123,8 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
                 source=tuple(sorted({row["algorithm_source"] for row in own} - {None})),
                 config=json.loads(own[0]["config"]),
                 runs=runs,
-                missing=_missing(runs, axis, values, tasks, seeds),
+                # Of a rerun that is not whole, who made it says so.
+                missing=_missing(runs, axis, values, tasks, (_drawn(own) if whole else ()) or seeds),
             )
         )
     notes += _gaps(entries, len(values) * len(tasks) * len(seeds))
@@ -192,7 +193,12 @@ def _suite(rows: Sequence[Mapping[str, Any]], chosen: str | None) -> Suite | Non
 
 def _has(suite: Suite, row: Mapping[str, Any]) -> bool:
     """Whether a run has its place in the grid of a suite."""
-    return row["task"] in suite.tasks and row[suite.axis] in suite.values and row["seed"] in suite.seeds
+    return row["task"] in suite.tasks and row[suite.axis] in suite.values and suite.admits(row["seed"])
+
+
+def _drawn(rows: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """The seeds of a rerun, which are none of a suite's own; none of other runs."""
+    return tuple(sorted({row["seed"] for row in rows if row["seed"] >= suites.DRAWN}))
 
 
 def _plan(row: Mapping[str, Any]) -> EvaluationPlan:
@@ -266,11 +272,10 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
 
     What is outside this package, a model from the hub say, the suite leaves open; but it is the same in all runs.
     """
-    cells = {(cell.task, getattr(cell.protocol, suite.axis), cell.seed) for cell in suite.cells()}
     firsts: dict[str, tuple[dict[str, Any], str]] = {}
     for row in rows:
         place = (row["task"], row[suite.axis], row["seed"])
-        if place not in cells:
+        if not _has(suite, row):
             raise UsageError(
                 f"{row['path']} is no run of {suite.name}: it has no {place[0]}, {suite.axis} {place[1]}, "
                 f"seed {place[2]}"

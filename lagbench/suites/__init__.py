@@ -26,6 +26,8 @@ from lagbench.tasks.spec import TaskSpec, domain_of, load_task
 Axis = Literal["lag", "updates"]
 _ROOT = importlib.resources.files(__package__)
 _RETIRED, _COMMON = "retired", "common"
+DRAWN = 2**32
+"""Seeds from here on are none of a suite's own: its cells run with them are a rerun, on seeds that nobody could choose."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Suite:
     def seeds(self) -> range:
         """The seeds of its runs, from 0 on."""
         return range(self.data["seeds"])
+
+    def admits(self, seed: int) -> bool:
+        """Whether a run with this seed counts as one of its cells: its own seeds, and those that were drawn."""
+        return seed in self.seeds or seed >= DRAWN
 
     @property
     def budget(self) -> int:
@@ -199,7 +205,7 @@ class Suite:
             raise UsageError(f"the specification is not of {own}, but of {run.suite}")
         self._one_of("task", run.task, self.tasks)
         value = self._one_of(self.axis, getattr(run.protocol, self.axis), self.values)
-        if run.seed not in self.seeds:
+        if not self.admits(run.seed):
             raise UsageError(f"{self.name} has the seeds {self.seeds[0]}-{self.seeds[-1]}, not {run.seed}")
         planned, found = self.planned(run.task, value, run.seed), run.to_json()
         pins = self.pins(run.task)

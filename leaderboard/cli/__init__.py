@@ -7,19 +7,19 @@ import click
 from lagbench import cli
 
 _COMMANDS = {
-    name: f"lagbench.leaderboard.cli.{name}:command" for name in ("submit", "validate", "verify", "build", "serve")
+    name: f"lagbench.leaderboard.cli.{name}:command" for name in ("submit", "validate", "rerun", "build", "serve")
 }
 
 
 @click.group(cls=cli.group.LazyGroup, commands=lambda: _COMMANDS, invoke_without_command=True)
 @click.pass_context
 def group(ctx: click.Context) -> None:
-    """Submit results, check what was submitted, build the board.
+    """Submit a method, check it, train it again, build the board.
 
     \b
     lagbench leaderboard submit runs/mine --algo mine.py:Mine --name Mine …
     lagbench leaderboard validate mine/
-    lagbench leaderboard verify mine/
+    lagbench leaderboard rerun mine/
 
     docs/submitting.md goes from nothing to a place on the board.
     """  # noqa: D301 - click takes the character itself

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,6 @@ _DISCARDED = "Which runs of this suite were thrown away or repeated, and why? (n
 @click.option("--tuning", metavar="TEXT", help="How hyperparameters were chosen.  [default: asked for]")
 @click.option("--discarded", metavar="TEXT", help="Which runs were thrown away, and why.  [default: asked for]")
 @click.option(
-    "--source",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="The algorithm's source, where it is no longer where its runs had it.",
-)
-@click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="A new directory.  [default: by the name]"
 )
 @cli.options.json_option
@@ -53,7 +48,6 @@ def command(
     licence: str,
     tuning: str | None,
     discarded: str | None,
-    source: Path | None,
     out: Path | None,
     as_json: bool,
     quiet: bool,
@@ -64,47 +58,37 @@ def command(
     lagbench leaderboard submit runs/mine --name Mine --author "A. Body" \\
         --url https://github.com/a/body --license MIT -o mine
 
-    RUNS are directories that hold runs, as a sweep or `lagbench compare` writes them, with their steps. What is missing
-    from the grid is listed before anything is written. DIR is then data only: final episodes with seeds and actions,
-    all evaluations' returns, policies, phases, the source as text, and a manifest with the hash of every file.
-    docs/submitting.md says what happens with it.
+    RUNS are directories that hold runs, as a sweep or `lagbench compare` writes them. What is missing from the grid is
+    listed before anything is written. DIR is then a method: its source as text with all modules of its own, its
+    settings, what you say of it, and what the runs came to. docs/submitting.md says what happens with it.
     """  # noqa: D301 - click takes the character itself
     quiet = quiet or as_json
     with cli.follow.starting(quiet):
-        from lagbench.leaderboard import manifest
+        from lagbench.leaderboard import submission
         from lagbench.leaderboard import submit as making
-        from lagbench.leaderboard.former import Statement
+        from lagbench.leaderboard.submission import Statement
 
-        out = out or Path(manifest.slug(name))
+        out = out or Path(submission.slug_of(name))
         making.check_out(out)
+    with cli.progress.progress("reading runs", quiet) as told:
         try:
-            chosen = making.choose(runs, algo=algo, suite=suite)
+            chosen = making.choose(runs, algo=algo, suite=suite, progress=told)
         except making.Incomplete as incomplete:
             for missing in incomplete.missing:
-                click.echo(str(missing), err=True)
+                click.echo(missing, err=True)
             raise
-        given = making.source_of(chosen, None if source is None else source.read_bytes())
-        # Before anybody is asked anything.
-        for fault in manifest.word_faults({"name": name, "authors": [*authors], "url": url, "license": licence}):
-            raise UsageError(fault)
-    statement = Statement(_asked("--tuning", tuning, _TUNING), _asked("--discarded", discarded, _DISCARDED))
-    words = making.Words(name, authors, url, licence, statement)
-    try:
-        with cli.progress.progress("submitting", quiet) as told:
-            made = making.submit(chosen, words, out, source=given, progress=told)
-    except making.Invalid as invalid:
-        for problem in invalid.problems:
-            click.echo(str(problem), err=True)
-        raise
+    # Before anybody is asked anything.
+    words = making.Words(name, authors, url, licence, Statement(tuning=tuning or "…", discarded=discarded or "…"))
+    making.check_words(making.manifest(chosen, words, out.name))
+    statement = Statement(
+        tuning=_asked("--tuning", tuning, _TUNING), discarded=_asked("--discarded", discarded, _DISCARDED)
+    )
+    made = making.submit(chosen, replace(words, statement=statement), out)
     if as_json:
         click.echo(cli.output.document(_document(made)))
         return 0
     if not quiet:
-        recorded = chosen.one.spec.algorithm.name
-        if recorded != made.algorithm.name:
-            note = f"note: spec.json has the algorithm as {recorded}; it is shown as {made.algorithm.name}"
-            click.echo(note, err=True)
-        about = f"{len(chosen.runs)} runs of {chosen.suite.name}, {made.bytes / 1e6:.1f} MB, SHA-256 {made.sha256}"
+        about = f"{len(chosen.rows)} runs of {chosen.suite.name}, {made.bytes / 1e3:.0f} kB, SHA-256 {made.sha256}"
         click.echo(about, err=True)
     click.echo(str(made.path))
     return 0
@@ -124,9 +108,8 @@ def _document(made: Submission) -> dict[str, object]:
     return {
         "path": str(made.path),
         "submission": made.sha256,
-        "suite": made.suite.name,
-        "name": made.name,
-        "runs": len(made.runs()),
-        "files": len(made.files) + 1,
+        "suite": made.manifest.suite.name,
+        "name": made.manifest.name,
+        "runs": len(made.claim.cells),
         "bytes": made.bytes,
     }

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from lagbench import cli
-
-if TYPE_CHECKING:
-    from lagbench.leaderboard.validate import Validation
+from lagbench.leaderboard.cli.sandboxed import sandbox_options
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Also run `lagbench check` on the source, in a sandbox.")
+@sandbox_options
 @cli.options.json_option
 @cli.options.quiet_option
-def command(paths: tuple[Path, ...], as_json: bool, quiet: bool) -> int:
-    """Check submissions without running anything of them, and list every problem with file and row.
+def command(
+    paths: tuple[Path, ...], check: bool, sandbox: str | None, trust_source: bool, as_json: bool, quiet: bool
+) -> int:
+    """Check submissions without training anything of them, and list every problem.
 
     \b
-    lagbench leaderboard validate leaderboard/submissions/mujoco-mini-v0/mine
+    lagbench leaderboard validate leaderboard/submissions/mujoco-mini-v1/mine
+    lagbench leaderboard validate --check mine/
 
     Exit code 0 where all of them are valid, else 1. With -q only the problems.
     """  # noqa: D301 - click takes the character itself
     with cli.follow.starting(quiet or as_json):
-        from lagbench.leaderboard.validate import validate
-    found = [validate(path) for path in paths]
+        from lagbench.leaderboard import sandbox as sandboxes
+        from lagbench.leaderboard import submission, validate
+
+    kept = sandboxes.choose(sandbox, trusted=trust_source) if check else None
+    found = []
+    for path in paths:
+        one = validate.validate(path)
+        if kept is not None and one.passed:
+            one = replace(one, problems=tuple(validate.check(submission.read(path), kept)))
+        found.append(one)
     if as_json:
         click.echo(cli.output.document([one.to_json() for one in found]))
-    else:
-        for one in found:
-            _show(one, quiet)
+        return 0 if all(one.passed for one in found) else 1
+    for one in found:
+        for problem in one.problems:
+            click.echo(f"{one.path}: {problem}")
+        if not quiet:
+            n = len(one.problems)
+            click.echo(f"{one.path}: " + ("valid" if one.passed else f"not valid, {n} problem{'s' * (n != 1)}"))
     return 0 if all(one.passed for one in found) else 1
-
-
-def _show(found: Validation, quiet: bool) -> None:
-    for problem in found.problems:
-        click.echo(f"{found.path}: {problem}")
-    if skipped := sorted(name for name, outcome in found.outcomes.items() if outcome == "skipped"):
-        click.echo(f"{found.path}: not checked, for what is wrong before: {', '.join(skipped)}")
-    if quiet:
-        return
-    if found.passed:
-        click.echo(f"{found.path}: valid")
-    else:
-        n = len(found.problems)
-        click.echo(f"{found.path}: not valid, {n:,} problem{'s' * (n != 1)}")

@@ -1,49 +1,62 @@
-"""Real runs of the suite TESTING that several tests look at, and references that somebody made up."""
+"""A method of somebody's on all of the suite TESTING, and references that somebody made up."""
 
 from pathlib import Path
 
 import pytest
 
 from lagbench import plan_grid
-from lagbench.leaderboard.former import Statement, Submission
+from lagbench.leaderboard.submission import Statement, Submission
 from lagbench.leaderboard.submit import Words, choose, submit
-from lagbench.leaderboard.verification import Verification
-from lagbench.leaderboard.verify import verify
 from lagbench.runner import execute
 from lagbench.suites import references
 from lagbench.suites.references import Reference, References, TaskReferences
-from tests.leaderboard.submitted import lay_out
+
+METHOD = """\
+from helpers import scale
+
+from lagbench import Algorithm
+
+
+class Mine(Algorithm):
+    class Config(Algorithm.Config):
+        size: float = 1.0
+
+    def loss(self, batch):
+        new = self.policy.evaluate(batch)
+        ratio = (new.log_prob - batch.behaviour_log_prob).exp().clamp(max=2.0)
+        return scale(-batch.objective(ratio * batch.advantage), self.config.size) + self.auxiliary_loss(new, batch), {}
+"""
+HELPERS = "def scale(loss, size):\n    return size * loss\n"
 
 
 @pytest.fixture(scope="session")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of the runs of PPO. Read it; do not change it."""
+def method(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a class ``Mine``, which imports another beside it."""
+    directory = tmp_path_factory.mktemp("method")
+    (directory / "mine.py").write_text(METHOD)
+    (directory / "helpers.py").write_text(HELPERS)
+    return directory / "mine.py"
+
+
+@pytest.fixture(scope="session")
+def baseline(method: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of its runs. Read it; do not change it."""
     out = tmp_path_factory.mktemp("baseline") / "TESTING"
-    for cell in plan_grid(out, algo=["ppo"], suite="TESTING", record="episodes"):
+    cells = plan_grid(out, algo=f"{method}:Mine", suite="TESTING", config={"size": 0.5}, record="episodes")
+    for cell in cells:
         execute(cell.spec, cell.path, threads=1)
     return out
 
 
 @pytest.fixture(scope="session")
-def laid_out(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
-    """Two of the runs, Hopper with seed 0, as a submission. Read it; do not change it."""
-    runs = sorted((baseline / "Hopper-v5").glob("*/*-seed0"))
-    return lay_out(runs, tmp_path_factory.mktemp("submitted") / "submissions" / "TESTING" / "mine")
-
-
-@pytest.fixture(scope="session")
-def verified(laid_out: Submission) -> Verification:
-    """The report on it."""
-    return verify(laid_out, episodes=4, nonce="5a" * 32)
-
-
-@pytest.fixture(scope="session")
-def whole(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
-    """All of the runs, as submit makes a submission of them. Read it; do not change it."""
-    words = Words("PPO", ("Somebody",), "https://example.org/ppo", "Apache-2.0", Statement("none", "none"))
-    out = tmp_path_factory.mktemp("whole") / "submissions" / "TESTING" / "ppo"
+def submitted(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
+    """The submission of them. Read it; do not change it."""
+    out = tmp_path_factory.mktemp("submitted") / "submissions" / "TESTING" / "mine"
     out.parent.mkdir(parents=True)
-    return submit(choose([baseline]), words, out)
+    return submit(choose([baseline]), WORDS, out)
+
+
+WORDS = Words("Mine", ("A. Body",), "https://example.org/mine", "MIT", Statement(tuning="None.", discarded="None."))
 
 
 @pytest.fixture

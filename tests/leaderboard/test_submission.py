@@ -47,6 +47,8 @@ CLAIM = Claim(
     episodes=3,
     mode_episodes=2,
     intervals=2,
+    device="cpu",
+    torch_threads=1,
     packages={"lagbench": ("0.1.0",), "envpool": ("1.2.5",)},
     cells=CELLS,
 )

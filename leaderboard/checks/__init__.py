@@ -1,1 +1,0 @@
-"""What is asked of a submission, one module a part of it; each check yields what it finds wrong."""

@@ -1,0 +1,232 @@
+"""Where a stranger's source runs: no network, nothing to see but Python, nothing to write but one directory, limits."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import resource
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from lagbench import LagbenchError, UsageError
+
+GIBIBYTE = 1 << 30
+NOWHERE = subprocess.DEVNULL
+DIRECTORY = "{directory}"
+"""What stands in a command of one's own for the directory that may be written."""
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_SETTINGS = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/localtime")
+_PACKAGES = ("lagbench", "lagbench.baselines", "lagbench.leaderboard")
+_TEMPORARY = GIBIBYTE
+_LOOK_S = 0.1
+_GRACE_S = 8.0
+# Sets the limits that the kernel holds each process to, and becomes the command.
+_LIMITED = """
+import os, resource, sys
+for kind, limit in zip((resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE), sys.argv[1:4]):
+    resource.setrlimit(kind, (int(limit), int(limit)))
+os.execvp(sys.argv[4], sys.argv[4:])
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a command may use: bytes of memory, of files and of the directory, processes and threads, seconds."""
+
+    memory: int = 16 * GIBIBYTE
+    file: int = 2 * GIBIBYTE
+    directory: int = 4 * GIBIBYTE
+    processes: int = 512
+    seconds: float = 12 * 3600.0
+
+
+class Overstepped(LagbenchError):
+    """A command was ended, for it used more than it may."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """How a command is kept in its place.
+
+    Attributes:
+        name: for the record; None where nothing keeps it, for its source is trusted.
+        prefix: a command that runs another, given behind it, with ``DIRECTORY`` for what may be written; without one
+            it is bubblewrap.
+        python: the interpreter inside.
+    """
+
+    name: str | None
+    prefix: tuple[str, ...] | None = None
+    python: str = sys.executable
+
+    def command(self, arguments: Sequence[str], directory: Path, readable: Sequence[Path]) -> list[str]:
+        """The command line that runs Python with ``arguments``, in ``directory``, which alone may be written."""
+        inner = [self.python, *arguments]
+        if self.prefix is None:
+            return [*_bubblewrap(directory, readable), *inner]
+        return [*(word.replace(DIRECTORY, str(directory)) for word in self.prefix), *inner]
+
+
+def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
+    """The sandbox to use: one's own command, or bubblewrap, or none for a source that is trusted.
+
+    Raises UsageError where there is none, and the source is not trusted.
+    """
+    if given is not None:
+        words = shlex.split(given)
+        if DIRECTORY not in given or shutil.which(words[0]) is None:
+            raise UsageError(
+                f"--sandbox takes a command that is there, with {DIRECTORY} for what may be written, such as: docker "
+                f"run --rm --network none -v {DIRECTORY}:{DIRECTORY} -w {DIRECTORY} IMAGE; not {given!r}"
+            )
+        return Sandbox(words[0].rpartition("/")[2], tuple(words), "python3")
+    if trusted:
+        return Sandbox(None, ())
+    reason = "bubblewrap is not installed (apt-get install bubblewrap)"
+    if shutil.which("bwrap"):
+        tried = subprocess.run([*_bubblewrap(Path("/tmp"), ()), "true"], capture_output=True, text=True)
+        if tried.returncode == 0:
+            version = subprocess.run(["bwrap", "--version"], capture_output=True, text=True).stdout.split()[-1]
+            return Sandbox(f"bubblewrap {version}")
+        reason = f"bubblewrap does not work here ({' '.join(tried.stderr.split())})"
+    raise UsageError(
+        f"there is no sandbox for a stranger's source: {reason}; or give a container with --sandbox, or say "
+        "--trust-source of one that you have read"
+    )
+
+
+def _bubblewrap(directory: Path, readable: Sequence[Path]) -> list[str]:
+    seen = [*map(Path, (*_SYSTEM, *_SETTINGS)), *_interpreter(), *readable]
+    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
+    for name, value in {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "USER": "nobody"}.items():
+        words += ["--setenv", name, value]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for place in ("/dev/shm", "/tmp"):
+        words += ["--size", str(_TEMPORARY), "--tmpfs", place]
+    for path in seen:
+        words += ["--ro-bind-try", str(path), str(path)]
+    words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
+
+
+def _interpreter() -> Iterator[Path]:
+    """Where this Python and what it imports lie, as far as distributions brought it."""
+    yield from {Path(sys.prefix), Path(sys.base_prefix)}
+    yield from (path for path in map(Path, sys.path) if {"site-packages", "dist-packages"} & {*path.parts})
+    for package in _PACKAGES:
+        spec = importlib.util.find_spec(package)
+        yield from map(Path, (spec and spec.submodule_search_locations) or ())
+
+
+def run(
+    sandbox: Sandbox,
+    arguments: Sequence[str],
+    *,
+    directory: Path,
+    readable: Sequence[Path] = (),
+    limits: Limits,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+    looked: Callable[[], object] = lambda: None,
+) -> int:
+    """Run Python with ``arguments`` in a sandbox, to its end; the exit code.
+
+    ``directory`` is where it runs and may write, ``readable`` what else it sees, by the same paths. On an exception
+    from ``looked``, which is called now and then, or a signal, it is asked to end, and after a moment made to.
+
+    Raises Overstepped where it used more than its ``limits``.
+    """
+    limited = [sys.executable, "-I", "-S", "-c", _LIMITED, str(limits.memory), str(limits.file), "0"]
+    command = sandbox.command(arguments, directory.resolve(), [path.resolve() for path in readable])
+    process = subprocess.Popen(
+        [*limited, *command], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=directory
+    )
+    end = time.monotonic() + limits.seconds
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(_LOOK_S)
+            looked()
+            if time.monotonic() > end:
+                raise Overstepped(f"it took more than {limits.seconds:,.0f} seconds")
+            _check(process.pid, directory, limits)
+    except Overstepped:
+        _kill(process)
+        raise
+    except BaseException:
+        for pid in _below(process.pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+        _kill(process)
+        raise
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End it and all that it started: the kernel ends what is in a sandbox whose first process ends."""
+    below = _below(process.pid)
+    process.kill()
+    process.wait()
+    for pid in below:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _check(pid: int, directory: Path, limits: Limits) -> None:
+    threads, pages = 0, 0
+    for one in _below(pid).values():
+        threads, pages = threads + one.threads, pages + one.pages
+    if pages * resource.getpagesize() > limits.memory:
+        raise Overstepped(f"it used more than {limits.memory / GIBIBYTE:,.1f} GiB of memory")
+    if threads > limits.processes:
+        raise Overstepped(f"it had more than {limits.processes:,} processes and threads")
+    if sum(size for _, size in entries(directory)) > limits.directory:
+        raise Overstepped(f"it wrote more than {limits.directory / GIBIBYTE:,.1f} GiB")
+
+
+@dataclass(frozen=True)
+class _Process:
+    parent: int
+    threads: int
+    pages: int
+
+
+def _below(pid: int) -> Mapping[int, _Process]:
+    """The processes that a process has started, and those that they have."""
+    found: dict[int, _Process] = {}
+    # Elsewhere than on Linux there is no such directory, and no bubblewrap.
+    for name in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name of a process, in parentheses, may be anything.
+            fields = Path("/proc", name, "stat").read_text(errors="replace").rpartition(")")[2].split()
+            found[int(name)] = _Process(int(fields[1]), int(fields[17]), int(fields[21]))
+    below: dict[int, _Process] = {}
+    above = {pid}
+    while above:
+        children = {child: one for child, one in found.items() if one.parent in above and child not in below}
+        below.update(children)
+        above = set(children)
+    return below
+
+
+def entries(directory: Path) -> Iterator[tuple[Path, int]]:
+    """All that lies below a directory but plain directories, and its bytes; -1 for what is no plain file."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as found:
+        for entry in found:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_dir(follow_symlinks=False):
+                    yield from entries(Path(entry.path))
+                else:
+                    at = entry.stat(follow_symlinks=False)
+                    yield Path(entry.path), at.st_size if stat.S_ISREG(at.st_mode) else -1
