@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lagbench.records.replay import replay as replay
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
+    from lagbench.seeding import drawn as _drawn_seeds
     from lagbench.source.files import Source as Source
     from lagbench.source.imports import collect_copy as collect_copy
     from lagbench.spec import RunSpec as RunSpec
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from lagbench.suites import load as _load_suite
     from lagbench.suites import names as _suite_names
     from lagbench.suites import resolve as resolve
+    from lagbench.sweep.cells import Planned as Planned
     from lagbench.sweep.driver import Outcome as Outcome
+    from lagbench.sweep.driver import make_executor as make_executor
     from lagbench.sweep.driver import run_grid as run_grid
     from lagbench.sweep.grid import plan as _plan_grid
     from lagbench.tasks.registration import register_task as register_task
     from lagbench.training import PhaseResult as PhaseResult
     from lagbench.training import train as train
 
+    drawn_seeds = _drawn_seeds
     open = _open_run
     load_suite = _load_suite
     suite_names = _suite_names
@@ -78,6 +82,9 @@ _PUBLIC = {
     "replay": "records.replay",
     "load_suite": "suites",
     "machine": "",
+    "make_executor": "sweep.driver",
+    "Planned": "sweep.cells",
+    "drawn_seeds": "seeding",
     "Outcome": "sweep.driver",
     "plan_grid": "sweep.grid",
     "resolve": "suites",
@@ -89,7 +96,7 @@ _PUBLIC = {
     "summarize": "evaluation",
     "train": "training",
 }
-_NAMES = {"open": "open_run", "load_suite": "load", "plan_grid": "plan", "suite_names": "names"}
+_NAMES = {"drawn_seeds": "drawn", "open": "open_run", "load_suite": "load", "plan_grid": "plan", "suite_names": "names"}
 __all__ = sorted(_PUBLIC)
 
 

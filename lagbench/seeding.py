@@ -33,6 +33,16 @@ class Stream(IntEnum):
     ALGORITHM = 9
 
 
+DRAWN = 2**32
+"""Seeds from here on are nobody's choice: ``drawn`` draws no others, and no suite has one of its own."""
+
+
+def drawn(key: str, n: int) -> list[int]:
+    """Training seeds [n] in [DRAWN, 2**63), which follow from a text that was not known before."""
+    words = (hashlib.sha256(f"{key} {i}".encode()).digest()[:8] for i in range(n))
+    return [DRAWN + int.from_bytes(word, "big") % (2**63 - DRAWN) for word in words]
+
+
 def sequence(seed: int, stream: Stream, *key: int) -> np.random.SeedSequence:
     """The SeedSequence of one stream of the run with this seed."""
     return np.random.SeedSequence(seed, spawn_key=(int(stream), *key))

@@ -13,12 +13,13 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from lagbench import LagbenchError, UsageError
+from lagbench.leaderboard.text import shown
 
 GIBIBYTE = 1 << 30
 NOWHERE = subprocess.DEVNULL
@@ -27,8 +28,9 @@ DIRECTORY = "{directory}"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SETTINGS = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/localtime")
 _PACKAGES = ("lagbench", "lagbench.baselines", "lagbench.leaderboard")
-_TEMPORARY = GIBIBYTE
-_LOOK_S = 0.1
+_TEMPORARY, _TAIL = GIBIBYTE, 1 << 12
+_DEPTH, _ENTRIES = 16, 10_000
+_LOOK_S, _LOOK_SHARE = 0.1, 0.01
 _GRACE_S = 8.0
 # Sets the limits that the kernel holds each process to, and becomes the command.
 _LIMITED = """
@@ -137,12 +139,11 @@ def run(
     limits: Limits,
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int,
-    looked: Callable[[], object] = lambda: None,
 ) -> int:
     """Run Python with ``arguments`` in a sandbox, to its end; the exit code.
 
-    ``directory`` is where it runs and may write, ``readable`` what else it sees, by the same paths. On an exception
-    from ``looked``, which is called now and then, or a signal, it is asked to end, and after a moment made to.
+    ``directory`` is where it runs and may write, ``readable`` what else it sees, by the same paths. On a signal
+    it is asked to end, and after a moment made to.
 
     Raises Overstepped where it used more than its ``limits``.
     """
@@ -151,13 +152,12 @@ def run(
     process = subprocess.Popen(
         [*limited, *command], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=directory
     )
-    end = time.monotonic() + limits.seconds
+    began = time.monotonic()
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return process.wait(_LOOK_S)
-            looked()
-            if time.monotonic() > end:
+                return process.wait(min(_LOOK_S + _LOOK_SHARE * (time.monotonic() - began), 1.0))
+            if time.monotonic() - began > limits.seconds:
                 raise Overstepped(f"it took more than {limits.seconds:,.0f} seconds")
             _check(process.pid, directory, limits)
     except Overstepped:
@@ -171,6 +171,13 @@ def run(
             process.wait(_GRACE_S)
         _kill(process)
         raise
+
+
+def said(stderr: IO[bytes]) -> str:
+    """The last line of what a command said, as a terminal only prints it; empty where it said nothing."""
+    stderr.seek(max(stderr.seek(0, os.SEEK_END) - _TAIL, 0))
+    lines = stderr.read().decode(errors="replace").strip().splitlines()
+    return shown(lines[-1].removeprefix("Error: ")) if lines else ""
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -191,8 +198,11 @@ def _check(pid: int, directory: Path, limits: Limits) -> None:
         raise Overstepped(f"it used more than {limits.memory / GIBIBYTE:,.1f} GiB of memory")
     if threads > limits.processes:
         raise Overstepped(f"it had more than {limits.processes:,} processes and threads")
-    if sum(size for _, size in entries(directory)) > limits.directory:
-        raise Overstepped(f"it wrote more than {limits.directory / GIBIBYTE:,.1f} GiB")
+    written = 0
+    for n, (_, size) in enumerate(entries(directory)):
+        written += max(size, 0)
+        if written > limits.directory or n > _ENTRIES:
+            raise Overstepped(f"it wrote more than {limits.directory / GIBIBYTE:,.1f} GiB, or {_ENTRIES:,} files")
 
 
 @dataclass(frozen=True)
@@ -220,13 +230,16 @@ def _below(pid: int) -> Mapping[int, _Process]:
     return below
 
 
-def entries(directory: Path) -> Iterator[tuple[Path, int]]:
-    """All that lies below a directory but plain directories, and its bytes; -1 for what is no plain file."""
+def entries(directory: Path, depth: int = 0) -> Iterator[tuple[Path, int]]:
+    """All that lies below a directory but plain directories, and its bytes; -1 for what is no plain file.
+
+    Nor are directories plain that lie in too many others.
+    """
     with contextlib.suppress(FileNotFoundError), os.scandir(directory) as found:
         for entry in found:
             with contextlib.suppress(FileNotFoundError):
-                if entry.is_dir(follow_symlinks=False):
-                    yield from entries(Path(entry.path))
+                if entry.is_dir(follow_symlinks=False) and depth < _DEPTH:
+                    yield from entries(Path(entry.path), depth + 1)
                 else:
                     at = entry.stat(follow_symlinks=False)
                     yield Path(entry.path), at.st_size if stat.S_ISREG(at.st_mode) else -1

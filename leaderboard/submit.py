@@ -84,9 +84,12 @@ def choose(
     rows = _of_one("algorithm", "--algo", rows, "algorithm", algo)
     whole = load_suite(suite or rows[0]["suite"])
     rows = _grid(whole, rows)
-    specs = [open_run(row["path"]).spec for row in rows]
-    _check_alike(rows, specs)
-    return Chosen(whole, specs[0], tuple(rows))
+    _check_alike(rows, [_spec(row) for row in rows])
+    return Chosen(whole, open_run(rows[0]["path"]).spec, tuple(rows))
+
+
+def _spec(row: _Row) -> RunSpec:
+    return RunSpec.from_json(json.loads(row["spec"]))
 
 
 def _of_one(what: str, option: str, rows: Sequence[_Row], column: str, wanted: str | None) -> list[_Row]:
@@ -118,7 +121,7 @@ def _grid(suite: Suite, rows: Iterable[_Row]) -> list[_Row]:
                 "with one run a cell: which of them counts must not be chosen by their scores"
             )
         if finished:
-            suite.check(open_run(finished[0]["path"]).spec)
+            suite.check(_spec(finished[0]))
             chosen.append(finished[0])
         else:
             reason = f"{own[0]['path']} is {own[0]['status']}" if own else "no run"

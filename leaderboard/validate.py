@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -214,19 +214,17 @@ def check(found: Submission, kept: Sandbox) -> list[str]:
                 )
             except Overstepped as error:
                 return [f"check: {error}"]
-            stdout.seek(0)
-            stderr.seek(0)
-            return [] if code == 0 else _failures(code, stdout.read(), stderr.read())
+            return [] if code == 0 else _failures(code, stdout, stderr)
 
 
-def _failures(code: int, stdout: bytes, stderr: bytes) -> list[str]:
+def _failures(code: int, stdout: IO[bytes], stderr: IO[bytes]) -> list[str]:
+    stdout.seek(0)
     try:
-        checks = json.loads(stdout)["checks"]
+        checks = json.loads(stdout.read())["checks"]
         told = [f"{one['name']}: {one['message']}" for one in checks if one["outcome"] == "failed"][:_LISTED]
     except (ValueError, KeyError, TypeError, RecursionError):
-        last = stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended with exit code {code}"]
-        told = [last[0].removeprefix("Error: ")]
-    return [f"check: {shown(one)}" for one in told or [f"it ended with exit code {code}"]]
+        told = []
+    return [f"check: {shown(one)}" for one in told or [sandbox.said(stderr) or f"it ended with exit code {code}"]]
 
 
 def _text(value: bool | int | float | str | None) -> str:

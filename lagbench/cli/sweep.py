@@ -151,7 +151,9 @@ def command(
     quiet = quiet or as_json
     with starting(quiet):
         # First, for it loads in the background what it needs.
-        executor = None if dry_run or print_commands else _executor(address, jobs, threads)
+        from lagbench.sweep.driver import make_executor
+
+        executor = None if dry_run or print_commands else make_executor(address, jobs, threads)
         from lagbench.records.files import check_writable
         from lagbench.sweep import grid
         from lagbench.sweep.cells import survey
@@ -187,16 +189,6 @@ def _axes(config: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
             raise UsageError(f"--set {name}={text} is not a list such as {name}=0.1,0.2")
         axes.setdefault(name, []).extend(values)
     return axes
-
-
-def _executor(address: str | None, jobs: int | None, threads: int) -> Executor:
-    if address is None:
-        from lagbench.sweep.processes import Processes
-
-        return Processes(jobs, threads)
-    from lagbench.sweep.ray_cluster import RayCluster
-
-    return RayCluster(address, jobs, threads)
 
 
 def _rows_of(results: Path) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
 from lagbench.records.files import SCORED
 from lagbench.scoring.course import DIAGNOSTICS
+from lagbench.seeding import DRAWN
 from lagbench.spec import EvaluationPlan, SuiteVersion, differences
 from lagbench.suites import Axis, Suite
 from lagbench.tasks import spec as tasks
@@ -198,7 +199,7 @@ def _has(suite: Suite, row: Mapping[str, Any]) -> bool:
 
 def _drawn(rows: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     """The seeds of a rerun, which are none of a suite's own; none of other runs."""
-    return tuple(sorted({row["seed"] for row in rows if row["seed"] >= suites.DRAWN}))
+    return tuple(sorted({row["seed"] for row in rows if row["seed"] >= DRAWN}))
 
 
 def _plan(row: Mapping[str, Any]) -> EvaluationPlan:

@@ -98,6 +98,11 @@ def divergence(run: Run) -> str:
     return text
 
 
+def plain(text: str) -> str:
+    """A text of an algorithm's own as a terminal only prints it: what else it would do is spelt out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def duration(seconds: float) -> str:
     """A time as people say it."""
     minutes, rest = divmod(round(seconds), 60)

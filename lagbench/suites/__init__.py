@@ -20,14 +20,13 @@ from lagbench.config import parsed
 from lagbench.domain import Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.protocol import Protocol, units
+from lagbench.seeding import DRAWN
 from lagbench.spec import EvaluationPlan, RunSpec, SuiteVersion, differences
 from lagbench.tasks.spec import TaskSpec, domain_of, load_task
 
 Axis = Literal["lag", "updates"]
 _ROOT = importlib.resources.files(__package__)
 _RETIRED, _COMMON = "retired", "common"
-DRAWN = 2**32
-"""Seeds from here on are none of a suite's own: its cells run with them are a rerun, on seeds that nobody could choose."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -93,9 +93,9 @@ def _state(run: Run) -> State:
             final = run.summary["final"][run.spec.evaluation.measure]
             return State("completed", score=final["mean"], error=final.get("standard_error"))
         case "diverged":
-            return State("diverged", words.divergence(run))
+            return State("diverged", words.plain(words.divergence(run)))
         case "failed":
-            return State("failed", str(run.summary.get("reason", "")))
+            return State("failed", words.plain(str(run.summary.get("reason", ""))))
         case _:
             return State("unfinished")
 
@@ -112,6 +112,10 @@ def survey(cells: Iterable[Planned], taken: Mapping[Planned, State] | None = Non
         more = f" (and {len(others) - 1} more such)" if len(others) > 1 else ""
         raise UsageError(f"{others[0]}{more}; sweep into another directory with --out, or move that one away")
     return states
+
+
+Go = Callable[..., None]
+"""What does a cell: ``go_on``, or another of its arguments."""
 
 
 def go_on(spec: RunSpec, path: Path, *, threads: int, sinks: Sequence[Sink]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from lagbench.errors import LagbenchError
 from lagbench.runner import signals_wait
 from lagbench.sweep import claims
-from lagbench.sweep.cells import Planned, State, look, survey
+from lagbench.sweep.cells import Go, Planned, State, go_on, look, survey
 from lagbench.sweep.executor import Advanced, Ended, Executor
 from lagbench.sweep.processes import Processes
 from lagbench.sweep.watcher import Watcher
@@ -68,6 +68,18 @@ def run_grid(
     sweep = _Sweep(states, executor or Processes(jobs), watcher or Watcher())
     sweep.run()
     return sweep.outcomes()
+
+
+def make_executor(address: str | None, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> Executor:
+    """What runs cells in processes of this machine or, with the address of one, on a Ray cluster.
+
+    ``jobs``, ``threads`` and ``go`` are those of ``Processes``. Raises UsageError where there is no such cluster.
+    """
+    if address is None:
+        return Processes(jobs, threads, go)
+    from lagbench.sweep.ray_cluster import RayCluster
+
+    return RayCluster(address, jobs, threads, go)
 
 
 class _Sweep:

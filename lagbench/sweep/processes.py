@@ -13,7 +13,7 @@ from multiprocessing.context import ForkServerProcess
 
 from lagbench.machine import cores
 from lagbench.sweep import worker
-from lagbench.sweep.cells import Planned
+from lagbench.sweep.cells import Go, Planned, go_on
 from lagbench.sweep.executor import Advanced, Ended, Event, Executor
 
 _GRACE_S = 10.0
@@ -58,9 +58,11 @@ class Processes(Executor):
     Args:
         jobs: cells at once; the cores are shared out among them. None: one a core.
         threads: EnvPool's threads a cell; 0: its share of the cores. They change no row.
+        go: does a cell, in that process.
     """
 
-    def __init__(self, jobs: int | None = None, threads: int = 0) -> None:
+    def __init__(self, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> None:
+        self._go = go
         self.slots = cores() if jobs is None else jobs
         self._threads = threads or max(1, cores() // self.slots)
         self._running: list[_Running] = []
@@ -71,7 +73,8 @@ class Processes(Executor):
     def start(self, cell: Planned) -> None:
         """See ``Executor.start``."""
         ours, theirs = _CONTEXT.Pipe(duplex=False)
-        arguments = (theirs, cell.spec.to_json(), list(cell.spec.sources().values()), cell.path, self._threads)
+        spec, sources = cell.spec.to_json(), list(cell.spec.sources().values())
+        arguments = (theirs, spec, sources, cell.path, self._threads, self._go)
         # At the very end of this process nobody is to wait for one that was never stopped.
         process = _CONTEXT.Process(target=worker.main, args=arguments, daemon=True)
         process.start()

@@ -21,7 +21,7 @@ from lagbench.source.files import Source
 from lagbench.source.known import remember
 from lagbench.spec import RunSpec
 from lagbench.sweep import claims
-from lagbench.sweep.cells import Planned, go_on
+from lagbench.sweep.cells import Go, Planned, go_on
 from lagbench.sweep.executor import Advanced, Ended, Event, Executor
 from lagbench.sweep.shipping import Change, Shipper, apply, pack
 from lagbench.sweep.worker import End, explain
@@ -48,9 +48,9 @@ class Report:
 
 
 def work(
-    spec: Mapping[str, Any], sources: Sequence[Source], before: Sequence[Change], threads: int
+    spec: Mapping[str, Any], sources: Sequence[Source], before: Sequence[Change], threads: int, go: Go = go_on
 ) -> Iterator[Report]:
-    """The task: run a cell, or go on with what is packed in ``before``, in a directory of this machine's."""
+    """The task: run a cell by ``go``, or go on with what is packed in ``before``, in a directory of this machine's."""
     with tempfile.TemporaryDirectory(prefix="lagbench-") as root:
         directory = Path(root, "run")
         directory.mkdir()
@@ -61,7 +61,7 @@ def work(
 
         def run() -> None:
             try:
-                go_on(RunSpec.from_json(spec), directory, threads=threads, sinks=[ship])
+                go(RunSpec.from_json(spec), directory, threads=threads, sinks=[ship])
                 end = End()
             except BaseException as error:
                 end = explain(error)
@@ -142,12 +142,13 @@ class RayCluster(Executor):
         address: ``auto``, or host:port of the head.
         jobs: cells at once; None: as many as the cluster has cores.
         threads: EnvPool's threads a cell; 0: one. They change no row.
+        go: does a cell, on the machine that it is dealt to.
 
     Raises:
         UsageError: there is no cluster.
     """
 
-    def __init__(self, address: str, jobs: int | None = None, threads: int = 0) -> None:
+    def __init__(self, address: str, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> None:
         try:
             _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -157,6 +158,7 @@ class RayCluster(Executor):
                 f"there is no Ray cluster at {address} ({reason}); start one with: ray start --head"
             ) from error
         self._jobs = jobs
+        self._go = go
         self.slots = jobs or _cores()
         self._threads = threads or 1
         self._task = ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(work)
@@ -206,8 +208,8 @@ class RayCluster(Executor):
         ray.shutdown()
 
     def _submit(self, running: _Running) -> None:
-        cell = running.cell
-        running.generator = self._task.remote(cell.spec.to_json(), running.sources, pack(cell.path), self._threads)
+        spec, before = running.cell.spec.to_json(), pack(running.cell.path)
+        running.generator = self._task.remote(spec, running.sources, before, self._threads, self._go)
 
     def _read(self, running: _Running) -> None:
         """Take in the next report of a task that has one."""

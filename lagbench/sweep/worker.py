@@ -27,7 +27,7 @@ from lagbench.source.files import Source
 from lagbench.source.known import remember
 from lagbench.spec import RunSpec
 from lagbench.sweep import claims
-from lagbench.sweep.cells import go_on
+from lagbench.sweep.cells import Go, go_on
 from lagbench.training import PhaseResult
 
 _TELL_EVERY_S = 0.2
@@ -66,8 +66,10 @@ class Tell(Sink):
             self._parent.send(phases)
 
 
-def main(parent: Connection, spec: Mapping[str, Any], sources: Sequence[Source], path: Path, threads: int) -> None:
-    """Run a cell, or go on with it, unless somebody else has it; its end is the last thing sent to ``parent``.
+def main(
+    parent: Connection, spec: Mapping[str, Any], sources: Sequence[Source], path: Path, threads: int, go: Go = go_on
+) -> None:
+    """Run a cell by ``go``, unless somebody else has it; its end is the last thing sent to ``parent``.
 
     SIGTERM ends it after the phase under way, a second one at once. It ends itself where the process that started it is
     gone, or another has taken its cell over.
@@ -83,7 +85,7 @@ def main(parent: Connection, spec: Mapping[str, Any], sources: Sequence[Source],
         threading.Thread(target=_end_with_parent, daemon=True).start()
         for source in sources:
             remember(source)
-        end = _run(RunSpec.from_json(spec), path, threads, Tell(parent))
+        end = _run(RunSpec.from_json(spec), path, threads, Tell(parent), go)
     except BaseException as error:
         end = explain(error)
     sys.stdout.flush()
@@ -112,7 +114,7 @@ def explain(error: BaseException) -> End:
     return End(reason, is_general=cause is not None and cause.errno in _GENERAL)
 
 
-def _run(spec: RunSpec, path: Path, threads: int, sink: Sink) -> End:
+def _run(spec: RunSpec, path: Path, threads: int, sink: Sink, go: Go) -> End:
     claim = claims.take(path)
     if claim is None:
         return End(elsewhere=True)
@@ -124,7 +126,7 @@ def _run(spec: RunSpec, path: Path, threads: int, sink: Sink) -> End:
 
     try:
         with claims.renewed(claim, lost=end):
-            go_on(spec, path, threads=threads, sinks=[sink])
+            go(spec, path, threads=threads, sinks=[sink])
         claims.clear(path)
     except Interrupted:
         if not lost.is_set():

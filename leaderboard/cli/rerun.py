@@ -1,0 +1,163 @@
+"""``lagbench leaderboard rerun``."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from lagbench import LagbenchError, UsageError, cli
+from lagbench.leaderboard.cli.sandboxed import sandbox_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lagbench import Outcome, Planned
+    from lagbench.leaderboard.rerun import Cell
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--beacon",
+    metavar="VALUE",
+    help="What the seeds follow from, with the submission.  [default: drawn, and marked so]",
+)
+@click.option("--beacon-name", metavar="TEXT", help='Whose, such as "drand quicknet, round 5000000".')
+@click.option(
+    "--cells",
+    type=float,
+    default=1.0,
+    metavar="SHARE",
+    help="Of a suite that is too dear, so many of its seeds, each with every task and lag: 0.2 at least.",
+    show_default=True,
+)
+@click.option("--again", is_flag=True, help="Train one cell of the table that is there once more, and compare.")
+@sandbox_options
+@click.option("--memory", type=click.FloatRange(min=0, min_open=True), default=16.0, metavar="GIB", show_default=True)
+@click.option(
+    "--time-limit", type=cli.options.DURATION, default="12h", metavar="TIME", help="Of a cell.", show_default=True
+)
+@click.option("--device", default="cpu", metavar="NAME", help="Where the learner computes.", show_default=True)
+@click.option("--torch-threads", type=click.IntRange(min=1), default=1, metavar="K", show_default=True)
+@cli.options.threads_option
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Cells at once.  [default: one a core]")
+@click.option("--ray", "address", metavar="ADDRESS", help="Train on a Ray cluster: auto, or HOST:PORT of its head.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="For the runs.  [default: runs/reruns/SUITE/SLUG]",
+)
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The table.  [default: reruns/SUITE/SLUG.arrow beside submissions/, where the board looks]",
+)
+@cli.options.json_option
+@cli.options.quiet_option
+def command(
+    path: Path,
+    beacon: str | None,
+    beacon_name: str | None,
+    cells: float,
+    again: bool,
+    sandbox: str | None,
+    trust_source: bool,
+    memory: float,
+    time_limit: float,
+    device: str,
+    torch_threads: int,
+    threads: int,
+    jobs: int | None,
+    address: str | None,
+    out: Path | None,
+    table: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Train a submission's source on its suite, in a sandbox, and write the table that ranks it.
+
+    \b
+    cd leaderboard/submissions/mujoco-mini-v1
+    lagbench leaderboard rerun mine --beacon VALUE --beacon-name "drand quicknet, round N"
+    lagbench leaderboard rerun mine --again
+
+    PATH is validated first. Training seeds follow from the submission's SHA-256 and the beacon, so that nobody can
+    choose them. The source has no network, sees nothing but Python, and writes nothing but its run. Type the same line
+    again to go on where it was.
+
+    Exit code 0 where the table is written, or agrees; 1 where a cell has no result, or differs.
+    """  # noqa: D301 - click takes the character itself
+    if (beacon is None) != (beacon_name is None):
+        raise UsageError("a beacon's value and its name go together: give both --beacon and --beacon-name, or neither")
+    quiet = quiet or as_json
+    with cli.follow.starting(quiet):
+        from lagbench.leaderboard import rerun as making
+        from lagbench.leaderboard import reruns, submission
+        from lagbench.leaderboard import sandbox as sandboxes
+        from lagbench.leaderboard.reruns import Beacon
+        from lagbench.leaderboard.validate import validate
+
+        kept = sandboxes.choose(sandbox, trusted=trust_source)
+        limits = sandboxes.Limits(memory=int(memory * sandboxes.GIBIBYTE), seconds=time_limit)
+        found = validate(path)
+        if not found.passed:
+            first = found.problems[0]
+            raise LagbenchError(f"{path} is not valid: {first}; all of it: lagbench leaderboard validate {path}")
+        method = submission.read(path)
+        table = table or reruns.file_of(path)
+        out = out or Path("runs", "reruns", method.manifest.suite.name, method.slug)
+        cell = making.Cell(kept, limits)
+        sweep = functools.partial(_sweep, cell=cell, address=address, jobs=jobs, threads=threads, quiet=quiet)
+        if again:
+            committed = reruns.read(table)
+            one = making.again(method, committed, out / "again")
+        elif table.exists():
+            raise UsageError(f"{table} is there already, and a method is not rerun until it is lucky; see --again")
+        else:
+            given = None if beacon is None or beacon_name is None else Beacon(value=beacon, name=beacon_name)
+            machine = making.Machine(device, torch_threads)
+            planned = making.plan(method, out, kept=kept, beacon=given, share=cells, machine=machine)
+    if again:
+        sweep([one], out / "again")
+        compared = making.compare(one, committed, out / "again", kept)
+        click.echo(cli.output.document(compared.to_json()) if as_json else compared.text)
+        return 0 if compared.agrees else 1
+    made = making.table(planned, sweep(planned.cells, out), kept)
+    reruns.write(made, table)
+    if as_json:
+        click.echo(cli.output.document({"table": str(table), "rerun": msgspec.to_builtins(made.record)}))
+    else:
+        click.echo(str(table))
+    return 0
+
+
+def _sweep(
+    cells: Sequence[Planned],
+    out: Path,
+    *,
+    cell: Cell,
+    address: str | None,
+    jobs: int | None,
+    threads: int,
+    quiet: bool,
+) -> Sequence[Outcome]:
+    from lagbench import make_executor, run_grid
+
+    try:
+        with cli.follow.stdout_free():
+            executor = make_executor(address, jobs, threads, cell)
+            return run_grid(cells, executor=executor, watcher=cli.follow.board(out, quiet))
+    except UsageError:
+        raise
+    except LagbenchError as ended:
+        ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
+        raise
