@@ -29,6 +29,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SETTINGS = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/localtime")
 _PACKAGES = ("lagbench", "lagbench.baselines", "lagbench.leaderboard")
 _TEMPORARY, _TAIL = GIBIBYTE, 1 << 12
+_DEAD = {"Z", "X"}
 _DEPTH, _ENTRIES = 16, 10_000
 _LOOK_S, _LOOK_SHARE = 0.1, 0.01
 _GRACE_S = 8.0
@@ -181,13 +182,18 @@ def said(stderr: IO[bytes]) -> str:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End it and all that it started: the kernel ends what is in a sandbox whose first process ends."""
+    """End it and all that it started, and wait until they are gone, so that nothing more is written."""
     below = _below(process.pid)
     process.kill()
     process.wait()
-    for pid in below:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + _GRACE_S
+    while below and time.monotonic() < end:
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        there = _processes()
+        below = {pid: one for pid, one in below.items() if pid in there}
+        time.sleep(_LOOK_S / 10)
 
 
 def _check(pid: int, directory: Path, limits: Limits) -> None:
@@ -214,13 +220,7 @@ class _Process:
 
 def _below(pid: int) -> Mapping[int, _Process]:
     """The processes that a process has started, and those that they have."""
-    found: dict[int, _Process] = {}
-    # Elsewhere than on Linux there is no such directory, and no bubblewrap.
-    for name in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else ()):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # The name of a process, in parentheses, may be anything.
-            fields = Path("/proc", name, "stat").read_text(errors="replace").rpartition(")")[2].split()
-            found[int(name)] = _Process(int(fields[1]), int(fields[17]), int(fields[21]))
+    found = _processes()
     below: dict[int, _Process] = {}
     above = {pid}
     while above:
@@ -228,6 +228,18 @@ def _below(pid: int) -> Mapping[int, _Process]:
         below.update(children)
         above = set(children)
     return below
+
+
+def _processes() -> Mapping[int, _Process]:
+    """All that run. Elsewhere than on Linux, where there is no bubblewrap either, none is to be seen."""
+    found: dict[int, _Process] = {}
+    for name in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name of a process, in parentheses, may be anything.
+            fields = Path("/proc", name, "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if fields[0] not in _DEAD:
+                found[int(name)] = _Process(int(fields[1]), int(fields[17]), int(fields[21]))
+    return found
 
 
 def entries(directory: Path, depth: int = 0) -> Iterator[tuple[Path, int]]:

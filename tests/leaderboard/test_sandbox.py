@@ -1,0 +1,211 @@
+"""What a stranger's program can and cannot do in the sandbox: real processes, each a fraction of a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from lagbench import UsageError
+from lagbench.leaderboard import sandbox
+from lagbench.leaderboard.sandbox import Limits, Overstepped, Sandbox
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def kept() -> Sandbox:
+    return sandbox.choose()
+
+
+def run(kept: Sandbox, directory: Path, code: str, limits: Limits | None = None, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of a program."""
+    program = textwrap.dedent(code)
+    with (directory.parent / f"{directory.name}.said").open("w+b") as said:
+        arguments = ("-c", program, *arguments)
+        limits = limits or Limits()
+        exit_code = sandbox.run(kept, arguments, directory=directory, limits=limits, stdout=said, stderr=said)
+        said.seek(0)
+        return exit_code, said.read().decode()
+
+
+def test_it_writes_in_its_directory_and_nowhere_else(kept: Sandbox, tmp_path: Path) -> None:
+    (directory := tmp_path / "own").mkdir()
+    (tmp_path / "other").mkdir()
+    program = """
+        import pathlib, sys
+        for place in map(pathlib.Path, sys.argv[1:]):
+            try:
+                (place / "written").write_text("x")
+                print("wrote", place)
+            except OSError:
+                pass
+    """
+    others = [
+        "/",
+        "/usr",
+        "/etc",
+        "/dev",
+        "/proc",
+        sys.prefix,
+        str(Path(sandbox.__file__).parent),
+        str(tmp_path / "other"),
+    ]
+    code, said = run(kept, directory, program, None, str(directory), "/tmp", *others)
+    assert code == 0
+    # /tmp is its own, in memory.
+    assert said.split("\n") == [f"wrote {directory}", "wrote /tmp", ""]
+    assert (directory / "written").read_text() == "x"
+    assert not Path("/tmp/written").exists()
+
+
+def test_it_sees_neither_files_nor_environment_of_the_host(
+    kept: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory := tmp_path / "own").mkdir()
+    (tmp_path / "secret").write_text("x")
+    monkeypatch.setenv("TOKEN", "secret")
+    program = f"""
+        import os, pathlib
+        print(sorted(os.environ.keys() - {{"LC_CTYPE"}}), os.listdir({str(tmp_path)!r}), os.path.exists("/etc/passwd"),
+              pathlib.Path.home(), len([pid for pid in os.listdir("/proc") if pid.isdecimal()]) < 5)
+    """
+    _, said = run(kept, directory, program)
+    assert said == "['HOME', 'LANG', 'PATH', 'PWD', 'USER'] ['own'] False /tmp True\n"
+
+
+def test_it_reaches_no_network(kept: Sandbox, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        program = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 2)"
+        code, said = run(kept, tmp_path, program)
+    assert code == 1
+    assert "Connection refused" in said
+    assert (
+        "Network is unreachable"
+        in run(kept, tmp_path, "import socket; socket.create_connection(('192.0.2.1', 80), 2)")[1]
+    )
+
+
+def test_it_kills_nobody(kept: Sandbox, tmp_path: Path) -> None:
+    program = f"""
+        import os, signal
+        for pid in ({os.getpid()}, {os.getppid()}, os.getppid(), 1):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            print("there is nobody else")
+    """
+    assert run(kept, tmp_path, program) == (0, "there is nobody else\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "limits", "told"),
+    [
+        ("import time; time.sleep(60)", Limits(seconds=0.3), "it took more than 0 seconds"),
+        ("import os\nwhile True: os.fork()", Limits(processes=50), "it had more than 50 processes and threads"),
+        (
+            "import os, time; os.fork(); os.fork(); os.fork(); x = bytearray(b'x') * (100 << 20); time.sleep(60)",
+            Limits(memory=400 * MEBIBYTE),
+            "it used more than 0.4 GiB of memory",
+        ),
+        (
+            "import time\nfor i in range(90): open(f'{i}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)",
+            Limits(directory=50 * MEBIBYTE),
+            "it wrote more than 0.0 GiB",
+        ),
+        (
+            "import time\nfor i in range(500): open(f'{i}', 'w')\ntime.sleep(60)",
+            Limits(),
+            "or 100 files",
+        ),
+    ],
+    ids=["sleeps", "forks", "memory", "disk", "files"],
+)
+def test_it_is_ended_where_it_uses_too_much(
+    kept: Sandbox, tmp_path: Path, program: str, limits: Limits, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_ENTRIES", 100)
+    began = time.monotonic()
+    with pytest.raises(Overstepped, match=told):
+        run(kept, tmp_path, program, limits)
+    assert time.monotonic() - began < 50  # far from what it would have taken
+    assert not [one for one in processes() if program in one]
+
+
+def processes() -> list[str]:
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            found.append((directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def test_the_kernel_holds_each_process_to_its_limits(kept: Sandbox, tmp_path: Path) -> None:
+    code, said = run(kept, tmp_path, "x = bytearray(100 << 30)")
+    assert (code, said.splitlines()[-1]) == (1, "MemoryError")
+    code, said = run(kept, tmp_path, "open('x', 'wb').write(bytes(2 << 20))", Limits(file=MEBIBYTE))
+    assert code == 1
+    assert "File too large" in said
+
+
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
+    code = f"""if True:
+        import pathlib
+        from lagbench.leaderboard import sandbox
+        sandbox.run(sandbox.choose(), ["-c", "import time; open('begun', 'w'); time.sleep(61.5)"],
+                    directory=pathlib.Path({str(tmp_path)!r}), limits=sandbox.Limits(), stdout=None, stderr=None)
+    """
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while any("sleep(61.5)" in one for one in processes()):
+        time.sleep(0.05)
+
+
+def test_what_it_leaves_is_seen_for_what_it_is(kept: Sandbox, tmp_path: Path) -> None:
+    run(
+        kept,
+        tmp_path,
+        """
+        import os
+        os.symlink("/etc/passwd", "link")
+        os.mkfifo("pipe")
+        open("file", "w").write("four")
+        for i in range(30):
+            os.mkdir("d")
+            os.chdir("d")
+        """,
+    )
+    found = {file.name: size for file, size in sandbox.entries(tmp_path)}
+    assert found == {"link": -1, "pipe": -1, "file": 4, "d": -1}
+
+
+def test_a_container_may_stand_in_for_it(tmp_path: Path) -> None:
+    given = sandbox.choose(f"env -i WHERE={sandbox.DIRECTORY} {sys.executable} -c 'print(1)'")
+    assert given.command(["-m", "x"], tmp_path, ())[:3] == ["env", "-i", f"WHERE={tmp_path}"]
+    assert given.name == "env"
+    for command in (f"no-such-program {sandbox.DIRECTORY}", "env -i"):
+        with pytest.raises(UsageError, match="--sandbox takes a command that is there, with"):
+            sandbox.choose(command)
+
+
+def test_without_one_a_source_has_to_be_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match=r"bubblewrap is not installed .*say --trust-source"):
+        sandbox.choose()
+    assert sandbox.choose(trusted=True).name is None
