@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import sys
 import tempfile
@@ -26,7 +25,7 @@ READING = Limits(memory=4 * GIBIBYTE, file=1 << 20, directory=GIBIBYTE, processe
 """What it may take to read a submission."""
 CHECKING = Limits(memory=8 * GIBIBYTE, file=1 << 24, directory=GIBIBYTE, seconds=300.0)
 """What ``lagbench check`` of its source may take."""
-_REWARD = 1_000.0  # no task of control gives as much for a step
+_MOST = 1e6  # no episode of control, of a thousand steps, returns as much
 _LISTED = 20
 
 
@@ -174,21 +173,12 @@ def _cell(cell: Cell, suite: Suite) -> Iterator[str]:
     beside = len(cell.returns) if plan.mode_episodes else 0
     if (len(cell.errors), len(cell.mode_returns), len(cell.mode_errors)) != (len(cell.returns), beside, beside):
         yield "it has not one standard error, and one mean of the mean action, for each of its evaluations"
-    low, high = _bounds(suite, cell.task)
+    low, high = (0.0, 1.0) if suite.domain.returns_are_scores else (-_MOST, _MOST)
     for values, episodes in ((cell.errors, plan.episodes), (cell.mode_errors, plan.mode_episodes)):
         if any((error is None) != (episodes == 1) or not 0 <= (error or 0.0) <= high - low for error in values):
             yield f"a standard error is none that {episodes} episodes can have"
     if any(not low <= value <= high for value in (*cell.returns, *cell.mode_returns)):
         yield f"a mean return is not between {low:,.0f} and {high:,.0f}, as every return of {cell.task} is"
-
-
-def _bounds(suite: Suite, task: str) -> tuple[float, float]:
-    """What a return of a task lies between."""
-    if suite.domain.returns_are_scores:
-        return 0.0, 1.0
-    most = _REWARD * suite.task(task).longest_episode
-    assert math.isfinite(most)
-    return -most, most
 
 
 def check(found: Submission, kept: Sandbox) -> list[str]:
