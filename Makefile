@@ -15,9 +15,10 @@ define install
 @rm -rf lagbench.egg-info
 endef
 
-# Debian packages that the tests need; `make test` installs them: Python's own, and OpenGL for videos.
+# Debian packages that the tests need; `make test` installs them: Python's own, OpenGL for videos, and the sandbox.
 SYSTEM_PACKAGES = $(shell "$(PYTHON)" -c 'import ensurepip' 2>/dev/null || echo python3-venv) $(shell \
-  "$(PYTHON)" -c 'from ctypes import CDLL; CDLL("libEGL.so.1"); CDLL("libGL.so.1")' 2>/dev/null || echo libegl1 libgl1)
+  "$(PYTHON)" -c 'from ctypes import CDLL; CDLL("libEGL.so.1"); CDLL("libGL.so.1")' 2>/dev/null || echo libegl1 libgl1) \
+  $(shell command -v bwrap >/dev/null || echo bubblewrap)
 
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 # Minutes of tests that touch every dependency, for versions other than the pinned ones.
