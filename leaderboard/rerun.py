@@ -30,7 +30,7 @@ from lagbench import (
     records,
     scoring,
 )
-from lagbench.leaderboard import reruns, sandbox
+from lagbench.leaderboard import sandbox
 from lagbench.leaderboard.documents import decode, encode
 from lagbench.leaderboard.reruns import Beacon, Record, Rerun
 from lagbench.leaderboard.sandbox import GIBIBYTE, Limits, Sandbox
@@ -156,7 +156,7 @@ def plan(
     else:
         beacon = beacon or Beacon(value=secrets.token_hex(32), name=None)
         record = Record(
-            format_version=reruns.FORMAT_VERSION,
+            format_version=1,
             submission=found.sha256,
             beacon=beacon,
             seeds=seeds(found.sha256, beacon, n),
@@ -234,7 +234,7 @@ def _collected(out: Path, runs: Path, kept: Sandbox) -> Any:
         readable=[runs],
         limits=_COLLECTING,
         stdout=sandbox.NOWHERE,
-        stderr=None,
+        stderr=sandbox.NOWHERE,
     )
     check_left(out / _TABLE)
     if code or not file.is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +14,6 @@ from lagbench.leaderboard.documents import Count, Document, Name, Seed, Sha256, 
 
 METADATA = b"rerun"
 """The key of the table's schema under which it says so."""
-FORMAT_VERSION = 1
 
 
 class Beacon(Document, frozen=True, kw_only=True):
@@ -81,10 +79,3 @@ def write(rerun: Rerun, file: Path) -> None:
     table = rerun.table
     metadata = {**(table.schema.metadata or {}), METADATA: encode(rerun.record)}
     scoring.table.to_file(table.replace_schema_metadata(metadata), file)
-
-
-def named(rerun: Rerun, name: str) -> Rerun:
-    """The same, its runs under another name of their algorithm."""
-    names = pa.array([name] * rerun.table.num_rows, pa.string())
-    at = rerun.table.schema.get_field_index("algorithm")
-    return dataclasses.replace(rerun, table=rerun.table.set_column(at, rerun.table.schema.field(at), names))

@@ -28,7 +28,7 @@ DIRECTORY = "{directory}"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SETTINGS = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/localtime")
 _PACKAGES = ("lagbench", "lagbench.baselines", "lagbench.leaderboard")
-_TEMPORARY, _TAIL = GIBIBYTE, 1 << 12
+_TEMPORARY, _TAIL, _SAID = GIBIBYTE, 1 << 12, 1_000
 _DEAD = {"Z", "X"}
 _DEPTH, _ENTRIES = 16, 10_000
 _LOOK_S, _LOOK_SHARE = 0.1, 0.01
@@ -178,7 +178,7 @@ def said(stderr: IO[bytes]) -> str:
     """The last line of what a command said, as a terminal only prints it; empty where it said nothing."""
     stderr.seek(max(stderr.seek(0, os.SEEK_END) - _TAIL, 0))
     lines = stderr.read().decode(errors="replace").strip().splitlines()
-    return shown(lines[-1].removeprefix("Error: ")) if lines else ""
+    return shown(lines[-1].removeprefix("Error: "), _SAID) if lines else ""
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

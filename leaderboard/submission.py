@@ -30,7 +30,6 @@ from lagbench.leaderboard.documents import (
 from lagbench.leaderboard.text import line_fault, name_fault, prose_fault, shown
 
 MANIFEST, RESULTS, SOURCE = "submission.json", "results.json", "source"
-FORMAT_VERSION = 2
 MANIFEST_BYTES, RESULTS_BYTES, SOURCE_BYTES, SOURCE_FILES = 1 << 16, 1 << 22, 1 << 20, 100
 """How large the parts of a submission may be, held to before they are read."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)

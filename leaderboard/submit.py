@@ -200,7 +200,7 @@ def manifest(chosen: Chosen, words: Words, slug: str) -> Manifest:
     spec = chosen.spec
     found, cls, installed = source(spec), *_class(spec)
     return Manifest(
-        format_version=submission.FORMAT_VERSION,
+        format_version=2,
         name=words.name,
         slug=slug,
         authors=words.authors,
@@ -247,7 +247,7 @@ def claim(chosen: Chosen) -> Claim:
     """What the runs came to."""
     plan, spec = chosen.suite.evaluation, chosen.spec
     return Claim(
-        format_version=submission.FORMAT_VERSION,
+        format_version=2,
         budget=chosen.suite.budget,
         episodes=plan.episodes,
         mode_episodes=plan.mode_episodes or 0,

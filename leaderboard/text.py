@@ -10,11 +10,11 @@ _SHOWN = 200
 _MARKUP = re.compile("[<>]")
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, longest: int = _SHOWN) -> str:
     """Any value, or what an error says, as one short line of characters that a terminal only prints."""
     text = str(value) if isinstance(value, str | Exception) else repr(value)
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_SHOWN])
-    return line + ("…" if len(text) > _SHOWN else "")
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
+    return line + ("…" if len(text) > longest else "")
 
 
 def line_fault(text: Any, longest: int = 1_000) -> str | None:

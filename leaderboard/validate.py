@@ -211,10 +211,10 @@ def _failures(code: int, stdout: IO[bytes], stderr: IO[bytes]) -> list[str]:
     stdout.seek(0)
     try:
         checks = json.loads(stdout.read())["checks"]
-        told = [f"{one['name']}: {one['message']}" for one in checks if one["outcome"] == "failed"][:_LISTED]
+        told = [shown(f"{one['name']}: {one['message']}") for one in checks if one["outcome"] == "failed"][:_LISTED]
     except (ValueError, KeyError, TypeError, RecursionError):
         told = []
-    return [f"check: {shown(one)}" for one in told or [sandbox.said(stderr) or f"it ended with exit code {code}"]]
+    return [f"check: {one}" for one in told or [sandbox.said(stderr) or f"it ended with exit code {code}"]]
 
 
 def _text(value: bool | int | float | str | None) -> str:

@@ -12,7 +12,7 @@ import click
 from lagbench import UsageError, cli, suite_names
 
 if TYPE_CHECKING:
-    from lagbench.leaderboard.former import Submission
+    from lagbench.leaderboard.submission import Submission
 
 _TUNING = "How were the hyperparameters chosen: which settings were tried, on which seeds, by what rule?"
 _DISCARDED = "Which runs of this suite were thrown away or repeated, and why? (none, where none were)"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lagbench import plan_grid
+from lagbench import load_suite, plan_grid
 from lagbench.leaderboard.submission import Statement, Submission
-from lagbench.leaderboard.submit import Words, choose, submit
+from lagbench.leaderboard.submit import Chosen, Words, submit
 from lagbench.runner import execute
 from lagbench.suites import references
 from lagbench.suites.references import Reference, References, TaskReferences
@@ -49,11 +49,27 @@ def baseline(method: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def submitted(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
-    """The submission of them. Read it; do not change it."""
+def submitted(method: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
+    """A submission of it, with results that nobody had. Read it; do not change it."""
+    suite = load_suite("TESTING")
+    cells = [
+        {
+            "task": cell.task,
+            "lag": cell.protocol.lag,
+            "updates": cell.protocol.updates,
+            "seed": cell.seed,
+            "status": "completed",
+            "fractions": [0.0, 0.5, 1.0],
+            **{name: [1.0, 2.0, 3.0] for name in ("returns", "errors", "mode_returns", "mode_errors")},
+            "envpool": ["1.2.5"],
+            "lagbench": ["0.1.0"],
+        }
+        for cell in suite.cells()
+    ]
+    spec = suite.resolve(algo=f"{method}:Mine", task="Hopper-v5", lag=0, config={"size": 0.5})
     out = tmp_path_factory.mktemp("submitted") / "submissions" / "TESTING" / "mine"
     out.parent.mkdir(parents=True)
-    return submit(choose([baseline]), WORDS, out)
+    return submit(Chosen(suite, spec, tuple(cells)), WORDS, out)
 
 
 WORDS = Words("Mine", ("A. Body",), "https://example.org/mine", "MIT", Statement(tuning="None.", discarded="None."))

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,12 +13,20 @@ import pytest
 from lagbench import LagbenchError, UsageError, load_suite, resolve
 from lagbench import open as open_run
 from lagbench.leaderboard import submission, submit
+from lagbench.leaderboard.documents import encode
 from lagbench.leaderboard.submission import Installed, Submission
+from lagbench.runner import execute
 from tests.cli.run_here import lagbench
 from tests.leaderboard.conftest import WORDS
 
 OPTIONS = ["--author", "A. Body", "--url", "https://example.org/mine", "--license", "MIT"]
 SAID = ["--tuning", "None.", "--discarded", "None."]
+
+
+@pytest.fixture(scope="module")
+def submitted(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
+    """The submission of the runs. Read it; do not change it."""
+    return submit.submit(submit.choose([baseline]), WORDS, tmp_path_factory.mktemp("submitted") / "mine")
 
 
 def test_a_submission_holds_method_and_results(submitted: Submission, baseline: Path, method: Path) -> None:
@@ -65,7 +74,7 @@ def test_a_whole_suite_takes_about_a_hundred_kilobytes(submitted: Submission) ->
         mode_errors=eleven,
     )
     claim = msgspec.structs.replace(submitted.claim, cells=(large,) * 45)
-    assert len(submission.encode(claim)) < 100_000
+    assert len(encode(claim)) < 100_000
 
 
 def grid(baseline: Path, tmp_path: Path) -> Path:
@@ -102,27 +111,29 @@ def test_two_runs_of_a_cell_are_refused(baseline: Path, tmp_path: Path) -> None:
     ],
 )
 def test_mixed_settings_are_refused(
-    baseline: Path, method: Path, tmp_path: Path, changed: dict[str, object], told: str
+    baseline: Path, method: Path, tmp_path: Path, changed: dict[str, Any], told: str
 ) -> None:
-    from lagbench.runner import execute
-
     runs = grid(baseline, tmp_path)
     shutil.rmtree(one := next(runs.glob("InvertedPendulum-v5/*/*/lag2-*-seed1")))
     options = {"config": {"size": 0.5}, "record": "episodes", **changed}
-    cell = {"suite": "TESTING", "task": "InvertedPendulum-v5", "lag": 2, "seed": 1}
+    cell: dict[str, Any] = {"suite": "TESTING", "task": "InvertedPendulum-v5", "lag": 2, "seed": 1}
     execute(resolve(algo=f"{method}:Mine", **cell, **options), one, threads=1)
     with pytest.raises(UsageError, match=re.escape(f"{told} {one}")):
         submit.choose([runs])
 
 
 def test_a_source_that_changed_between_runs_is_refused(baseline: Path, method: Path, tmp_path: Path) -> None:
-    from lagbench.runner import execute
-
     runs = grid(baseline, tmp_path)
     shutil.copytree(method.parent, tmp_path / "changed")
     (tmp_path / "changed/helpers.py").write_text("def scale(loss, size):\n    return -size * loss\n")
     shutil.rmtree(one := next(runs.glob("InvertedPendulum-v5/*/*/lag2-*-seed1")))
-    cell = {"suite": "TESTING", "task": "InvertedPendulum-v5", "lag": 2, "seed": 1, "record": "episodes"}
+    cell: dict[str, Any] = {
+        "suite": "TESTING",
+        "task": "InvertedPendulum-v5",
+        "lag": 2,
+        "seed": 1,
+        "record": "episodes",
+    }
     execute(resolve(algo=f"{tmp_path}/changed/mine.py:Mine", config={"size": 0.5}, **cell), one, threads=1)
     with pytest.raises(UsageError, match="more than one algorithm"):
         submit.choose([runs])
