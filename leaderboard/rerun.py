@@ -32,6 +32,7 @@ from lagbench import (
 )
 from lagbench.leaderboard import sandbox
 from lagbench.leaderboard.documents import decode, encode
+from lagbench.leaderboard.files import entries
 from lagbench.leaderboard.reruns import Beacon, Record, Rerun
 from lagbench.leaderboard.sandbox import GIBIBYTE, Limits, Sandbox
 from lagbench.leaderboard.submission import Submission
@@ -108,7 +109,7 @@ class Cell:
 
 def check_left(path: Path) -> None:
     """Raise LagbenchError where a run's directory holds what none has, which is deleted: nobody is to follow a link."""
-    for file, size in sandbox.entries(path):
+    for file, size in entries(path):
         if size < 0 or (file.suffix == ".json" and size > _JSON_BYTES):
             shutil.rmtree(path)
             what = "no plain file" if size < 0 else f"{size:,} bytes"

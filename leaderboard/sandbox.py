@@ -9,7 +9,6 @@ import resource
 import shlex
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from lagbench import LagbenchError, UsageError
+from lagbench.leaderboard.files import entries
 from lagbench.leaderboard.text import shown
 
 GIBIBYTE = 1 << 30
@@ -30,7 +30,7 @@ _SETTINGS = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/localt
 _PACKAGES = ("lagbench", "lagbench.baselines", "lagbench.leaderboard")
 _TEMPORARY, _TAIL, _SAID = GIBIBYTE, 1 << 12, 1_000
 _DEAD = {"Z", "X"}
-_DEPTH, _ENTRIES = 16, 10_000
+_ENTRIES = 10_000
 _LOOK_S, _LOOK_SHARE = 0.1, 0.01
 _GRACE_S = 8.0
 # Sets the limits that the kernel holds each process to, and becomes the command.
@@ -118,6 +118,8 @@ def _bubblewrap(directory: Path, readable: Sequence[Path]) -> list[str]:
         words += ["--size", str(_TEMPORARY), "--tmpfs", place]
     for path in seen:
         words += ["--ro-bind-try", str(path), str(path)]
+    for device in sorted(Path("/dev").glob("nvidia*")):
+        words += ["--dev-bind", str(device), str(device)]
     words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
 
@@ -165,7 +167,9 @@ def run(
         _kill(process)
         raise
     except BaseException:
-        for pid in _below(process.pid):
+        # Not bubblewrap's own, its child: they would take the rest along at once.
+        inner = [pid for pid, one in _below(process.pid).items() if one.parent != process.pid]
+        for pid in inner or [process.pid]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -240,18 +244,3 @@ def _processes() -> Mapping[int, _Process]:
             if fields[0] not in _DEAD:
                 found[int(name)] = _Process(int(fields[1]), int(fields[17]), int(fields[21]))
     return found
-
-
-def entries(directory: Path, depth: int = 0) -> Iterator[tuple[Path, int]]:
-    """All that lies below a directory but plain directories, and its bytes; -1 for what is no plain file.
-
-    Nor are directories plain that lie in too many others.
-    """
-    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as found:
-        for entry in found:
-            with contextlib.suppress(FileNotFoundError):
-                if entry.is_dir(follow_symlinks=False) and depth < _DEPTH:
-                    yield from entries(Path(entry.path), depth + 1)
-                else:
-                    at = entry.stat(follow_symlinks=False)
-                    yield Path(entry.path), at.st_size if stat.S_ISREG(at.st_mode) else -1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from lagbench.leaderboard.documents import (
     decode,
     encode,
 )
+from lagbench.leaderboard.files import entries
 from lagbench.leaderboard.text import line_fault, name_fault, prose_fault, shown
 
 MANIFEST, RESULTS, SOURCE = "submission.json", "results.json", "source"
@@ -242,7 +242,13 @@ def listed(path: Path) -> Mapping[str, int]:
     if path.is_symlink() or not path.is_dir():
         raise LagbenchError(f"{path} is no directory")
     found: dict[str, int] = {}
-    _walk(path, "", found)
+    for file, size in entries(path):
+        name = file.relative_to(path).as_posix()
+        if size < 0:
+            raise LagbenchError(f"'{shown(name)}' is no plain file")
+        if len(found) > SOURCE_FILES + 2:
+            raise LagbenchError(f"there are too many files; {SOURCE_FILES} modules are allowed")
+        found[name] = size
     limits = {MANIFEST: MANIFEST_BYTES, RESULTS: RESULTS_BYTES}
     for name, size in found.items():
         module = name.removeprefix(f"{SOURCE}/")
@@ -258,23 +264,6 @@ def listed(path: Path) -> Mapping[str, int]:
     if len({name.casefold() for name in modules}) < len(modules):
         raise LagbenchError(f"{SOURCE}/ has two files whose names differ by case alone")
     return dict(sorted(found.items()))
-
-
-def _walk(directory: Path, prefix: str, found: dict[str, int]) -> None:
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                name = f"{prefix}{entry.name}"
-                if len(found) > SOURCE_FILES + 2 or name.count("/") > 9:
-                    raise LagbenchError(f"there are too many files or directories; {SOURCE_FILES} modules are allowed")
-                if entry.is_dir(follow_symlinks=False):
-                    _walk(Path(entry.path), f"{name}/", found)
-                elif entry.is_file(follow_symlinks=False):
-                    found[name] = entry.stat(follow_symlinks=False).st_size
-                else:
-                    raise LagbenchError(f"'{shown(name)}' is no plain file")
-    except OSError as error:
-        raise LagbenchError(f"{directory} cannot be read ({error.strerror or error})") from None
 
 
 def _content(file: Path, files: Mapping[str, int]) -> bytes:

@@ -155,7 +155,7 @@ def _sweep(
     try:
         with cli.follow.stdout_free():
             executor = make_executor(address, jobs, threads, cell)
-            return run_grid(cells, executor=executor, watcher=cli.follow.board(out, quiet))
+            return run_grid(cells, executor=executor, watcher=cli.follow.board(out.absolute(), quiet))
     except UsageError:
         raise
     except LagbenchError as ended:

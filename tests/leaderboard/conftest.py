@@ -12,12 +12,16 @@ from lagbench.suites import references
 from lagbench.suites.references import Reference, References, TaskReferences
 
 METHOD = """\
+import threading
+
 from helpers import scale
 
 from lagbench import Algorithm
 
 
 class Mine(Algorithm):
+    lock = threading.Lock()  # which cannot be pickled: nothing is
+
     class Config(Algorithm.Config):
         size: float = 1.0
 

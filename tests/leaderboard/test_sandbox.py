@@ -15,6 +15,7 @@ import pytest
 
 from lagbench import UsageError
 from lagbench.leaderboard import sandbox
+from lagbench.leaderboard.files import entries
 from lagbench.leaderboard.sandbox import Limits, Overstepped, Sandbox
 
 MEBIBYTE = 1 << 20
@@ -191,7 +192,7 @@ def test_what_it_leaves_is_seen_for_what_it_is(kept: Sandbox, tmp_path: Path) ->
             os.chdir("d")
         """,
     )
-    found = {file.name: size for file, size in sandbox.entries(tmp_path)}
+    found = {file.name: size for file, size in entries(tmp_path)}
     assert found == {"link": -1, "pipe": -1, "file": 4, "d": -1}
 
 
