@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lagbench.seeding import Stream, environment_seeds, generator, sequence, torch_generator
+from lagbench.seeding import DRAWN, Stream, drawn, environment_seeds, generator, sequence, torch_generator
 
 
 def test_a_stream_can_be_drawn_again_by_anybody() -> None:
@@ -64,3 +64,12 @@ def test_nearby_runs_share_no_environment() -> None:
         [environment_seeds(run, s, 64) for run in range(50) for s in (Stream.ENVIRONMENT, Stream.WARMUP_ENVIRONMENT)]
     )
     assert len(np.unique(drawn)) == len(drawn)
+
+
+def test_drawn_seeds_follow_from_a_text_and_are_none_of_a_suites_own() -> None:
+    """The first worked out with sha256sum: 2³² + the first 8 bytes of SHA-256 of ``key 0``, modulo 2⁶³ − 2³²."""
+    assert drawn("key", 1) == [5_308_721_290_736_938_594]
+    found = drawn("key", 100)
+    assert found[:10] == drawn("key", 10)
+    assert len({*found, *drawn("other", 100)}) == 200
+    assert all(DRAWN <= seed < 2**63 for seed in found)

@@ -68,3 +68,7 @@ def test_a_divergence(followed: Followed) -> None:
     # result.json has null for what was not finite itself.
     last = {"phase": 2, "metrics": {"loss": 0.123456, "gradient_norm": None, "kept": 1e-7}}
     assert told(last_logged=last).endswith(" is not finite; last logged, in phase 2: loss 0.1235, kept 1e-07")
+
+
+def test_an_algorithms_own_words_are_only_printed() -> None:
+    assert words.plain("a\x1b[31mb\nμ") == r"a\x1b[31mb\nμ"

@@ -236,3 +236,14 @@ def test_a_spec_that_only_claims_to_be_of_a_suite_is_not_run(
         lagbench.run(spec=spec, out=tmp_path / "run")
     assert str(refused.value).startswith(sentence)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_cell_may_have_a_seed_that_was_drawn() -> None:
+    """For a rerun, on seeds that nobody chose; whoever runs the suite has its own."""
+    suite = suites.load("TESTING")
+    own = suite.resolve(algo="ppo", task="Hopper-v5", lag=2, seed=1)
+    suite.check(dataclasses.replace(own, seed=2**32))
+    with pytest.raises(UsageError, match="TESTING has the seeds 0-1, not 2"):
+        suite.check(dataclasses.replace(own, seed=2))
+    with pytest.raises(UsageError, match="TESTING has the seeds 0-1, not 4294967296"):
+        suite.resolve(algo="ppo", task="Hopper-v5", lag=2, seed=2**32)
