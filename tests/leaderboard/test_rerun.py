@@ -38,7 +38,7 @@ def root(submitted: Submission, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """
     root = tmp_path_factory.mktemp("board")
     shutil.copytree(submitted.path, root / "submissions/TESTING/mine")
-    command = [Path(sys.executable).with_name("lagbench"), *LINE, *BEACON]
+    command: list[str | Path] = [Path(sys.executable).with_name("lagbench"), *LINE, *BEACON]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not [*root.glob("runs/runs/*/*/checkpoint/state.pt")]:
         assert process.poll() is None, process.communicate()[0]
