@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import IO, TYPE_CHECKING, Any
@@ -14,11 +15,35 @@ if TYPE_CHECKING:
 REPORT_REPLICATIONS = 50_000
 # Where nothing says how wide a line may be, no table is broken.
 _WIDE = 240
+_COLUMNS = (
+    "label",
+    "against",
+    "task",
+    "lag",
+    "updates",
+    "measure",
+    "quantity",
+    "value",
+    "low",
+    "high",
+    "standard_error",
+)
 
 
 def document(data: Any) -> str:
     """One JSON document; null in place of numbers that are not finite."""
     return json.dumps(finite(data), indent=2, ensure_ascii=False)
+
+
+def csv(results: Results) -> str:
+    """All numbers, one line each."""
+    import csv
+
+    out = io.StringIO()
+    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(results.records())
+    return out.getvalue()
 
 
 def show(results: Results, file: IO[str] | None = None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ import click
 
 from lagbench.cli.follow import starting
 from lagbench.cli.options import INTEGER, json_option, quiet_option
-from lagbench.cli.output import REPORT_REPLICATIONS, document, show
+from lagbench.cli.output import REPORT_REPLICATIONS, csv, document, show
 from lagbench.cli.progress import progress
 from lagbench.cli.scored import read, suite_option
 from lagbench.errors import UsageError
@@ -20,19 +18,6 @@ from lagbench.errors import UsageError
 if TYPE_CHECKING:
     from lagbench.scoring.results import Results
 
-_COLUMNS = (
-    "label",
-    "against",
-    "task",
-    "lag",
-    "updates",
-    "measure",
-    "quantity",
-    "value",
-    "low",
-    "high",
-    "standard_error",
-)
 _TERMINAL = 2_000
 
 
@@ -84,7 +69,7 @@ def command(
     if as_json:
         click.echo(document(results.to_json()))
     elif as_csv:
-        click.echo(_csv(results), nl=False)
+        click.echo(csv(results), nl=False)
     elif as_latex:
         from lagbench.scoring.latex import latex
         from lagbench.scoring.sheets import sheets
@@ -115,11 +100,3 @@ def _results(
     if not quiet:
         click.echo(f"scored in {time.monotonic() - began:.1f} s: {replications:,} replications", err=True)
     return results
-
-
-def _csv(results: Results) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(results.records())
-    return out.getvalue()

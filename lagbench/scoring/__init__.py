@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lagbench.scoring import details as details
     from lagbench.scoring import find as find
     from lagbench.scoring import grid as grid
+    from lagbench.scoring import measured as measured
     from lagbench.scoring import normalize as normalize
     from lagbench.scoring import plots as plots
     from lagbench.scoring import power as power
@@ -20,7 +22,20 @@ if TYPE_CHECKING:
     from lagbench.scoring import significance as significance
     from lagbench.scoring import table as table
 
-__all__ = ["find", "grid", "normalize", "plots", "power", "results", "score", "sheets", "significance", "table"]
+__all__ = [
+    "details",
+    "find",
+    "grid",
+    "measured",
+    "normalize",
+    "plots",
+    "power",
+    "results",
+    "score",
+    "sheets",
+    "significance",
+    "table",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lagbench.cli import score
+from lagbench.cli import output
 from lagbench.records.rows import PhaseRecord
 from lagbench.scoring import table
 from lagbench.source.algorithms import AlgorithmSource
@@ -188,7 +188,7 @@ def test_the_columns_of_a_csv_are_all_there_are(mini: Path) -> None:
     done = lagbench("score", mini, "--json", "--replications", "50", "-q")
     from lagbench.scoring.results import Results
 
-    assert {name for record in Results.from_json(done.json).records() for name in record} <= set(score._COLUMNS)
+    assert {name for record in Results.from_json(done.json).records() for name in record} <= set(output._COLUMNS)
 
 
 @pytest.fixture(autouse=True)

@@ -380,3 +380,55 @@ def test_a_run_that_diverged() -> None:
     assert results.lines[1].diverged == 1
     found = {picture.name: picture.figure for picture in plots.pictures(results, more)}
     assert line_of(found["training"].axes[0], "ppo").get_ydata()[-1] == results.lines[1].points[0].final.iqm.value  # type: ignore[union-attr]
+
+
+def test_panels_below_one_another() -> None:
+    """For a narrow page: the same lines, one panel wide."""
+    results, more = both(rows())
+    for name in ("lag", "tasks", "tasks-training", "diagnostics"):
+        (wide,) = plots.pictures(results, more, only=[name])
+        (narrow,) = plots.pictures(results, more, only=[name], most=1)
+        assert narrow.figure.get_figwidth() < 5.5 < wide.figure.get_figwidth()
+        drawn = [
+            [
+                (line.get_gid(), *map(str, np.asarray(line.get_xydata()).tolist()))
+                for axes in one.figure.axes
+                for line in axes.lines
+            ]
+            for one in (wide, narrow)
+        ]
+        assert drawn[0] == drawn[1]
+        visible = [axes for axes in narrow.figure.axes if axes.lines]
+        assert len({round(axes.get_position().x0, 1) for axes in visible}) == 1
+    # And no later figure is.
+    (again,) = plots.pictures(results, more, only=["lag"])
+    assert again.figure.get_figwidth() > 5.5
+
+
+def test_what_is_far_off_is_cut_off_and_named() -> None:
+    """PPO and VACO span from 0 to 1.2 or so: what is a million below stretches nothing, what is near is whole."""
+    far = [row if row["algorithm"] != HOSTILE else {**row, **of_returns(row, -1e6)} for row in rows()]
+    results, more = both(far)
+    (picture,) = plots.pictures(results, more, only=["lag"])
+    assert canvas.bounded(picture.figure, ["ppo", "vaco"]) == [HOSTILE]
+    for axes in picture.figure.axes:
+        low, high = axes.get_ylim()
+        assert -2 < low < high < 4
+    (picture,) = plots.pictures(*both(rows()), only=["lag"])
+    assert canvas.bounded(picture.figure, ["ppo"]) == []
+    values = [float(y) for axes in picture.figure.axes for line in axes.lines for y in np.asarray(line.get_ydata())]
+    low, high = picture.figure.axes[0].get_ylim()
+    assert low < min(values) < max(values) < high
+    # Nothing of nobody: as it was.
+    assert canvas.bounded(picture.figure, ["nobody"]) == []
+    assert picture.figure.axes[0].get_ylim() == (low, high)
+
+
+def of_returns(row: dict[str, Any], scale: float) -> dict[str, Any]:
+    returns = [x * scale for x in row["returns"]]
+    return {"returns": returns, "final": returns[-1], "area": row["area"] * scale}
+
+
+def test_one_format_alone() -> None:
+    (picture,) = plots.pictures(*both(rows()), only=["lag"])
+    assert list(canvas.written(picture.figure, ["svg"])) == ["svg"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from matplotlib.figure import Figure
 
@@ -15,12 +15,19 @@ from lagbench.scoring.results import Results
 Draw = Callable[[Results, Details], Figure]
 
 
-def pictures(results: Results, details: Details) -> Iterator[Picture]:
-    """All figures that make sense for some results, in the order of a report. ``left_out`` says what is missing."""
+def pictures(
+    results: Results, details: Details, only: Collection[str] | None = None, most: int | None = None
+) -> Iterator[Picture]:
+    """All figures that make sense for some results, in the order of a report. ``left_out`` says what is missing.
+
+    ``only`` some of them by name; with at most ``most`` panels beside one another.
+    """
     for name in names(results, details):
+        if only is not None and name not in only:
+            continue
         (plan,) = [plan for plan in _plan(results, details) if plan[0] == name]
         _, title, caption, draw = plan
-        with settings():
+        with settings(most):
             figure = draw(results, details)
         yield Picture(name, title, caption, figure)
 

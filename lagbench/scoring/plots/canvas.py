@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -30,6 +33,9 @@ _METADATA: Mapping[str, Mapping[str, Any]] = {
 _LEGEND_ENTRY = 0.62
 _LETTER = 0.07
 SMALL = 8.0
+_MOST: ContextVar[int | None] = ContextVar("panels beside one another", default=None)
+_ROOM = 0.08
+"""Above and below what sets the limits of an axis, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,21 @@ class Cast:
 
 
 @contextmanager
-def settings() -> Iterator[None]:
-    """Matplotlib's own settings and nobody else's, and a font's missing signs as boxes without a word."""
+def settings(most: int | None = None) -> Iterator[None]:
+    """Matplotlib's own settings and nobody else's, and a font's missing signs as boxes without a word.
+
+    Of what is drawn in here at most so many panels stand beside one another.
+    """
+    token = _MOST.set(most)
+    try:
+        with _settings():
+            yield
+    finally:
+        _MOST.reset(token)
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         parameters: Any = mpl.rcParams
@@ -81,8 +100,8 @@ def panels(
 
 
 def wrapped(count: int, most: int) -> tuple[int, int]:
-    """Rows and columns for so many panels, at most so many beside one another."""
-    columns = min(count, most)
+    """Rows and columns for so many panels, at most so many beside one another, or as ``settings`` have it."""
+    columns = min(count, most, _MOST.get() or most)
     return math.ceil(count / columns), columns
 
 
@@ -138,14 +157,53 @@ def legend(figure: Figure, cast: Cast, labels: Sequence[str]) -> None:
     )
 
 
-def written(figure: Figure) -> dict[str, bytes]:
+def bounded(figure: Figure, labels: Container[str]) -> list[str]:
+    """Let the lines of some labels set the limits of y, and say of which others something is cut off; sorted.
+
+    Others are cut off beyond once more what those span. Panels that share an axis have its limits together; where none
+    of those lines is, limits stay as they are.
+    """
+    cut = set()
+    for axes in figure.axes:
+        panels = [one for one in figure.axes if axes.get_shared_y_axes().joined(axes, one)]
+        drawn = [
+            (str(line.get_gid()), _finite(line.get_ydata()), _finite(_heights(shade)))
+            for one in panels
+            for line, shade in zip(one.lines, one.collections, strict=True)
+        ]
+        own = np.concatenate([np.empty(0), *(y for label, *both in drawn if label in labels for y in both)])
+        if not len(own):
+            continue
+        low, high = float(own.min()), float(own.max())
+        span = (high - low) or 1.0
+        kept = own
+        for label, line, _ in drawn:
+            inside = (line >= low - span) & (line <= high + span)
+            kept = np.concatenate([kept, line[inside]])
+            if not inside.all():
+                cut.add(label)
+        room = _ROOM * (float(np.ptp(kept)) or 1.0)
+        axes.set_ylim(float(kept.min()) - room, float(kept.max()) + room)
+    return sorted(cut)
+
+
+def _heights(shade: Collection) -> list[float]:
+    return [float(y) for path in shade.get_paths() for y in np.asarray(path.vertices)[:, 1]]
+
+
+def _finite(values: Any) -> Any:
+    found = np.asarray(values, dtype=np.float64)
+    return found[np.isfinite(found)]
+
+
+def written(figure: Figure, forms: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """Format → file."""
     found = {}
     with settings():
         # The same in every format, and found once: with an engine left, each would be drawn twice.
         figure.draw_without_rendering()
         figure.set_layout_engine(None)
-        for form in FORMATS:
+        for form in forms:
             out = io.BytesIO()
             figure.savefig(out, format=form, metadata=dict(_METADATA[form]))
             found[form] = out.getvalue()

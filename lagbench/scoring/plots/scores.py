@@ -97,9 +97,10 @@ def _bars(axes: Axes, results: Results, cast: Cast, found: Sequence[Estimate | N
 def against_axis(results: Results, details: Details) -> Figure:
     """IQM of the final score and of the area under the curve against the axis."""
     cast = Cast.of(results)
-    figure, axes = panels(1, 2, (4.6, 3.5), sharey=True)
+    rows, columns = wrapped(len(MEASURES), len(MEASURES))
+    figure, axes = panels(rows, columns, (4.6, 3.5), sharey=True)
     x = positions(results.values, results.axis)
-    for axis, (measure, title) in zip(axes[0], MEASURES.items(), strict=True):
+    for axis, (measure, title) in zip((axis for row in axes for axis in row), MEASURES.items(), strict=True):
         axis.set_title(title, fontsize="medium")
         for line in results.lines:
             band(axis, cast, line.label, x, [_aggregate(point, measure, "iqm") for point in line.points])
@@ -185,21 +186,24 @@ def tasks_against_axis(results: Results, details: Details) -> Figure:
 def tasks_training(results: Results, details: Details) -> Figure:
     """Mean score, or return, over the budget: a row a task, a column a value."""
     cast = Cast.of(results)
-    size = (max(2.3, min(4.2, 11.5 / len(results.values))), 2.2)
-    figure, axes = panels(len(results.tasks), len(results.values), size, sharex=True, sharey="row")
+    count = len(results.values)
+    rows, columns = wrapped(count, count)
+    size = (max(2.3, min(4.2, 11.5 / columns)), 2.2)
+    figure, axes = panels(len(results.tasks) * rows, columns, size, sharex=True, sharey="row" if rows == 1 else False)
     scale, label = words.budget(details.unit, details.budget)
     x = [fraction * details.budget / scale for fraction in details.fractions]
     for t, task in enumerate(results.tasks):
-        for v, value in enumerate(results.values):
-            axis = axes[t][v]
-            if t == 0:
+        own = [axis for row in axes[t * rows : (t + 1) * rows] for axis in row]
+        for v, (axis, value) in enumerate(zip(own, results.values, strict=False)):
+            if t == 0 or rows > 1:
                 axis.set_title(f"{results.axis} {value}", fontsize="medium")
             for line in details.lines:
                 if curve := line.points[v].tasks[t].curve:
                     band(axis, cast, line.label, x, curve)
             finished(axis)
             few_ticks(axis, x=4, y=5)
-        axes[t][0].set_ylabel(f"{task}\n{words.SCORE[results.kind]}", fontsize=SMALL + 0.5)
+            if v % columns == 0:
+                axis.set_ylabel(f"{task}\n{words.SCORE[results.kind]}", fontsize=SMALL + 0.5)
     figure.supxlabel(label, fontsize=SMALL + 1)
     legend(figure, cast, [line.label for line in results.lines])
     return figure
