@@ -1,277 +1,260 @@
-"""The board of a suite as data: its submissions, how far each is checked, and what their numbers come to."""
+"""The board of a suite as data: what was trained again, and baselines, ranked; what is only claimed, apart."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from lagbench import LagbenchError, Suite, UsageError, load_suite
-from lagbench.leaderboard import ratings, reproduction, states, traces, verification
-from lagbench.leaderboard.former import Submission
-from lagbench.leaderboard.ratings import Line, Results, Submitted
-from lagbench.leaderboard.states import State
-from lagbench.leaderboard.traces import Trace
-from lagbench.leaderboard.validate import Validation, validate
-from lagbench.leaderboard.verification import Reevaluation, Verification
+from lagbench import Suite, scoring
+from lagbench.leaderboard import clones, flags, methods
+from lagbench.leaderboard.flags import Agreement
+from lagbench.leaderboard.methods import Method
 
-FORMAT_VERSION = 1
-SUBMISSIONS = Path(__file__).parent / "submissions"
-"""Those of a checkout: a directory a suite, and in it one a submission."""
-BOARDS = Path(__file__).parent / "boards"
-"""The numbers of each suite's board as they were last published, in a checkout."""
+FORMAT_VERSION = 2
+RERUN, CLAIM = "rerun", "claim"
+Details = scoring.details.Details
+Entries = Sequence[scoring.grid.Entry]
+Line = scoring.results.Line
+Results = scoring.results.Results
+Scores = scoring.normalize.Scores
 Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run: its cell, its returns as reported, and its final return as measured again.
+    """A method on the board.
 
     Attributes:
-        name: its directory in the submission.
-        task: of its cell; so are ``value``, of the suite's axis, and ``seed``.
-        diverged: whether it ended so; then it has fewer returns, no final one and no area.
-        fractions: of the budget, at which it was evaluated.
-        returns: mean returns there.
-        final: of the final evaluation's episodes, as submitted.
-        area: under the curve of ``returns``.
-        updates_made: a phase.
-        again: its policy on fresh seeds; None where that was not done.
+        method: what it is of.
+        results: its own, each by itself: of the runs that maintainers made, if any, then of what is claimed, if it is.
+        details: of the same.
+        rank: 1 + the number of methods that are surely better; None where it is not ranked.
+        head: the key of the method that it is another name of: its own where it is none.
+        agreement: of the claim with the rerun, where there are both.
+        tv: measured TV(π_T, β) by value of the suite's axis.
+        without_lag: where that lies far below the others', and their median.
     """
 
-    name: str
-    task: str
-    value: int
-    seed: int
-    diverged: bool
-    fractions: tuple[float, ...]
-    returns: tuple[float, ...]
-    final: float | None
-    area: float | None
-    updates_made: float | None
-    again: Reevaluation | None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A submission on the board.
-
-    Attributes:
-        submission: what its manifest says.
-        validation: without problems.
-        verification: the report on it, if there is one.
-        state: what follows from them.
-        line: its numbers on the board: final scores by fresh episodes where it is re-evaluated, else by the episodes
-            that were submitted; areas by reported returns.
-        submitted: its final scores by the episodes that were submitted.
-        rows: its runs.
-        traces: what was measured in training.
-        files: of its archive, by the path in it.
-    """
-
-    submission: Submission
-    validation: Validation
-    verification: Verification | None
-    state: State
-    line: Line
-    submitted: Submitted
-    rows: tuple[Row, ...]
-    traces: tuple[Trace, ...]
-    files: Mapping[str, Path]
+    method: Method
+    results: Results
+    details: Details
+    rank: int | None
+    head: str
+    agreement: Agreement | None
+    tv: Mapping[int, float]
+    without_lag: Mapping[int, float]
 
     @property
-    def slug(self) -> str:
-        """The name of its directory, and of its lines."""
-        return self.submission.slug
+    def line(self) -> Line:
+        """What it is shown by: what was trained again, else what is claimed."""
+        return self.results.lines[0]
 
     @property
-    def fresh(self) -> bool:
-        """Whether its final scores stand on episodes that were played after it was submitted."""
-        return self.state.reaches(states.REEVALUATED)
+    def is_claim(self) -> bool:
+        """Whether nobody but its authors has trained it."""
+        return self.method.runs is None
+
+    def to_json(self) -> dict[str, Any]:
+        """What it stands on, as a JSON-able dictionary."""
+        submission, record = self.method.submission, self.method.record
+        return {
+            "key": self.method.key,
+            "label": self.method.label,
+            "name": self.method.name,
+            "state": "baseline" if self.method.is_baseline else CLAIM if self.is_claim else RERUN,
+            "rank": self.rank,
+            "same_as": None if self.head == self.method.key else self.head,
+            "submission": submission and submission.sha256,
+            "seeds": record and list(record.seeds),
+            "agreement": self.agreement and dataclasses.asdict(self.agreement),
+            "tv_backward": dict(self.tv),
+            "lag_may_be_off": list(self.without_lag),
+        }
 
 
 @dataclass(frozen=True)
 class Board:
-    """All submissions of a suite, by rank. ``results`` has a line for each, by its slug."""
+    """A suite's. ``results`` and ``details`` are of the rows that have a rank of their own; None where none has."""
 
     suite: Suite
-    results: Results
-    entries: tuple[Entry, ...]
+    results: Results | None
+    details: Details | None
+    ranked: tuple[Row, ...]
+    claims: tuple[Row, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All of them, those that are ranked first."""
+        return self.ranked + self.claims
 
     def to_json(self) -> dict[str, Any]:
         """All numbers, and what they stand on, as a JSON-able dictionary."""
         return {
             "format_version": FORMAT_VERSION,
             "suite": {"name": self.suite.name, "sha256": self.suite.sha256},
-            "entries": [
-                {
-                    "slug": entry.slug,
-                    "name": entry.submission.name,
-                    "submission": entry.submission.sha256,
-                    "state": entry.state.to_json(),
-                    "fresh": entry.fresh,
-                    "nonce": entry.verification.nonce if entry.verification else None,
-                    "submitted": dataclasses.asdict(entry.submitted),
-                }
-                for entry in self.entries
-            ],
-            "results": self.results.to_json(),
+            "rows": [row.to_json() for row in self.rows],
+            "results": self.results and self.results.to_json(),
         }
 
 
-def find(directory: Path) -> dict[str, list[Path]]:
-    """Suite → submissions in a directory ``<suite>/<slug>``, sorted. Raises UsageError for what is no suite."""
-    if not directory.is_dir():
-        raise UsageError(f"there is no directory {directory}; give that of the submissions with --submissions")
-    found = {}
-    for suite in sorted(path for path in directory.iterdir() if path.is_dir()):
-        load_suite(suite.name)
-        if paths := sorted(path for path in suite.iterdir() if path.is_dir()):
-            found[suite.name] = paths
-    return found
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A submission with all that is known of it before it is scored; see ``Entry``."""
-
-    submission: Submission
-    validation: Validation
-    verification: Verification | None
-    state: State
-    files: Mapping[str, Path]
-
-    @property
-    def slug(self) -> str:
-        """See ``Entry``."""
-        return self.submission.slug
-
-    @property
-    def finals(self) -> Mapping[str, float] | None:
-        """Final returns by run on fresh seeds, where it is ranked by them."""
-        if self.verification is None or not self.state.reaches(states.REEVALUATED):
-            return None
-        return self.verification.finals
-
-
-def check(suite: str, paths: Sequence[Path], progress: Progress = lambda done, total: None) -> list[Checked]:
-    """Validate the submissions of a suite, and read the reports on them.
-
-    ``progress`` is told how many of how many are validated. Raises LagbenchError where one is not valid, is of another
-    suite, or has a report that is not of it.
-    """
-    found = []
-    for path in paths:
-        found.append(_checked(suite, path))
-        progress(len(found), len(paths))
-    return found
-
-
 def board(
-    suite: str,
-    checked: Sequence[Checked],
+    suite: Suite,
+    found: Sequence[Method],
     *,
     replications: int,
     progress: Progress = lambda done, total: None,
-    results: Results | None = None,
 ) -> Board:
-    """The board of a suite.
+    """The board of a suite's methods (``methods.find``).
 
     Args:
-        suite: its name.
-        checked: its submissions.
+        suite: the suite.
+        found: its methods.
         replications: of the bootstrap.
-        progress: told how many bootstraps of how many are done.
-        results: of the bootstrap, where they are known; see ``published``.
+        progress: told how many methods of how many are scored.
+
+    Raises UsageError and LagbenchError as ``scoring.grid.read`` for runs of maintainers that may not be compared.
     """
-    rated = ratings.rate(
-        [(one.slug, one.validation.table, one.finals) for one in checked],
-        replications=replications,
-        progress=progress,
-        results=results,
-    )
-    entries = [_entry(one, rated) for one in checked]
-    last = len(entries)
-    entries.sort(key=lambda entry: (entry.line.rank or last, -_height(entry.line), entry.slug))
-    return Board(load_suite(suite), rated.results, tuple(entries))
-
-
-def published(suite: str, checked: Sequence[Checked]) -> Results | None:
-    """What was published in ``BOARDS`` of exactly these submissions and the reports on them; None where nothing was."""
-    file = BOARDS / f"{suite}.json"
-    if not file.is_file():
-        return None
-    document = json.loads(file.read_text(encoding="utf-8"))
-    theirs = {(entry["slug"], entry["submission"], entry["nonce"]) for entry in document["entries"]}
-    ours = {(one.slug, one.submission.sha256, one.verification and one.verification.nonce) for one in checked}
-    if theirs != ours or document["suite"]["sha256"] != load_suite(suite).sha256:
-        return None
-    return Results.from_json(document["results"])
-
-
-def _checked(suite: str, path: Path) -> Checked:
-    validation = validate(path)
-    submission = validation.submission
-    if submission is None or validation.problems:
-        more = f", and {len(validation.problems) - 1} more" if len(validation.problems) > 1 else ""
-        raise LagbenchError(
-            f"{path} is not valid, and comes on no board ({validation.problems[0]}{more}); see: lagbench leaderboard "
-            f"validate {path}"
+    own = {}
+    for method in found:
+        own[method.key] = _own(suite, method, replications)
+        progress(len(own), len(found))
+    trained = [method for method in found if method.runs is not None]
+    heads = _heads(suite, trained, replications)
+    ranking = [method for method in trained if heads[method.key] == method.key]
+    results, details, ranks = None, None, {}
+    if ranking:
+        scores = _scores(suite, ranking)
+        results, details = _scored(scores, replications)
+        ranks = {line.label: line.rank for line in results.lines}
+    labels = {method.key: method.label for method in found}
+    tv = {method.key: flags.measured_tv(method.runs, suite.axis) for method in trained}
+    rows = []
+    for method in found:
+        head = heads.get(method.key, method.key)
+        others = [tv[other.key] for other in ranking if other.key != head]
+        its_results, its_details, agreed = own[method.key]
+        rows.append(
+            Row(
+                method=method,
+                results=its_results,
+                details=its_details,
+                rank=ranks.get(labels[head]),
+                head=head,
+                agreement=agreed,
+                tv=tv.get(method.key, {}),
+                without_lag=flags.without_lag(tv.get(method.key, {}), others),
+            )
         )
-    if submission.suite.name != suite:
-        raise LagbenchError(
-            f"{path} is of {submission.suite.name}, and lies among those of {suite}; move it to "
-            f"{path.parent.with_name(submission.suite.name) / path.name}"
-        )
-    files = {f"{submission.slug}/{name}": path / name for name in (*submission.files, "submission.json")}
-    report, again = verification.file_of(path), reproduction.file_of(path)
-    verified = verification.read(report, submission) if report.is_file() else None
-    reproduced = reproduction.read(again) if again.is_file() else None
-    for file, kind in ((report, "verification"), (again, "reproduction")):
-        if file.is_file():
-            files[f"{submission.slug}.{kind}.json"] = file
-    state = states.state(validation, verified, reproduced)
-    assert state is not None, "a submission without problems has a state"
-    return Checked(submission, validation, verified, state, dict(sorted(files.items())))
+    height = {row.method.key: _height(row) for row in rows}
+    ranked = [row for row in rows if not row.is_claim]
+    # Those that share a rank by height, what is another's under another name behind it.
+    ranked.sort(
+        key=lambda row: (row.rank or len(rows) + 1, -height[row.head], row.head != row.method.key, row.method.key)
+    )
+    return Board(suite, results, details, tuple(ranked), tuple(row for row in rows if row.is_claim))
 
 
-def _entry(one: Checked, rated: ratings.Ratings) -> Entry:
-    return Entry(
-        submission=one.submission,
-        validation=one.validation,
-        verification=one.verification,
-        state=one.state,
-        line=rated.line(one.slug),
-        submitted=rated.submitted[one.slug],
-        rows=rows(one.validation.table, one.verification, rated.results.axis),
-        traces=traces.of(one.submission, rated.results.axis),
-        files=one.files,
+def _own(suite: Suite, method: Method, replications: int) -> tuple[Results, Details, Agreement | None]:
+    entries: list[scoring.grid.Entry] = []
+    notes: tuple[str, ...] = ()
+    if method.runs is not None:
+        grid = scoring.grid.read(method.runs, suite=suite.name)
+        notes = grid.notes
+        (entry,) = grid.entries
+        entries.append(entry if method.is_baseline else dataclasses.replace(entry, label=RERUN))
+    if method.submission is not None:
+        entries.append(_claimed(suite, method))
+    scores = scoring.normalize.scores(_grid(suite, entries, notes))
+    results, details = _scored(scores, replications)
+    both = len(entries) == 2
+    return results, details, flags.agreement(scores, results.comparisons[0].p) if both else None
+
+
+def _claimed(suite: Suite, method: Method) -> scoring.grid.Entry:
+    """What the authors report, as scoring takes it."""
+    assert method.submission is not None
+    manifest = method.submission.manifest
+    runs: dict[tuple[int, str], tuple[scoring.grid.ScoredRun, ...]] = {}
+    for cell in sorted(method.submission.claim.cells, key=lambda cell: cell.seed):
+        run = scoring.grid.ScoredRun(cell.seed, cell.returns, cell.status == "diverged", mode_returns=cell.mode_returns)
+        place = getattr(cell, suite.axis), cell.task
+        runs[place] = (*runs.get(place, ()), run)
+    return scoring.grid.Entry(CLAIM, method.algorithm, (manifest.algorithm.sha256,), manifest.config, runs, ())
+
+
+def _grid(suite: Suite, entries: Entries, notes: tuple[str, ...]) -> scoring.grid.Grid:
+    intervals = suite.evaluation.intervals
+    return scoring.grid.Grid(
+        suite=suite.version,
+        measure=suite.evaluation.measure,
+        axis=suite.axis,
+        forward=suite.protocol(suite.values[0]).forward,
+        values=suite.values,
+        tasks=suite.tasks,
+        seeds=tuple(suite.seeds),
+        budget=suite.budget,
+        fractions=tuple(i / intervals for i in range(intervals + 1)),
+        entries=tuple(entries),
+        notes=notes,
     )
 
 
-def rows(table: Any, report: Verification | None, axis: str) -> tuple[Row, ...]:
-    """The runs of a submission, from the table of its validation and the report on it."""
-    again = {found.run: found for found in report.reevaluated} if report else {}
-    return tuple(
-        Row(
-            name=row["path"],
-            task=row["task"],
-            value=row[axis],
-            seed=row["seed"],
-            diverged=row["status"] == "diverged",
-            fractions=tuple(row["fractions"]),
-            returns=tuple(row["returns"]),
-            final=row["final"],
-            area=row["area"],
-            updates_made=row["updates_made"],
-            again=again.get(row["path"]),
-        )
-        for row in table.to_pylist()
+def _scores(suite: Suite, trained: Sequence[Method]) -> Scores:
+    table = scoring.table.concat([method.runs for method in trained])
+    return scoring.normalize.scores(scoring.grid.read(table, suite=suite.name))
+
+
+def _scored(scores: Scores, replications: int) -> tuple[Results, Details]:
+    return (
+        scoring.score.score_grid(scores, replications=replications),
+        scoring.details.details(scores, replications=replications),
     )
 
 
-def _height(line: Line) -> float:
-    return float("-inf") if line.lag_score is None else line.lag_score.value
+def _heads(suite: Suite, trained: Sequence[Method], replications: int) -> dict[str, str]:
+    """Key → that of the method that it is another name of, or its own.
+
+    That is the one that was there first, a baseline before all others, and not the best: or whoever sends in the most
+    names has the best luck. It has the same source, or results that agree beyond chance. With other settings or another
+    source what has a lag score that is told apart is a method of its own, with Bonferroni's correction over the names
+    of its source: settings that make no difference make none, and nobody is ranked by what he copied into his claim.
+    """
+    first = sorted(trained, key=lambda one: (not one.is_baseline, one.record.date if one.record else "", one.key))
+    prints = {one.key: clones.fingerprint(one.source) if one.source else one.key for one in first}
+    returns = {one.key: methods.numbers(one, suite) for one in first}
+    alike = Counter(prints.values())
+
+    def same(one: Method, head: Method) -> bool:
+        source = prints[one.key] == prints[head.key]
+        if source and _config(one) == _config(head):
+            return True
+        if not source and not clones.agree(returns[one.key], returns[head.key]):
+            return False
+        level = scoring.significance.LEVEL / max(1, alike[prints[one.key]] - 1)
+        return not _apart(suite, head, one, level, replications)
+
+    heads: list[Method] = []
+    found = {}
+    for one in first:
+        head = next((head for head in heads if same(one, head)), one)
+        if head is one:
+            heads.append(one)
+        found[one.key] = head.key
+    return found
+
+
+def _config(method: Method) -> Any:
+    assert method.runs is not None
+    return method.runs["config"][0].as_py()
+
+
+def _apart(suite: Suite, one: Method, other: Method, level: float, replications: int) -> bool:
+    (pair,) = scoring.score.score_grid(_scores(suite, [one, other]), replications=replications).comparisons
+    return pair.p is not None and pair.p <= level
+
+
+def _height(row: Row) -> float:
+    return float("-inf") if row.line.lag_score is None else row.line.lag_score.value

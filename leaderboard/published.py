@@ -5,9 +5,8 @@ It has the name that the runs themselves have in their specifications, the suite
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,21 +33,6 @@ def tables() -> list[str]:
 def suites() -> list[str]:
     """The suites whose runs have one, of those that can be run, sorted."""
     return [name for name in suite_names() if load_suite(name).runs.name in tables()]
-
-
-def runs_in(results: Path) -> list[str]:
-    """The names of whose runs there is a directory, sorted; what else lies there is none of ours."""
-    families = {load_suite(name).runs.name for name in suite_names()}
-    return sorted(
-        path.name for path in results.glob("*") if path.is_dir() and (path.name in families or _is(path.name))
-    )
-
-
-def _is(suite: str) -> bool:
-    """Whether there is a suite of that name, a retired one perhaps, whose runs have it too."""
-    with contextlib.suppress(UsageError):
-        return load_suite(suite).runs.name == suite
-    return False
 
 
 def load(suite: Suite) -> Any:
@@ -128,23 +112,11 @@ def build(runs: Path, root: Path) -> Any:
     return table
 
 
-def of_submissions(suite: str, tables: Mapping[str, Any]) -> Any:
-    """The table to publish, of the runs of submissions (``Validation.table``) by slug, which names them there."""
-    own = [
-        replace(
-            replace(table, "algorithm", [slug] * len(table)),
-            "path",
-            [f"leaderboard/submissions/{suite}/{slug}/{path}" for path in table["path"].to_pylist()],
-        )
-        for slug, table in tables.items()
-    ]
-    return scoring.table.concat(own)
-
-
-def replace(table: Any, column: str, values: Iterable[str]) -> Any:
-    """A table with other texts in one of its columns."""
+def replace(table: Any, column: str, values: Iterable[Any]) -> Any:
+    """A table with other values in one of its columns."""
     i = table.schema.get_field_index(column)
-    return table.set_column(i, table.schema.field(i), pa.array(values, pa.string()))
+    field = table.schema.field(i)
+    return table.set_column(i, field, pa.array(values, field.type))
 
 
 def _columns(table: Any, *names: str) -> list[list[Any]]:

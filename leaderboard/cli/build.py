@@ -20,7 +20,8 @@ def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
         "--submissions",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="Of submissions: a directory a suite, and in it one a submission.  [default: those of the checkout]",
+        help="Of submissions: a directory a suite, and in it one a submission; reruns/ lies beside it.  "
+        "[default: those of the checkout]",
     )(function)
 
 
@@ -45,10 +46,10 @@ def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
 @cli.options.json_option
 @cli.options.quiet_option
 def command(out: Path, submissions: Path | None, replications: int, as_json: bool, quiet: bool) -> None:
-    """Build the board of all submissions as a static site.
+    """Build the board as a static site: baselines and what was trained again, ranked, and claims, apart.
 
-    Every submission is validated, every number computed. The site needs no network, and the same submissions give the
-    same bytes.
+    Every submission is validated, every number computed. The site needs no network, and the same files give the same
+    bytes.
     """
     quiet = quiet or as_json
     if replications < 1:
@@ -58,9 +59,9 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
     records.files.check_writable(out.resolve(), "build the site again")
     boards = make(submissions, out, replications, quiet)
     if as_json:
-        counts = {board.suite.name: len(board.entries) for board in boards}
+        counts = {board.suite.name: {"ranked": len(board.ranked), "claims": len(board.claims)} for board in boards}
         files = sorted(directory.read_manifest(out) or {})
-        click.echo(cli.output.document({"path": str(out), "submissions": counts, "files": files}))
+        click.echo(cli.output.document({"path": str(out), "rows": counts, "files": files}))
         return
     click.echo(str(out / "index.html"))
     if quiet:
@@ -68,33 +69,24 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
     if replaced:
         click.echo(f"the site that was in {out} is replaced", err=True)
     for board in boards:
-        several = "s" * (len(board.entries) != 1)
-        click.echo(f"{board.suite.name}: {len(board.entries)} submission{several}", err=True)
+        click.echo(f"{board.suite.name}: {len(board.ranked)} ranked, {len(board.claims)} claimed", err=True)
 
 
-def make(
-    submissions: Path | None, out: Path, replications: int, quiet: bool, *, published: bool = False
-) -> list[Board]:
-    """Build the site of all boards that there are submissions for; with ``published`` from the numbers of before.
-
-    Those of a board whose submissions are others than were published are computed then too, and stderr says so.
-    """
+def make(submissions: Path | None, out: Path, replications: int, quiet: bool) -> list[Board]:
+    """Build the site of the boards of all suites. Raises UsageError where there is no directory ``submissions``."""
+    if submissions is not None and not submissions.is_dir():
+        raise UsageError(f"there is no directory {submissions}; give that of the submissions with --submissions")
     with cli.follow.starting(quiet):
-        from lagbench.leaderboard import board
+        from lagbench import load_suite
+        from lagbench.leaderboard import board, methods
         from lagbench.leaderboard.site import build
     boards = []
-    for suite, paths in board.find(submissions or board.SUBMISSIONS).items():
-        with cli.progress.progress(f"validating {suite}", quiet) as told:
-            checked = board.check(suite, paths, told)
-        known = board.published(suite, checked) if published else None
-        if published and known is None:
-            click.echo(
-                f"{suite}: the submissions are not those of the published numbers, and these are of {replications:,} "
-                "replications; for more: lagbench leaderboard build",
-                err=True,
-            )
-        with cli.progress.progress(f"bootstrap of {suite}", quiet) as told:
-            boards.append(board.board(suite, checked, replications=replications, progress=told, results=known))
-    with cli.progress.progress("archives", quiet) as told:
+    where = submissions or methods.SUBMISSIONS
+    for suite in map(load_suite, methods.suites(where)):
+        found = methods.find(suite, where)
+        with cli.progress.progress(f"scoring {suite.name}", quiet) as told:
+            boards.append(board.board(suite, found, replications=replications, progress=told))
+    boards.sort(key=lambda board: not board.rows)
+    with cli.progress.progress("pages", quiet) as told:
         build.build(boards, out, told)
     return boards

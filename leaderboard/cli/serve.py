@@ -30,8 +30,8 @@ _REPLICATIONS = 2_000
 def command(site: Path | None, port: int, submissions: Path | None, quiet: bool) -> None:
     """Show the board in a browser on this machine, until it is interrupted.
 
-    SITE is what `lagbench leaderboard build -o SITE` made. Without it the site is built for the occasion, in seconds:
-    from the published numbers, or from a short bootstrap where the submissions are others.
+    SITE is what `lagbench leaderboard build -o SITE` made. Without it the site is built for the occasion, in seconds,
+    with a short bootstrap.
     """
     if site is not None and submissions is not None:
         raise UsageError("give SITE, which is built already, or --submissions to build from, not both")
@@ -40,7 +40,7 @@ def command(site: Path | None, port: int, submissions: Path | None, quiet: bool)
     with contextlib.ExitStack() as stack:
         if site is None:
             site = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lagbench-"))) / "site"
-            building.make(submissions, site, _REPLICATIONS, quiet, published=True)
+            building.make(submissions, site, _REPLICATIONS, quiet)
         server = stack.enter_context(Server(site, port))
         click.echo(server.url)
         if not quiet:

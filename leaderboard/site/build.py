@@ -1,4 +1,4 @@
-"""Boards → a site: its pages, static files, and the archive of every submission."""
+"""Boards → a site in a directory."""
 
 from __future__ import annotations
 
@@ -7,41 +7,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lagbench.leaderboard.board import Board
-from lagbench.leaderboard.site import archive, directory, pages
-from lagbench.leaderboard.site.pages import Archive
+from lagbench.leaderboard.site import directory, pages
 
-_STYLES, _SCRIPT = "static/board.css", "static/board.js"
-Progress = Callable[[int, int], object]
+_STATIC = ("static/board.css", "static/board.js")
 
 
-def build(boards: Sequence[Board], out: Path, progress: Progress = lambda done, total: None) -> None:
+def build(
+    boards: Sequence[Board], out: Path, progress: Callable[[int, int], object] = lambda done, total: None
+) -> None:
     """Write the site into a directory, in place of the one of before. The same boards give the same bytes.
 
-    ``progress`` is told how many archives of how many are made. Raises as ``directory.replacing``.
+    ``progress`` is told how many pages of how many are drawn. Raises as ``directory.replacing``.
     """
     with directory.replacing(out) as made:
-        archives = _archives(boards, made, progress)
-        for name, data in {**_static(boards), **pages.pages(boards, archives)}.items():
+        root = importlib.resources.files("lagbench.leaderboard")
+        static = {name: root.joinpath(name).read_bytes() for name in _STATIC}
+        for name, data in {**static, **pages.files(boards, progress)}.items():
             file = made / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-
-
-def _archives(boards: Sequence[Board], made: Path, progress: Progress) -> dict[tuple[str, str], Archive]:
-    found: dict[tuple[str, str], Archive] = {}
-    entries = [(board, entry) for board in boards for entry in board.entries]
-    for board, entry in entries:
-        file = made / board.suite.name / f"{entry.slug}.zip"
-        file.parent.mkdir(exist_ok=True)
-        archive.write(file, entry.files)
-        found[board.suite.name, entry.slug] = Archive(file.stat().st_size, directory.digest(file))
-        progress(len(found), len(entries))
-    return found
-
-
-def _static(boards: Sequence[Board]) -> dict[str, bytes]:
-    """The style sheet, with the colours of these boards, and the script."""
-    root = importlib.resources.files("lagbench.leaderboard")
-    found = {name: root.joinpath(name).read_bytes() for name in (_STYLES, _SCRIPT)}
-    found[_STYLES] += f"\n/* Lines */\n{pages.colours(boards)}".encode()
-    return found

@@ -1,72 +1,89 @@
-"""Boards → the pages of the site."""
+"""Boards → the files of the site: pages, charts, and the numbers beside them."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import jinja2
+import msgspec
+import pyarrow as pa
 
-from lagbench import scoring
-from lagbench.leaderboard import agreement, states
-from lagbench.leaderboard.board import Board, Entry
-from lagbench.leaderboard.site import colour, figures, plot, tables, text, words
+from lagbench import cli, scoring
+from lagbench.leaderboard.board import Board, Results, Row
+from lagbench.leaderboard.site import figures, tables, text, words
 from lagbench.leaderboard.site.policy import POLICY
 
-Estimate = scoring.results.Estimate
-Styles = Mapping[str, scoring.plots.style.Style]
 _SHOWN_AUTHORS = 3
+RESULTS, RUNS = "results", "runs.arrow"
+"""What the numbers of a method are called, by their form, and the table of its runs."""
 
 
-@dataclass(frozen=True)
-class Archive:
-    """The archive of a submission, as it was written."""
+def files(
+    boards: Sequence[Board], progress: Callable[[int, int], object] = lambda done, total: None
+) -> dict[str, bytes]:
+    """Path → content of the site, but for what all sites have.
 
-    bytes: int
-    sha256: str
-
-
-Archives = Mapping[tuple[str, str], Archive]
-"""By suite and slug."""
-
-
-def pages(boards: Sequence[Board], archives: Archives) -> dict[str, bytes]:
-    """Path → content of all pages, and of the numbers beside them."""
+    ``progress`` is told how many pages of how many are drawn.
+    """
     environment = _environment()
-    styles = {board.suite.name: _styles(board) for board in boards}
-    views = [_suite(board, styles[board.suite.name]) for board in boards]
-    found = {
-        "index.html": environment.get_template("index.html.j2").render(
-            root="", suites=views, meanings=list(words.MEANINGS.items())
-        )
-    }
+    total = 1 + sum(len(board.rows) for board in boards)
+    found: dict[str, bytes] = {}
+    views = []
     for board in boards:
-        for entry in board.entries:
-            found[page_of(board, entry)] = environment.get_template("submission.html.j2").render(
-                root="../",
-                **_submission(board, entry, styles[board.suite.name], archives[board.suite.name, entry.slug]),
+        figure = figures.of_board(board)
+        if board.rows:
+            found |= _beside(board.suite.name, figure, board.to_json(), board.results)
+        views.append(_suite(board, figure))
+    page = environment.get_template("index.html.j2").render(
+        root="", suites=views, meanings=list(words.MEANINGS.items())
+    )
+    found["index.html"] = page.encode()
+    done = 1
+    for board in boards:
+        for row in board.rows:
+            progress(done, total)
+            directory = f"{board.suite.name}/{row.method.key}"
+            figure = figures.of_method(row)
+            found |= _beside(directory, figure, {**row.to_json(), "results": row.results.to_json()}, row.results)
+            found[f"{directory}/{RUNS}"] = _runs(row)
+            view = _method(board, row, figure)
+            found[page_of(board, row)] = (
+                environment.get_template("method.html.j2").render(root="../../", **view).encode()
             )
-        found[f"{board.suite.name}/board.json"] = document(board)
-    return {path: content.encode() for path, content in found.items()}
+            done += 1
+    progress(total, total)
+    return found
 
 
-def document(board: Board) -> str:
-    """The numbers of a board, as they are published: in the site and in ``boards/``."""
-    return json.dumps(board.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def page_of(board: Board, row: Row) -> str:
+    """The path of a method's page."""
+    return f"{board.suite.name}/{row.method.key}/index.html"
 
 
-def page_of(board: Board, entry: Entry) -> str:
-    """The path of a submission's page."""
-    return f"{board.suite.name}/{entry.slug}.html"
+def _beside(
+    directory: str, figure: figures.Figure | None, document: Mapping[str, Any], results: Results | None
+) -> dict[str, bytes]:
+    found = {} if figure is None else dict(figure.files)
+    found[f"{RESULTS}.json"] = f"{cli.output.document(document)}\n".encode()
+    if results is not None:
+        found[f"{RESULTS}.csv"] = cli.output.csv(results).encode()
+    return {f"{directory}/{name}": content for name, content in found.items()}
 
 
-def colours(boards: Sequence[Board]) -> str:
-    """The style sheet's rules of all colours that pages use."""
-    used = {style.colour for board in boards for style in _styles(board).values()}
-    return colour.rules(used.union(*(colour.ramp(len(board.suite.values)) for board in boards)))
+def _runs(row: Row) -> bytes:
+    """The runs that its numbers are of: those of the maintainers, or as they are claimed, a row a run."""
+    table = row.method.runs
+    if table is None:
+        assert row.method.submission is not None
+        table = pa.Table.from_pylist([msgspec.structs.asdict(cell) for cell in row.method.submission.claim.cells])
+    out = io.BytesIO()
+    with pa.ipc.new_file(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
 
 
 def _environment() -> jinja2.Environment:
@@ -80,136 +97,99 @@ def _environment() -> jinja2.Environment:
     filters: dict[str, Callable[..., Any]] = {
         "line": text.line,
         "plain": text.plain,
+        "cell": text.cell,
+        "is_numeric": text.is_numeric,
         "link": text.link,
         "score": text.score,
         "number": text.number,
         "interval": text.interval,
-        "size": text.size,
-        "colour_class": colour.name,
-        "swatch": plot.swatch,
-        "dashes": plot.dashes,
     }
     environment.filters.update(filters)
-    environment.globals.update(policy=POLICY, version=version("lagbench"), states=states.LEVELS)
+    environment.globals.update(policy=POLICY, version=version("lagbench"), states=words.STATES)
     return environment
 
 
-def _styles(board: Board) -> Styles:
-    return scoring.plots.style.styles([(entry.slug, entry.slug) for entry in board.entries])
-
-
-def _suite(board: Board, styles: Styles) -> dict[str, Any]:
+def _suite(board: Board, figure: figures.Figure | None) -> dict[str, Any]:
     """A board for the index."""
     suite, results = board.suite, board.results
     ends = sorted({0, len(suite.values) - 1})
-    ranks = [entry.line.rank for entry in board.entries]
     columns = [
-        ("rank", "rank", "rank"),
-        ("submission", "text", "who"),
+        ("method", "text", "who"),
         ("lag score", "number", "headline"),
         *((f"IQM, {suite.axis} {suite.values[i]}", "number", "number") for i in ends),
-        ("tolerance", "number", "number"),
-        ("state", "number", "state"),
+        ("tolerance", "number", "number tolerance"),
+        ("state", "text", "state"),
     ]
-    whiskers = _whiskers([entry.line.lag_score for entry in board.entries])
-    rows = []
-    for entry, whisker in zip(board.entries, whiskers, strict=True):
-        rows.append(
-            {
-                "entry": entry,
-                "line": entry.line,
-                "page": page_of(board, entry),
-                "rank": text.rank(entry.line.rank, ranks),
-                "whisker": whisker,
-                "iqm": [(f"{suite.axis} {suite.values[i]}", tables.iqm(entry.line.points[i].final)) for i in ends],
-                "tolerance": tables.tolerance(entry.line),
-                "basis": words.basis(entry),
-                "words": _words(entry),
-                "shown_authors": _SHOWN_AUTHORS,
-            }
-        )
-    shown = figures.against_axis(board, styles)
+    kinds = [{"title": title, "sort": sort, "css": css} for title, sort, css in columns]
     return {
         "name": suite.name,
         "about": suite.about,
-        "axis": suite.axis,
-        "kind": results.kind,
         "facts": words.facts(board),
-        "columns": [{"title": title, "sort": sort, "css": css} for title, sort, css in columns],
-        "rows": rows,
-        "notes": [*results.notes, results.coverage, words.meaning(board)],
-        "figure": shown,
-        "links": {entry.slug: page_of(board, entry) for entry in board.entries},
+        "columns": kinds,
+        "ranked": [_listed(board, row, ends) for row in board.ranked],
+        "claims": [_listed(board, row, ends) for row in sorted(board.claims, key=lambda row: row.method.key)],
+        "notes": [*results.notes, results.power_note, results.coverage] if results else [],
+        "empty": words.empty(board),
+        "figure": figure,
+        "tables": scoring.sheets.sheets(results) if results else [],
     }
 
 
-def _words(entry: Entry) -> str:
-    """What a search looks in."""
-    one = entry.submission
-    parts = [entry.slug, one.name, *one.authors, one.algorithm.name, one.license, entry.state.name]
-    return text.line(" ".join(parts)).lower()
-
-
-def _whiskers(found: Sequence[Estimate | None]) -> list[dict[str, str] | None]:
-    """Estimates as places from 0 to 100, on one scale that has 0 on it."""
-    ends = [x for one in found if one for x in (one.value, one.low, one.high) if x is not None]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    if low == high:
-        return [None] * len(found)
-
-    def place(value: float) -> str:
-        return f"{100 * (value - low) / (high - low):.2f}"
-
-    return [
-        None
-        if one is None
-        else {
-            "zero": place(0.0),
-            "value": place(one.value),
-            "low": place(one.value if one.low is None else one.low),
-            "high": place(one.value if one.high is None else one.high),
-        }
-        for one in found
-    ]
-
-
-def _submission(board: Board, entry: Entry, styles: Styles, archive: Archive) -> dict[str, Any]:
-    """A submission for its page."""
-    style = styles[entry.slug]
-    traced = figures.diagnostics(board, entry)
-    again = [row for row in entry.rows if row.again is not None]
-    sections = {
-        "scores": "Scores",
-        "statement": "Statement",
-        "configuration": "Configuration",
-        "training": "Over training",
-        **({"diagnostics": "Diagnostics"} if traced else {}),
-        "checks": "Checks",
-        "runs": "Runs",
-        "data": "Data",
+def _listed(board: Board, row: Row, ends: Sequence[int]) -> dict[str, Any]:
+    """A row of the index."""
+    submission, line, kind = row.method.submission, row.line, row.results.kind
+    authors = submission.manifest.authors if submission else ()
+    state = words.state(row)
+    return {
+        "key": row.method.key,
+        "name": row.method.name,
+        "page": page_of(board, row),
+        "authors": authors[:_SHOWN_AUTHORS],
+        "more_authors": len(authors[_SHOWN_AUTHORS:]),
+        "rank": text.rank(row.rank, [other.rank for other in board.ranked]),
+        "place": row.rank,
+        "score": (line.lag_score, kind),
+        "iqm": [_at(board, row, i) for i in ends],
+        "tolerance": scoring.sheets.tolerance(line.tolerance, "undefined" if line.undefined else text.NOTHING),
+        "tolerated": line.tolerance and line.tolerance.value,
+        "state": state,
+        "warnings": words.warnings(board, row),
+        "same": row.head if row.head != row.method.key else "",
+        "words": text.line(" ".join([row.method.key, row.method.name, *authors, row.method.algorithm, state])).lower(),
     }
+
+
+def _at(board: Board, row: Row, i: int) -> dict[str, Any]:
+    value, found = board.suite.values[i], row.line.points[i].final
+    return {
+        "name": f"{board.suite.axis} {value}",
+        "found": found and found.iqm,
+        "kind": row.results.kind,
+        "tv": row.tv.get(value),
+        "low": value in row.without_lag,
+    }
+
+
+def _method(board: Board, row: Row, figure: figures.Figure | None) -> dict[str, Any]:
+    """A method for its page."""
+    submission = row.method.submission
+    state = words.state(row)
+    config = submission.manifest.config if submission else row.line.config
     return {
         "board": board,
-        "entry": entry,
-        "submission": entry.submission,
-        "archive": archive,
-        "sections": list(sections.items()),
-        "rank": text.rank(entry.line.rank, [other.line.rank for other in board.entries]),
-        "meaning": words.meaning(board),
-        "stands_on": words.stands_on(entry),
-        "scores": tables.scores(board, entry),
-        "tasks": tables.tasks(board, entry),
-        "notes": words.notes(board, entry),
-        "config": [(name, _value(value)) for name, value in entry.submission.config.items()],
-        "training": figures.training(board, entry, style),
-        "diagnostics": traced,
-        "measured": len(again),
-        "flagged": tables.flagged(board, entry),
-        "limit": f"{agreement.LIMIT:g}",
-        "expected": f"{entry.verification.flagged_by_chance:.1f}" if entry.verification else "",
-        "validation": tables.validation(entry),
-        "verification": tables.verification(entry),
-        "runs": tables.runs(board, entry),
+        "row": row,
+        "method": row.method,
+        "manifest": submission and submission.manifest,
+        "state": state,
+        "rank": text.rank(row.rank, [other.rank for other in board.ranked]),
+        "count": len(board.ranked),
+        "warnings": words.warnings(board, row),
+        "notes": words.notes(board, row),
+        "lag": tables.lag(board, row),
+        "agreement": tables.agreement(row),
+        "scores": tables.scores(row),
+        "config": [(name, _value(value)) for name, value in config.items()],
+        "figure": figure,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import urlsplit
 
@@ -15,6 +16,11 @@ _JOINERS = "\u200c\u200d"  # they shape Persian, Indian scripts and emoji
 _MARKS = {"Mn", "Me"}
 _MOST_MARKS = 4
 _URL_LENGTH = 2_000
+_LARGE = 1e7
+"""From here on a number is written with an exponent."""
+_LONG = re.compile(r"\d{9,}(\.\d+)?")
+_MINUS = re.compile(r"(?<![\w)])-(?=\d)")
+_NUMERIC = re.compile(r"[−+-]?[≥\d–]")
 
 
 def plain(text: str) -> str:
@@ -54,6 +60,17 @@ def link(url: str) -> str | None:
     return url if parts.scheme in ("http", "https") and plain_host else None
 
 
+def cell(text: str) -> str:
+    """What stands in a table, on one line, with the minus sign of print and no number that is too long for it."""
+    short = _LONG.sub(lambda found: f"{float(found[0]):.3g}", line(text) if text else "")
+    return _MINUS.sub("−", short)
+
+
+def is_numeric(text: str) -> bool:
+    """Whether it begins as a number does, so that it stands right."""
+    return _NUMERIC.match(text) is not None
+
+
 def score(value: float | None, kind: Kind) -> str:
     """A score, with the minus sign of print and as many digits as a report shows of its kind."""
     return _signed(value, f"{{:.{scoring.sheets.DIGITS[kind]}f}}")
@@ -86,17 +103,9 @@ def rank(place: int | None, places: list[int | None]) -> str:
     return NOTHING if place is None else f"{place}{'=' * (places.count(place) > 1)}"
 
 
-def size(count: int) -> str:
-    """Bytes, in powers of ten."""
-    for unit, name in ((1_000_000, "MB"), (1_000, "kB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count} bytes"
-
-
 def _signed(value: float | None, form: str) -> str:
     if value is None:
         return NOTHING
-    text = form.format(value)
+    text = form.format(value) if abs(value) < _LARGE else f"{value:.3g}"
     # What rounds to nothing has no sign.
     return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−", 1)

@@ -44,7 +44,6 @@ COMMANDS: dict[str, Callable[[Path], tuple[str | Path, ...]]] = {
         "leaderboard", "submit", run, "--name", "X", "--author", "A", "--url", "https://example.org", "--license",
         "MIT", "-o", "file/out",
     ),
-    "verify": lambda run: ("leaderboard", "verify", run, "-o", "file/out"),
     "build": lambda run: ("leaderboard", "build", "-o", "file/out"),
 }  # fmt: skip
 

@@ -53,6 +53,15 @@ def baseline(method: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ppo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of runs of PPO, a baseline. Read it; do not change it."""
+    out = tmp_path_factory.mktemp("ppo") / "TESTING"
+    for cell in plan_grid(out, algo=["ppo"], suite="TESTING", record="episodes"):
+        execute(cell.spec, cell.path, threads=1)
+    return out
+
+
+@pytest.fixture(scope="session")
 def submitted(method: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
     """A submission of it, with results that nobody had. Read it; do not change it."""
     suite = load_suite("TESTING")

@@ -20,10 +20,12 @@ def cut_short(row: Mapping[str, Any], evaluations: int = 1) -> dict[str, Any]:
     return {**row, **kept, "status": "diverged", "final": None, "area": None}
 
 
-def suite_rows(heights: Mapping[str, float], sd: float = 0.1, suite: Suite | None = None) -> list[dict[str, Any]]:
+def suite_rows(
+    heights: Mapping[str, float], sd: float = 0.1, suite: Suite | None = None, seed: int = 0
+) -> list[dict[str, Any]]:
     """Rows from algorithm → mean final return, over a whole suite; returns rise evenly."""
     suite = suite or load_suite("TESTING")
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     intervals = suite.evaluation.intervals
     return [
         {

@@ -34,11 +34,11 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def made(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def made(ppo: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     path = tmp_path_factory.mktemp("compared")
     (path / "mine.py").write_text(ALGORITHMS)
     (path / "scores").mkdir()
-    table.to_file(published.build(baseline, baseline.parent), path / "scores/TESTING.arrow")
+    table.to_file(published.build(ppo, ppo.parent), path / "scores/TESTING.arrow")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         patch.setattr(published, "DIRECTORY", path / "scores")
@@ -121,9 +121,9 @@ def test_against_which_baselines(place: Place, tmp_path: Path, referenced: None)
     lagbench(*MINE, "-q")
 
 
-def test_a_baseline_run_again(place: Place, baseline: Path, tmp_path: Path, referenced: None) -> None:
+def test_a_baseline_run_again(place: Place, ppo: Path, tmp_path: Path, referenced: None) -> None:
     """Under a name of its own; and what is equal is not separable."""
-    shutil.copytree(baseline, tmp_path / "again/runs")
+    shutil.copytree(ppo, tmp_path / "again/runs")
     done = lagbench("compare", "ppo", *OPTIONS, "-o", tmp_path / "again", "-q")
     assert done.code == 0
     assert "note: ppo is a baseline too: the runs made here, with the same source and hyperparameters, are" in done.out
@@ -223,7 +223,7 @@ def test_an_algorithm_that_was_changed(place: Place) -> None:
 def test_the_help_names_it() -> None:
     listed = [line.split(maxsplit=1) for line in lagbench("--help").out.splitlines() if line.startswith("  ")]
     assert ["compare", "Run ALGO over a suite, and compare it with published baselines."] in listed
-    assert ["leaderboard", "Submit results, check what was submitted, build the board."] in listed
+    assert ["leaderboard", "Submit a method, check it, train it again, build the board."] in listed
 
 
 def _json(file: Path) -> Any:

@@ -13,14 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from lagbench import LagbenchError, UsageError, load_suite
-from lagbench.leaderboard import board, published
+from lagbench.leaderboard import published
 from lagbench.scoring import score, table
 from scripts import publish_scores
-from tests.closeness import assert_close
 from tests.leaderboard.rows import suite_rows
 from tests.scoring import synthetic
 
-ROOT = Path(__file__).parents[2]
 SUITE = load_suite("TESTING")
 
 
@@ -29,34 +27,12 @@ def written(file: Path, **changes: Any) -> Path:
     return file
 
 
-def test_committed_scores_are_those_of_what_is_committed() -> None:
-    """Of the verified submissions, and of the runs in results/ where both have them.
-
-    Otherwise: python scripts/publish_scores.py.
-    """
-    submissions = board.find(board.SUBMISSIONS)
-    named = sorted({*submissions, *published.runs_in(ROOT / "results")})
-    assert named == published.tables()
-    for name in named:
-        there = table.from_file(published.file_of(name))
-        made = publish_scores.made(name, submissions, ROOT / "results")
-        assert made.schema.equals(there.schema, check_metadata=True)
-        assert_close(made.to_pylist(), there.to_pylist())
-        assert all(path.startswith(f"leaderboard/submissions/{name}/") for path in there["path"].to_pylist())
-        results = published.build(ROOT / "results" / name, ROOT)
-        assert_close(there.drop_columns("path").to_pylist(), results.drop_columns("path").to_pylist())
+def test_what_is_committed_can_be_read() -> None:
+    for name in published.tables():
+        assert {row["suite"] for row in table.from_file(published.file_of(name)).to_pylist()} == {name}
 
 
-def test_results_without_scores_and_scores_without_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the test above is for."""
-    (tmp_path / "results/TESTING").mkdir(parents=True)
-    (tmp_path / "results/tuning").mkdir()
-    (tmp_path / "results/mujoco-1m-v1").mkdir()
-    (tmp_path / "results/mujoco-mini-v0").mkdir()
-    # By the name that runs have: a suite's, a retired one's too, or a family's, and not that of a suite in one.
-    (tmp_path / "results/mujoco-mini-v1").mkdir()
-    assert published.runs_in(tmp_path / "results") == ["TESTING", "mujoco-1m-v1", "mujoco-mini-v0"]
-    assert published.runs_in(tmp_path / "nowhere") == []
+def test_a_family_has_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "DIRECTORY", tmp_path)
     assert published.suites() == []
     written(tmp_path / "TESTING.arrow")
@@ -117,18 +93,18 @@ def test_another_patch_of_envpool_is_the_same_physics(tmp_path: Path) -> None:
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no file '.*none\.arrow'"):
         published.read(tmp_path / "none.arrow", SUITE)
-    about = {**table.SCHEMA.metadata, b"format_version": b"3"}
+    about = {**table.SCHEMA.metadata, b"format_version": b"99"}
     with pa.ipc.new_file(str(tmp_path / "new.arrow"), table.SCHEMA.with_metadata(about)):
         pass
-    with pytest.raises(LagbenchError, match=r"new\.arrow has format 3; this lagbench reads 2"):
+    with pytest.raises(LagbenchError, match=rf"new\.arrow has format 99; this lagbench reads {table.FORMAT_VERSION}"):
         published.read(tmp_path / "new.arrow", SUITE)
 
 
-def test_a_table_is_made_without_a_trace_of_the_machine(baseline: Path, tmp_path: Path) -> None:
+def test_a_table_is_made_without_a_trace_of_the_machine(ppo: Path, tmp_path: Path) -> None:
     """The same bytes, wherever the checkout lies and however often it is made."""
     made = []
     for root in (tmp_path / "here", tmp_path / "elsewhere/deep"):
-        shutil.copytree(baseline, root / "results/TESTING")
+        shutil.copytree(ppo, root / "results/TESTING")
         table.to_file(published.build(root / "results/TESTING", root), root / "x.arrow")
         made.append((root / "x.arrow").read_bytes())
     assert made[0] == made[1]
@@ -136,14 +112,14 @@ def test_a_table_is_made_without_a_trace_of_the_machine(baseline: Path, tmp_path
     assert "results/TESTING/Hopper-v5/ppo/lag0-u8-seed0" in found["path"].to_pylist()
     assert str(tmp_path).encode() not in made[0]
     # But for the paths it is what scoring reads from the runs.
-    read = table.collect([baseline])
+    read = table.collect([ppo])
     assert found.drop_columns("path").equals(read.drop_columns("path"))
 
 
 @pytest.mark.parametrize("case", ["missing", "unfinished", "no environment", "another suite"])
-def test_what_is_not_whole_is_not_published(case: str, baseline: Path, tmp_path: Path) -> None:
+def test_what_is_not_whole_is_not_published(case: str, ppo: Path, tmp_path: Path) -> None:
     runs = tmp_path / ("mujoco-v0" if case == "another suite" else "TESTING")
-    shutil.copytree(baseline, runs)
+    shutil.copytree(ppo, runs)
     run = runs / "Hopper-v5/ppo/lag2-u8-seed1"
     if case == "missing":
         shutil.rmtree(run)
@@ -161,25 +137,25 @@ def test_what_is_not_whole_is_not_published(case: str, baseline: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("referenced")
-def test_the_script_writes_what_the_power_follows_from(baseline: Path, tmp_path: Path) -> None:
-    shutil.copytree(baseline, tmp_path / "results/TESTING")
-    places = [f"--{name}={tmp_path / name}" for name in ("submissions", "results", "scores", "powers")]
+def test_the_script_writes_what_the_power_follows_from(ppo: Path, tmp_path: Path) -> None:
+    shutil.copytree(ppo, tmp_path / "results/TESTING")
+    places = [f"--{name}={tmp_path / name}" for name in ("scores", "powers")]
     (tmp_path / "powers").mkdir()
-    done = CliRunner().invoke(publish_scores.main, places)
+    done = CliRunner().invoke(publish_scores.main, [str(tmp_path / "results/TESTING"), *places])
     file = tmp_path / "powers/TESTING.power.json"
     assert done.output.splitlines()[1:] == [str(file)]
     data = json.loads(file.read_text())
     assert data["suite"] == {"name": "TESTING", "sha256": SUITE.sha256}
-    (line,) = score.score(table.collect([baseline])).lines
+    (line,) = score.score(table.collect([ppo])).lines
     assert data["spreads"] == {"ppo": line.spread}
     assert line.spread is not None
 
 
-def test_the_script(baseline: Path, tmp_path: Path) -> None:
-    shutil.copytree(baseline, tmp_path / "results/TESTING")
-    places = [f"--{name}={tmp_path / name}" for name in ("submissions", "results", "scores")]
-    done = CliRunner().invoke(publish_scores.main, places)
+def test_the_script(ppo: Path, tmp_path: Path) -> None:
+    shutil.copytree(ppo, tmp_path / "results/TESTING")
+    options = [str(tmp_path / "results/TESTING"), f"--scores={tmp_path / 'scores'}"]
+    done = CliRunner().invoke(publish_scores.main, options)
     assert done.output == f"{tmp_path / 'scores/TESTING.arrow'}: 8 runs of ppo\n"
     found = table.from_file(tmp_path / "scores/TESTING.arrow")
     assert json.loads(found["config"].to_pylist()[0])["learning_rate"] > 0
-    assert found.equals(published.build(tmp_path / "results/TESTING", tmp_path), check_metadata=True)
+    assert found.equals(published.build(tmp_path / "results/TESTING", tmp_path / "results"), check_metadata=True)

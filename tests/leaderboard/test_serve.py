@@ -42,9 +42,13 @@ def ask(server: Server, path: str, method: str = "GET", host: str | None = None)
 
 
 def test_the_files_of_the_site(server: Server, tmp_path: Path) -> None:
-    for path, kind in (("/", "text/html"), ("/index.html?x#y", "text/html"), ("/static/board.js", "text/javascript")):
+    for path, kind in (
+        ("/", "text/html; charset=utf-8"),
+        ("/index.html?x#y", "text/html; charset=utf-8"),
+        ("/static/board.js", "text/javascript; charset=utf-8"),
+    ):
         status, headers, content = ask(server, path)
-        assert (status, headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
+        assert (status, headers["Content-Type"]) == (200, kind)
         name = "index.html" if path == "/" else path[1:].partition("?")[0]
         assert content == (tmp_path / "site" / name).read_bytes()
         assert "default-src 'none'" in headers["Content-Security-Policy"]

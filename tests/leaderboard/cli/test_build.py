@@ -5,22 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
 
-from lagbench.leaderboard import board, ratings
-from lagbench.leaderboard.former import Submission
-from lagbench.leaderboard.serve import Server
-from scripts import publish_boards
+from lagbench import scoring
+from lagbench.leaderboard import methods, published
+from scripts import publish_scores
 from tests.cli.run_here import Done, lagbench
+from tests.leaderboard import made
 
 
 @pytest.fixture(autouse=True)
@@ -34,24 +32,39 @@ def run(*line: str) -> Done:
 
 
 @pytest.fixture
-def submissions(whole: Submission) -> str:
-    return str(whole.path.parents[1])
+def submissions(ppo: Path, referenced: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """PPO's own runs, published; one submission that was trained again, and one that was not."""
+    CliRunner().invoke(publish_scores.main, [str(ppo), f"--scores={tmp_path / 'x/scores'}", f"--powers={tmp_path}"])
+    monkeypatch.setattr(published, "DIRECTORY", tmp_path / "x/scores")
+    (tmp_path / "TESTING.power.json").unlink()
+    made.train(made.submit(tmp_path / "x", "mine", made.runs(70.0)), made.runs(70.0, seed=1))
+    made.submit(tmp_path / "x", "claimed", made.runs(90.0, seed=2))
+    return str(tmp_path / "x/submissions")
 
 
 def test_build_and_build_again(submissions: str, tmp_path: Path) -> None:
     line = ("build", "-o", "site", "--submissions", submissions, "--replications", "50")
     done = run(*line)
     assert (done.code, done.out) == (0, "site/index.html\n"), done.err
-    assert "TESTING: 1 submission" in done.err
+    assert "TESTING: 2 ranked, 1 claimed" in done.err
+    assert "mujoco-mini-v1: 0 ranked, 0 claimed" in done.err
     first = {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()}
-    assert json.loads((tmp_path / "site/TESTING/board.json").read_text())["results"]["replications"] == 50
-    done = run(*line, "-q")
-    assert (done.code, done.out, done.err) == (0, "site/index.html\n", "")
-    assert {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()} == first
+    document = json.loads((tmp_path / "site/TESTING/results.json").read_text())
+    assert document["results"]["replications"] == 50
+    assert {row["key"]: row["state"] for row in document["rows"]} == {
+        **{"ppo.baseline": "baseline", "mine": "rerun", "claimed": "claim"}
+    }
+    # PPO's page has what its runs came to.
+    found = scoring.table.from_file(tmp_path / "site/TESTING/ppo.baseline/runs.arrow")
+    assert len(found) == 8
+    assert all(
+        tv == 0 for tv, lag in zip(found["tv_backward"].to_pylist(), found["lag"].to_pylist(), strict=True) if not lag
+    )
     done = run(*line, "--json")
-    assert json.loads(done.out)["submissions"] == {"TESTING": 1}
-    assert "TESTING/ppo.zip" in json.loads(done.out)["files"]
+    assert json.loads(done.out)["rows"]["TESTING"] == {"ranked": 2, "claims": 1}
+    assert "TESTING/mine/index.html" in json.loads(done.out)["files"]
     assert not done.err
+    assert {p: p.read_bytes() for p in (tmp_path / "site").rglob("*") if p.is_file()} == first
 
 
 def test_what_is_wrong_is_said_before_anything_is_computed(submissions: str, tmp_path: Path) -> None:
@@ -67,16 +80,14 @@ def test_what_is_wrong_is_said_before_anything_is_computed(submissions: str, tmp
         assert (done.code, done.out) == (code, ""), done.err
         assert error in done.err
         assert "Traceback" not in done.err
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "x"]
 
 
 def test_an_invalid_submission_stops_it(submissions: str, tmp_path: Path) -> None:
-    shutil.copytree(submissions, tmp_path / "submissions")
-    (tmp_path / "submissions/TESTING/ppo/more.pickle").write_bytes(b"x")
-    done = run("build", "-o", "site", "--submissions", "submissions")
+    (tmp_path / "x/submissions/TESTING/mine/more.pickle").write_bytes(b"x")
+    done = run("build", "-o", "site", "--submissions", submissions)
     assert done.code == 1
-    assert "ppo is not valid, and comes on no board" in done.err
-    assert "lagbench leaderboard validate submissions/TESTING/ppo" in done.err
+    assert "'more.pickle' is no file of a submission" in done.sentence
     assert not (tmp_path / "site").exists()
 
 
@@ -102,7 +113,7 @@ def test_serve(submissions: str, tmp_path: Path, built: bool) -> None:
         url = urlsplit(serving.stdout.readline().strip())
         assert url.hostname == "127.0.0.1"
         connection = http.client.HTTPConnection("127.0.0.1", url.port or 0, timeout=30)
-        connection.request("GET", "/TESTING/ppo.html")
+        connection.request("GET", "/TESTING/mine/index.html")
         assert connection.getresponse().status == 200
         connection.close()
     finally:
@@ -111,39 +122,6 @@ def test_serve(submissions: str, tmp_path: Path, built: bool) -> None:
     assert serving.returncode == 0
     assert "Traceback" not in errors
     assert list((tmp_path / "tmp").iterdir()) == []
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The numbers that a browser would get."""
-    documents: list[Any] = []
-
-    def serve(server: Server) -> None:
-        documents.append(json.loads(server.files["/TESTING/board.json"].read_text()))
-
-    monkeypatch.setattr(Server, "serve_forever", serve)
-    return documents
-
-
-def test_what_is_published_is_served_at_once(
-    submissions: str, served: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(board, "BOARDS", tmp_path / "boards")
-    options = ["--submissions", submissions, "--boards", str(board.BOARDS), "--replications", "50"]
-    CliRunner().invoke(publish_boards.main, options, catch_exceptions=False)
-    published = json.loads((tmp_path / "boards/TESTING.json").read_text())
-    line = ("serve", "--port", "0", "--submissions", submissions)
-    with monkeypatch.context() as patch:
-        patch.setattr(ratings, "_ending_in", None)  # what is bootstrapped
-        done = run(*line)
-    assert (done.code, done.err) == (0, "interrupt to stop\n")
-    assert served.pop() == published
-
-    published["entries"][0]["submission"] = "0" * 64
-    (tmp_path / "boards/TESTING.json").write_text(json.dumps(published))
-    done = run(*line)
-    assert "TESTING: the submissions are not those of the published numbers, and these are of 2,000 repl" in done.err
-    assert served.pop()["results"]["replications"] == 2000
 
 
 def test_what_serve_refuses(tmp_path: Path) -> None:
@@ -155,3 +133,12 @@ def test_what_serve_refuses(tmp_path: Path) -> None:
         done = run("serve", *line)
         assert done.code == 2
         assert error in done.err
+
+
+def test_a_board_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As lagbench is installed before anything is published: each suite says so."""
+    monkeypatch.setattr(published, "DIRECTORY", tmp_path / "nowhere")
+    monkeypatch.setattr(methods, "SUBMISSIONS", tmp_path / "nowhere")
+    done = run("build", "-o", "site", "-q")
+    assert (done.code, done.err) == (0, "")
+    assert "Nothing is ranked on mujoco-mini-v1 yet" in (tmp_path / "site/index.html").read_text(encoding="utf-8")

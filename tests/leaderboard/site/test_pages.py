@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pyarrow as pa
 import pytest
 
-from lagbench import scoring
-from lagbench.leaderboard.board import Board
-from lagbench.leaderboard.findings import CHECKS
+from lagbench.leaderboard.board import Board, Row
 from lagbench.leaderboard.site import pages, text
-from lagbench.leaderboard.site.pages import Archive
-from lagbench.scoring.results import Tolerance
-from tests.leaderboard.rows import cut_short, suite_rows
-from tests.leaderboard.site.boards import NONCE, SUITE, Fake, board
-from tests.scoring import synthetic
+from lagbench.leaderboard.submission import Statement
+from lagbench.scoring import table
+from lagbench.scoring.results import Results
 
-VOID = {"meta", "link", "input", "br", "path", "circle"}
-ARCHIVE = Archive(1_234_567, "c0ffee" * 10 + "abcd")
+VOID = {"meta", "link", "input", "br", "img", "source"}
+SUITE = "TESTING"
+KEYS = (
+    "ppo.baseline",
+    "vaco.baseline",
+    "ppo-kl.baseline",
+    "geppo.baseline",
+    "mine",
+    "other",
+    "claimed",
+    "long-" + "x" * 59,
+)
 
 
 class Page(HTMLParser):
@@ -43,9 +52,6 @@ class Page(HTMLParser):
         if tag not in VOID:
             self._open.append(tag)
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
 
@@ -64,59 +70,51 @@ class Page(HTMLParser):
         return [value for _, attributes in self.tags if (value := attributes.get(attribute)) is not None]
 
 
-def rendered(*boards: Board) -> dict[str, Page]:
-    archives = {(one.suite.name, entry.slug): ARCHIVE for one in boards for entry in one.entries}
-    found = pages.pages(boards, archives)
-    return {path: Page(content) for path, content in found.items() if path.endswith(".html")}
-
-
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Board:
-    """VACO on fresh episodes, each of whose claims is too high, and PPO on its own."""
-    fakes = [Fake("vaco", name="VACO", shift=-200.0), Fake("ppo", name="PPO", fresh=False)]
-    return board(fakes, tmp_path_factory.mktemp("submissions"))
+def shown(site: Path) -> dict[str, Page]:
+    return {path.relative_to(site).as_posix(): Page(path.read_bytes()) for path in sorted(site.rglob("*.html"))}
 
 
-@pytest.fixture(scope="module")
-def site(both: Board) -> dict[str, Page]:
-    return rendered(both)
+def page(shown: dict[str, Page], key: str) -> Page:
+    return shown[f"{SUITE}/{key}/index.html"]
 
 
-def test_there_is_a_page_for_all_and_one_for_each(site: dict[str, Page]) -> None:
-    assert sorted(site) == ["index.html", f"{SUITE}/ppo.html", f"{SUITE}/vaco.html"]
+def row(boards: list[Board], key: str) -> Row:
+    (found,) = [one for one in boards[0].rows if one.method.key == key]
+    return found
 
 
-def test_every_link_leads_somewhere(site: dict[str, Page]) -> None:
-    files = {*site, "static/board.css", "static/board.js", f"{SUITE}/board.json"}
-    files |= {f"{SUITE}/{slug}.zip" for slug in ("ppo", "vaco")}
-    for name, page in site.items():
-        for link in page.values("href") + page.values("src"):
+def test_there_is_a_page_for_all_and_one_for_each(shown: dict[str, Page]) -> None:
+    assert set(shown) == {"index.html", *(f"{SUITE}/{key}/index.html" for key in KEYS)}
+
+
+def test_every_link_leads_somewhere(shown: dict[str, Page], site: Path) -> None:
+    for name, one in shown.items():
+        for link in one.values("href") + one.values("src") + one.values("srcset"):
             if link.startswith(("https://", "data:")):
                 continue
             path, _, anchor = link.partition("#")
-            parts = Path(name).parent.joinpath(path).parts if path else Path(name).parts
-            target = "/".join(part for i, part in enumerate(parts) if part != ".." and parts[i + 1 : i + 2] != ("..",))
-            assert target in files, f"{name}: {link}"
-            assert not anchor or anchor in site[target].values("id"), f"{name}: {link}"
-        assert len(page.values("id")) == len(set(page.values("id")))
+            target = (site / name).parent.joinpath(path).resolve() if path else site / name
+            assert target.is_file(), f"{name}: {link}"
+            assert target.is_relative_to(site)
+            assert not anchor or anchor in shown[target.relative_to(site).as_posix()].values("id"), f"{name}: {link}"
+        assert len(one.values("id")) == len(set(one.values("id")))
 
 
-def test_nothing_runs_or_is_styled_but_from_files(site: dict[str, Page]) -> None:
-    for page in site.values():
-        (policy,) = [a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+def test_nothing_runs_or_is_styled_but_from_files(shown: dict[str, Page]) -> None:
+    for one in shown.values():
+        (policy,) = [a["content"] for t, a in one.tags if a.get("http-equiv") == "Content-Security-Policy"]
         assert policy is not None
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
         assert "unsafe" not in policy
-        assert [a for t, a in page.tags if t == "script"] == [
-            {"src": page.values("src")[0], "defer": None},
-        ]
-        assert not [a for _, a in page.tags if any(name == "style" or name.startswith("on") for name in a)]
-        assert not [t for t, _ in page.tags if t in {"style", "iframe", "object", "embed", "base", "img"}]
+        assert [a for t, a in one.tags if t == "script"] == [{"src": one.values("src")[0], "defer": None}]
+        assert not [a for _, a in one.tags if any(name == "style" or name.startswith("on") for name in a)]
+        assert not [t for t, _ in one.tags if t in {"style", "iframe", "object", "embed", "base", "svg"}]
 
 
-def test_links_to_elsewhere_vouch_for_nothing(site: dict[str, Page]) -> None:
-    outward = [a for page in site.values() for t, a in page.tags if t == "a" and "://" in (a["href"] or "")]
-    assert [a["href"] for a in outward] == ["https://example.org/method"] * 2
+def test_links_to_elsewhere_vouch_for_nothing(shown: dict[str, Page]) -> None:
+    outward = [a for one in shown.values() for t, a in one.tags if t == "a" and "://" in (a["href"] or "")]
+    assert len(outward) == 4
     assert all((a["rel"] or "").split()[:2] == ["nofollow", "noopener"] for a in outward)
 
 
@@ -126,189 +124,172 @@ HOSTILE = (
 )
 
 
-def test_no_text_of_others_becomes_markup(tmp_path: Path) -> None:
+def test_no_text_of_others_becomes_markup(boards: list[Board]) -> None:
     """Pages with a hostile text in every field have the tags and attributes of those with plain ones."""
-    plain = Fake("vaco", name="x", url="see the paper", config={"x": "x", "y": 1})
-    hostile = Fake(
-        "vaco",
-        name=HOSTILE,
-        authors=(HOSTILE,),
-        url=f"javascript:{HOSTILE}",
-        license=HOSTILE,
-        tuning=HOSTILE,
-        discarded=HOSTILE,
-        source=HOSTILE.replace("\x00", ""),
-        config={HOSTILE: HOSTILE, "y": [HOSTILE]},
-        lagbench=HOSTILE,
-    )
-    before, after = (rendered(board([one, Fake("ppo")], tmp_path / str(i))) for i, one in enumerate((plain, hostile)))
-    for name, page in before.items():
-        assert page.shape() == after[name].shape()
-    page = after[f"{SUITE}/vaco.html"]
-    assert page.text.count("<script>alert(1)</script>") >= 8
-    assert "{{ 7*7 }}" in page.text
-    for one in after.values():
-        everything = one.text + "".join(v or "" for _, attributes in one.tags for v in attributes.values())
+
+    def made(words: str, address: str) -> dict[str, Page]:
+        before = row(boards, "claimed")
+        assert before.method.submission is not None
+        manifest = msgspec.structs.replace(
+            before.method.submission.manifest,
+            name=words,
+            authors=(words,),
+            url=address,
+            license=words,
+            config={words: words, "y": words},
+            statement=Statement(tuning=words, discarded=words),
+        )
+        submission = dataclasses.replace(before.method.submission, manifest=manifest)
+        method = dataclasses.replace(
+            before.method, name=words, algorithm=words, source={words: words}, submission=submission
+        )
+        changed = dataclasses.replace(boards[0], ranked=(), claims=(dataclasses.replace(before, method=method),))
+        files = pages.files([changed]).items()
+        return {path: Page(content) for path, content in files if path.endswith(".html")}
+
+    plain, hostile = made("x", "see the paper"), made(HOSTILE, f"javascript:{HOSTILE}")
+    for path, found in hostile.items():
+        assert found.shape() == plain[path].shape()
+        everything = found.text + "".join(v or "" for _, attributes in found.tags for v in attributes.values())
         assert not set(everything) & set("\u202e\u2066\x00\x1b\ufeff")
-    assert "⟨U+202E⟩gnp" in page.text
+        assert "{{ 7*7 }}" in found.text
+        assert "⟨U+202E⟩gnp" in found.text
+    assert hostile[f"{SUITE}/claimed/index.html"].text.count("<script>alert(1)</script>") >= 10
 
 
-def test_the_index_has_the_numbers(both: Board, site: dict[str, Page]) -> None:
-    shown = site["index.html"].text
-    for entry in both.entries:
-        line = entry.line
-        assert line.points[0].final is not None
-        for found in (line.lag_score, line.points[0].final.iqm):
-            assert text.estimate(found, both.results.kind) in shown
-        assert scoring.sheets.tolerance(line.tolerance, "undefined") in shown
-    headings = [a for t, a in site["index.html"].tags if t == "th" and "data-sort" in a]
-    assert [a["data-sort"] for a in headings] == ["rank", "text", *["number"] * 5]
-    assert [a.get("aria-sort") for a in headings] == ["ascending", *[None] * 6]
-
-
-def test_accuracies_have_a_digit_more(both: Board) -> None:
-    """As in a report: with two, what differs between two algorithms would be hidden."""
-    found = rendered(dataclasses.replace(both, results=dataclasses.replace(both.results, kind="accuracy")))
-    for entry in both.entries:
-        shown = text.estimate(entry.line.lag_score, "accuracy")
-        assert re.match(r"−?\d\.\d{3} \[", shown)
-        assert shown in found["index.html"].text
-        assert shown in found[f"{SUITE}/{entry.slug}.html"].text
-
-
-def test_each_number_says_what_it_stands_on(both: Board, site: dict[str, Page]) -> None:
-    index, fresh, claimed = (site[name] for name in ("index.html", f"{SUITE}/vaco.html", f"{SUITE}/ppo.html"))
-    assert "re-evaluated on 2 fresh episodes a run" in index.text
-    assert "rescored on the episodes submitted" in index.text
-    assert "Area under the curve, reported returns" in index.text
-    assert "2 fresh episodes a run, played by the submitted policies on seeds drawn after" in fresh.text
-    assert "Areas stand on reported returns" in fresh.text
-    assert "Final scores stand on the episodes that were submitted, areas on reported returns." in claimed.text
-    # What was submitted stands beside what was found.
-    (vaco,) = [entry for entry in both.entries if entry.slug == "vaco"]
-    assert vaco.line.lag_score is not None
-    assert vaco.line.lag_score.value != vaco.submitted.lag_score
-    both_ = f"lag score {text.estimate(vaco.line.lag_score, 'score')} {text.score(vaco.submitted.lag_score, 'score')}"
-    assert both_ in fresh.text
-    area = vaco.line.points[0].area
-    assert area is not None
-    assert f"area, lag 0 of reported returns – {text.estimate(area.iqm, 'score')}" in fresh.text
-
-
-def test_states_say_what_they_do_not_prove(site: dict[str, Page]) -> None:
-    for page in site.values():
-        for word in ("claimed", "rescored", "replayed", "re-evaluated", "reproduced", "does not prove"):
-            assert word in page.text
-        assert "that the episodes happened" in page.text
-    assert "not replayed: there is no report on it" in site[f"{SUITE}/ppo.html"].text
-
-
-def test_every_check_is_there_with_its_outcome(site: dict[str, Page]) -> None:
-    fresh, claimed = (site[f"{SUITE}/{slug}.html"].text for slug in ("vaco", "ppo"))
-    for check in CHECKS:
-        assert f"{check.name} ✓ ok {check.about} {check.state}" in fresh
-        assert f"{check.name} ✓ ok {check.about} {check.state}" in claimed
-    for name in ("rewards", "policy", "re-evaluation"):
-        assert f"{name} ✓ ok 12 of 12 runs 10 of 10 episodes (" in fresh
-    assert (
-        f"bit for bit; then each policy played 2 fresh ones. Whoever gives this nonce draws the same seeds: {NONCE}"
-        in (fresh)
+def test_the_index_has_the_numbers(boards: list[Board], shown: dict[str, Page]) -> None:
+    index = shown["index.html"]
+    for one in boards[0].rows:
+        kind = one.results.kind
+        for found in (one.line.lag_score, *(point.final.iqm for point in one.line.points if point.final)):
+            assert text.estimate(found, kind) in index.text
+    assert "Nothing is ranked on mujoco-mini-v1 yet: neither baselines nor submissions have been trained on it." in (
+        index.text
     )
-    assert "There is no report on it." in claimed
+    headings = [a for t, a in index.tags if t == "th" and "data-sort" in a]
+    assert [a["data-sort"] for a in headings][:7] == ["rank", "text", *["number"] * 4, "text"]
+    ranked = [a["data-key"] for t, a in index.tags if "data-key" in a]
+    assert ranked[-1] == "claimed"
+    assert ranked[:2] == ["vaco.baseline", "mine"]
 
 
-def test_a_check_that_failed_is_seen(both: Board) -> None:
-    (entry,) = [one for one in both.entries if one.slug == "vaco"]
-    assert entry.verification is not None
-    first, *rest = entry.verification.checks
-    failed = dataclasses.replace(first, outcome="failed", message="step 3 earns 1.0, not 2.0")
-    report = dataclasses.replace(entry.verification, checks=(failed, *rest))
-    found = rendered(dataclasses.replace(both, entries=(dataclasses.replace(entry, verification=report),)))
-    assert "rewards ✗ failed 1 of 12 runs step 3 earns 1.0, not 2.0 (" in found[f"{SUITE}/vaco.html"].text
+def test_what_is_claimed_is_apart_and_has_no_rank(shown: dict[str, Page]) -> None:
+    index = shown["index.html"]
+    labels = [a.get("aria-label") for t, a in index.tags if t == "table"]
+    assert labels[0] == SUITE
+    assert f"{SUITE}, claims" in labels
+    assert "Nobody but their authors has trained these." in index.text
+    assert "1e+97" in index.text
+    assert "0000000" not in index.text
+    claimed = page(shown, "claimed").text
+    assert "state claimed rank – algorithm" in claimed
+    assert "0000000" not in claimed.replace("0" * 64, "")
 
 
-def test_flagged_cells(both: Board, site: dict[str, Page]) -> None:
-    page = site[f"{SUITE}/vaco.html"].text
-    assert "Flagged: 12 of 12 re-evaluated cells lie more than 3 standard errors from what was submitted." in page
-    assert "Flagged" not in site[f"{SUITE}/ppo.html"].text
-    # 200 lower, of two episodes with a standard deviation of 10, and ten of the same: 200 / √(100/2 + 100/10).
-    assert page.count("+25.8") == 24
+def test_warnings_are_seen(shown: dict[str, Page]) -> None:
+    lag = "lag may be switched off: TV(π_T, β) far below the others’ at lag 2"
+    claim = "differs from its claim by more than both spreads allow"
+    for one in (shown["index.html"], page(shown, "mine")):
+        assert one.text.count(lag) == 1
+        assert claim in one.text
+    for key in ("other", "ppo.baseline"):
+        assert lag not in page(shown, key).text
+        assert claim not in page(shown, key).text
+    assert "the same method as mine, whose rank it shares" in page(shown, "other").text
 
 
-def test_every_run_is_there_with_its_returns(both: Board, site: dict[str, Page]) -> None:
-    for entry in both.entries:
-        page = site[f"{SUITE}/{entry.slug}.html"].text
-        assert len(entry.rows) == 12
-        for row in entry.rows:
-            assert f"{row.task}, lag {row.value}, seed {row.seed}" in page
-            assert all(text.number(y) in page for y in row.returns)
+def test_a_claim_stands_beside_its_rerun(boards: list[Board], shown: dict[str, Page]) -> None:
+    mine = row(boards, "mine")
+    assert mine.agreement is not None
+    found = page(shown, "mine").text
+    for cell in mine.agreement.cells:
+        numbers = f"{text.number(cell.claimed)} {text.number(cell.found)} {cell.p:.2g}"
+        assert f"{cell.task}, lag {cell.value} {numbers}".replace("e-", "e-") in found
+    for line in mine.results.lines:
+        assert text.estimate(line.lag_score, "score") in found
 
 
-def test_a_page_has_configuration_statement_source_and_hash(both: Board, site: dict[str, Page]) -> None:
-    page = site[f"{SUITE}/ppo.html"].text
+def test_measured_lag_stands_beside_each_lag(boards: list[Board], shown: dict[str, Page]) -> None:
+    for one in boards[0].ranked:
+        for value, tv in one.tv.items():
+            assert f"lag {value} {text.number(tv)}" in page(shown, one.method.key).text
+    assert "0.02 to 0.02" in page(shown, "mine").text
+
+
+def test_a_page_has_settings_statement_source_and_where_it_is_from(boards: list[Board], shown: dict[str, Page]) -> None:
+    mine = row(boards, "mine")
+    assert mine.method.submission is not None
     for word in (
-        "learning_rate 0.001",
-        "updates null",
-        "Four configurations on one task.",
-        "class Method:",
-        "0123456789abcdef" * 4,
-        "1.2 MB, 2 files",
-        ARCHIVE.sha256,
-        "clipped fraction",
-        "Total variation",
+        "Ada Lovelace , Karen Spärck Jones",
+        "learning_rate 0.001 updates null",
+        "Four settings.",
+        "mine.py , 7 lines",
+        "scale = 2.0 # by hand",
+        "def helper(x):",
+        mine.method.submission.sha256,
+        "2026-01-01, lagbench 0.1.0 , in the sandbox bubblewrap",
+        "1000, 1007 from the submission and drand round 1",
     ):
-        assert word in page
+        assert word in page(shown, "mine").text
+    assert "its source trusted" in page(shown, "other").text
+    assert "class PPO(Algorithm)" in page(shown, "ppo.baseline").text
+    assert "A baseline that comes with lagbench." in page(shown, "ppo.baseline").text
 
 
-def test_numbers_for_machines(both: Board) -> None:
-    data = json.loads(pages.document(both))
-    assert [entry["slug"] for entry in data["entries"]] == [entry.slug for entry in both.entries]
-    states = {entry["slug"]: entry["state"]["name"] for entry in data["entries"]}
-    assert states == {"vaco": "re-evaluated", "ppo": "rescored"}
-    assert scoring.results.Results.from_json(data["results"]) == scoring.results.Results.from_json(
-        json.loads(json.dumps(both.results.to_json()))
+def test_states_say_what_they_do_not_prove(shown: dict[str, Page]) -> None:
+    for one in shown.values():
+        for word in ("baseline", "rerun", "claimed", "does not prove", "that they happened"):
+            assert word in one.text
+
+
+def test_charts_say_what_they_are_and_have_tables(shown: dict[str, Page]) -> None:
+    for name, one in shown.items():
+        (image,) = [a for t, a in one.tags if t == "img"]
+        assert (image["alt"] or "").endswith("All numbers are in the table below."), name
+        assert [a["media"] for t, a in one.tags if t == "source"] == ["(max-width: 46rem)"]
+        assert "The same as a table" in one.text
+
+
+def test_numbers_for_machines(boards: list[Board], site: Path) -> None:
+    """As JSON, CSV and Arrow, of a board and of each method."""
+    document = json.loads((site / SUITE / "results.json").read_text())
+    assert [one["key"] for one in document["rows"]] == [one.method.key for one in boards[0].rows]
+    assert [one["state"] for one in document["rows"] if one["rank"] is None] == ["claim"]
+    for one in boards[0].rows:
+        place = site / SUITE / one.method.key
+        assert Results.from_json(json.loads((place / "results.json").read_text())["results"]) == Results.from_json(
+            json.loads(json.dumps(one.results.to_json()))
+        )
+        lines = list(csv.DictReader(io.StringIO((place / "results.csv").read_text())))
+        (score,) = [x for x in lines if x["quantity"] == "lag_score" and x["label"] == one.line.label]
+        assert one.line.lag_score is not None
+        assert float(score["value"]) == one.line.lag_score.value
+        if one.is_claim:
+            assert pa.ipc.open_file(place / "runs.arrow").read_all().num_rows == 8
+        else:
+            assert table.from_file(place / "runs.arrow").equals(one.method.runs)
+
+
+def test_ranks_that_are_shared_and_runs_that_diverged(boards: list[Board]) -> None:
+    first, second, *_ = boards[0].ranked
+
+    def changed(of: Row, **changes: Any) -> Row:
+        lines = (dataclasses.replace(of.line, **changes), *of.results.lines[1:])
+        return dataclasses.replace(of, rank=1, results=dataclasses.replace(of.results, lines=lines))
+
+    both = (changed(first, undefined="IQM at lag 0 is low", tolerance=None), changed(second, diverged=2))
+    found = pages.files([dataclasses.replace(boards[0], ranked=both, claims=())])
+    index = Page(found["index.html"])
+    assert "1= vaco" in index.text
+    assert "1= Mine" in index.text
+    cells = [a for t, a in index.tags if t == "td" and a.get("class") == "number tolerance"]
+    assert [one["data-value"] == "" for one in cells] == [True, False]
+    assert (
+        "retention and tolerance are undefined: IQM at lag 0 is low"
+        in Page(found[f"{SUITE}/{first.method.key}/index.html"]).text
     )
+    assert "2 of 8 runs diverged" in Page(found[f"{SUITE}/{second.method.key}/index.html"]).text
 
 
-def test_the_same_board_gives_the_same_pages(both: Board) -> None:
-    archives = {(SUITE, entry.slug): ARCHIVE for entry in both.entries}
-    assert pages.pages([both], archives) == pages.pages([both], archives)
-    assert pages.colours([both]) == pages.colours([both])
-
-
-def test_shared_ranks_tolerance_that_is_censored_and_that_is_undefined(both: Board, tmp_path: Path) -> None:
-    def changed(i: int, **changes: Any) -> Any:
-        return dataclasses.replace(both.entries[i], line=dataclasses.replace(both.entries[i].line, **changes))
-
-    entries = (
-        changed(0, rank=1, tolerance=Tolerance(16.0, 2.5, 16.0, 16.0)),
-        changed(1, rank=1, tolerance=None, undefined="IQM at lag 0 is not surely above 0.2"),
-    )
-    index = rendered(dataclasses.replace(both, entries=entries))["index.html"]
-    ranks = [a for t, a in index.tags if t == "td" and a.get("class") == "rank"]
-    assert [a["data-value"] for a in ranks] == ["1", "1"]
-    assert index.text.count("1=") == 2
-    assert "≥ 16 [2.5, ≥ 16]" in index.text
-    assert "undefined IQM at lag 0 is not surely above 0.2" in index.text
-    assert [a["data-value"] for t, a in index.tags if a.get("data-label") == "tolerance"] == ["16.0", ""]
-
-
-def test_a_suite_without_references_has_returns_and_no_scores(tmp_path: Path) -> None:
-    table = synthetic.table(suite_rows({"ppo": 100.0, "vaco": 50.0}))
-    found = rendered(board([Fake("ppo"), Fake("vaco", fresh=False)], tmp_path, table=table, suite="TESTING"))
-    assert "has no references, so that returns are not normalised" in found["index.html"].text
-    assert "mean final return" in found["TESTING/ppo.html"].text
-    assert "mean final score" not in found["TESTING/ppo.html"].text
-
-
-def test_a_run_that_diverged(tmp_path: Path) -> None:
-    rows = suite_rows({"ppo": 100.0})
-    rows[3] = cut_short(rows[3])
-    found = rendered(board([Fake("ppo")], tmp_path, table=synthetic.table(rows), suite="TESTING"))
-    page = found["TESTING/ppo.html"].text
-    assert "1 of 8 runs diverged" in page
-    assert re.search(r"seed \d diverged – – – ", page)
-
-
-def test_an_empty_board() -> None:
-    assert "No submissions yet." in rendered()["index.html"].text
+def test_an_empty_site() -> None:
+    assert set(pages.files([])) == {"index.html"}

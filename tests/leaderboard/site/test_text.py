@@ -85,6 +85,7 @@ def test_only_plain_addresses_are_linked_to(url: str, good: bool) -> None:
         (80.0, "80"),
         (-0.0, "0"),
         (1234567.8, "1,234,568"),
+        (-1e99, "−1e+99"),
     ],
 )
 def test_numbers(value: float | None, shown: str) -> None:
@@ -107,5 +108,25 @@ def test_ranks_that_are_shared() -> None:
     assert [text.rank(place, places) for place in places] == ["1=", "1=", "3", "–"]
 
 
-def test_sizes() -> None:
-    assert [text.size(n) for n in (12, 1_200, 1_249_999)] == ["12 bytes", "1.2 kB", "1.2 MB"]
+def test_cells() -> None:
+    """Of a report's tables: one line, the minus sign of print, and no number without end."""
+    for table, shown in {
+        "-0.12 [-0.30, 0.05]": "−0.12 [−0.30, 0.05]",
+        "ppo-kl − Hopper-v5": "ppo-kl − Hopper-v5",
+        f"{1e20:.2f}": "1e+20",
+        f"[{-1e20:.1f}, 1.00]": "[−1e+20, 1.00]",
+        "12345678": "12345678",
+        "a\u202eb": "a⟨U+202E⟩b",
+        "": "",
+    }.items():
+        assert text.cell(table) == shown
+    numeric = {
+        "0.5": True,
+        "−0.5 [−1, 0]": True,
+        "≥ 16": True,
+        "–": True,
+        "4 of 8": True,
+        "Hopper-v5": False,
+        "": False,
+    }
+    assert {one: text.is_numeric(one) for one in numeric} == numeric

@@ -1,0 +1,58 @@
+"""Which methods are one under several names: by their source, or by results that agree as no two methods' do."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import tokenize
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Numbers = Mapping[tuple[Any, ...], Sequence[float]]
+"""Cell → its returns, at each evaluation."""
+_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+_ENDS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+_FEWEST = 3
+
+
+def fingerprint(source: Mapping[str, str]) -> str:
+    """What of a source is left under other names of files and classes, other comments and another layout, as a hash.
+
+    Names are those of a module's own classes and functions. What is not Python stands for itself.
+    """
+    hashes = sorted(hashlib.sha256(_bare(text).encode(errors="surrogatepass")).hexdigest() for text in source.values())
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _bare(text: str) -> str:
+    try:
+        tokens = [one for one in tokenize.generate_tokens(io.StringIO(text).readline) if one.type not in _LAYOUT]
+    except (tokenize.TokenError, SyntaxError):
+        return text
+    own: dict[str, str] = {}
+    for before, now in itertools.pairwise(tokens):
+        if before.string in ("class", "def") and before.start[1] == 0:
+            own.setdefault(now.string, f"#{len(own)}")
+    found: list[str] = []
+    docstring = False
+    for i, token in enumerate(tokens):
+        ended, docstring = docstring, False
+        if token.type == tokenize.STRING and (i == 0 or tokens[i - 1].type in _ENDS):
+            docstring = tokens[i + 1].type == tokenize.NEWLINE
+        if not docstring and not ended:
+            found.append(tokenize.tok_name[token.type] if token.type in _ENDS else own.get(token.string, token.string))
+    return "\n".join(found)
+
+
+def agree(one: Numbers, other: Numbers) -> bool:
+    """Whether returns are equal, to the last digit, in more evaluations than two methods' would be by chance: in most.
+
+    The first evaluation, of the untrained policy, is everybody's. A number that comes up more than once in a method, as
+    the largest that a task gives does, tells nothing.
+    """
+    pairs = [pair for cell in one.keys() & other.keys() for pair in zip(one[cell][1:], other[cell][1:], strict=False)]
+    counts = [Counter(side) for side in zip(*pairs, strict=True)]
+    telling = [pair for pair in pairs if all(count[x] == 1 for count, x in zip(counts, pair, strict=True))]
+    return len(telling) >= _FEWEST and sum(a == b for a, b in telling) > len(telling) / 2

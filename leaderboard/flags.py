@@ -1,0 +1,112 @@
+"""What has to be seen beside a row: a claim that its rerun does not bear out, and lag that may be switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum, sqrt
+from statistics import fmean, median
+from typing import Any
+
+from lagbench import scoring
+
+Scores = scoring.normalize.Scores
+_significance = scoring.significance
+FAR_BELOW = 10.0
+"""How many times smaller than the median of the others a TV is that is flagged."""
+FEWEST_OTHERS = 3
+_NO_LAG = 1e-6
+"""Below it the others have no lag either."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Final returns of a claim and of its rerun in a cell, means over seeds; ``p`` with Holm's correction."""
+
+    task: str
+    value: int
+    claimed: float
+    found: float
+    p: float
+
+    @property
+    def apart(self) -> bool:
+        """Whether they differ by more than both spreads allow."""
+        return _significance.apart(self.p)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A claim against its rerun: of the lag score, None where there is none, and by cell."""
+
+    lag_score: float | None
+    cells: tuple[Difference, ...]
+
+    @property
+    def apart(self) -> bool:
+        """Whether anything differs by more than both spreads allow."""
+        return _significance.apart(self.lag_score) or any(one.apart for one in self.cells)
+
+
+def p_value(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """The two-sided p-value of two samples' difference in means, by Student's t with pooled variance.
+
+    ``t = (x̄ − ȳ) / (s √(1/n + 1/m))`` with n + m − 2 degrees of freedom, s² the sum of both samples' squares around
+    their means divided by them (Student 1908). None where there are none.
+    """
+    from scipy import stats
+
+    means = fmean(one), fmean(other)
+    freedom = len(one) + len(other) - 2
+    if freedom < 1:
+        return None
+    squares = fsum((x - mean) ** 2 for side, mean in zip((one, other), means, strict=True) for x in side)
+    apart = abs(means[0] - means[1])
+    if not squares:
+        return 1.0 if apart == 0 else 0.0
+    return float(2 * stats.t.sf(apart / sqrt(squares / freedom * (1 / len(one) + 1 / len(other))), freedom))
+
+
+def agreement(scores: Scores, lag_score: float | None) -> Agreement:
+    """The second entry of a grid, a claim, against the first, its rerun; ``lag_score`` is the p-value of theirs.
+
+    With Holm's correction over the lag score and all cells.
+    """
+    found, claimed = scores.grid.entries
+    cells: list[tuple[str, int, float, float, float]] = []
+    for task in scores.grid.tasks:
+        for value in scores.grid.values:
+            finals = [scores.returns(entry, value, task) for entry in (claimed, found)]
+            if finals[0] is None or finals[1] is None:
+                continue
+            ends = [final[:, -1].tolist() for final in finals if final is not None]
+            if (p := p_value(*ends)) is not None:
+                cells.append((task, value, fmean(ends[0]), fmean(ends[1]), p))
+    known = [*([] if lag_score is None else [lag_score]), *(cell[-1] for cell in cells)]
+    corrected = _significance.holm(known)
+    of_cells = corrected[len(known) - len(cells) :]
+    differences = [Difference(*cell[:-1], p) for cell, p in zip(cells, of_cells, strict=True)]
+    return Agreement(None if lag_score is None else corrected[0], tuple(differences))
+
+
+def measured_tv(runs: Any, axis: str) -> dict[int, float]:
+    """Value of the axis → TV(π_T, β) before the updates: the median over runs of their means over phases."""
+    found: dict[int, list[float]] = {}
+    for value, tv in zip(runs[axis].to_pylist(), runs["tv_backward"].to_pylist(), strict=True):
+        if tv is not None:
+            found.setdefault(value, []).append(tv)
+    return {value: median(own) for value, own in sorted(found.items())}
+
+
+def without_lag(own: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Values of the axis where a method's TV lies far below the others' → the median of theirs.
+
+    That is, below a tenth of it, of three others at least. On the baselines of mujoco-mini-v0 the lowest, SPO, has a
+    quarter of it; policies that act as they are have none.
+    """
+    found = {}
+    for value, tv in own.items():
+        there = [other[value] for other in others if value in other]
+        if len(there) >= FEWEST_OTHERS and (middle := median(there)) > _NO_LAG and tv < middle / FAR_BELOW:
+            found[value] = middle
+    return found

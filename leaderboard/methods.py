@@ -1,0 +1,162 @@
+"""What there is of each method of a suite: what was submitted, what a maintainer trained from it, the baselines."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from lagbench import LagbenchError, Suite, load_suite, scoring, suite_names
+from lagbench.leaderboard import published, reruns, submission, validate
+from lagbench.leaderboard.reruns import Record
+from lagbench.leaderboard.submission import Submission
+
+SUBMISSIONS = Path(__file__).parent / "submissions"
+"""Those of a checkout, if it has any: a directory a suite, and in it one a submission; ``reruns/`` lie beside it."""
+_NOT_SHOWN = {"TESTING"}
+"""Suites of which there is a board only where something was submitted."""
+_BASELINE = ".baseline"
+"""How the key of a baseline ends, as no submission's slug does."""
+_SUBMITTED = " (submitted)"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of a board to be.
+
+    Attributes:
+        key: by which it is called in addresses, and by nobody else: a submission's slug, or of a baseline a name that
+            no slug can be.
+        name: what it is called, by its authors.
+        algorithm: as the command line calls it.
+        source: its modules.
+        submission: what was submitted; None for a baseline.
+        record: of the rerun; None where there is none.
+        runs: that the maintainers made, as cells of the suite; None where there are none.
+        stale: whether there is a rerun, but of something else than is submitted now; then it counts for nothing.
+    """
+
+    key: str
+    name: str
+    algorithm: str
+    source: Mapping[str, str]
+    submission: Submission | None
+    record: Record | None
+    runs: Any | None
+    stale: bool = False
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is one: by where it lies, whatever it calls itself."""
+        return self.submission is None
+
+    @property
+    def label(self) -> str:
+        """Of its runs: a baseline's name, which no submission can have."""
+        return self.name if self.is_baseline else f"{self.key}{_SUBMITTED}"
+
+
+def suites(directory: Path) -> list[str]:
+    """The suites that have a board: all that can be run, but of TESTING only where something was submitted to it.
+
+    Raises UsageError where a directory in that of the submissions is of no suite.
+    """
+    submitted = [path.name for path in sorted(directory.glob("*")) if path.is_dir() and any(path.iterdir())]
+    for name in submitted:
+        load_suite(name)
+    return [name for name in suite_names() if name not in _NOT_SHOWN or name in submitted]
+
+
+def find(suite: Suite, directory: Path) -> list[Method]:
+    """The methods of a suite: its baselines, then what was submitted, by key.
+
+    Raises LagbenchError for a submission that is not valid there, and for a rerun of nothing.
+    """
+    paths = sorted(path for path in (directory / suite.name).glob("*") if path.is_dir())
+    known = {path.name for path in paths}
+    for file in sorted((directory.resolve().parent / "reruns" / suite.name).glob("*.arrow")):
+        if file.stem not in known:
+            raise LagbenchError(f"{file} is of no submission to {suite.name}: {directory / suite.name} has none such")
+    return [*_baselines(suite), *(_submitted(suite, path) for path in paths)]
+
+
+def _baselines(suite: Suite) -> list[Method]:
+    if not published.file_of(suite.runs.name).is_file():
+        return []
+    table = published.load(suite)
+    found = []
+    for name in published.algorithms(table):
+        runs = table.filter(pc.equal(table["algorithm"], name))
+        # Of a family's table, those that were run on all of this suite.
+        if not any(entry.missing for entry in scoring.grid.read(runs, suite=suite.name).entries):
+            found.append(Method(f"{name}{_BASELINE}", name, name, _installed(name), None, None, runs))
+    return found
+
+
+def _installed(name: str) -> dict[str, str]:
+    """The source of an algorithm as it is installed; empty where it is not any more."""
+    for point in entry_points(group="lagbench.algorithms", name=name):
+        spec = importlib.util.find_spec(point.module)
+        if spec and spec.origin:
+            return {Path(spec.origin).name: Path(spec.origin).read_text(encoding="utf-8")}
+    return {}
+
+
+def _submitted(suite: Suite, path: Path) -> Method:
+    _, problems = validate.examine(path)
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise LagbenchError(
+            f"{path} is not valid, and comes on no board ({problems[0]}{more}); see: lagbench leaderboard validate "
+            f"{path}"
+        )
+    found = submission.read(path)
+    file = reruns.file_of(path)
+    rerun = reruns.read(file) if file.is_file() else None
+    stale = rerun is not None and rerun.record.submission != found.sha256
+    return Method(
+        key=path.name,
+        name=found.manifest.name,
+        algorithm=found.manifest.algorithm.name,
+        source={name: content.decode(errors="replace") for name, content in found.source.files.items()},
+        submission=found,
+        record=rerun.record if rerun and not stale else None,
+        runs=as_cells(rerun.table, suite, f"{path.name}{_SUBMITTED}") if rerun and not stale else None,
+        stale=stale,
+    )
+
+
+def as_cells(table: Any, suite: Suite, label: str) -> Any:
+    """Runs on seeds of their own as the cells of a suite, the lowest seed as its first; under a label.
+
+    Nothing is paired by seed, so that which counts as which is all the same.
+    """
+    rows = table.select(["seed", "path"]).to_pylist()
+    seeds = sorted({row["seed"] for row in rows})
+    if len(seeds) > len(suite.seeds):
+        raise LagbenchError(f"the rerun of {label} has {len(seeds)} seeds, and {suite.name} has {len(suite.seeds)}")
+    named = dict(zip(seeds, suite.seeds, strict=False))
+    for column, values in (
+        ("algorithm", [label] * len(rows)),
+        ("suite", [suite.runs.name] * len(rows)),
+        ("suite_sha256", [suite.runs.sha256] * len(rows)),
+        ("seed", [named[row["seed"]] for row in rows]),
+        ("path", [f"{label}/{row['path']}" for row in rows]),
+    ):
+        table = published.replace(table, column, values)
+    return table
+
+
+def numbers(method: Method, suite: Suite) -> dict[tuple[Any, ...], Sequence[float]]:
+    """Returns by cell, on the suite's own seeds: as submitted, or of a baseline as they are."""
+    if method.submission is not None:
+        cells = method.submission.claim.cells
+        return {(cell.task, getattr(cell, suite.axis), cell.seed): cell.returns for cell in cells}
+    assert method.runs is not None
+    rows = method.runs.select(["task", suite.axis, "seed", "returns"]).to_pylist()
+    return {(row["task"], row[suite.axis], row["seed"]): row["returns"] for row in rows}
