@@ -40,8 +40,8 @@ def row(
         "lag": 0,
         "updates": None,
         "minibatch": 256,
-        "actors": 64,
-        "phase_steps": 32,
+        "actors": 32,
+        "phase_steps": 64,
         **(protocol or {}),
     }
     for name in ("lag", "updates"):

@@ -140,6 +140,7 @@ def test_runs_of_a_family_are_of_the_smallest_suite_that_has_them_all() -> None:
 def test_runs_of_version_0_are_read_and_say_so() -> None:
     former = suites.load("mujoco-mini-v0")
     own: dict[str, Any] = {"suite": former.name, "suite_sha256": former.sha256, "former": True, "intervals": 5}
+    own["protocol"] = {"actors": 64, "phase_steps": 32}
     rows = [
         row(task=c.task, lag=c.protocol.lag, seed=c.seed, returns=(0.0, 1, 2, 3, 4, 5), **own) for c in former.cells()
     ]
@@ -214,8 +215,8 @@ def test_by_takes_what_there_is() -> None:
 def test_conditions_are_not_mixed() -> None:
     with pytest.raises(UsageError, match=r"against runs/\S+seed0, in runs/\S+seed1 budget is 10, was 300000"):
         read(row(), row(seed=1, budget=10))
-    with pytest.raises(UsageError, match=r"protocol\.actors is 32, was 64"):
-        read(row(), row(seed=1, protocol={"actors": 32, "phase_steps": 64}))
+    with pytest.raises(UsageError, match=r"protocol\.actors is 64, was 32"):
+        read(row(), row(seed=1, protocol={"actors": 64, "phase_steps": 32}))
     with pytest.raises(UsageError, match=r"gravity is -1\.0, was missing"):
         read(row(), row(seed=1, task_options='{"gravity":-1.0}'))
 

@@ -61,7 +61,7 @@ def test_a_row_a_run(runs: Path, rows: dict[str, Any]) -> None:
     assert (row["lag"], row["updates"], row["forward"]) == (2, 40, "reuse")
     assert run.result is not None
     assert row["content_hash"] == run.result["content_hash"]["evaluations"]
-    assert row["lagbench"] == ["0.1.0"]
+    assert row["lagbench"] == [run.environment[0]["packages"]["lagbench"]]
     assert row["envpool"][0].startswith("1.")
 
 
