@@ -15,7 +15,11 @@ from typing import Any
 from lagbench.errors import UsageError, nearest
 from lagbench.tasks.gsm8k import grading
 
-HUB, MINI = "hub", "mini"
+HUB, MINI, MINI_HARD = "hub", "mini", "mini-hard"
+OWN = (MINI, MINI_HARD)
+"""What ships with this package."""
+HARD = frozenset({10, 14, 20, 62, 75, 78})
+"""The templates of Mini of which its model was shown the right solution in 15% to 35% of the cases."""
 HUB_NAME, HUB_CONFIG = "openai/gsm8k", "main"
 TRAIN = "train"
 HELD_OUT = "held-out"
@@ -42,15 +46,15 @@ def load(source: str, name: str) -> tuple[Question, ...]:
     """The questions of the set ``name`` (``train``, ``test``, …), in their order.
 
     ``source`` is a directory with ``<name>.jsonl`` or ``<name>.jsonl.xz``; ``hub`` for openai/gsm8k by Hugging Face
-    ``datasets``; or ``mini`` for the sets of this package. Each line is an object with ``question`` and ``answer``,
-    whose last ``####`` has a number after it and nothing more on its line. Raises UsageError, with file and line, for
-    what is missing or malformed.
+    ``datasets``; ``mini`` for the sets of this package, or ``mini-hard`` for what is in them of ``HARD``. Each line is
+    an object with ``question`` and ``answer``, whose last ``####`` has a number after it and nothing more on its line.
+    Raises UsageError, with file and line, for what is missing or malformed.
     """
     if source == HUB:
         return _from_hub(name)
-    directory = MINI_DIRECTORY if source == MINI else Path(source).expanduser()
+    directory = MINI_DIRECTORY if source in OWN else Path(source).expanduser()
     file = _file(directory, name)
-    return _from_file(file, file.stat().st_mtime_ns)
+    return _from_file(file, file.stat().st_mtime_ns, HARD if source == MINI_HARD else None)
 
 
 def split(questions: tuple[Question, ...]) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
@@ -91,15 +95,16 @@ def _way_out(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _from_file(file: Path, changed: int) -> tuple[Question, ...]:
-    """``changed``: when, so that a file that was edited is read again."""
+def _from_file(file: Path, changed: int, templates: frozenset[int] | None) -> tuple[Question, ...]:
+    """``changed``: when, so that a file that was edited is read again. Of ``templates`` only, where they are given."""
     try:
         content = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
         lines = content.decode("utf-8-sig").split("\n")  # not splitlines: text may hold other separators
     except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read ({error}); restore it from where it came from") from error
     rows = ((f"{file}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip())
-    return _questions(((place, _parsed(place, line)) for place, line in rows), str(file))
+    parsed = ((place, _parsed(place, line)) for place, line in rows)
+    return _questions((row for row in parsed if templates is None or row[1]["template"] in templates), str(file))
 
 
 def _parsed(place: str, line: str) -> Any:

@@ -125,7 +125,7 @@ class GSM8kTask(TaskSpec):
     def pinned(self) -> Self:
         """See ``TaskSpec.pinned``: digests of data and model that are not this package's own; today, if it is said."""
         found = {}
-        if self.data != data.MINI:
+        if self.data not in data.OWN:
             found["data_sha256"] = self._data_digest()
         if self.model != data.MINI:
             found["model_sha256"] = self.pretrained().sha256
@@ -208,7 +208,7 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
             raise UsageError(
                 f"task option 'date' of {task_id} takes a day as YYYY-MM-DD, not {checked['date']!r}"
             ) from None
-    for name, own in (("data", (data.HUB, data.MINI)), ("model", (data.MINI,))):
+    for name, own in (("data", (data.HUB, *data.OWN)), ("model", (data.MINI,))):
         path = Path(str(checked.get(name, ""))).expanduser()
         # A run is resumed from wherever one is. The hub's cache links to files whose own names say nothing.
         if name in checked and checked[name] not in own and path.exists():

@@ -15,7 +15,7 @@ import gymnasium
 import lagbench
 from lagbench import runner
 from lagbench.tasks.gsm8k import data
-from lagbench.tasks.gsm8k.data import MINI, MINI_DIRECTORY
+from lagbench.tasks.gsm8k.data import MINI, MINI_DIRECTORY, MINI_HARD
 
 SETS = ("supervised", "train", "test", "test-unseen")
 
@@ -77,6 +77,19 @@ def test_each_supervised_question_has_a_right_and_a_mistaken_solution() -> None:
         0.8,
         0.8,
     ]
+
+
+def test_the_hard_questions_are_those_of_which_the_model_was_mostly_shown_the_mistake() -> None:
+    taught = {line["template"]: line["right"] for line in lines("supervised")}
+    assert {template for template, right in taught.items() if right <= 0.35} == data.HARD
+    for name, count in (("train", 2_400), ("test", 600)):
+        hard = data.load(MINI_HARD, name)
+        assert [q.question for q in hard] == [x["question"] for x in lines(name) if x["template"] in data.HARD]
+        assert [q.number for q in hard] == list(range(count))
+    # It comes with the package: nothing is pinned.
+    options = lagbench.resolve(task="GSM8kMini-v0", task_options={"data": MINI_HARD}).task_options
+    assert options["data"] == MINI_HARD
+    assert "data_sha256" not in options
 
 
 def test_the_environment() -> None:
