@@ -7,7 +7,11 @@ from collections.abc import Iterable
 
 
 class LagbenchError(Exception):
-    """Something failed: exit code 1. The message is one sentence for the user, shown without a traceback."""
+    """Something failed. The message is one sentence for the user, shown without a traceback.
+
+    Attributes:
+        exit_code: of the command that it ends: 1; 2 for a UsageError, 3 for a run that diverged.
+    """
 
     exit_code = 1
 
@@ -19,7 +23,7 @@ class UsageError(LagbenchError):
 
 
 class AlgorithmError(UsageError):
-    """An algorithm breaks its contract with the harness (DESIGN: what a submission writes)."""
+    """An algorithm breaks its contract with the harness (docs/algorithms.md)."""
 
 
 class UpdateLimitError(AlgorithmError):

@@ -36,8 +36,9 @@ def evaluate(run: Run, seeds: Sequence[int], *, mode: Mode | None = None, thread
             evaluations that are scored were played.
         threads: EnvPool's; 0 for one a core. They change no episode.
 
-    Returns: episodes in the order of the seeds; each has ``seed``, ``episode_return``, ``length``, ``terminated``,
-        ``truncated``, and what ``evaluations`` has of one: on control ``action``, ``reward`` and ``observation``.
+    Returns:
+        Episodes in the order of the seeds; each has ``seed``, ``episode_return``, ``length``, ``terminated``,
+            ``truncated``, and what ``evaluations`` has of one: on control ``action``, ``reward`` and ``observation``.
 
     Raises:
         RecordError: the run has no policy, or none that can be read.
@@ -85,6 +86,12 @@ def summarize(run: Run) -> dict[str, Any]:
     The area is the trapezoid over the fractions of the budget; all are of raw returns. A run that did not reach the end
     of its budget has neither: what stands in for them is a matter of scoring. With a plan of version 0 the standard
     deviation over episodes, with the divisor n, stands in the place of the standard error.
+
+    Args:
+        run: finished or not.
+
+    Returns:
+        ``{"final": {mode: {"mean", "standard_error", "episodes"}}, "area_under_curve"}``, or an empty dictionary.
     """
     final: dict[str, Any] = {}
     for mode in run.spec.evaluation.modes(last=True):

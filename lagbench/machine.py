@@ -9,7 +9,11 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """The cores that this process may use, at least 1: as its affinity and the quota of its control group have it."""
+    """The cores that this process may use: as its affinity and the quota of its control group have it.
+
+    Returns:
+        At least 1.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
     return max(1, min(allowed, allowed if quota is None else math.ceil(quota)))

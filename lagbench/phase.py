@@ -15,6 +15,7 @@ from lagbench.estimators import standardize
 from lagbench.rollout import Rollout
 
 Metrics = dict[str, Tensor | float]
+"""What an update logs: numbers or detached scalar tensors by name, the same names at every update."""
 HARNESS_METRICS = frozenset({"loss", "gradient_norm", "gradient_norm_max"})
 
 

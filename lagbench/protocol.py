@@ -26,9 +26,19 @@ class Protocol:
 
     A phase collects ``actors × phase_steps`` samples. In ``reuse`` mode it makes whole epochs over them,
     ``epoch_updates`` updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Build one with
-    ``resolve``, which fills in what is not given and refuses what cannot be. ``hidden`` are the units of each hidden
-    layer of actor and critic, on control; a language model has a size of its own. ``lag_mode`` names a
-    ``lagbench.lag.base.LagMode``, ``lag_options`` are all of its options.
+    ``resolve``, which fills in what is not given and refuses what cannot be.
+
+    Attributes:
+        lag: max staleness L, in policy versions; 0 is synchronous.
+        lag_mode: the name of a ``lagbench.lag.base.LagMode``: ``uniform``, ``fixed``, ``trace``, ``queue``.
+        updates: U, optimizer updates a phase.
+        updates_fixed: whether U is fixed; else it is a cap, below which an algorithm may declare a number of its own.
+        forward: ``reuse`` or ``split``.
+        minibatch: b, samples a minibatch.
+        actors: N.
+        phase_steps: T, steps of each actor a phase.
+        hidden: units of each hidden layer of actor and critic, on control; a language model has a size of its own.
+        lag_options: all options of the lag mode.
     """
 
     lag: Lag

@@ -129,9 +129,23 @@ def run(
     spec: RunSpec | None = None,
     **options: Any,
 ) -> Run:
-    """Resolve a spec (``lagbench.resolve`` has the options, or give ``spec``), run it, and return the finished run.
+    """Run one algorithm under one lag, recorded, to the end of its budget.
 
-    A given spec is run with the version of an installed algorithm that is here; a warning says where it is another.
+    Args:
+        out: the run's directory; by default a new one, ``runs/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>``.
+        threads: EnvPool's; 0 for one a core. They change no row.
+        checkpoint_every: seconds that a crash may cost.
+        sinks: are told of every phase, beside the records.
+        spec: a specification, in place of options; run with the version of an installed algorithm that is here, and a
+            warning says where it is another.
+        options: those of ``lagbench.resolve``.
+
+    Returns:
+        The finished run: completed, or diverged.
+
+    Raises:
+        UsageError: it cannot be run as asked, or the directory holds a run.
+        LagbenchError: it failed, could not be recorded, or was interrupted; the message has the line that resumes it.
     """
     if spec is None:
         spec = suites.resolve(**options)

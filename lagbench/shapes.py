@@ -17,27 +17,65 @@ Layout = Mapping[str, tuple[tuple[int, ...], str]]
 
 
 def task(spec: RunSpec) -> TaskSpec:
-    """Its task."""
+    """The task of a specification.
+
+    Args:
+        spec: of a run.
+
+    Returns:
+        The task, loaded once a process.
+    """
     return _task(spec.task, json.dumps(dict(spec.task_options)))
 
 
 def tables(spec: RunSpec) -> dict[str, Any]:
-    """Table → pyarrow schema, metadata included, of the tables that a run of this specification writes."""
+    """The pyarrow schemas of the tables that a run writes, metadata included.
+
+    Args:
+        spec: of the run.
+
+    Returns:
+        Schemas by table.
+    """
     return schemas(spec, **sizes(spec))
 
 
 def sizes(spec: RunSpec) -> dict[str, Any]:
-    """What the columns depend on, as ``RunWriter`` takes it."""
+    """What the columns of a run's tables depend on.
+
+    Args:
+        spec: of the run.
+
+    Returns:
+        The keyword arguments that ``RunWriter`` takes.
+    """
     return {**task(spec).record_sizes, "diagnostics": diagnostics.names(spec.domain)}
 
 
 def policy(spec: RunSpec) -> Layout:
-    """The tensors of a policy file. Raises UsageError where a model that it depends on cannot be had."""
+    """The tensors of a run's policy file.
+
+    Args:
+        spec: of the run.
+
+    Returns:
+        Shape and type by name.
+
+    Raises:
+        UsageError: a model that it depends on cannot be had.
+    """
     return _layout(spec.task, json.dumps(dict(spec.task_options)), spec.protocol.hidden)
 
 
 def longest_episode(spec: RunSpec) -> int:
-    """The steps after which an episode is cut."""
+    """The steps after which an episode is cut.
+
+    Args:
+        spec: of a run.
+
+    Returns:
+        Environment steps; tokens on language.
+    """
     return task(spec).longest_episode
 
 

@@ -70,7 +70,22 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """A run, before it is run: equal specs give equal rows on the same kind of machine."""
+    """A run, before it is run: equal specs give equal rows on the same kind of machine.
+
+    Attributes:
+        task: the task's id, or ``path/to/file.py:function``.
+        task_options: its options, those that differ from its defaults and what pins its source, data or model.
+        algorithm: name, and the SHA-256 of its source or the distribution and version that it is installed with.
+        config: every hyperparameter.
+        protocol: how stale the data is, and how many updates are made on it.
+        budget: actor steps on control, completions on language.
+        evaluation: what is evaluated when.
+        seed: every random stream comes from it.
+        suite: name and hash of the suite, or family, that it is a cell of; None for none.
+        record: ``trajectories`` records every transition, ``episodes`` summaries only.
+        device: where the learner computes, as torch names it.
+        torch_threads: of torch on the CPU.
+    """
 
     task: str
     task_options: Mapping[str, Any]
@@ -299,8 +314,37 @@ def resolve(
 ) -> RunSpec:
     """A RunSpec from what the user gives and defaults for the rest: the one way the CLI, Python and sweeps make them.
 
-    Numbers may be given as text, as on the command line: ``budget="300k"``. Raises UsageError in one sentence for
-    anything that cannot be run.
+    Numbers may be given as text, as on the command line: ``budget="300k"``. None is the domain's default.
+
+    Args:
+        algo: a name, ``path/to/file.py:Class``, or a class that derives from ``Algorithm``.
+        task: an id, or ``path/to/file.py:function``.
+        lag: max staleness L, policy versions.
+        lag_mode: ``uniform`` or ``fixed``.
+        updates: U, optimizer updates a phase.
+        updates_fixed: U is no cap: the algorithm's own number is ignored.
+        forward: ``reuse`` or ``split``.
+        minibatch: samples a minibatch.
+        actors: how many.
+        phase_steps: steps of each actor a phase.
+        hidden: units of each hidden layer, on control.
+        budget: actor steps, or completions.
+        seed: every random stream comes from it.
+        config: hyperparameters by name; the others are the algorithm's for this domain.
+        task_options: options of the task by name.
+        eval_episodes: episodes of an evaluation, with sampled actions.
+        eval_mode_episodes: episodes of the mean action, or greedy answers, beside them.
+        eval_intervals: evaluations come at 0, 1/n, …, 1 of the budget.
+        suite: the suite or family that the run is a cell of.
+        record: ``trajectories`` or ``episodes``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        torch_threads: of torch on the CPU.
+
+    Returns:
+        The complete specification.
+
+    Raises:
+        UsageError: something cannot be run as asked.
     """
     task_spec = load_task(task, dict(task_options or {})).pinned()
     domain = task_spec.domain

@@ -1,4 +1,4 @@
-"""The search of the baselines' hyperparameters on control, the same for each, by SCIENCE's rule.
+"""The search of the baselines' hyperparameters on control, the same for each, by the rule of docs/results.md.
 
     python -m scripts.search -o runs/search-v1 -j 1
 

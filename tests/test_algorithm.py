@@ -67,7 +67,7 @@ def test_a_config_is_frozen_and_keyword_only() -> None:
 
 
 def test_defaults() -> None:
-    """What SCIENCE says of all algorithms on control."""
+    """What docs/concepts/algorithms.md says of all algorithms on control."""
     config = Algorithm.Config()
     assert (config.gamma, config.lam, config.value_coef, config.entropy_coef) == (0.99, 0.95, 0.5, 0.0)
     assert (config.learning_rate, config.max_grad_norm, config.anneal) == (3e-4, 0.5, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import graphlib
 import hashlib
 import importlib
@@ -15,12 +14,12 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lagbench.scoring import table
+from scripts.architecture import LAGBENCH, LAYER, PLUGINS, edges, imports, modules, part
 from tests.records import build
 from tests.scoring import synthetic
 
@@ -39,66 +38,13 @@ def directory_of(package: str) -> str:
 
 
 DIRECTORIES = {name: directory_of(name) for name in SETUPTOOLS["packages"]}
-PLUGINS = ("baselines", "leaderboard")
 PLUGIN_PACKAGES = tuple(f"lagbench.{name}" for name in PLUGINS)
-
-# Each module imports only from the layers before its own and, without circles, from its own.
-LAYERS = (
-    "errors machine registry source domain config seeding settings protocol rollout estimators divergence",
-    "tasks policies",
-    "phase algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
-    "lag",
-    "spec",
-    "actors",
-    "records",
-    "diagnostics evaluation checkpoint shapes",
-    "learner training",
-    "sinks scoring suites sweep synthetic check runner video",
-    "cli",
-    "__init__",  # the public names, for others: nothing inside takes the way round
-    "__main__",
-)
-LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
-
-
-def modules(directory: str, package: str) -> dict[str, Path]:
-    """Dotted name → file of every module in a directory, the package's __init__ by the package's own name."""
-    found = {}
-    for file in sorted((ROOT / directory).rglob("*.py")):
-        parts = file.relative_to(ROOT / directory).with_suffix("").parts
-        found[".".join((package, *parts)).removesuffix(".__init__")] = file
-    return found
-
-
-LAGBENCH = modules("lagbench", "lagbench")
-
-
-def imports(name: str, file: Path) -> Iterator[tuple[str, str | None]]:
-    """(module, name imported from it or None) of every import in a file: lazy and type-checking ones count too."""
-    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, None) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = ".".join(package.split(".")[: 1 - node.level or None]) if node.level else ""
-            source = ".".join(filter(None, (above, node.module)))
-            yield from ((source, alias.name) for alias in node.names)
-
-
-def edges(name: str, file: Path) -> set[str]:
-    """The modules of lagbench that a module imports."""
-    found = set()
-    for source, attribute in imports(name, file):
-        if source.partition(".")[0] == "lagbench":
-            submodule = f"{source}.{attribute}"
-            found.add(submodule if submodule in LAGBENCH or attribute in PLUGINS else source)
-    return found
 
 
 def layer(name: str) -> int:
     """The layer of a module of lagbench, which is that of its subpackage."""
-    key = "__init__" if name == "lagbench" else name.split(".")[1]
-    assert key in LAYER, f"place {key!r} in LAYERS of tests/test_packaging.py, after all that it imports"
+    key = part(name)
+    assert key in LAYER, f"place {key!r} in LAYERS of scripts/architecture.py, after all that it imports"
     return LAYER[key]
 
 

@@ -64,7 +64,13 @@ class Collection:
 
 @dataclass(frozen=True, kw_only=True)
 class Played(ABC):
-    """One evaluation episode from ``seed``. What its domain records of it, a subclass has under the columns' names."""
+    """One evaluation episode. What its domain records of it, a subclass has under the columns' names.
+
+    Attributes:
+        seed: from which it began.
+        terminated: whether it ended by termination.
+        truncated: whether it was cut by the time limit.
+    """
 
     seed: int
     terminated: bool

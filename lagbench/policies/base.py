@@ -15,9 +15,14 @@ from lagbench.rollout import Rollout
 
 
 class Evaluation(NamedTuple):
-    """A policy's view of a batch, each of the batch's shape S; ``value`` and ``next_value`` are None without a critic.
+    """A policy's view of a batch, each field of the batch's shape S.
 
-    ``next_value`` is there on sequences and phases only: a step alone has no successor.
+    Attributes:
+        log_prob: log π(action | observation), nats.
+        entropy: of the action distribution, nats.
+        value: the critic's value of the observation, in units of scaled reward; None without a critic.
+        next_value: its value of the true next observation; None without a critic and on single steps, which have no
+            successor.
     """
 
     log_prob: Tensor
@@ -43,7 +48,12 @@ class Version:
 
 
 class Policy(nn.Module, ABC):
-    """A policy, with its normalizer and, if it has one, its critic."""
+    """A policy, with its normalizer and, if it has one, its critic.
+
+    Attributes:
+        has_critic: whether ``evaluate`` gives values.
+        has_normalizer: whether it normalizes observations, with statistics that are part of every version.
+    """
 
     has_critic: ClassVar[bool]
     has_normalizer: ClassVar[bool] = False

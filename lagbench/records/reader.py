@@ -282,9 +282,18 @@ class Run:
 def open_run(path: Path | str, *, verify: bool = False) -> Run:
     """The run in a directory; its tables are opened when they are asked for.
 
-    What is read is held to its structure always. ``verify`` reads everything now and holds it to the run's content hash
-    and checksums too. Raises RecordError where there is no run, or none that can be read, and UsageError where its
-    spec.json was edited.
+    What is read is always held to its structure.
+
+    Args:
+        path: the run's directory.
+        verify: read everything now, and hold it to the run's content hashes and checksums too.
+
+    Returns:
+        The run, finished or not.
+
+    Raises:
+        RecordError: there is no run, or none that can be read.
+        UsageError: its spec.json was edited.
     """
     path = Path(path)
     if not path.is_dir():

@@ -122,6 +122,9 @@ def replay(
         threads: EnvPool's; 0 for one a core. They change no result.
         progress: is told how many steps of how many have been made.
 
+    Returns:
+        What was checked, and the first difference of each check that failed.
+
     Raises:
         RecordError: the run cannot be read, or it has no training episodes to go through.
     """

@@ -1,4 +1,4 @@
-"""From runs to scores: how well an algorithm does as lag grows, and how sure we are (SCIENCE §6).
+"""From runs to scores: how well an algorithm does as lag grows, and how sure we are (docs/concepts/scores.md).
 
 The public modules resolve on first use.
 """

@@ -12,7 +12,7 @@ MEASURED = {
     **{(3, 3): 0.83, (5, 3): 0.90, (10, 3): 0.935, (20, 3): 0.95},
     **{(10, 4): 0.93, (10, 5): 0.93},
 }
-"""(seeds, tasks) → share of the intervals that hold what is true of all runs that could be; three tasks: SCIENCE §6."""
+"""(seeds, tasks) → share of the intervals that hold what is true of all runs that could be: see docs/scores.md."""
 _CHUNK = 500
 
 

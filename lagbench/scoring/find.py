@@ -11,9 +11,16 @@ from lagbench.records.files import SPEC_FILE
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The directories of all runs in and below some directories, each once, sorted.
+    """The directories of all runs in and below some directories.
 
-    Raises UsageError where there is no such directory, and where one holds no run.
+    Args:
+        paths: directories.
+
+    Returns:
+        Each run's directory once, sorted.
+
+    Raises:
+        UsageError: there is no such directory, or one holds no run.
     """
     found: dict[Path, Path] = {}
     for path in paths:

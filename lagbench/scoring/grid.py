@@ -28,10 +28,14 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A finished run: mean returns at the planned fractions of the budget; shorter where it diverged.
+    """A finished run.
 
-    ``measured``: diagnostics and the algorithm's metrics, means over its phases; those that are known.
-    ``mode_returns``: of the mean action, or of greedy answers, beside the scored ones; none in a plan of version 0.
+    Attributes:
+        seed: of the run.
+        returns: mean returns at the planned fractions of the budget; shorter where it diverged.
+        diverged: whether it did.
+        measured: diagnostics and the algorithm's metrics, means over its phases; those that are known.
+        mode_returns: of the mean action, or of greedy answers, beside the scored ones; none in a plan of version 0.
     """
 
     seed: int
@@ -47,6 +51,7 @@ class Entry:
 
     Attributes:
         label: by which it is called: the algorithm's name, with the swept hyperparameters where there are any.
+        algorithm: its name.
         source: the SHA-256 of its source, or its distribution and version; more than one where that was changed between
             its runs.
         config: its hyperparameters.
@@ -66,8 +71,18 @@ class Entry:
 class Grid:
     """Entries × values of the axis × tasks × seeds.
 
-    ``measure`` says how actions were chosen in the evaluations that are scored, ``budget`` is in the unit of the
-    domain, ``fractions`` are those of it at which was evaluated, ``notes`` what has to be said beside every number.
+    Attributes:
+        suite: whose cells the runs are; None for none.
+        measure: how actions were chosen in the evaluations that are scored.
+        axis: ``lag`` or ``updates``.
+        forward: ``reuse`` or ``split``.
+        values: of the axis, rising.
+        tasks: ids.
+        seeds: of the runs.
+        budget: of each run, in the unit of the domain.
+        fractions: of the budget, at which was evaluated.
+        entries: the lines of every table.
+        notes: what has to be said beside every number.
     """
 
     suite: SuiteVersion | None
@@ -92,8 +107,13 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
         suite: as whose cells the runs are taken, where they are of a family: all that are none of them are left out. By
             default the smallest suite of the family that has all of them.
 
-    Raises UsageError for runs that may not be scored together (of several suites or versions of one, protocols,
-    configurations, EnvPool minor versions; different runs of one cell), LagbenchError where none is finished.
+    Returns:
+        What is there, and what is missing.
+
+    Raises:
+        UsageError: runs may not be scored together: of several suites or versions of one, protocols, configurations,
+            EnvPool minor versions; different runs of one cell.
+        LagbenchError: none is finished.
     """
     rows = table.to_pylist(maps_as_pydicts="strict")
     _check_finished(rows)
@@ -147,7 +167,14 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
 
 
 def short_source(source: str) -> str:
-    """A source as it is said in a line: of a SHA-256 the beginning."""
+    """An algorithm's source as it is said in a line.
+
+    Args:
+        source: a SHA-256, or distribution and version.
+
+    Returns:
+        The beginning of a SHA-256; else ``source``.
+    """
     return source if " " in source else f"{source[:12]}…"
 
 
@@ -236,7 +263,14 @@ def _but_for(axis: Axis, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def domain_of(task: str) -> Domain:
-    """A task's domain; control for a task that somebody registered elsewhere."""
+    """A task's domain.
+
+    Args:
+        task: its id.
+
+    Returns:
+        The domain; control for a task that is registered elsewhere.
+    """
     try:
         return tasks.domain_of(task)
     except UsageError:

@@ -13,11 +13,17 @@ from lagbench.scoring.grid import Entry, Grid, ScoredRun, domain_of
 from lagbench.suites import references
 
 Array = NDArray[np.float64]
+"""Of returns or scores."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The returns that score 0 and 1 on a task."""
+    """The returns that score 0 and 1 on a task.
+
+    Attributes:
+        start: of the untrained policy.
+        reference: of PPO at lag 0.
+    """
 
     start: float
     reference: float
@@ -29,7 +35,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Scores:
-    """A grid's scores over the budget. ``scales`` by task; None where nothing is known to normalise returns by."""
+    """A grid's scores over the budget.
+
+    Attributes:
+        grid: the runs.
+        scales: by task; None where nothing is known to normalise returns by.
+    """
 
     grid: Grid
     scales: Mapping[str, Scale] | None
@@ -94,14 +105,25 @@ class Scores:
 
 
 def scores(grid: Grid) -> Scores:
-    """The scores of a grid, by ``scales``."""
+    """The scores of a grid, by ``scales``.
+
+    Args:
+        grid: the runs.
+
+    Returns:
+        Scores, or returns where there are no scales.
+    """
     return Scores(grid, scales(grid))
 
 
 def scales(grid: Grid) -> Mapping[str, Scale] | None:
-    """What a grid's returns are normalised by: the suite's references; None where there are none.
+    """What a grid's returns are normalised by: the suite's references.
 
-    On a domain whose returns are scores already, accuracy itself.
+    Args:
+        grid: the runs.
+
+    Returns:
+        Scales by task, 0 and 1 where returns are scores already, as accuracy is one; None without references.
     """
     if are_scores(grid):
         return {task: Scale(0.0, 1.0) for task in grid.tasks}
@@ -114,5 +136,12 @@ def scales(grid: Grid) -> Mapping[str, Scale] | None:
 
 
 def are_scores(grid: Grid) -> bool:
-    """Whether a grid's returns are scores already, as accuracy is one."""
+    """Whether a grid's returns are scores already, as accuracy is one.
+
+    Args:
+        grid: the runs.
+
+    Returns:
+        Whether they are, on every task.
+    """
     return all(domain_of(task).returns_are_scores for task in grid.tasks)

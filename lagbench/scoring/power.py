@@ -21,9 +21,12 @@ _QUANTILES = 10_000
 
 @dataclass(frozen=True)
 class Power:
-    """With which probability two algorithms are told apart whose lag scores differ by ``difference``.
+    """With which probability two algorithms are told apart.
 
-    ``alone``: by themselves. ``corrected``: at least, among all that are compared, with Holm's correction.
+    Attributes:
+        difference: of their lag scores.
+        alone: where they alone are compared.
+        corrected: at least, among all that are compared, with Holm's correction.
     """
 
     difference: float
@@ -34,7 +37,12 @@ class Power:
 def spread(error: float, runs: int) -> float:
     """The standard deviation σ of a lag score from a single seed: one from n seeds has the variance σ²/n.
 
-    ``error`` is the standard deviation of the bootstrap of a lag score from ``runs`` seeds, 2 at least.
+    Args:
+        error: standard deviation of the bootstrap of a lag score.
+        runs: n, 2 at least.
+
+    Returns:
+        σ.
     """
     return unbiased(error, runs) * sqrt(runs)
 
@@ -42,8 +50,14 @@ def spread(error: float, runs: int) -> float:
 def power(spreads: Sequence[float], runs: int, tasks: int, pairs: int) -> tuple[Power, ...]:
     """The power of ``runs`` seeds on ``tasks`` tasks, where ``pairs`` are compared, at each of ``DIFFERENCES``.
 
-    ``spreads`` are those of several algorithms, whose variances are averaged. Empty where there are none, and where
-    somewhere there is a single seed.
+    Args:
+        spreads: σ of several algorithms, whose variances are averaged.
+        runs: seeds of each.
+        tasks: how many.
+        pairs: over which Holm's correction is.
+
+    Returns:
+        One for each difference; empty without spreads, or from a single seed.
     """
     if not spreads or runs < 2:
         return ()
@@ -59,6 +73,16 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
     The difference of two lag scores from n seeds each is normal with the standard error σ√(2/n), and is divided by what
     the runs show of that, σ√(2/n) √(χ²/ν): a noncentral t. It must be beyond the quantile where Holm's correction over
     ``pairs`` begins.
+
+    Args:
+        difference: of the two lag scores, truly.
+        sigma: σ of a lag score from a single seed.
+        runs: n of each.
+        tasks: how many.
+        pairs: over which Holm's correction is.
+
+    Returns:
+        A probability.
     """
     import numpy as np
     from scipy import stats
@@ -74,7 +98,16 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
 
 
 def to_file(suite: Suite, spreads: Mapping[str, float | None], file: Path) -> None:
-    """Write what ``published`` reads: spreads of lag scores by algorithm. Raises LagbenchError where one is None."""
+    """Write what ``published`` reads.
+
+    Args:
+        suite: of the runs.
+        spreads: σ of the lag score by algorithm.
+        file: where to.
+
+    Raises:
+        LagbenchError: a spread is None.
+    """
     if None in spreads.values():
         raise LagbenchError(f"{suite.name} has no power: not every algorithm has a lag score with an interval")
     document = {"suite": {"name": suite.name, "sha256": suite.sha256}, "spreads": dict(spreads)}
@@ -82,12 +115,29 @@ def to_file(suite: Suite, spreads: Mapping[str, float | None], file: Path) -> No
 
 
 def file_of(suite: Suite) -> Traversable:
-    """Where the spreads of a suite's published runs are, if they are."""
+    """Where the spreads of a suite's published runs are, if they are.
+
+    Args:
+        suite: of the runs.
+
+    Returns:
+        A file of the package, which need not exist.
+    """
     return importlib.resources.files("lagbench.suites").joinpath(f"{suite.name}.power.json")
 
 
 def published(suite: Suite) -> str:
-    """The power of a suite by its published runs, in a sentence; empty where there are none."""
+    """The power of a suite by its published runs.
+
+    Args:
+        suite: of the runs.
+
+    Returns:
+        A sentence; empty where nothing is published.
+
+    Raises:
+        LagbenchError: what is published is of another version of the suite.
+    """
     file = file_of(suite)
     if not file.is_file():
         return ""
@@ -101,7 +151,18 @@ def published(suite: Suite) -> str:
 
 
 def sentence(found: Sequence[Power], runs: int, tasks: int, pairs: int, whose: str = "these runs") -> str:
-    """What stands under every table; empty where nothing is known. ``whose`` the spread is."""
+    """What stands under every table.
+
+    Args:
+        found: of ``power``.
+        runs: seeds of each algorithm.
+        tasks: how many.
+        pairs: over which Holm's correction is.
+        whose: the spread is.
+
+    Returns:
+        A sentence; empty where nothing is known.
+    """
     if not found:
         return ""
     sizes = "/".join(f"{one.difference:g}" for one in found)

@@ -15,11 +15,18 @@ from lagbench.spec import SuiteVersion
 from lagbench.suites import Axis
 
 Kind = Literal["score", "accuracy", "return"]
+"""What a score is; ``return`` where nothing was normalised."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95% interval; the bounds are None where there is but one run to draw from."""
+    """A number and its 95% interval.
+
+    Attributes:
+        value: the number.
+        low: the lower bound; None where there is but one run to draw from.
+        high: the upper bound, likewise.
+    """
 
     value: float
     low: float | None
@@ -38,7 +45,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds and its standard error, None from a single seed."""
+    """A mean over seeds.
+
+    Attributes:
+        value: the mean.
+        error: its standard error; None from a single seed.
+    """
 
     value: float
     error: float | None
@@ -48,8 +60,12 @@ class Mean:
 class Tolerance:
     """The smallest value of the axis at which IQM falls below 0.9 of the anchor's.
 
-    ``largest`` is the axis's largest value: where a number is that, IQM never falls below, and the tolerance is
-    censored, at least so much.
+    Attributes:
+        value: the number.
+        low: lower bound of its 95% interval.
+        high: upper bound.
+        largest: the axis's largest value: where a number is that, IQM never falls below, and the tolerance is
+            censored, at least so much.
     """
 
     value: float
@@ -65,7 +81,14 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Aggregates:
-    """Over all tasks of the grid, of runs × tasks."""
+    """Over all tasks of the grid, of runs × tasks.
+
+    Attributes:
+        iqm: mean of the middle half.
+        median: of the tasks' means.
+        mean: of the tasks' means.
+        optimality_gap: mean of what is lacking to a score of 1.
+    """
 
     iqm: Estimate
     median: Estimate
@@ -77,9 +100,16 @@ class Aggregates:
 class TaskScore:
     """Mean scores of one entry on one task at one value of the axis; returns where nothing is normalised.
 
-    ``returned`` is of the last evaluations, ``mode_returned`` of the mean action, or of greedy answers, beside them;
-    that is None in version 0. All are None where there is no run; in version 0 also where one diverged and what it
-    counts as is not known.
+    All are None where there is no run; in version 0 also where one diverged and what it counts as is not known.
+
+    Attributes:
+        task: its id.
+        seeds: of the runs that there are.
+        diverged: how many of them did.
+        returned: mean return of the last evaluations.
+        mode_returned: that of the mean action, or of greedy answers, beside them; None in version 0.
+        final: mean final score.
+        area: mean area under the curve of scores.
     """
 
     task: str
@@ -93,7 +123,19 @@ class TaskScore:
 
 @dataclass(frozen=True)
 class Point:
-    """An entry at one value of the axis. ``absent`` says why there are no aggregates, where there are none."""
+    """An entry at one value of the axis.
+
+    Attributes:
+        value: of the axis.
+        runs: how many.
+        diverged: how many of them did.
+        final: aggregates of the final scores.
+        area: aggregates of the areas under the curve.
+        absent: why there are no aggregates, where there are none.
+        rank: by IQM of the final scores.
+        retention: IQM as a share of the anchor's.
+        tasks: scores by task.
+    """
 
     value: int
     runs: int
@@ -110,8 +152,20 @@ class Point:
 class Line:
     """An entry over the whole axis.
 
-    ``undefined`` says why there are no retention and tolerance, where there are none; ``rank`` is by lag score.
-    ``spread`` is the standard deviation of its lag score from a single seed, None without an interval.
+    Attributes:
+        label: by which it is called.
+        algorithm: its name.
+        source: SHA-256, or distribution and version; more than one where it was changed between runs.
+        config: its hyperparameters.
+        runs: how many.
+        diverged: how many of them did.
+        missing: what the grid lacks, a phrase a task and value.
+        points: by value of the axis.
+        lag_score: with its interval.
+        spread: standard deviation of the lag score from a single seed; None without an interval.
+        rank: by lag score.
+        tolerance: None where it is undefined.
+        undefined: why there are no retention and tolerance, where there are none.
     """
 
     label: str
@@ -133,9 +187,16 @@ class Line:
 class Comparison:
     """``first`` − ``second``, and the probability that a run of ``first`` scores above one of ``second``.
 
-    ``iqm`` and ``improvements`` by value of the axis; ``improvement`` is over all of them. ``p`` is the p-value of the
-    difference in lag score, or of the improvement where nothing is normalised, ``ps`` are those of the differences in
-    IQM, each with Holm's correction over all pairs; None where there is no interval.
+    Attributes:
+        first: label of an entry.
+        second: label of another.
+        lag_score: the difference.
+        iqm: the differences by value of the axis.
+        improvement: the probability over all values of the axis.
+        improvements: the probabilities by value of the axis.
+        p: p-value of the difference in lag score, or of the improvement where nothing is normalised, with Holm's
+            correction over all pairs; None where there is no interval.
+        ps: p-values of the differences in IQM, likewise.
     """
 
     first: str
@@ -152,12 +213,25 @@ class Comparison:
 class Results(Kept):
     """All that is said of a table of runs.
 
-    ``kind``: what a score is, a normalised one or accuracy; ``return`` where nothing became a score, so that there are
-    per-task returns and probabilities of improvement only. ``scales``: the returns that score 0 and 1, by task.
-    ``measure``: how actions were chosen in the evaluations that are scored. ``coverage``, ``coverage_by_task``: how
-    often intervals over all tasks, and by task, hold what they should. ``pairs``: over how many Holm's correction is.
-    ``power``: how likely these runs tell lag scores apart; empty where there are none with an interval.
-    ``notes``: what has to be said beside the numbers.
+    Attributes:
+        suite: whose cells the runs are; None for none.
+        measure: how actions were chosen in the evaluations that are scored.
+        axis: ``lag`` or ``updates``.
+        forward: ``reuse`` or ``split``.
+        values: of the axis, rising.
+        tasks: ids.
+        seeds: of the runs.
+        kind: what a score is, a normalised one or accuracy; ``return`` where nothing became a score, so that there are
+            per-task returns and probabilities of improvement only.
+        scales: the returns that score 0 and 1, by task.
+        lines: by entry.
+        comparisons: by pair of entries.
+        replications: of the bootstrap.
+        coverage: how often intervals over all tasks cover the true value, in a sentence.
+        coverage_by_task: how often intervals by task do.
+        pairs: over how many Holm's correction is.
+        power: how likely these runs tell lag scores apart; empty where there are none with an interval.
+        notes: what has to be said beside the numbers.
     """
 
     suite: SuiteVersion | None

@@ -11,7 +11,9 @@ from lagbench.scoring.results import Comparison, Line, Results
 from lagbench.scoring.table import Progress
 
 TERMINAL_REPLICATIONS = 2_000
+"""Of the bootstrap, for a look."""
 REPORT_REPLICATIONS = 50_000
+"""Of the bootstrap, for what is published."""
 
 
 def score(
@@ -31,7 +33,12 @@ def score(
         replications: of the bootstrap.
         progress: told how many bootstraps of how many are done.
 
-    Raises UsageError and LagbenchError as ``grid.read``.
+    Returns:
+        Aggregates and 95% intervals by entry and value of the axis, differences of all pairs, ranks, power.
+
+    Raises:
+        UsageError: runs may not be scored together; see ``grid.read``.
+        LagbenchError: none is finished.
     """
     return score_grid(normalize.scores(grid.read(table, by, suite)), replications=replications, progress=progress)
 
@@ -42,7 +49,16 @@ def score_grid(
     replications: int = TERMINAL_REPLICATIONS,
     progress: Progress = lambda done, total: None,
 ) -> Results:
-    """The results of scores that are normalised already. See ``score``."""
+    """The results of scores that are normalised already: the second half of ``score``.
+
+    Args:
+        scores: of ``normalize.scores``.
+        replications: of the bootstrap.
+        progress: told how many bootstraps of how many are done.
+
+    Returns:
+        As ``score``.
+    """
     found = scores.grid
     fewest = min(len(own) for entry in found.entries for own in entry.runs.values())
     several = len(found.entries) > 1

@@ -11,6 +11,7 @@ from lagbench.scoring.results import Aggregates, Estimate, Kind, Line, Point, Re
 from lagbench.scoring.significance import LEVEL, apart
 
 NOTHING = "–"
+"""What stands for a number that is not there."""
 _FORMS: Mapping[Kind, str] = {"score": ".1f", "accuracy": ".3f", "return": ".1f"}
 # Of 1,200 questions one is 0.0008, and the standard error of an accuracy some 0.01.
 DIGITS: Mapping[Kind, int] = {"score": 2, "accuracy": 3, "return": 1}
@@ -19,7 +20,14 @@ DIGITS: Mapping[Kind, int] = {"score": 2, "accuracy": 3, "return": 1}
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of text. ``notes`` stand under it: what is missing in it, and how far its intervals can be trusted."""
+    """A table of text.
+
+    Attributes:
+        title: above it.
+        columns: names of the columns.
+        rows: of as many cells.
+        notes: under it: what is missing in it, and how far its intervals can be trusted.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -28,7 +36,14 @@ class Sheet:
 
 
 def sheets(results: Results) -> list[Sheet]:
-    """All tables of some results, the headline first."""
+    """All tables of some results.
+
+    Args:
+        results: of ``score.score``.
+
+    Returns:
+        Tables, the headline first.
+    """
     found = []
     if results.normalized:
         found = [
@@ -155,7 +170,15 @@ def _comparisons(results: Results) -> Sheet:
 
 
 def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
-    """A tolerance as text; ≥ where it is censored."""
+    """A tolerance as text; ≥ where it is censored.
+
+    Args:
+        found: the tolerance.
+        nothing: for None.
+
+    Returns:
+        The number, and its interval where there is one.
+    """
     if found is None:
         return nothing
 
@@ -176,7 +199,16 @@ def _signed(results: Results, found: Estimate | None, p: float | None) -> str:
 
 
 def in_text(found: Estimate | None, form: str, nothing: str = NOTHING) -> str:
-    """A number and its interval, where there is one, each in a form such as ``{:.2f}``."""
+    """A number and its interval, where there is one.
+
+    Args:
+        found: the estimate.
+        form: of each, such as ``{:.2f}``.
+        nothing: for None.
+
+    Returns:
+        Such as ``0.52 [0.41, 0.63]``.
+    """
     if found is None:
         return nothing
     if found.low is None or found.high is None:

@@ -20,7 +20,9 @@ from lagbench.scoring.course import COURSE, DIAGNOSTICS, measured, versions_sha2
 from lagbench.scoring.find import find_runs
 
 FORMAT_VERSION = 3
+"""Of the table's columns."""
 NAME = "lagbench scores"
+"""What a table's metadata calls it."""
 SCHEMA = pa.schema(
     [
         ("algorithm", pa.string()),
@@ -60,6 +62,7 @@ SCHEMA = pa.schema(
     ],
     metadata={"table": NAME, "format_version": str(FORMAT_VERSION)},
 )
+"""Columns and types; docs/scores.md has their units and meaning."""
 _STATUSES = (*SCORED, "failed", "unfinished")
 _NULLABLE = {
     "algorithm_source",
@@ -75,13 +78,24 @@ _NULLABLE = {
 }
 _ORDER = ("algorithm", "config", "suite", "task", "lag", "updates", "seed", "status", "content_hash", "path")
 Progress = Callable[[int, int], object]
+"""Is told how many of how many are done."""
 
 
 def collect(paths: Sequence[Path], progress: Progress = lambda done, total: None) -> Any:
     """The table of all runs in and below some directories, a row a run: those that are not finished or failed too.
 
     What it is made from is held to the runs' content hashes. Rows are sorted, so that the order of ``paths`` is none.
-    Raises UsageError as ``find_runs``, and RecordError for a run that cannot be read.
+
+    Args:
+        paths: directories.
+        progress: is told how many runs of how many are read.
+
+    Returns:
+        A pyarrow table of ``SCHEMA``.
+
+    Raises:
+        UsageError: there is no such directory, or one holds no run.
+        RecordError: a run cannot be read.
     """
     runs = find_runs(paths)
     rows = []
@@ -92,7 +106,14 @@ def collect(paths: Sequence[Path], progress: Progress = lambda done, total: None
 
 
 def concat(tables: Sequence[Any]) -> Any:
-    """Several tables as one, sorted."""
+    """Several tables as one.
+
+    Args:
+        tables: of ``SCHEMA``.
+
+    Returns:
+        All rows, sorted.
+    """
     return _sorted(pa.concat_tables(tables))
 
 
@@ -178,12 +199,30 @@ def _environment(run: Run) -> dict[str, Any]:
 
 
 def canonical(data: Mapping[str, Any]) -> str:
-    """JSON that is equal where the data is."""
+    """JSON that is equal where the data is.
+
+    Args:
+        data: that JSON can hold.
+
+    Returns:
+        One line, with sorted keys.
+    """
     return json.dumps(dict(data), sort_keys=True, separators=(",", ":"))
 
 
 def check(table: Any, what: str) -> Any:
-    """The table, sorted. Raises LagbenchError, naming ``what`` it is, for a column or a value that cannot be scored."""
+    """Hold a table to what scoring takes.
+
+    Args:
+        table: a pyarrow table.
+        what: it is, for messages.
+
+    Returns:
+        The table, sorted.
+
+    Raises:
+        LagbenchError: a column or a value cannot be scored.
+    """
     if not table.schema.equals(SCHEMA):
         raise LagbenchError(f"{what} cannot be scored: the columns are not those of docs/scores.md")
     table = table.replace_schema_metadata(SCHEMA.metadata)
@@ -237,7 +276,15 @@ def _key(value: Any) -> Any:
 
 
 def to_file(table: Any, file: Path) -> None:
-    """Write the table as an Arrow IPC file, whole or not at all. Raises RecordError."""
+    """Write a table as an Arrow IPC file, whole or not at all.
+
+    Args:
+        table: of ``SCHEMA``.
+        file: where to.
+
+    Raises:
+        RecordError: it cannot be written.
+    """
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with explained(file, "make the table again"):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +293,17 @@ def to_file(table: Any, file: Path) -> None:
 
 
 def from_file(file: Path) -> Any:
-    """The table in a file. Raises LagbenchError where there is none that can be scored."""
+    """The table in a file.
+
+    Args:
+        file: that ``to_file`` wrote.
+
+    Returns:
+        A pyarrow table of ``SCHEMA``.
+
+    Raises:
+        LagbenchError: it holds no table that can be scored.
+    """
     try:
         with file.open("rb") as source:
             reader = pa.ipc.open_file(source)

@@ -233,7 +233,11 @@ class Suite:
 
 
 def names() -> list[str]:
-    """The names of all suites that can be run, sorted."""
+    """The names of all suites that can be run.
+
+    Returns:
+        Sorted names.
+    """
     return _stems(_ROOT)
 
 
@@ -243,7 +247,17 @@ def retired() -> list[str]:
 
 
 def load(name: str) -> Suite:
-    """The suite of that name, a retired one too. Raises UsageError, with the nearest one, where there is none."""
+    """The suite of that name, a retired one too.
+
+    Args:
+        name: one of ``suite_names()``.
+
+    Returns:
+        The suite.
+
+    Raises:
+        UsageError: there is none; the message has the nearest name.
+    """
     if name in names():
         return _load(name, _ROOT)
     if name in retired():
@@ -262,7 +276,23 @@ def of_runs(name: str) -> list[Suite]:
 
 @parsed(spec.resolve)
 def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
-    """``lagbench.resolve``: a spec from options, or with ``suite`` from one of its cells. Raises UsageError."""
+    """A run's specification from options, or with ``suite`` from one of its cells.
+
+    Args:
+        suite: whose cell; it fixes all but ``algo``, ``task``, its axis, ``seed``, ``config``, ``record``, ``device``.
+        options: ``algo`` (``"ppo"``), ``task`` (``"Hopper-v5"``), ``lag`` (0), ``lag_mode`` (``"uniform"``),
+            ``updates`` (10 epochs), ``updates_fixed`` (False), ``forward`` (``"reuse"``), ``minibatch``, ``actors``,
+            ``phase_steps``, ``hidden`` ((64, 64)), ``budget``, ``seed`` (0), ``config``, ``task_options``,
+            ``eval_episodes``, ``eval_mode_episodes``, ``eval_intervals`` (10), ``record`` (``"trajectories"``),
+            ``device`` (``"cpu"``), ``torch_threads`` (1): those of ``lagbench run --help``, in the same units, also as
+            text (``budget="300k"``). ``algo`` may be a class.
+
+    Returns:
+        The complete specification, which ``train`` and ``run`` take.
+
+    Raises:
+        UsageError: there is no such name, or it cannot be run as asked.
+    """
     return spec.resolve(**options) if suite is None else load(suite).resolve(**options)
 
 

@@ -16,7 +16,7 @@ from lagbench.errors import LagbenchError
 from lagbench.suites import Suite
 
 APART = 10.0
-"""Standard errors that must lie between start and reference for a task to be scored (SCIENCE §6)."""
+"""Standard errors that must lie between start and reference for a task to be scored (docs/concepts/scores.md)."""
 
 
 @dataclass(frozen=True)

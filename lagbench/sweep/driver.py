@@ -25,7 +25,13 @@ _LOOKING_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell and what has become of it."""
+    """A cell and what has become of it.
+
+    Attributes:
+        cell: its ``spec``, and the ``path`` of its directory.
+        state: its ``status``, ``reason``, and of a finished run ``score`` (the mean return of its last evaluation) and
+            ``error`` (that mean's standard error).
+    """
 
     cell: Planned
     state: State
@@ -59,6 +65,9 @@ def run_grid(
         executor: what runs them, in place of such processes.
         watcher: is told how it goes.
         taken: cells that are done elsewhere, see ``taken.taken``; their directories are not looked at.
+
+    Returns:
+        Every cell with its state, in the order of the plan.
 
     Raises:
         UsageError: a directory holds a run of another specification; nothing was started.

@@ -47,6 +47,9 @@ def plan(
         config: hyperparameters; each with a list of values is an axis.
         options: the other options of ``lagbench.resolve``, alike for all cells.
 
+    Returns:
+        Cells, each with ``spec`` and ``path``.
+
     Raises:
         UsageError: a cell cannot be run, or two would share a directory.
     """

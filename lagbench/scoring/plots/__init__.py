@@ -13,14 +13,22 @@ from lagbench.scoring.plots.canvas import Picture, settings
 from lagbench.scoring.results import Results
 
 Draw = Callable[[Results, Details], Figure]
+"""What draws a figure."""
 
 
 def pictures(
     results: Results, details: Details, only: Collection[str] | None = None, most: int | None = None
 ) -> Iterator[Picture]:
-    """All figures that make sense for some results, in the order of a report. ``left_out`` says what is missing.
+    """All figures that make sense for some results, in the order of a report.
 
-    ``only`` some of them by name; with at most ``most`` panels beside one another.
+    Args:
+        results: of ``score.score_grid``.
+        details: of the same scores, by ``lagbench.scoring.details.details``.
+        only: some of them, by name.
+        most: how many panels stand beside one another, at most.
+
+    Yields:
+        Figures of matplotlib, each with ``name``, ``title`` and ``caption``.
     """
     for name in names(results, details):
         if only is not None and name not in only:
@@ -33,13 +41,29 @@ def pictures(
 
 
 def names(results: Results, details: Details) -> list[str]:
-    """Of those figures."""
+    """The names of those figures.
+
+    Args:
+        results: of ``score.score_grid``.
+        details: of the same scores.
+
+    Returns:
+        Names, in the order of a report.
+    """
     missing = _reasons(results, details)
     return [name for name, *_ in _plan(results, details) if name not in missing]
 
 
 def left_out(results: Results, details: Details) -> list[str]:
-    """Which figures are not there, and why: a sentence a reason."""
+    """Which figures are not there, and why.
+
+    Args:
+        results: of ``score.score_grid``.
+        details: of the same scores.
+
+    Returns:
+        A sentence for each reason.
+    """
     titles = {name: title for name, title, *_ in _plan(results, details)}
     reasons: dict[str, list[str]] = {}
     for name, why in _reasons(results, details).items():
