@@ -60,7 +60,7 @@ test-latest:  ## the same with the newest versions; deprecations are shown, not 
 constraints:  ## run all tests with the newest versions and, when they pass, pin these in constraints/
 	@rm -rf .venv-latest
 	@$(MAKE) --no-print-directory test VENV=.venv-latest CONSTRAINTS=
-	@# The one resolver that can be asked for the lowest versions.
+	@# It resolves without installing.
 	@.venv-latest/bin/python -m pip install --quiet uv
 	@.venv-latest/bin/python scripts/constraints.py
 

@@ -2,8 +2,8 @@
 
     python scripts/constraints.py
 
-`make constraints` calls it after all tests have passed with the newest versions. floors.txt has the lowest version of
-each direct dependency that can be installed together with the others, and needs uv, which alone can resolve so.
+`make constraints` calls it after all tests have passed with the newest versions. floors.txt has each
+direct dependency at the lower end of its range, with what goes with all of them; uv finds that out without installing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ BUILD = PROJECT["build-system"]["requires"]
 BASE = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 WANTED = {"run": [*BUILD, *BASE], "test": [*BUILD, *BASE, *EXTRAS["test"]]}
+DIRECT = [
+    requirement
+    for texts in ({"build": BUILD, "base": BASE, **EXTRAS} | {"bench": []}).values()
+    for requirement in map(Requirement, texts)
+    if requirement.name != PROJECT["project"]["name"]
+]
 
 
 def main() -> None:
@@ -35,9 +41,9 @@ def main() -> None:
             write(name, pinned(requirements))
         except PackageNotFoundError as error:
             sys.exit(f"{error.name} is not installed here; run this in the environment that `make test` made")
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate", "--no-header"]
-    command += ["--resolution", "lowest-direct", "--extra", "test", "pyproject.toml"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate", "--no-header", "-"]
+    floors = "\n".join(map(lowest, DIRECT))
+    done = subprocess.run(command, cwd=ROOT, input=floors, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         sys.exit(f"the lowest versions cannot be installed together, or uv is missing (pip install uv):\n{done.stderr}")
     write("floors", done.stdout.splitlines())
@@ -48,6 +54,13 @@ def write(name: str, lines: list[str]) -> None:
     file = DIRECTORY / f"{name}.txt"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{file.relative_to(ROOT)}: {len(lines)} packages")
+
+
+def lowest(requirement: Requirement) -> str:
+    """A requirement at the lower end of its range, ``name[extra]==version``."""
+    (floor,) = (s.version for s in requirement.specifier if s.operator in (">=", "~="))
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}=={floor}"
 
 
 def pinned(requirements: Iterable[str]) -> list[str]:
