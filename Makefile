@@ -26,12 +26,12 @@ DEPENDENCY_TESTS := tests/test_packaging.py tests/test_training.py tests/test_la
   tests/policies tests/tasks tests/sinks tests/records/test_export.py tests/scoring/test_aggregate.py \
   tests/scoring/test_plots.py tests/scoring/test_report.py tests/sweep/test_ray_cluster.py tests/cli/test_run.py \
   tests/cli/test_score.py tests/cli/test_report.py tests/cli/test_export.py tests/cli/test_video.py \
-  tests/leaderboard/site/test_in_browser.py
+  tests/leaderboard/site/test_in_browser.py tests/docs
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-quick test-floors test-latest constraints bench format clean system browser
+.PHONY: help run test test-quick test-floors test-latest constraints bench docs dist format clean system browser
 
 help:  ## list what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -69,12 +69,21 @@ bench: $(VENV)/.bench  ## measure the throughput ratios, and what recording cost
 	@$(if $(filter-out --quick,$(ARGS)),,$(BIN)/python -m benchmarks.recording $(ARGS))
 	@$(if $(filter-out --quick,$(ARGS)),,$(BIN)/python -m benchmarks.language $(ARGS))
 
+# The theme's notice about MkDocs 2 is nothing that a build could mend.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+docs: $(VENV)/.test  ## build the documentation into site/; warnings are errors
+	$(BIN)/python -m mkdocs build $(ARGS)
+
+dist: $(VENV)/.test  ## build the source distribution and, from it, the wheel, into dist/
+	$(BIN)/python -m build --no-isolation
+
 format: $(VENV)/.test  ## format, and fix what can be fixed without thinking
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove all that make and the tools made; runs/ stays
-	rm -rf .venv .venv-floors .venv-latest build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-floors .venv-latest build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 system:

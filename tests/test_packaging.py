@@ -188,7 +188,7 @@ def test_light_commands_import_nothing_heavy(
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of what goes into it: setuptools leaves its build/ beside the sources."""
+    """The wheel as `make dist` builds it, from the source distribution; of a copy, in which setuptools leaves build/."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
@@ -198,8 +198,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = source / "leaderboard" / decoy
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{}")
-    pip("wheel", "--no-build-isolation", "--wheel-dir", str(out), str(source))
-    (file,) = out.iterdir()
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [file.name for file in out.glob("*.tar.gz")] == [f"lagbench-{PROJECT['project']['version']}.tar.gz"]
+    (file,) = out.glob("*.whl")
     return file
 
 

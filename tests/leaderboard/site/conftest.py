@@ -1,12 +1,10 @@
-"""Boards of the suite TESTING that nobody trained, one site of them for all tests that look at it, and a browser."""
+"""Boards of the suite TESTING that nobody trained, and one site of them for all tests that look at it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from lagbench import load_suite
 from lagbench.leaderboard import board, methods, published, validate
@@ -14,7 +12,6 @@ from lagbench.leaderboard.board import Board
 from lagbench.leaderboard.site import build
 from lagbench.suites import references
 from lagbench.suites.references import Reference, References, TaskReferences
-from scripts.browser import HELP, find
 from tests.leaderboard import made
 
 LONG = "Wörter" * 10
@@ -71,14 +68,3 @@ def site(boards: list[Board], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("site") / "site"
     build.build(boards, out)
     return out
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The browser that `make test` sees to."""
-    path = find()
-    assert path is not None, HELP
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path)
-        yield opened
-        opened.close()

@@ -1,0 +1,24 @@
+"""Two tasks of one's own, from ids that EnvPool has.
+
+    lagbench run --task examples/own_task.py:pendulum --algo vaco --lag 8 --budget 100k
+    lagbench sweep --task examples/own_task.py:pendulum,examples/own_task.py:car --algo ppo,vaco --lag 0,8
+
+Each function is called with the name that it was given by, and with the options of ``--task-set``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lagbench.tasks.mujoco import task
+from lagbench.tasks.spec import TaskSpec
+
+
+def pendulum(task_id: str, **options: Any) -> TaskSpec:
+    """Pendulum, cut after 100 steps unless --task-set max_episode_steps=N says otherwise."""
+    return task("Pendulum-v1", **{"max_episode_steps": 100, **options})
+
+
+def car(task_id: str, **options: Any) -> TaskSpec:
+    """The car in the valley, with a continuous force."""
+    return task("MountainCarContinuous-v0", **options)
