@@ -188,7 +188,7 @@ def test_light_commands_import_nothing_heavy(
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as `make dist` builds it, from the source distribution; of a copy, in which setuptools leaves build/."""
+    """The wheel as `make dist` builds it, by way of the source distribution, from a copy, where build/ may be left."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
