@@ -36,4 +36,4 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not any(getattr(out, "name", "") == "stderr" for out in now.outputs)
     assert "passed" in [printed(cell).strip() for cell in code(notebook)]
     # What the text says of lag 0 holds on any machine.
-    assert "at lag 0 the evaluations are the same" in printed(code(notebook)[-2])
+    assert "at lag 0: the same evaluations" in printed(code(notebook)[-2])
