@@ -38,7 +38,15 @@ DRAWN = 2**32
 
 
 def drawn(key: str, n: int) -> list[int]:
-    """Training seeds [n] in [DRAWN, 2**63), which follow from a text that was not known before."""
+    """Training seeds that follow from a text that was not known before.
+
+    Args:
+        key: the text.
+        n: how many.
+
+    Returns:
+        Seeds [n] in [2**32, 2**63), from which no suite has one of its own.
+    """
     words = (hashlib.sha256(f"{key} {i}".encode()).digest()[:8] for i in range(n))
     return [DRAWN + int.from_bytes(word, "big") % (2**63 - DRAWN) for word in words]
 

@@ -320,7 +320,8 @@ def resolve(
         algo: a name, ``path/to/file.py:Class``, or a class that derives from ``Algorithm``.
         task: an id, or ``path/to/file.py:function``.
         lag: max staleness L, policy versions.
-        lag_mode: ``uniform`` or ``fixed``.
+        lag_mode: ``uniform``, ``fixed``, ``trace:RUN``, ``queue``, or one that is installed; docs/lag.md.
+        lag_options: options of the lag mode by name.
         updates: U, optimizer updates a phase.
         updates_fixed: U is no cap: the algorithm's own number is ignored.
         forward: ``reuse`` or ``split``.

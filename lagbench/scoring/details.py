@@ -17,12 +17,18 @@ from lagbench.scoring.results import Estimate
 from lagbench.scoring.table import Progress
 
 Array = NDArray[np.float64]
+"""Of scores."""
 _THRESHOLDS = 51
 
 
 @dataclass(frozen=True)
 class TaskCurve:
-    """The mean over seeds at each fraction of the budget; empty where there is no run, or one diverged to nothing."""
+    """The mean over seeds at each fraction of the budget.
+
+    Attributes:
+        task: its id.
+        curve: by fraction; empty where there is no run, or one diverged to nothing.
+    """
 
     task: str
     curve: tuple[Estimate, ...]
@@ -32,9 +38,12 @@ class TaskCurve:
 class PointDetails:
     """An entry at one value of the axis.
 
-    ``curve``: IQM at each fraction of the budget. ``profile``: the share of runs whose final score is above each
-    threshold. Both are empty where nothing can be said over all tasks. ``measured``: means over runs and tasks of what
-    every run has.
+    Attributes:
+        value: of the axis.
+        curve: IQM at each fraction of the budget; empty where nothing can be said over all tasks.
+        profile: the share of runs whose final score is above each threshold; empty likewise.
+        tasks: curves by task.
+        measured: means over runs and tasks of what every run has.
     """
 
     value: int
@@ -46,7 +55,12 @@ class PointDetails:
 
 @dataclass(frozen=True)
 class LineDetails:
-    """An entry over the whole axis."""
+    """An entry over the whole axis.
+
+    Attributes:
+        label: by which it is called.
+        points: by value of the axis.
+    """
 
     label: str
     points: tuple[PointDetails, ...]
@@ -54,7 +68,15 @@ class LineDetails:
 
 @dataclass(frozen=True)
 class Details:
-    """All lines. ``budget`` is in ``unit``, ``fractions`` are those of it."""
+    """All lines.
+
+    Attributes:
+        budget: of each run.
+        unit: of the budget.
+        fractions: of the budget, at which was evaluated.
+        thresholds: of the profiles: scores.
+        lines: by entry.
+    """
 
     budget: int
     unit: str
@@ -64,7 +86,16 @@ class Details:
 
 
 def details(scores: Scores, *, replications: int, progress: Progress = lambda done, total: None) -> Details:
-    """The details of some scores: equal ones give equal details. See ``score.score``."""
+    """The details of some scores: equal ones give equal details.
+
+    Args:
+        scores: of ``normalize.scores``.
+        replications: of the bootstrap.
+        progress: told how many entries of how many are done.
+
+    Returns:
+        With 95% intervals, as ``score.score``.
+    """
     grid = scores.grid
     lines = []
     for entry in grid.entries:

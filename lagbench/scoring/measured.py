@@ -15,7 +15,13 @@ HELD = "_fraction"
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is measured. ``name`` is the diagnostic's; None: the algorithm's own share of samples held back."""
+    """What is measured.
+
+    Attributes:
+        name: the diagnostic's; None: the algorithm's own share of samples held back.
+        title: above a column or panel.
+        unit: on the axis of a panel.
+    """
 
     name: str | None
     title: str
@@ -37,34 +43,73 @@ QUANTITIES: Mapping[str, tuple[Quantity, ...]] = {
     # w and its ESS are constant within a phase: what forward lag moves is ρ.
     "updates": (_TV, _KL, Quantity("updates_made", "updates made", "updates a phase"), _SHARE),
 }
+"""What is shown, by axis."""
 
 
 def held(line: LineDetails) -> str | None:
-    """The metric in which a line says what share of its samples it holds back: the first that is called so."""
+    """The metric in which a line says what share of its samples it holds back: the first that is called so.
+
+    Args:
+        line: an entry.
+
+    Returns:
+        The metric's name; None without one.
+    """
     names = sorted({name for point in line.points for name in point.measured if name.endswith(HELD)})
     return names[0] if names else None
 
 
 def known(details: Details, axis: str) -> list[Quantity]:
-    """The quantities of which something was measured."""
+    """The quantities of which something was measured.
+
+    Args:
+        details: of all entries.
+        axis: ``lag`` or ``updates``.
+
+    Returns:
+        Those of ``QUANTITIES``.
+    """
     return [q for q in QUANTITIES[axis] if any(series(line, q) for line in details.lines)]
 
 
 def series(line: LineDetails, quantity: Quantity) -> list[Estimate | None]:
-    """A line's numbers by value of the axis; empty where none was measured."""
+    """A line's numbers.
+
+    Args:
+        line: an entry.
+        quantity: what was measured.
+
+    Returns:
+        By value of the axis; empty where none was measured.
+    """
     name = held(line) if quantity.name is None else quantity.name
     found = [point.measured.get(name) if name else None for point in line.points]
     return found if any(one is not None for one in found) else []
 
 
 def shares(details: Details) -> str:
-    """Which share of its samples each algorithm logs, in words; empty where none does."""
+    """Which share of its samples each algorithm logs.
+
+    Args:
+        details: of all entries.
+
+    Returns:
+        A sentence; empty where none does.
+    """
     named = ", ".join(f"{line.label}: {name}" for line in details.lines if (name := held(line)))
     return f"Shares of samples, each as its algorithm logs it: {named}." if named else ""
 
 
 def sheet(results: Results, details: Details) -> Sheet | None:
-    """The table of it, a column a quantity; None where nothing was measured."""
+    """The table of what was measured, a column a quantity.
+
+    Args:
+        results: of ``score.score_grid``.
+        details: of the same scores.
+
+    Returns:
+        The table; None where nothing was measured.
+    """
     shown = known(details, results.axis)
     if not shown:
         return None

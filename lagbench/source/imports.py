@@ -44,7 +44,18 @@ def collect_text(name: str, content: bytes) -> Source:
 
 
 def collect_copy(file: Path, root: Path) -> Source:
-    """The source in a directory that holds nothing else, its main module in ``file``. Raises UsageError."""
+    """The source in a directory that holds nothing else.
+
+    Args:
+        file: the main module.
+        root: the directory.
+
+    Returns:
+        All modules of the directory.
+
+    Raises:
+        UsageError: a module cannot be read, or is never imported.
+    """
     return _Walk(root, closed=True).source(file.relative_to(root).as_posix(), _read(file), str(file))
 
 

@@ -281,6 +281,7 @@ def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
     Args:
         suite: whose cell; it fixes all but ``algo``, ``task``, its axis, ``seed``, ``config``, ``record``, ``device``.
         options: ``algo`` (``"ppo"``), ``task`` (``"Hopper-v5"``), ``lag`` (0), ``lag_mode`` (``"uniform"``),
+            ``lag_options``,
             ``updates`` (10 epochs), ``updates_fixed`` (False), ``forward`` (``"reuse"``), ``minibatch``, ``actors``,
             ``phase_steps``, ``hidden`` ((64, 64)), ``budget``, ``seed`` (0), ``config``, ``task_options``,
             ``eval_episodes``, ``eval_mode_episodes``, ``eval_intervals`` (10), ``record`` (``"trajectories"``),

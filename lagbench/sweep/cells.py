@@ -27,6 +27,11 @@ class Planned:
     """One cell: a spec, the directory of its run, and the options of ``lagbench.resolve`` that the spec comes from.
 
     Compared by identity: in a grid no two have one directory.
+
+    Attributes:
+        spec: what is to be run.
+        path: the directory of its run.
+        options: of ``lagbench.resolve``.
     """
 
     spec: RunSpec

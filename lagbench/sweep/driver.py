@@ -82,7 +82,17 @@ def run_grid(
 def make_executor(address: str | None, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> Executor:
     """What runs cells in processes of this machine or, with the address of one, on a Ray cluster.
 
-    ``jobs``, ``threads`` and ``go`` are those of ``Processes``. Raises UsageError where there is no such cluster.
+    Args:
+        address: of a Ray cluster; None for this machine.
+        jobs: cells at once; None: one a core.
+        threads: EnvPool's, of each cell; 0: the cores shared out.
+        go: what runs a cell.
+
+    Returns:
+        For ``run_grid``.
+
+    Raises:
+        UsageError: there is no such cluster.
     """
     if address is None:
         return Processes(jobs, threads, go)

@@ -20,13 +20,13 @@ def page(name: str) -> str:
 
 def test_an_actors_version_goes_back_as_often_as_is_said() -> None:
     found = re.search(
-        r"In (\d+) phases of 64 actors .*? (\d+)% of the changes at L = 8 go back, and (\d+)% at L = 16",
+        r"In (\d+) phases of 32 actors .*? (\d+)% of the changes at L = 8 go back, and (\d+)% at L = 16",
         page("protocols"),
     )
     assert found
     phases, *shares = map(int, found.groups())
     for lag, share in zip((8, 16), shares, strict=True):
-        protocol = Protocol.resolve(lag=lag, actors=64, phase_steps=32, minibatch=256)
+        protocol = Protocol.resolve(lag=lag, actors=32, phase_steps=64, minibatch=256)
         moved = np.diff([draw(protocol, 0, phase) for phase in range(phases)], axis=0)
         assert round(100 * (moved < 0).sum() / (moved != 0).sum()) == share
     assert f"{shares[0]}% of the changes at L = 8 do" in page("asynchrony")

@@ -21,6 +21,7 @@ RENAMED = {
     "load_suite": "suites.load",
     "suite_names": "suites.names",
     "plan_grid": "sweep.grid.plan",
+    "drawn_seeds": "seeding.drawn",
 }
 PUBLIC = {
     **{f"lagbench.{name}": RENAMED.get(name, name) for name in lagbench.__all__},
