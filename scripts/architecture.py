@@ -135,7 +135,7 @@ def _untangle(rows: Sequence[list[str]], links: Edges) -> None:
             for i, name in enumerate(own):
                 near = [place[x] for x in other if x in links[name] or name in links[x]]
                 middle[name] = sum(near) / len(near) if near else (i + 0.5) / len(own)
-            own.sort(key=lambda name, middle=middle: (middle[name], name))
+            own[:] = [name for _, name in sorted((middle[name], name) for name in own)]
 
 
 # What a phase does with data: text, second line, place; then what goes where, and what it is.

@@ -198,7 +198,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = source / "leaderboard" / decoy
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("{}")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source]
+    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [file.name for file in out.glob("*.tar.gz")] == [f"lagbench-{PROJECT['project']['version']}.tar.gz"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 from playwright.sync_api import Browser
 
-from lagbench.leaderboard.serve import Server
 from tests.docs.conftest import ROOT, build
 
 NAVIGATION = re.compile(r"^(nav:\n(?: .*\n)+)", flags=re.MULTILINE)
@@ -51,13 +52,19 @@ def test_nothing_is_loaded_from_elsewhere(built: Path) -> None:
         assert [one for one in loaded if re.match(r"(https?:)?//", one)] == [], page
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing: what is asked for is seen in the browser."""
+
+
 @pytest.fixture(scope="module")
 def url(built: Path) -> Iterator[str]:
-    with Server(built, 0) as server:
+    handler = functools.partial(Quiet, directory=str(built))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield server.url
+            yield f"http://127.0.0.1:{server.server_port}/"
         finally:
             server.shutdown()
             thread.join()
