@@ -30,13 +30,21 @@ NAMES = (
     "ratio_q50",
     "ratio_q99",
 )
-RESERVED = frozenset(NAMES).union(*(domain.diagnostics for domain in DOMAINS.values()))
+ASYNCHRONOUS = (
+    "backward_lag_p95",
+    "backward_lag_updates_mean",
+    "backward_lag_updates_p95",
+    "backward_lag_updates_max",
+    "segments_dropped",
+)
+"""What is measured of asynchronous runs besides: lag also in optimizer updates, and segments of processes that died."""
+RESERVED = frozenset((*NAMES, *ASYNCHRONOUS)).union(*(domain.diagnostics for domain in DOMAINS.values()))
 """What no algorithm may call a metric of its own, in either domain."""
 
 
-def names(domain: Domain) -> tuple[str, ...]:
+def names(domain: Domain, asynchronous: bool = False) -> tuple[str, ...]:
     """What is measured of every phase of a domain: columns of ``phases``, in their order."""
-    return (*NAMES, *domain.diagnostics)
+    return (*NAMES, *domain.diagnostics, *(ASYNCHRONOUS if asynchronous else ()))
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import torch
 
-from lagbench import shapes, suites
+from lagbench import cluster, shapes, suites
 from lagbench.checkpoint import Checkpoint
 from lagbench.config import INT32, Range, parsed
 from lagbench.errors import LagbenchError, RecordError, UsageError
@@ -78,25 +78,33 @@ def execute(
     threads: int = 0,
     checkpoint_every: float = CHECKPOINT_EVERY,
     sinks: Sequence[Sink] = (),
+    ray: str | None = None,
 ) -> Run:
     """Run a spec into a directory that holds no run. Returns the finished run.
 
     A checkpoint is written once ``checkpoint_every`` seconds or a tenth of the phases have passed since the last, and
-    when a signal ends the run; none after the last phase.
+    when a signal ends the run; none after the last phase. ``ray`` is the address of the cluster that the actors of an
+    asynchronous run are on; None: on this machine.
 
     Raises UsageError where the spec cannot be run here or the directory holds a run, RecordError where records cannot
     be written, and Interrupted after SIGINT or SIGTERM. Any other LagbenchError, and any exception of the algorithm's
     own, is recorded as ``failed`` and raised.
     """
     with own_settings(spec.torch_threads):
-        _check(spec)
+        _check(spec, ray)
         with RunWriter.create(path, spec, spec.sources(), **shapes.sizes(spec), threads=threads) as writer:
-            return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, threads, checkpoint_every, Sinks(sinks))
+            phases = train(spec, threads=threads, ray=ray)
+            return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, phases, checkpoint_every, Sinks(sinks))
 
 
 @own_settings()
 def resume(
-    path: Path, *, threads: int = 0, checkpoint_every: float = CHECKPOINT_EVERY, sinks: Sequence[Sink] = ()
+    path: Path,
+    *,
+    threads: int = 0,
+    checkpoint_every: float = CHECKPOINT_EVERY,
+    sinks: Sequence[Sink] = (),
+    ray: str | None = None,
 ) -> Run:
     """Go on with a run that was cut off, from its last checkpoint, as if it never had been.
 
@@ -112,11 +120,12 @@ def resume(
     # `reopen` holds spec.json to it.
     spec = run.spec if saved is None else saved.spec
     if run.result is None:
-        _check(spec)
+        _check(spec, ray)
     committed = {} if saved is None else saved.committed
     with RunWriter.reopen(path, spec, committed=committed, **shapes.sizes(spec), threads=threads) as writer:
         state = None if saved is None else saved.state
-        return _go_on(spec, writer, checkpoint, state, threads, checkpoint_every, Sinks(sinks))
+        phases = train(spec, threads=threads, state=state, ray=ray)
+        return _go_on(spec, writer, checkpoint, state, phases, checkpoint_every, Sinks(sinks))
 
 
 @parsed(suites.resolve)
@@ -126,6 +135,7 @@ def run(
     threads: Annotated[int, Range(ge=0, le=INT32)] = 0,
     checkpoint_every: Annotated[float, Range(ge=0)] = CHECKPOINT_EVERY,
     sinks: Sequence[Sink] = (),
+    ray: str | None = None,
     spec: RunSpec | None = None,
     **options: Any,
 ) -> Run:
@@ -136,6 +146,7 @@ def run(
         threads: EnvPool's; 0 for one a core. They change no row.
         checkpoint_every: seconds that a crash may cost.
         sinks: are told of every phase, beside the records.
+        ray: the address of the cluster that the actors of an asynchronous run are on; None: this machine.
         spec: a specification, in place of options; run with the version of an installed algorithm that is here, and a
             warning says where it is another.
         options: those of ``lagbench.resolve``.
@@ -155,8 +166,9 @@ def run(
         spec, note = renewed(spec)
         if note:
             warnings.warn(note, stacklevel=2)
+    check_ray(spec, ray)
     path = Path(out) if out is not None else new_directory(spec)
-    return execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks)
+    return execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks, ray=ray)
 
 
 def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
@@ -170,8 +182,17 @@ def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
     ) else f"{then.name} is of {now.algorithm.source} here, and was of {then.source}"
 
 
-def _check(spec: RunSpec) -> None:
+def check_ray(spec: RunSpec, ray: str | None) -> None:
+    """Raise UsageError where a run needs Ray and has none, or has an address that answers nothing, or needs none."""
+    if spec.is_asynchronous:
+        cluster.check(cluster.APART, ray)
+    elif ray is not None:
+        raise UsageError("--ray is where the actors of an asynchronous run are; add --asynchronous, or leave it out")
+
+
+def _check(spec: RunSpec, ray: str | None = None) -> None:
     """Raise UsageError, before anything is written, where a spec from elsewhere cannot be run here."""
+    check_ray(spec, ray)
     spec.load_algorithm()
     suites.check(spec)
     check_device(spec.device)
@@ -185,7 +206,7 @@ def _go_on(
     writer: RunWriter,
     checkpoint: Checkpoint,
     state: Mapping[str, Any] | None,
-    threads: int,
+    phases: Generator[PhaseResult, None, None],
     checkpoint_every: float,
     sinks: Sinks,
 ) -> Run:
@@ -203,7 +224,7 @@ def _go_on(
     with signals_wait(sinks.stopping) as received:
         try:
             sinks.start(spec, path, done)
-            for result in train(spec, threads=threads, state=state):
+            for result in phases:
                 writer.commit(result.record)
                 done += 1
                 # Copied: where the next phase fails, the learner's own is somewhere within it.
@@ -234,6 +255,7 @@ def _go_on(
                 error.add_note(f"{note}; go on with: {resume_command(path)}")
             raise
         finally:
+            phases.close()
             sinks.close()
     checkpoint.remove()
     finished = open_run(path)

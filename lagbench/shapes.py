@@ -49,7 +49,7 @@ def sizes(spec: RunSpec) -> dict[str, Any]:
     Returns:
         The keyword arguments that ``RunWriter`` takes.
     """
-    return {**task(spec).record_sizes, "diagnostics": diagnostics.names(spec.domain)}
+    return {**task(spec).record_sizes, "diagnostics": diagnostics.names(spec.domain, spec.is_asynchronous)}
 
 
 def policy(spec: RunSpec) -> Layout:

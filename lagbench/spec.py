@@ -15,6 +15,7 @@ from lagbench.config import INT64, Count, Range, check_fields, coerce, make_conf
 from lagbench.domain import Domain, Mode
 from lagbench.errors import UsageError, unknown
 from lagbench.lag import staleness, traces
+from lagbench.machine import cores
 from lagbench.protocol import DEFAULT_HIDDEN, ForwardMode, Protocol
 from lagbench.source import algorithms, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
@@ -24,6 +25,9 @@ from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, sou
 # By what they say of an algorithm. What the first can say is said in it, as in the tables of all runs that have it.
 FORMATS: Mapping[int, type[InstalledAlgorithm | AlgorithmSource]] = {1: AlgorithmSource, 2: InstalledAlgorithm}
 Recording = Literal["trajectories", "episodes"]
+Execution = Literal["loop", "asynchronous"]
+ASYNCHRONOUS = "asynchronous"
+"""The lag mode of runs whose actors and learner run apart."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,11 @@ class RunSpec:
     def suite_name(self) -> str | None:
         """The name of its suite, if it is of one."""
         return None if self.suite is None else self.suite.name
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether its actors and its learner run apart, and lag is what comes out."""
+        return self.protocol.lag_mode == ASYNCHRONOUS
 
     @property
     def phases(self) -> int:
@@ -208,6 +217,11 @@ class RunSpec:
                 f"at least --budget {protocol.samples}"
             )
         coerce("the phases of a run", Count, self.phases)
+        if self.is_asynchronous and self.suite is not None:
+            raise UsageError(
+                f"the lag of an asynchronous run is an outcome, so that it is no cell of {self.suite_name}; leave the "
+                "suite out"
+            )
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -293,6 +307,9 @@ def resolve(
     lag: int = 0,
     lag_mode: str = "uniform",
     lag_options: Mapping[str, Any] | None = None,
+    execution: Execution = "loop",
+    actor_processes: int | None = None,
+    queue: int | None = None,
     updates: int | None = None,
     updates_fixed: bool = False,
     forward: ForwardMode | None = None,
@@ -322,6 +339,9 @@ def resolve(
         lag: max staleness L, policy versions.
         lag_mode: ``uniform``, ``fixed``, ``trace:RUN``, ``queue``, or one that is installed; docs/lag.md.
         lag_options: options of the lag mode by name.
+        execution: ``loop``: actors and learner take turns; ``asynchronous``: they run apart, and lag comes out.
+        actor_processes: of an asynchronous run; as many of them as divide the actors, one a further core by default.
+        queue: batches that its queue holds, 1 by default.
         updates: U, optimizer updates a phase.
         updates_fixed: U is no cap: the algorithm's own number is ignored.
         forward: ``reuse`` or ``split``.
@@ -360,6 +380,11 @@ def resolve(
             f"{domain.name}; choose another task, or an algorithm of `lagbench list algorithms` that is for both"
         )
     forward = forward or domain.forward
+    if execution == ASYNCHRONOUS:
+        lag_mode, lag_options = _apart(domain, lag_mode, actors or domain.actors, actor_processes, queue)
+    elif actor_processes is not None or queue is not None:
+        name = "queue" if actor_processes is None else "actor_processes"
+        raise UsageError(f"{name} is an option of asynchronous runs; add --asynchronous, or leave it out")
     protocol = Protocol.resolve(
         lag=lag,
         lag_mode=lag_mode,
@@ -394,6 +419,19 @@ def resolve(
     spec = dataclasses.replace(spec, protocol=staleness.settled(protocol, seed, spec.phases))
     task_spec.check(protocol, max(episodes, mode_episodes))
     return spec
+
+
+def _apart(
+    domain: Domain, lag_mode: str, actors: int | None, processes: int | None, queue: int | None
+) -> tuple[str, dict[str, Any]]:
+    """The lag mode of an asynchronous run and its options; by default as many processes as there are further cores."""
+    if actors is None:
+        raise UsageError(f"asynchronous runs are of control yet, and not of {domain.name}; leave --asynchronous out")
+    if lag_mode not in ("uniform", ASYNCHRONOUS):
+        raise UsageError(f"the lag of an asynchronous run is an outcome; leave --lag-mode {lag_mode} out")
+    if processes is None:
+        processes = next(n for n in range(max(1, min(cores() - 1, actors)), 0, -1) if actors % n == 0)
+    return ASYNCHRONOUS, {"actor_processes": processes, "queue": 1 if queue is None else queue}
 
 
 def _check_class(cls: Any, name: str) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lagbench import diagnostics
 from lagbench.actors.base import Actors
+from lagbench.collecting import Collector, Lockstep
 from lagbench.errors import MismatchError
 from lagbench.evaluation import evaluate_due
-from lagbench.lag.policy_buffer import PolicyBuffer
-from lagbench.lag.staleness import draw
 from lagbench.learner import Divergence, Learner
-from lagbench.policies.base import Policy, Version
+from lagbench.policies.base import Policy
 from lagbench.records.rows import EvaluationRecord, PhaseRecord
 from lagbench.registry import load
 from lagbench.rollout import Rollout
@@ -22,6 +21,7 @@ from lagbench.settings import own_settings
 from lagbench.spec import RunSpec
 
 MISMATCH_LIMIT = 1e-4
+_APART = "lagbench.asynchronous.collector:Apart"  # with Ray, which not everybody has
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,16 @@ class PhaseResult:
     state: Callable[[], dict[str, Any]]
 
 
-def train(spec: RunSpec, *, threads: int = 0, state: Mapping[str, Any] | None = None) -> Iterator[PhaseResult]:
+def train(
+    spec: RunSpec, *, threads: int = 0, state: Mapping[str, Any] | None = None, ray: str | None = None
+) -> Generator[PhaseResult, None, None]:
     """Run a spec, phase by phase, whatever the caller's settings of torch, which stay as they are.
 
     Args:
         spec: what to run.
         threads: EnvPool's threads (0: EnvPool's choice); they change no row.
-        state: of an earlier result of the same spec; the run goes on after it, bit for bit.
+        state: of an earlier result of the same spec; the run goes on after it, bit for bit, or asynchronously.
+        ray: the address of the Ray cluster on which the actors of an asynchronous run are; None: on this machine.
 
     Yields:
         One PhaseResult a phase. Evaluations belong to the phase that makes them due; the one of version 0 to the first.
@@ -59,20 +62,24 @@ def train(spec: RunSpec, *, threads: int = 0, state: Mapping[str, Any] | None = 
     Raises:
         AlgorithmError: the algorithm breaks its contract.
         MismatchError: the learner does not reproduce the log-probabilities that its own version recorded.
+        UsageError: an asynchronous run has no Ray.
     """
     # Entered for each phase anew: what the caller computes between two of them is by its own settings.
     with own_settings(spec.torch_threads):
-        loop = _Loop(spec, threads, state)
-    while not loop.over:
-        with own_settings(spec.torch_threads):
-            result = loop.run_phase(loop.done)
-        yield result
+        loop = _Loop(spec, threads, state, ray)
+    try:
+        while not loop.over:
+            with own_settings(spec.torch_threads):
+                result = loop.run_phase(loop.done)
+            yield result
+    finally:
+        loop.collector.close()
 
 
 class _Loop:
-    """The learner, the buffer and the actors of one run."""
+    """The learner of one run, and where its data comes from."""
 
-    def __init__(self, spec: RunSpec, threads: int, state: Mapping[str, Any] | None) -> None:
+    def __init__(self, spec: RunSpec, threads: int, state: Mapping[str, Any] | None, ray: str | None) -> None:
         self.spec = spec
         algorithm = spec.load_algorithm()
         self.actors: Actors = load(spec.domain.actors_class)(spec, threads)
@@ -84,11 +91,13 @@ class _Loop:
             spec.seed,
             exact_log_prob=spec.domain.exact_log_prob,
         )
-        self.buffer = PolicyBuffer(spec.protocol.lag)
+        self.collector: Collector = (
+            load(_APART)(spec, self.actors, threads, ray) if spec.is_asynchronous else Lockstep(spec, self.actors)
+        )
         self.used = [0]
         self.diverged: Divergence | None = None
         if state is None:
-            self.buffer.push(self.learner.policy.version(0))
+            self.collector.publish(self.learner.policy.version(0), 0)
         else:
             self._restore(state)
 
@@ -103,13 +112,13 @@ class _Loop:
         return self.diverged is not None or self.spec.over(self.used[-1])
 
     def run_phase(self, phase: int) -> PhaseResult:
-        spec, learner, actors, buffer = self.spec, self.learner, self.actors, self.buffer
+        spec, learner, actors, collector = self.spec, self.learner, self.actors, self.collector
         clock = _Clock()
         evaluations = self._evaluated(0) if phase == 0 else []
         clock.lap("evaluating")
 
-        versions, sha256 = draw(spec.protocol, spec.seed, phase), buffer.sha256(phase)
-        collection = actors.collect(buffer.acting(versions), phase)
+        sha256, collected = collector.sha256(), collector.collect(phase)
+        collection = collected.collection
         clock.lap("collecting")
 
         progress = self.used[-1] / (spec.phases * spec.protocol.samples)
@@ -120,6 +129,7 @@ class _Loop:
         values = {
             **diagnostics.diagnose(work.latest, final, phase),
             **actors.diagnostics(),
+            **collected.diagnostics,
             "learning_rate": learner.learning_rate,
             "logprob_mismatch_max": mismatch,
             "normalizer_drift": float("nan"),
@@ -128,7 +138,7 @@ class _Loop:
             learner.end_phase(rollout, phase, values)
             moved = learner.evaluate(rollout) if learner.policy.has_normalizer else final
             values["normalizer_drift"] = diagnostics.drift(rollout, final, moved)
-            buffer.push(learner.policy.version(phase + 1))
+            collector.publish(learner.policy.version(phase + 1), learner.updates)
         self.used.append(self.used[-1] + collection.spent)
         clock.lap("updating")
 
@@ -139,11 +149,11 @@ class _Loop:
         record = PhaseRecord(
             phase=phase,
             budget_used=self.used[-1],
-            versions=versions,
+            versions=collected.versions,
             version_sha256=sha256,
             updates=learner.updates,
-            seconds=clock.seconds,
-            diagnostics={name: values[name] for name in diagnostics.names(spec.domain)},
+            seconds={**clock.seconds, **collected.seconds},
+            diagnostics={name: values[name] for name in diagnostics.names(spec.domain, spec.is_asynchronous)},
             metrics=work.metrics(),
             transitions=collection.transitions,
             episodes=collection.episodes,
@@ -153,8 +163,9 @@ class _Loop:
 
     def _evaluated(self, version: int) -> list[EvaluationRecord]:
         """The evaluations that are due at a version, the newest."""
-        (one,) = self.buffer.acting([version])
-        return evaluate_due(self.spec, self.actors, one, self.used)
+        newest = self.collector.newest()
+        assert newest.number == version
+        return evaluate_due(self.spec, self.actors, newest, self.used)
 
     def _check_reproduced(self, rollout: Rollout, phase: int, mismatch: float) -> None:
         """Raise MismatchError where the learner is not the policy that its own version's rows say acted.
@@ -176,17 +187,14 @@ class _Loop:
             "used": self.used,
             "diverged": asdict(self.diverged) if self.diverged else None,
             "learner": self.learner.state(),
-            "actors": self.actors.state(),
-            "versions": {v.number: dict(v.state) for v in self.buffer},
+            **self.collector.state(),
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.used = list(state["used"])
         self.diverged = Divergence(**state["diverged"]) if state["diverged"] else None
         self.learner.restore(state["learner"])
-        self.actors.restore(state["actors"])
-        for number, tensors in sorted(state["versions"].items()):
-            self.buffer.push(Version(number, tensors))
+        self.collector.restore(state)
 
 
 class _Clock:

@@ -26,7 +26,7 @@ LAYERS = (
     "actors",
     "records",
     "diagnostics evaluation checkpoint shapes",
-    "learner training",
+    "learner cluster collecting asynchronous training",
     "sinks scoring suites sweep synthetic check runner video",
     "cli",
     "__init__",  # the public names, for others: nothing inside takes the way round

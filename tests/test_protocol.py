@@ -98,7 +98,7 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
         ({"hidden": ()}, "there is at least one, such as 64,64; not []"),
         ({"hidden": 64}, "hidden must be whole numbers, not 64"),
         ({"hidden": "64,x"}, "hidden must be a whole number, not 'x'"),
-        ({"lag_mode": "unifrom"}, "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: fixed, "),
+        ({"lag_mode": "unifrom"}, "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, "),
         ({"forward": "resue"}, "unknown forward value 'resue'; did you mean 'reuse'? Known: reuse, split."),
     ],
 )

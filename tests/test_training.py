@@ -463,10 +463,10 @@ class Overwriting(PPO):
 
     def end_phase(self, metrics: Mapping[str, float]) -> None:
         frame = sys._getframe()
-        while "buffer" not in frame.f_locals:
+        while "collector" not in frame.f_locals:
             assert frame.f_back is not None
             frame = frame.f_back
-        for version in frame.f_locals["buffer"]:
+        for version in frame.f_locals["collector"]._buffer:
             for name, tensor in self.policy.acting_state().items():
                 version.state[name].copy_(tensor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,16 +32,19 @@ class ControlActors(Actors):
     Args:
         spec: the run.
         threads: EnvPool's threads; 0 lets EnvPool choose. They change no row.
+        part: those of the run's actors that these are; None: all. They do as they would beside the others.
     """
 
-    def __init__(self, spec: RunSpec, threads: int = 0) -> None:
+    def __init__(self, spec: RunSpec, threads: int = 0, part: range | None = None) -> None:
         task = load_task(spec.task, spec.task_options)
         assert isinstance(task, ControlTask)
         self._task = task
         self._spec = spec
         self._threads = threads
-        self._n = spec.protocol.actors
-        self._seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, self._n)
+        self._all = spec.protocol.actors
+        self._part = range(self._all) if part is None else part
+        self._n = len(self._part)
+        self._seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, self._all)[self._part.start : self._part.stop]
         self._env = task.make(self._seeds.tolist(), threads)
         self._reward_scale = RewardScale(self._n)
         self._factor = self._reward_scale.factor
@@ -60,6 +64,11 @@ class ControlActors(Actors):
     def action_size(self) -> int:
         """Length of an action."""
         return int(self._task.action_space.shape[0])
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """Of a step's actions."""
+        return self._n, self.action_size
 
     def make_policy(self) -> GaussianPolicy:
         """See ``Actors.make_policy``: a rollout of random actions, outside the budget, starts the statistics."""
@@ -83,12 +92,16 @@ class ControlActors(Actors):
 
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
         """See ``Actors.collect``."""
+        return self.scaled(self.act(versions, phase))
+
+    def act(self, versions: Sequence[Version], phase: int) -> Collection:
+        """As ``collect``, with raw rewards in the rollout."""
         length, n = self._spec.protocol.phase_steps, self._n
         steps = _Steps(length, n, self.observation_size, self.action_size)
         steps.observation[0] = self._observation
         noise = generator(self._spec.seed, Stream.ACTION, phase).standard_normal(
-            (length, n, self.action_size), dtype=np.float32
-        )
+            (length, self._all, self.action_size), dtype=np.float32
+        )[:, self._part.start : self._part.stop]
         actors = StackedActors(versions)
         noise *= actors.std.numpy()
         mean = np.empty_like(noise)
@@ -103,19 +116,26 @@ class ControlActors(Actors):
         transitions, episodes = self._account(steps, valid, held, chosen.numpy(), phase)
         self._advance(steps)
         keep = torch.from_numpy(valid)
-        self._factor = self._reward_scale.factor
         rollout = Rollout(
             observation=torch.from_numpy(steps.observation),
             action=torch.where(keep.unsqueeze(-1), action, 0.0),
-            reward=torch.from_numpy(self._reward_scale(steps.reward)),
+            reward=torch.from_numpy(steps.reward),
             terminated=torch.from_numpy(steps.terminated & valid),
             truncated=torch.from_numpy(steps.truncated & valid),
             valid=keep,
             behaviour_version=torch.from_numpy(held).expand(length, n),
             behaviour_log_prob=torch.where(keep, chosen, 0.0),
         )
-        self._reward_scale.update(steps.reward, steps.done, valid)
-        return Collection(rollout, transitions, episodes, self._spec.protocol.samples)
+        return Collection(rollout, transitions, episodes, length * n)
+
+    def scaled(self, collection: Collection) -> Collection:
+        """What all of the run's actors collected in a phase with ``act``, as the learner sees it."""
+        rollout = collection.rollout
+        raw, valid = rollout.reward.numpy(), rollout.valid.numpy()
+        self._factor = self._reward_scale.factor
+        reward = torch.from_numpy(self._reward_scale(raw))
+        self._reward_scale.update(raw, (rollout.terminated | rollout.truncated).numpy(), valid)
+        return dataclasses.replace(collection, rollout=rollout.replace(reward=reward))
 
     def _account(
         self,
@@ -127,6 +147,7 @@ class ControlActors(Actors):
     ) -> tuple[Transitions, list[Episode]]:
         """Number the rows by episode and step, and close the episodes that ended."""
         length, n = valid.shape
+        first, every = self._part.start, self._all
         done = steps.done & valid
         resets = self._resets + np.cumsum(~valid, axis=0)
         # Steps since the phase began or, in a later episode, since its reset: less what had been stepped by then.
@@ -140,8 +161,8 @@ class ControlActors(Actors):
         self._resets, self._step = resets[-1].copy(), length_so_far[-1].copy()
         episodes = [
             Episode(
-                episode_id=int(i + n * (resets[t, i] - 1)),
-                actor=int(i),
+                episode_id=int(first + i + every * (resets[t, i] - 1)),
+                actor=int(first + i),
                 seed=int(self._seeds[i]),
                 reset=int(resets[t, i] - 1),
                 phase=phase,
@@ -153,13 +174,13 @@ class ControlActors(Actors):
             for t, i in np.argwhere(done)
         ]
         keep = np.flatnonzero(valid)
-        actor = np.broadcast_to(np.arange(n, dtype=np.int32), (length, n))
+        actor = np.broadcast_to(np.arange(first, first + n, dtype=np.int32), (length, n))
 
         def rows(x: NDArray[Any]) -> NDArray[Any]:
             return x.reshape(-1, *x.shape[2:]).take(keep, axis=0)
 
         columns = {
-            "episode_id": rows(actor + n * (resets - 1)),
+            "episode_id": rows(actor + every * (resets - 1)),
             "step": rows(length_so_far - 1).astype(np.int32),
             "actor": rows(actor),
             "phase": np.full(len(keep), phase, dtype=np.int32),
@@ -235,7 +256,7 @@ class ControlActors(Actors):
             "step": torch.from_numpy(self._step.copy()),
             "return": torch.from_numpy(self._return.copy()),
             "fresh": torch.from_numpy(self._fresh.copy()),
-            "history": torch.from_numpy(np.concatenate(self._history)),
+            "history": torch.from_numpy(np.concatenate([np.empty((0, *self._shape), np.float32), *self._history])),
             "observation": torch.from_numpy(self._observation.copy()),
         }
 

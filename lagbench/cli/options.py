@@ -191,6 +191,11 @@ checkpoint_option: Decorator = click.option(
     help="What a crash may cost: a checkpoint after so long, or a tenth of the run; 0: after each phase.",
     show_default=True,
 )
+ray_option: Decorator = click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Of an asynchronous run: the Ray cluster of its actors, auto, or HOST:PORT of its head.  [default: none]",
+)
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."
 )

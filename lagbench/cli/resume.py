@@ -5,21 +5,31 @@ from __future__ import annotations
 import click
 
 from lagbench.cli.follow import finished, make_sinks, starting, stdout_free
-from lagbench.cli.options import checkpoint_option, json_option, log_option, quiet_option, threads_option
+from lagbench.cli.options import checkpoint_option, json_option, log_option, quiet_option, ray_option, threads_option
 
 
 @click.command()
 @click.argument("run")
+@ray_option
 @threads_option
 @checkpoint_option
 @log_option
 @json_option
 @quiet_option
-def command(run: str, threads: int, checkpoint_every: float, log: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+def command(
+    run: str,
+    ray: str | None,
+    threads: int,
+    checkpoint_every: float,
+    log: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Go on with a run that was cut off, from its last checkpoint.
 
     RUN is its directory. Everything comes from spec.json and the checkpoint in there; phases recorded after it are made
-    again. The finished record is the same, bit for bit, as that of a run that was left alone.
+    again. The finished record is the same, bit for bit, as that of a run that was left alone; not that of an
+    asynchronous one.
     """
     quiet = quiet or as_json
     with starting(quiet):
@@ -29,5 +39,5 @@ def command(run: str, threads: int, checkpoint_every: float, log: tuple[str, ...
         path = run_directory(run)
         sinks = make_sinks(log, quiet)
     with stdout_free():
-        done = runner.resume(path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks)
+        done = runner.resume(path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks, ray=ray)
     return finished(done, as_json)

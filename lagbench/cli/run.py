@@ -17,6 +17,7 @@ from lagbench.cli.options import (
     json_option,
     log_option,
     quiet_option,
+    ray_option,
     set_option,
     spec_options,
     threads_option,
@@ -53,11 +54,24 @@ _FLAGS = {"config": "--set", "task_options": "--task-set", "lag_options": "--lag
 @set_option
 @spec_options
 @click.option(
+    "--asynchronous",
+    is_flag=True,
+    help="Actors and learner run apart, on Ray: lag is what comes out (docs/asynchrony.md).",
+)
+@click.option(
+    "--actor-processes",
+    type=INTEGER,
+    metavar="A",
+    help="Asynchronous: processes that share the actors.  [default: this process's cores less 1]",
+)
+@click.option("--queue", type=INTEGER, metavar="Q", help="Asynchronous: batches that the queue holds.  [default: 1]")
+@click.option(
     "--record",
     type=OneOf(["trajectories", "episodes"]),
     metavar="WHAT",
     help="trajectories: every transition; episodes: summaries only.  [default: trajectories]",
 )
+@ray_option
 @threads_option
 @checkpoint_option
 @log_option
@@ -81,6 +95,8 @@ _FLAGS = {"config": "--set", "task_options": "--task-set", "lag_options": "--lag
 def command(
     spec_file: Path | None,
     out: Path | None,
+    asynchronous: bool,
+    ray: str | None,
     threads: int,
     checkpoint_every: float,
     log: tuple[str, ...],
@@ -95,6 +111,7 @@ def command(
     lagbench run --algo ppo --lag 31 --task HalfCheetah-v5 --budget 300k
     lagbench run --algo vaco --set delta=0.1 --set filter=false
     lagbench run --algo mine.py:Mine --lag 8 --log tensorboard
+    lagbench run --algo vaco --asynchronous --queue 2
     lagbench run --suite mujoco-mini-v1 --task Hopper-v5 --lag 8 --seed 2 --algo vaco
 
     Backward lag: each actor acts with a policy version up to L versions old. Forward lag: U optimizer updates are made
@@ -102,9 +119,11 @@ def command(
     directory is the last line on stdout, progress goes to stderr.
     """  # noqa: D301 - click takes the character itself
     given: dict[str, Any] = {k: v for k, v in options.items() if v is not None and v != ()}
+    if asynchronous:
+        given["execution"] = "asynchronous"
     if spec_file is not None and given:
         name = next(iter(given))
-        flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+        flag = {**_FLAGS, "execution": "--asynchronous"}.get(name, f"--{name.replace('_', '-')}")
         raise UsageError(f"--spec says all that decides a run's rows; {flag} cannot go with it")
     for name in _FLAGS.keys() & given.keys():
         given[name] = dict(given[name])
@@ -114,10 +133,11 @@ def command(
         from lagbench.spec import RunSpec
 
         spec, note = (suites.resolve(**given), "") if spec_file is None else runner.renewed(RunSpec.load(spec_file))
+        runner.check_ray(spec, ray)
         sinks = make_sinks(log, quiet)
         path = out or runner.new_directory(spec)
     if note:
         click.echo(f"note: {note}", err=True)
     with stdout_free():
-        run = runner.execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks)
+        run = runner.execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks, ray=ray)
     return finished(run, as_json)

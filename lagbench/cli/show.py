@@ -80,6 +80,8 @@ def _is_own_task(what: str) -> bool:
 
 
 def _run(run: Run) -> dict[str, Any]:
+    from lagbench.sinks import words
+
     return {
         "run": str(run.path),
         "status": run.status,
@@ -90,6 +92,7 @@ def _run(run: Run) -> dict[str, Any]:
             mode: [dataclasses.asdict(point) for point in run.curve(mode)]
             for mode in run.spec.evaluation.modes(last=True)
         },
+        "lags": words.lags(run).to_json() if run.spec.is_asynchronous and run.phases.count_rows() else None,
         "content_hash": (run.result or {}).get("content_hash"),
     }
 
@@ -111,6 +114,8 @@ def _run_lines(run: Run) -> list[str]:
     lines = _aligned(rows)
     if run.curve():
         lines += ["", *_curves(run)]
+    if run.spec.is_asynchronous and run.phases.count_rows():
+        lines += ["", "lag in versions, share of all actors' phases", *words.lags(run).lines()]
     if run.result is not None:
         lines += ["", *_aligned({"table": "content hash", **run.result["content_hash"]})]
     return lines

@@ -14,6 +14,7 @@ from lagbench.protocol import Protocol
 
 _WIDTH = 40
 _ROWS = 24
+_SPARKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Histogram:
             f"{name:>{width}}  {share:6.1%}  {'█' * round(unit * share)}".rstrip()
             for name, share in zip(names, shares, strict=True)
         ]
+
+    def spark(self) -> str:
+        """One sign a lag, as high as its share."""
+        highest = max(self.shares)
+        return "".join(_SPARKS[round((len(_SPARKS) - 1) * float(share / highest))] for share in self.shares)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary."""

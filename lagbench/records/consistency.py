@@ -6,11 +6,12 @@ Each function yields every difference, in the order of the rows; the first is al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, count, islice, repeat, zip_longest
 from typing import Any
 
 from lagbench.lag.staleness import draw
+from lagbench.protocol import Protocol
 from lagbench.records.findings import Difference
 from lagbench.records.reader import Run
 from lagbench.seeding import evaluation_seeds
@@ -76,6 +77,7 @@ def wrong_draws(run: Run) -> Iterator[Difference]:
         row for batch in run.read("phases") for row in batch.select(["phase", "budget_used", "versions"]).to_pylist()
     )
     phases, used, spent = 0, 0, _spent(run)
+    held = [0] * protocol.actors
     for number, row in enumerate(rows):
         if spec.over(used):
             yield Difference("phases", {"phase": row["phase"]}, "row", "recorded", "none", "specified", number)
@@ -86,6 +88,10 @@ def wrong_draws(run: Run) -> Iterator[Difference]:
         for name, value in expected.items():
             if row[name] != value:
                 yield Difference("phases", where, name, row[name], value, "specified", number)
+        if spec.is_asynchronous:
+            yield from _wrong_outcome(number, row["versions"] or [], held, protocol)
+            held = row["versions"] or held
+            continue
         drawn = draw(protocol, run.spec.seed, number).tolist()
         for actor, (recorded, wanted) in enumerate(zip_longest(row["versions"] or [], drawn)):
             if recorded != wanted:
@@ -101,3 +107,21 @@ def _spent(run: Run) -> Iterator[int]:
         yield from repeat(run.spec.protocol.samples)
     counted = Counter(phase for batch in run.read("episodes") for phase in batch["phase"].to_pylist())
     yield from (counted[phase] for phase in count())
+
+
+def _wrong_outcome(
+    phase: int, versions: Sequence[int], before: Sequence[int], protocol: Protocol
+) -> Iterator[Difference]:
+    """The actors whose version none of an asynchronous run's processes could hold.
+
+    It is one that there was, no older than the queue allows, and no older than what the actor held before.
+    """
+    if len(versions) != protocol.actors:
+        yield Difference("phases", {"phase": phase}, "versions", len(versions), protocol.actors, "specified", phase)
+        return
+    for actor, version in enumerate(versions):
+        oldest = max(0, phase - protocol.lag, before[actor])
+        if not oldest <= version <= phase:
+            yield Difference(
+                "phases", {"phase": phase}, f"versions[{actor}]", version, f"{oldest} to {phase}", "possible", phase
+            )

@@ -26,6 +26,11 @@ _EXACT = (
 )
 _STATISTICAL = "statistical: on another device than the CPU, the same specification gives rows of the same distribution"
 
+_ASYNCHRONOUS = (
+    "none: which policy versions act follows from the speed of processes; from those that did the rows follow exactly, "
+    "with --lag-mode trace:RUN"
+)
+
 
 def append_entry(run: Path, spec: RunSpec, *, threads: int, phase: int) -> None:
     """Write down the start of a process that records from ``phase`` on. ``threads``: EnvPool's, 0 for one a core."""
@@ -108,6 +113,8 @@ def _cpu() -> str:
 
 def _determinism(spec: RunSpec, entry: dict[str, Any], before: list[dict[str, Any]]) -> str:
     """Which promise holds for the rows of a run whose latest start is ``entry``."""
+    if spec.is_asynchronous:
+        return _ASYNCHRONOUS
     if spec.device != "cpu":
         return _STATISTICAL
     decisive = ("packages", "python", "cpu")

@@ -170,7 +170,8 @@ class _Replay:
         self._check(
             DRAWS,
             lambda: next(consistency.wrong_draws(run), None),
-            f"the versions held in {counted(self._phases, 'phase')} are those of the run's seed",
+            f"the versions held in {counted(self._phases, 'phase')} are "
+            + ("such as processes could hold" if run.spec.is_asynchronous else "those of the run's seed"),
         )
         self._check(
             VERSIONS,

@@ -18,6 +18,12 @@ FORMAT_VERSION = 2
 TABLES = ("trajectories", "episodes", "evaluations", "phases")
 """In the order in which a commit writes them: a phase counts once its row of ``phases`` is there."""
 
+QUEUED = "queued"
+"""What a transition of an asynchronous run waited in the queue, in a column of seconds."""
+APART = ("waiting", "acting", "blocked", "fetching")
+"""What a phase of one took: of the learner, waiting for data; and in the mean of its segments, acting, waiting for a
+place in the queue, and fetching weights."""
+
 CHECKSUM = "checksum"
 LEFT_OUT = "left_out"
 
@@ -29,6 +35,9 @@ def schemas(spec: RunSpec, *, diagnostics: Sequence[str], **sizes: int) -> dict[
     Without trajectories where the specification records episodes only.
     """
     columns = kind_of(spec).columns(**sizes)
+    if spec.is_asynchronous:
+        columns["trajectories"].append((f"seconds_{QUEUED}", pa.float32()))
+        columns["phases"] += [(f"seconds_{what}", pa.float64()) for what in APART]
     columns["phases"] += [(name, pa.float64()) for name in diagnostics]
     columns["phases"].append(("metrics", pa.map_(pa.string(), pa.float64())))
     about = {

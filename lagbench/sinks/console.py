@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lagbench import shapes
+from lagbench.lag.histogram import Histogram
 from lagbench.records.curve import with_error
 from lagbench.records.reader import Run
 from lagbench.sinks import words
@@ -45,6 +46,7 @@ class Console(Sink):
         self._evaluation: dict[str, str] = {}
         self._measured: dict[str, str] = {}
         self._stopping = False
+        self._lags: Counter[int] = Counter()
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
         """See ``Sink.start``."""
@@ -74,6 +76,10 @@ class Console(Sink):
             else:
                 self._evaluation[spec.domain.modes[e.mode]] = mean
         self._measured = words.measured(result)
+        if spec.is_asynchronous:
+            self._lags += Counter((record.phase - record.versions).tolist())
+            histogram = Histogram.of(self._lags.elements())
+            self._measured["lags"] = f"0 {histogram.spark()} {histogram.largest}"
         total = spec.phases * spec.protocol.samples
         self._used = f"{record.budget_used:,} of {total:,} {spec.domain.budget_unit}"
         self._pace = self._measure_pace()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from lagbench.domain import Domain
 from lagbench.protocol import DEFAULT_HIDDEN, Protocol
-from lagbench.spec import EvaluationPlan, RunSpec
+from lagbench.spec import ASYNCHRONOUS, EvaluationPlan, RunSpec
 
 if TYPE_CHECKING:
+    from lagbench.lag.histogram import Histogram
     from lagbench.records.reader import Run
     from lagbench.training import PhaseResult
 
@@ -82,9 +83,39 @@ def outcome(run: Run) -> dict[str, str]:
         last = run.curve(mode)[-1]
         label = "final evaluation" if mode == run.spec.evaluation.measure else "… beside it"
         rows[label] = f"{last.text(domain.return_format)} over {_episodes(last.episodes)} of {domain.modes[mode]}"
+    if run.spec.is_asynchronous and run.phases.count_rows():
+        rows |= apart(run)
     logged = [dict(metrics) for metrics in run.phases.to_table(columns=["metrics"])["metrics"].to_pylist()]
     if any(_ACTIVE in metrics for metrics in logged) and not any(metrics.get(_ACTIVE) for metrics in logged):
         rows["filter"] = "inactive: it never fired"
+    return rows
+
+
+def lags(run: Run) -> Histogram:
+    """Those of all actors in all phases of a run that has one."""
+    from lagbench.lag.histogram import Histogram
+
+    held = run.phases.to_table(columns=["versions"])["versions"].to_pylist()
+    return Histogram.of([phase - version for phase, versions in enumerate(held) for version in versions])
+
+
+def apart(run: Run) -> dict[str, str]:
+    """The lag of an asynchronous run as it came out, and how busy actors and learner were; its first phase is not."""
+    columns = ["collecting", "updating", "waiting", "acting", "blocked", "fetching"]
+    table = run.phases.to_table(columns=["segments_dropped", *(f"seconds_{name}" for name in columns)])
+    total = {name: sum(table[f"seconds_{name}"].to_pylist()[1:]) for name in columns}
+    rows = {"lag came out": f"{lags(run).words()}, in versions"}
+    if dropped := sum(table["segments_dropped"].to_pylist()):
+        rows["dropped"] = f"{dropped:.0f} segments, of actor processes that died"
+    if table.num_rows < 2:
+        return rows
+    learner, actors = total["collecting"] + total["updating"], total["acting"] + total["blocked"] + total["fetching"]
+    steps = (table.num_rows - 1) * run.spec.protocol.samples
+    rows["throughput"] = (
+        f"{rate(steps / learner)} actor steps beside evaluations; idle: learner {total['waiting'] / learner:.0%}, "
+        f"actors {(total['blocked'] + total['fetching']) / actors:.0%}; weights come in "
+        f"{1000 * total['fetching'] / (table.num_rows - 1):.0f} ms"
+    )
     return rows
 
 
@@ -119,6 +150,10 @@ def rate(per_second: float) -> str:
 
 def lag(protocol: Protocol) -> str:
     """The largest lag, and how it comes about."""
+    if protocol.lag_mode == ASYNCHRONOUS:
+        options = protocol.lag_options
+        held = f"a queue of {options['queue']}"
+        return f"at most {protocol.lag} (asynchronous: {options['actor_processes']} actor processes, {held})"
     if not protocol.lag:
         return "0 (synchronous)"
     options = {k: f"{v[:_DIGEST]}…" if k.endswith("sha256") else v for k, v in protocol.lag_options.items()}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
-import socket
 import tempfile
 import threading
 import time
@@ -14,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lagbench.errors import LagbenchError, RecordError, UsageError
+from lagbench import cluster
+from lagbench.errors import LagbenchError, RecordError
 from lagbench.records.files import explained
 from lagbench.sinks.base import Sink
 from lagbench.source.files import Source
@@ -27,12 +26,6 @@ from lagbench.sweep.shipping import Change, Shipper, apply, pack
 from lagbench.sweep.worker import End, explain
 from lagbench.training import PhaseResult
 
-try:
-    import ray
-except ImportError:
-    raise UsageError("--ray needs an extra: pip install 'lagbench[ray]'") from None
-
-_ANSWER_S = 10.0
 _SHIP_EVERY_S = 1.0
 # Workers that a cell may lose in a row without getting any further: then it is the cell that kills them.
 _FRUITLESS = 3
@@ -123,18 +116,6 @@ class _Running:
     resources: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
-def _knock(address: str) -> None:
-    """Raise OSError where nobody answers, for which Ray would wait for minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-
-
-def _cores() -> int:
-    """The cores of the cluster: machines come and go."""
-    return max(1, int(ray.cluster_resources().get("CPU", 0)))
-
-
 class RayCluster(Executor):
     """Runs each cell as a task of one core; one whose worker is lost goes on elsewhere, from what was collected.
 
@@ -149,19 +130,12 @@ class RayCluster(Executor):
     """
 
     def __init__(self, address: str, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> None:
-        try:
-            _knock(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise UsageError(
-                f"there is no Ray cluster at {address} ({reason}); start one with: ray start --head"
-            ) from error
+        self._ray = cluster.connect(address, "--ray")
         self._jobs = jobs
         self._go = go
-        self.slots = jobs or _cores()
+        self.slots = jobs or self._cores()
         self._threads = threads or 1
-        self._task = ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(work)
+        self._task = self._ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(work)
         self._running: list[_Running] = []
         self._events: list[Event] = []
 
@@ -182,16 +156,17 @@ class RayCluster(Executor):
 
     def wait(self, seconds: float) -> Sequence[Event]:
         """See ``Executor.wait``."""
-        self.slots = self._jobs or _cores()
+        self.slots = self._jobs or self._cores()
         for running in [r for r in self._running if r.lost.is_set()]:
             self._end(running, End(elsewhere=True))
         generators = [r.generator for r in self._running]
         if not self._events:
             if generators:
-                ray.wait(generators, num_returns=1, timeout=seconds, fetch_local=False)
+                self._ray.wait(generators, num_returns=1, timeout=seconds, fetch_local=False)
             else:
                 time.sleep(seconds)
-        ready = ray.wait(generators, num_returns=len(generators), timeout=0, fetch_local=False)[0] if generators else []
+        count = len(generators)
+        ready = self._ray.wait(generators, num_returns=count, timeout=0, fetch_local=False)[0] if generators else []
         for running in [r for r in self._running if r.generator in ready]:
             self._read(running)
         events, self._events = self._events, []
@@ -205,7 +180,11 @@ class RayCluster(Executor):
     def close(self) -> None:
         """See ``Executor.close``."""
         self.stop()
-        ray.shutdown()
+        self._ray.shutdown()
+
+    def _cores(self) -> int:
+        """The cores of the cluster: machines come and go."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 0)))
 
     def _submit(self, running: _Running) -> None:
         spec, before = running.cell.spec.to_json(), pack(running.cell.path)
@@ -214,12 +193,12 @@ class RayCluster(Executor):
     def _read(self, running: _Running) -> None:
         """Take in the next report of a task that has one."""
         try:
-            report: Report = ray.get(next(running.generator))
+            report: Report = self._ray.get(next(running.generator))
             with explained(running.cell.path, "try again"):
                 apply(running.cell.path, report.changes)
-        except ray.exceptions.RayTaskError as error:
+        except self._ray.exceptions.RayTaskError as error:
             self._end(running, End(" ".join(str(error.cause).split())))
-        except (ray.exceptions.RayError, StopIteration) as error:
+        except (self._ray.exceptions.RayError, StopIteration) as error:
             self._lost(running, error)
         except RecordError as error:
             self._end(running, explain(error))
@@ -243,7 +222,7 @@ class RayCluster(Executor):
     def _end(self, running: _Running, end: End) -> None:
         self._running.remove(running)
         with contextlib.suppress(Exception):  # it may have ended, or its machine be gone
-            ray.cancel(running.generator)
+            self._ray.cancel(running.generator)
         running.resources.close()
         if end == End():
             claims.clear(running.cell.path)

@@ -119,7 +119,7 @@ REFUSED = [
     ("--task Hoper-v5", "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, "),
     ("--task CartPole-v1", "unknown task 'CartPole-v1'"),
     ("--algo vacco", "unknown algorithm 'vacco'; did you mean 'vaco'? Known: cispo, "),
-    ("--lag-mode unifrom", "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: fixed, "),
+    ("--lag-mode unifrom", "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, "),
     ("--forward spilt", "unknown value 'spilt'; did you mean 'split'? Known: reuse, split."),
     ("--record trajectory", "did you mean 'trajectories'? Known: episodes, trajectories."),
     ("--log tensorbord", "did you mean 'tensorboard'? Known: jsonl, tensorboard."),

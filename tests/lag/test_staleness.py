@@ -164,7 +164,7 @@ def test_a_package_brings_a_mode_of_its_own(tmp_path: Path) -> None:
         ("sawtooth --lag-set period=often", "period must be a whole number, not 'often'"),
         ("short", "the lag mode short gave an array (3,) of int64 in phase 0, where the 4 actors need a whole number"),
         ("fixed:3", "this lag mode takes nothing behind a colon, and '3' stands there; leave it out"),
-        ("sawtoth", "unknown lag mode 'sawtoth'; did you mean 'sawtooth'? Known: fixed, "),
+        ("sawtoth", "unknown lag mode 'sawtoth'; did you mean 'sawtooth'? Known: asynchronous, "),
     ],
 )
 def test_what_gives_no_versions_is_refused(options: str, sentence: str, tmp_path: Path) -> None:

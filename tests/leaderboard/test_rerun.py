@@ -183,9 +183,9 @@ OVERWRITES = """
     def end_phase(self, metrics):
         import sys
         frame = sys._getframe()
-        while "buffer" not in frame.f_locals:
+        while "collector" not in frame.f_locals:
             frame = frame.f_back
-        for version in frame.f_locals["buffer"]:
+        for version in frame.f_locals["collector"]._buffer:
             for name, tensor in self.policy.acting_state().items():
                 version.state[name].copy_(tensor)
 """

@@ -65,6 +65,19 @@ def test_columns_of_language_are_documented(table: str) -> None:
         assert meaning, field.name
 
 
+@pytest.mark.parametrize("table", ["trajectories", "phases"])
+def test_further_columns_of_asynchronous_runs_are_documented(table: str) -> None:
+    protocol = Protocol.resolve(lag_mode="asynchronous", lag=2, minibatch=8, actors=4, phase_steps=8)
+    spec = make_spec(protocol=protocol)
+    sizes = {**SIZES, "diagnostics": diagnostics.names(spec.domain, asynchronous=True)}
+    schema, columns = schemas(spec, **sizes)[table], documented(f"asynchronous: {table}")
+    assert [name for name in schema.names if name not in documented(table)] == list(columns)
+    for name, (kind, unit, meaning) in columns.items():
+        assert kind == type_name(schema.field(name).type), name
+        assert unit, name
+        assert meaning, name
+
+
 @pytest.mark.slow
 def test_the_code_runs(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,226 @@
+"""The learner's side of an asynchronous run: starts the actor processes, replaces those that die, takes their data."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lagbench import cluster
+from lagbench.actors.base import Collection, Transitions
+from lagbench.actors.control import ControlActors
+from lagbench.asynchronous.exchange import Exchange, Taken
+from lagbench.asynchronous.process import COLLECTED, act, part_of, unpacked
+from lagbench.collecting import Collected, Collector
+from lagbench.errors import LagbenchError
+from lagbench.lag.histogram import Histogram
+from lagbench.lag.policy_buffer import PolicyBuffer
+from lagbench.policies.base import Version
+from lagbench.records.schema import QUEUED
+from lagbench.rollout import Rollout
+from lagbench.spec import RunSpec
+
+# Lives that a process may lose at one segment: then it is the segment that kills them.
+_FRUITLESS = 3
+
+
+class Apart(Collector):
+    """Actors in processes of their own, each with its share of the run's environments and a queue of its segments.
+
+    Args:
+        spec: the run.
+        actors: the learner's own: they scale rewards and play evaluations, and collect nothing.
+        threads: EnvPool's, of each process; 0: one.
+        address: of a Ray cluster; None: the processes are on this machine.
+
+    Raises:
+        UsageError: there is no Ray, or no cluster at the address.
+    """
+
+    def __init__(self, spec: RunSpec, actors: ControlActors, threads: int, address: str | None) -> None:
+        options = spec.protocol.lag_options
+        self._spec = spec
+        self._actors = actors
+        self._threads = threads
+        self._processes, self._capacity = int(options["actor_processes"]), int(options["queue"])
+        self._end: Callable[[], None]
+        if address is None:
+            self._ray, self._end = cluster.here(cluster.APART, self._processes + 1)
+        else:
+            self._ray = cluster.connect(address, cluster.APART)
+            self._end = self._ray.shutdown
+        self._buffer = PolicyBuffer(0)
+        self._made = [0]  # optimizer updates until each version
+        self._states: list[Mapping[str, Any] | None] = [None] * self._processes
+        self._exchange: Any = None
+        self._running: dict[Any, int] = {}
+        self._lost = [(-1, 0)] * self._processes
+        self._dropped = 0
+
+    def publish(self, version: Version, updates: int) -> None:
+        """See ``Collector.publish``: actors have it when they begin their next segment."""
+        self._buffer.push(version)
+        if version.number:
+            self._made.append(self._made[-1] + updates)
+        if self._exchange is not None:
+            self._send(version)
+
+    def newest(self) -> Version:
+        """See ``Collector.newest``."""
+        return self._buffer.acting([self._buffer.newest])[0]
+
+    def sha256(self) -> str:
+        """See ``Collector.sha256``."""
+        return self._buffer.sha256(self._buffer.newest)
+
+    def collect(self, phase: int) -> Collected:
+        """See ``Collector.collect``: a segment of each process, as soon as each has one.
+
+        Raises LagbenchError where a process fails, or dies again and again over one segment.
+        """
+        if self._exchange is None:
+            self._start(phase)
+        began = self._dropped
+        taken, waited = self._take()
+        assert all(one.segment.number == phase for one in taken)
+        parts = []
+        for process, one in enumerate(taken):
+            collection, self._states[process] = unpacked(one.segment.content)
+            parts.append(_timed(collection, one.queued))
+        versions = np.repeat([one.segment.version for one in taken], len(part_of(self._spec, 0)))
+        lag = Histogram.of(phase - versions)
+        in_updates = np.array([self._made[phase] - self._made[version] for version in versions])
+        return Collected(
+            versions=versions,
+            collection=self._actors.scaled(merged(parts)),
+            diagnostics={
+                "backward_lag_p95": float(lag.quantile(0.95)),
+                "backward_lag_updates_mean": float(in_updates.mean()),
+                "backward_lag_updates_p95": float(np.quantile(in_updates, 0.95, method="inverted_cdf")),
+                "backward_lag_updates_max": float(in_updates.max()),
+                "segments_dropped": float(self._dropped - began),
+            },
+            seconds={
+                "waiting": waited,
+                **{
+                    name: float(np.mean([one.segment.seconds[name] for one in taken]))
+                    for name in ("acting", "blocked", "fetching")
+                },
+            },
+        )
+
+    def state(self) -> dict[str, Any]:
+        """See ``Collector.state``: actors are where their last segment that was taken left them."""
+        newest = self.newest()
+        return {
+            "actors": {"learner": self._actors.state(), "processes": self._states},
+            "versions": {newest.number: dict(newest.state)},
+            "made": self._made,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See ``Collector.restore``: what was in the queue, and under way, is made again."""
+        self._actors.restore(state["actors"]["learner"])
+        self._states = list(state["actors"]["processes"])
+        self._made = list(state["made"])
+        for number, tensors in state["versions"].items():
+            self._buffer.push(Version(number, tensors))
+
+    def close(self) -> None:
+        """See ``Collector.close``: the processes are stopped, whatever they are at."""
+        for handle in (*self._running, self._exchange):
+            if handle is not None:
+                self._stop(handle)
+        self._running = {}
+        self._end()
+
+    def _start(self, first: int) -> None:
+        remote = self._ray.remote(num_cpus=0, max_concurrency=4 * self._processes + 4)
+        self._exchange = remote(Exchange).remote(self._processes, self._capacity, first)
+        self._send(self.newest())
+        for process in range(self._processes):
+            self._begin(process, 0, first, self._states[process])
+
+    def _begin(self, process: int, life: int, first: int, state: Mapping[str, Any] | None) -> None:
+        # A task has a process of its own; Ray would try it again with what it was given first.
+        task = self._ray.remote(num_cpus=1, max_retries=0, max_calls=1)(act)
+        sources = tuple(self._spec.sources().values())
+        handle = task.remote(self._exchange, self._spec.to_json(), sources, process, self._threads, life, first, state)
+        self._running[handle] = process
+
+    def _send(self, version: Version) -> None:
+        self._ray.get(self._exchange.publish.remote(version.number, [self._ray.put(version)]))
+
+    def _take(self) -> tuple[Sequence[Taken], float]:
+        """A batch, and the seconds until it was there."""
+        began = time.monotonic()
+        batch = self._exchange.take.remote()
+        while True:
+            ready, _ = self._ray.wait([batch, *self._running], num_returns=1)
+            if batch in ready:
+                return self._ray.get(batch), time.monotonic() - began
+            for handle in ready:
+                self._ended(handle, self._running.pop(handle))
+
+    def _ended(self, handle: Any, process: int) -> None:
+        """A process has ended: with the run's phases, or it died, and goes on after its last segment that is there."""
+        try:
+            self._ray.get(handle)
+        except self._ray.exceptions.RayTaskError as error:
+            raise LagbenchError(
+                f"actor process {process} failed ({' '.join(str(error.cause).split())}); mend the task, and start anew"
+            ) from error
+        except self._ray.exceptions.RayError as error:
+            life, following, content = self._ray.get(self._exchange.revive.remote(process))
+            segment, times = self._lost[process]
+            times = times + 1 if segment == following else 1
+            self._lost[process] = (following, times)
+            if times > _FRUITLESS:
+                raise LagbenchError(
+                    f"actor process {process} died {times} times in phase {following} ({type(error).__name__}); see to "
+                    "the machine's memory, and go on with: lagbench resume RUN"
+                ) from error
+            self._dropped += 1
+            state = self._states[process] if content is None else unpacked(content)[1]
+            self._begin(process, life, following, state)
+
+    def _stop(self, handle: Any) -> None:
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):  # it may be gone already
+            if handle is self._exchange:
+                self._ray.kill(handle)
+            else:
+                self._ray.cancel(handle, force=True)
+
+
+def merged(parts: Sequence[Collection]) -> Collection:
+    """The data of all actors, as if they had stepped together: rows by step, and then by actor."""
+    rollouts = [part.rollout for part in parts]
+    fields: dict[str, Any] = {name: torch.cat([getattr(r, name) for r in rollouts], dim=1) for name in COLLECTED}
+    step = np.concatenate([r.valid.numpy().nonzero()[0] for r in rollouts])
+    columns = {
+        name: np.concatenate([part.transitions.columns[name] for part in parts])
+        for name in parts[0].transitions.columns
+    }
+    order = np.lexsort((columns["actor"], step))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    offsets = np.cumsum([0, *(int(r.valid.sum()) for r in rollouts)])
+    ends = place[np.concatenate([part.transitions.ends + o for part, o in zip(parts, offsets[:-1], strict=True)])]
+    final = np.concatenate([part.transitions.final_observation for part in parts])
+    episodes = [episode for part in parts for episode in part.episodes]
+    by_end = np.argsort(ends)
+    transitions = Transitions({name: x[order] for name, x in columns.items()}, ends[by_end], final[by_end])
+    ended = [episodes[i] for i in by_end]
+    return Collection(Rollout(**fields), transitions, ended, sum(part.spent for part in parts))
+
+
+def _timed(part: Collection, queued: float) -> Collection:
+    """With what its rows waited in the queue."""
+    columns = dict(part.transitions.columns)
+    columns[f"seconds_{QUEUED}"] = np.full(len(columns["phase"]), queued, dtype=np.float32)
+    return dataclasses.replace(part, transitions=dataclasses.replace(part.transitions, columns=columns))

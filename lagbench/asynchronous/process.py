@@ -1,0 +1,86 @@
+"""An actor process: takes the newest policy version, acts for a segment with it, hands it in, and so on."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lagbench.actors.base import Collection
+from lagbench.actors.control import ControlActors
+from lagbench.asynchronous.exchange import Segment
+from lagbench.rollout import Rollout
+from lagbench.settings import own_settings
+from lagbench.source.files import Source
+from lagbench.source.known import remember
+from lagbench.spec import RunSpec
+
+COLLECTED = (
+    "observation",
+    "action",
+    "reward",
+    "terminated",
+    "truncated",
+    "valid",
+    "behaviour_version",
+    "behaviour_log_prob",
+)
+"""Fields of a rollout as it is collected; each has the actors as its second dimension."""
+
+
+def part_of(spec: RunSpec, process: int) -> range:
+    """The actors that a process has: equal shares, in order."""
+    share = spec.protocol.actors // spec.protocol.lag_options["actor_processes"]
+    return range(process * share, (process + 1) * share)
+
+
+def packed(collection: Collection, state: Mapping[str, Any]) -> bytes:
+    """``Segment.content``."""
+    fields = {name: getattr(collection.rollout, name) for name in COLLECTED}
+    rest = (collection.transitions, collection.episodes, collection.spent)
+    return pickle.dumps((fields, rest, state), protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def unpacked(content: bytes) -> tuple[Collection, dict[str, Any]]:
+    """A collection, and the state of its actors after it."""
+    fields, rest, state = pickle.loads(content)
+    return Collection(Rollout(**fields), *rest), state
+
+
+def act(
+    exchange: Any,
+    spec: Mapping[str, Any],
+    sources: Sequence[Source],
+    process: int,
+    threads: int,
+    life: int,
+    first: int,
+    state: Mapping[str, Any] | None,
+) -> None:
+    """The task of a process: make segment after segment, from the ``first`` on, until the run has all of its phases.
+
+    ``state`` is that of its actors after the segment before.
+    """
+    import ray
+
+    for source in sources:
+        remember(source)
+    run = RunSpec.from_json(spec)
+    with own_settings(run.torch_threads):
+        actors = ControlActors(run, threads or 1, part_of(run, process))
+        if state is not None:
+            actors.restore(state)
+        blocked = 0.0
+        for number in range(first, run.phases):
+            began = time.monotonic()
+            version, (reference,) = ray.get(exchange.newest.remote())
+            weights = ray.get(reference)
+            fetched = time.monotonic()
+            collection = actors.act([weights] * len(part_of(run, process)), number)
+            content = packed(collection, actors.state())
+            acted = time.monotonic()
+            seconds = {"acting": acted - fetched, "blocked": blocked, "fetching": fetched - began}
+            if not ray.get(exchange.put.remote(process, life, Segment(number, version, content, seconds))):
+                return
+            blocked = time.monotonic() - acted

@@ -1,0 +1,94 @@
+"""Where the data of a run comes from, a phase at a time, and where its policy versions go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lagbench.actors.base import Actors, Collection
+from lagbench.lag.policy_buffer import PolicyBuffer
+from lagbench.lag.staleness import draw
+from lagbench.policies.base import Version
+from lagbench.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A phase's data, and the version [N] that each actor held; what was measured besides, by name."""
+
+    versions: NDArray[np.int64]
+    collection: Collection
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Collector(ABC):
+    """Collects phase after phase with the versions that were published to it."""
+
+    @abstractmethod
+    def publish(self, version: Version, updates: int) -> None:
+        """The learner has made a version, with so many optimizer updates since the last."""
+
+    @abstractmethod
+    def newest(self) -> Version:
+        """The last version that was published. Raises AlgorithmError where it is not what it was then."""
+
+    @abstractmethod
+    def sha256(self) -> str:
+        """Of the newest version, when it was published."""
+
+    @abstractmethod
+    def collect(self, phase: int) -> Collected:
+        """The data of a phase. Raises AlgorithmError where a version that acts is not what it was."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What a resume needs beside the spec and the learner: ``actors``, and ``versions`` by number."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Bring a fresh one, to which nothing was published, to a saved state."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to end
+        """Nothing more is asked for."""
+
+
+class Lockstep(Collector):
+    """The loop: actors and learner take turns, and the lag mode says who holds which version."""
+
+    def __init__(self, spec: RunSpec, actors: Actors) -> None:
+        self._spec = spec
+        self._actors = actors
+        self._buffer = PolicyBuffer(spec.protocol.lag)
+
+    def publish(self, version: Version, updates: int) -> None:
+        """See ``Collector.publish``."""
+        self._buffer.push(version)
+
+    def newest(self) -> Version:
+        """See ``Collector.newest``."""
+        return self._buffer.acting([self._buffer.newest])[0]
+
+    def sha256(self) -> str:
+        """See ``Collector.sha256``."""
+        return self._buffer.sha256(self._buffer.newest)
+
+    def collect(self, phase: int) -> Collected:
+        """See ``Collector.collect``."""
+        versions = draw(self._spec.protocol, self._spec.seed, phase)
+        return Collected(versions, self._actors.collect(self._buffer.acting(versions), phase))
+
+    def state(self) -> dict[str, Any]:
+        """See ``Collector.state``."""
+        return {"actors": self._actors.state(), "versions": {v.number: dict(v.state) for v in self._buffer}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See ``Collector.restore``."""
+        self._actors.restore(state["actors"])
+        for number, tensors in sorted(state["versions"].items()):
+            self._buffer.push(Version(number, tensors))
