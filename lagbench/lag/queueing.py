@@ -85,7 +85,7 @@ class Engine:
         capacity: segments that the queue holds; whoever made one more holds it, idle, until there is a place.
         learner: how long the updates on a batch take.
         take: the ``first`` segments of the line, whoever made them; or the first of ``each`` generator.
-        admission: who may begin. ``bounded`` is AReaL's rule (arXiv 2505.24298, equation 3): with version v published,
+        admission: who may begin. ``bounded`` is AReaL's rule (arXiv 2505.24298): with version v published,
             no more than (η + v + 1) batches have been begun in all. ``drop``: anybody, and what is more than η versions
             old when the learner takes is thrown away.
         eta: η.

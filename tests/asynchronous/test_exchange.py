@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lagbench.asynchronous.exchange import Exchange, Segment
@@ -21,7 +22,9 @@ async def waits(task: asyncio.Task[Any]) -> bool:
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
+    # In a thread of its own: a browser's tests leave their loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, story).result()
 
 
 def test_the_learner_takes_one_of_each_in_their_order() -> None:

@@ -37,10 +37,7 @@ def test_a_traces_actors_and_phases_are_its_own(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (
-            "unifrom",
-            "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, fixed, queue, trace, uniform.",
-        ),
+        ("unifrom", "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, fixed, queue, trace, u"),
         ("queue --lag 9", "the lag of queue follows from it and is 1, not 9; leave --lag out"),
         ("queue --lag-set eta=many", "eta must be a whole number in [0, 2147483647], not 'many'"),
         ("trace", "there is no trace to play; give --lag-mode trace:RUN"),

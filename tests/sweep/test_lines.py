@@ -15,6 +15,12 @@ from tests.cli.run_here import lagbench
 @pytest.mark.parametrize(
     "options",
     [
+        {
+            "task": ["InvertedPendulum-v5"],
+            "lag_mode": "queue:impala",
+            "lag_options": {"capacity": "2"},
+            **{"budget": 320, "actors": 4, "phase_steps": 16, "minibatch": 32, "eval_episodes": 1},
+        },
         {"suite": "TESTING", "task": ["InvertedPendulum-v5"], "lag": [2], "seeds": [1], "config": {"clip": ["0.1"]}},
         {
             "task": ["InvertedPendulum-v5"],
