@@ -97,9 +97,11 @@ def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
         return Sandbox(None, ())
     reason = "bubblewrap is not installed (apt-get install bubblewrap)"
     if shutil.which("bwrap"):
-        tried = subprocess.run([*_bubblewrap(Path("/tmp"), ()), "true"], capture_output=True, text=True)
+        tried = subprocess.run(
+            [*_bubblewrap(Path("/tmp"), ()), "true"], capture_output=True, encoding="utf-8", errors="replace"
+        )
         if tried.returncode == 0:
-            version = subprocess.run(["bwrap", "--version"], capture_output=True, text=True).stdout.split()[-1]
+            version = subprocess.run(["bwrap", "--version"], capture_output=True, encoding="utf-8").stdout.split()[-1]
             return Sandbox(f"bubblewrap {version}")
         reason = f"bubblewrap does not work here ({' '.join(tried.stderr.split())})"
     raise UsageError(
@@ -240,7 +242,9 @@ def _processes() -> Mapping[int, _Process]:
     for name in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else ()):
         with contextlib.suppress(OSError, ValueError, IndexError):
             # The name of a process, in parentheses, may be anything.
-            fields = Path("/proc", name, "stat").read_text(errors="replace").rpartition(")")[2].split()
+            fields = (
+                Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            )
             if fields[0] not in _DEAD:
                 found[int(name)] = _Process(int(fields[1]), int(fields[17]), int(fields[21]))
     return found

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # One thread a worker and a subprocess: the tests run side by side. It counts only before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A Ray of this process's own leaves a token in the user's home, with which each later cluster asks for one.
+os.environ["RAY_AUTH_MODE"] = "disabled"
 
 # No deadline, for a busy machine is no failure; the same examples every time, so that a failure is found again.
 settings.register_profile("lagbench", deadline=None, derandomize=True)

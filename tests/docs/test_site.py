@@ -86,7 +86,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Browser, url: str,
     # The search has its words here, too.
     page.goto(url)
     page.get_by_role("textbox", name="Search").first.fill("normalizer")
-    page.locator(".md-search-result__link").first.wait_for(state="attached")
+    page.locator(".md-search-result__link").first.wait_for(state="attached", timeout=300_000)
     context.close()
     assert not complaints
     assert asked
