@@ -33,7 +33,7 @@ TESTS = {
     "read files or the environment of the host": "test_sandbox.test_it_sees_neither_files_nor_environment_of_the_host",
     "open a connection": "test_sandbox.test_it_reaches_no_network",
     "kill its parent, or others": "test_sandbox.test_it_kills_nobody",
-    "fork without end, sleep for ever, fill memory or disk": "test_sandbox.test_it_is_ended_where_it_uses_too_much",
+    "start processes, sleep, fill memory or disk without end": "test_sandbox.test_it_is_ended_where_it_uses_too_much",
     "leave a link where a file should be": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
     "print what a terminal obeys": "test_validate.test_a_report_that_is_none_is_no_report",
     "end early, import what is not there, be no Python": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
