@@ -35,6 +35,7 @@ def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
     for row in table.collect([runs]).to_pylist() if any(runs.glob("**/spec.json")) else []:
         if row["status"] not in SCORED:
             continue
+        row["path"] = Path(row["path"]).relative_to(runs.parent).as_posix()
         first = rows.setdefault(identity(json.loads(row["spec"])), row)
         if first["content_hash"] != row["content_hash"]:
             raise click.ClickException(f"{row['path']} came out otherwise than {first['path']}, which {file} has")
