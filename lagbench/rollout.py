@@ -22,7 +22,7 @@ _SET_BY = {
     "value_target": "`prepare` sets it, for a policy that has a critic",
     "group": "only language has prompt groups",
 }
-_COLLECTED = (
+COLLECTED = (
     "observation",
     "action",
     "reward",
@@ -32,7 +32,8 @@ _COLLECTED = (
     "behaviour_version",
     "behaviour_log_prob",
 )
-FIELDS = (*_COLLECTED, *_SET_BY)
+"""Fields of a rollout as it is collected, each with the actors as its second dimension."""
+FIELDS = (*COLLECTED, *_SET_BY)
 
 
 class Rollout:
@@ -96,7 +97,7 @@ class Rollout:
         for name in fields:
             if name not in FIELDS:
                 raise _unknown(name)
-        missing = [name for name in _COLLECTED if name not in fields]
+        missing = [name for name in COLLECTED if name not in fields]
         if missing:
             raise ValueError(f"a rollout needs {', '.join(missing)}")
         self.__dict__.update(fields, layout=layout, longest=longest, group_size=group_size)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from lagbench import LagbenchError, Outcome, scoring
+from lagbench import LagbenchError, Outcome, records, scoring
 from lagbench.leaderboard import published, verdict
 
 RUNS, TABLE = "runs", "table.arrow"
@@ -71,8 +71,8 @@ def compare(
     Raises LagbenchError where no run has a result, and what scoring raises for runs that may not be compared.
     """
     name = outcomes[0].cell.spec.algorithm.name
-    paths = [o.cell.path for o in outcomes if o.state.status in ("completed", "diverged", "failed")]
-    if not any(o.state.status in ("completed", "diverged") for o in outcomes):
+    paths = [o.cell.path for o in outcomes if o.state.status in (*records.files.SCORED, "failed")]
+    if not any(o.state.status in records.files.SCORED for o in outcomes):
         counts = Counter(o.state.status for o in outcomes)
         raise LagbenchError(
             f"no run of {name} has a result ({', '.join(f'{n} {status}' for status, n in sorted(counts.items()))}); "

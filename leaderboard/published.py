@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lagbench import LagbenchError, Suite, UsageError, load_suite, scoring, suite_names
+from lagbench import LagbenchError, Suite, UsageError, load_suite, records, scoring, suite_names
 
 DIRECTORY = Path(__file__).parent / "scores"
 _SUFFIX = ".arrow"
@@ -100,7 +100,7 @@ def build(runs: Path, root: Path) -> Any:
     for path, name, status, envpool in zip(*_columns(table, "path", "suite", "status", "envpool"), strict=True):
         if name != runs.name:
             raise UsageError(f"{path} is of {name or 'no suite'}, not of {runs.name}, by which its directory is named")
-        if status not in ("completed", "diverged"):
+        if status not in records.files.SCORED:
             raise LagbenchError(f"{path} cannot be published: it is {status}")
         if not envpool:
             raise LagbenchError(f"{path} cannot be published: it has no environment.json, so its physics is not known")

@@ -42,7 +42,6 @@ SHARE = 0.2
 """The least share of a suite's cells that a rerun may have."""
 _RECORD, _RUNS, _TABLE = "rerun.json", "runs", "table"
 _JOB = "job.json"  # not as a run calls it, for it is none
-_SCORED = ("completed", "diverged")
 _DONE = (0, 3)  # completed, diverged
 _JSON_BYTES = 1 << 20
 _COLLECTING = Limits(memory=8 * GIBIBYTE, file=GIBIBYTE, directory=GIBIBYTE, seconds=3600.0)
@@ -209,7 +208,7 @@ def _cells(found: Submission, suite: Suite, of: Sequence[int], out: Path, machin
 
 def table(planned: Plan, outcomes: Sequence[Outcome], kept: Sandbox) -> Rerun:
     """The table of a rerun that is done, read in a sandbox too. Raises LagbenchError where a cell has no result."""
-    if failed := [o for o in outcomes if o.state.status not in _SCORED]:
+    if failed := [o for o in outcomes if o.state.status not in records.files.SCORED]:
         first = f"{failed[0].cell.path}: {failed[0].state.reason or failed[0].state.status}"
         raise LagbenchError(
             f"{len(failed)} of {len(outcomes)} cells have no result, so that there is no table ({first})"
@@ -323,7 +322,7 @@ def compare(cell: Planned, rerun: Rerun, out: Path, kept: Sandbox) -> Again:
         if all(one[column] == row[column] for column in ("task", "lag", "updates"))
     ]
     committed = next((one for one in alike if one["seed"] == row["seed"]), None)
-    if committed is None or row["status"] not in _SCORED:
+    if committed is None or row["status"] not in records.files.SCORED:
         raise LagbenchError(f"the table has no {name}" if committed is None else f"{name} is {row['status']}")
     return Again(
         cell=name,

@@ -26,7 +26,6 @@ from lagbench.leaderboard.submission import (
     SuiteName,
 )
 
-_SCORED = ("completed", "diverged")
 _Row = Mapping[str, Any]
 
 
@@ -114,7 +113,7 @@ def _grid(suite: Suite, rows: Iterable[_Row]) -> list[_Row]:
     for cell in suite.cells():
         place = (cell.task, getattr(cell.protocol, suite.axis), cell.seed)
         own = found.get(place, [])
-        finished = [row for row in own if row["status"] in _SCORED]
+        finished = [row for row in own if row["status"] in records.files.SCORED]
         if len(finished) > 1:
             raise UsageError(
                 f"{finished[0]['path']} and {finished[1]['path']} are both of {_named(suite, place)}; give directories "

@@ -15,14 +15,14 @@ from lagbench import cluster
 from lagbench.actors.base import Collection, Transitions
 from lagbench.actors.control import ControlActors
 from lagbench.asynchronous.exchange import Exchange, Taken
-from lagbench.asynchronous.process import COLLECTED, act, part_of, unpacked
+from lagbench.asynchronous.process import act, part_of, unpacked
 from lagbench.collecting import Collected, Collector
 from lagbench.errors import LagbenchError
 from lagbench.lag.histogram import Histogram
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.policies.base import Version
 from lagbench.records.schema import QUEUED
-from lagbench.rollout import Rollout
+from lagbench.rollout import COLLECTED, Rollout
 from lagbench.spec import RunSpec
 
 # Lives that a process may lose at one segment: then it is the segment that kills them.

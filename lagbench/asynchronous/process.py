@@ -10,23 +10,11 @@ from typing import Any
 from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
 from lagbench.asynchronous.exchange import Segment
-from lagbench.rollout import Rollout
+from lagbench.rollout import COLLECTED, Rollout
 from lagbench.settings import own_settings
 from lagbench.source.files import Source
 from lagbench.source.known import remember
 from lagbench.spec import RunSpec
-
-COLLECTED = (
-    "observation",
-    "action",
-    "reward",
-    "terminated",
-    "truncated",
-    "valid",
-    "behaviour_version",
-    "behaviour_log_prob",
-)
-"""Fields of a rollout as it is collected; each has the actors as its second dimension."""
 
 
 def part_of(spec: RunSpec, process: int) -> range:

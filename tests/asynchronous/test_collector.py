@@ -10,8 +10,9 @@ import torch
 
 from lagbench.actors.control import ControlActors
 from lagbench.asynchronous.collector import merged
-from lagbench.asynchronous.process import COLLECTED, packed, part_of, unpacked
+from lagbench.asynchronous.process import packed, part_of, unpacked
 from lagbench.policies.base import Version
+from lagbench.rollout import COLLECTED
 from lagbench.spec import RunSpec, resolve
 
 

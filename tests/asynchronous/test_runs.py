@@ -17,6 +17,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
+from lagbench.errors import LagbenchError
 from lagbench.lag.histogram import Histogram
 from lagbench.policies.base import Version
 from lagbench.records.reader import Run, open_run
@@ -43,7 +44,7 @@ def phases(path: Path) -> int:
     """How many are committed."""
     try:
         return int(open_run(path).phases.count_rows())
-    except Exception:
+    except (LagbenchError, OSError):
         return 0  # not yet
 
 
