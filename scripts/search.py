@@ -25,7 +25,6 @@ import lagbench
 from lagbench import cli
 from lagbench.records.curve import standard_error
 from lagbench.sweep.taken import taken
-from scripts.references import untrained
 from scripts.results import RESULTS, grow, read
 
 SUITE = lagbench.load_suite("mujoco-mini-v1")
@@ -121,7 +120,7 @@ def cells(out: Path, algorithm: str, seeds: Sequence[int], settings: Sequence[Se
     ]
 
 
-def scaling(out: Path) -> list[Any]:
+def scaling_runs(out: Path) -> list[Any]:
     """The runs of the PPO that scores 1."""
     config = {name: [value] for name, value in DEFAULT_PPO.items()}
     return lagbench.plan_grid(out, algo=["ppo"], task=TASKS, seeds=SCALE_SEEDS, config=config, **options(0))
@@ -145,13 +144,14 @@ def found(rows: Sequence[Mapping[str, Any]], algorithm: str) -> dict[Setting, di
 
 
 def scale(rows: Sequence[Mapping[str, Any]]) -> Scale:
-    """What scores 0 and 1."""
-    ppo = found(rows, "ppo")[DEFAULT_PPO["learning_rate"], DEFAULT_PPO["clip"]]
-    own = {name: x[0] if isinstance(x, list) else x for name, x in options(0).items()}
-    return Scale(
-        {t: float(np.mean([untrained(lagbench.resolve(task=t, seed=s, **own)) for s in SCALE_SEEDS])) for t in TASKS},
-        {t: float(np.mean([ppo[t, 0][seed] for seed in SCALE_SEEDS])) for t in TASKS},
-    )
+    """What scores 0 and 1: a default PPO at lag 0 before its first and after its last update."""
+    scaling: list[dict[str, list[float]]] = [{task: [] for task in TASKS} for _ in ("start", "reference")]
+    for row in rows:
+        cell = (row["algorithm"], row["lag"]) == ("ppo", 0) and row["seed"] in SCALE_SEEDS
+        if cell and DEFAULT_PPO.items() <= json.loads(row["config"]).items():
+            for by_task, end in zip(scaling, (0, -1), strict=True):
+                by_task[row["task"]].append(row["returns"][end])
+    return Scale(*({task: float(np.mean(returns)) for task, returns in by_task.items()} for by_task in scaling))
 
 
 def table(rows: Sequence[Mapping[str, Any]], by: Scale, algorithms: Sequence[str]) -> list[str]:
@@ -197,7 +197,7 @@ def main(algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, 
         lagbench.run_grid(planned, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=done)
         return grow(results, out)
 
-    rows = run(scaling(out))
+    rows = run(scaling_runs(out))
     by = scale(rows)
     for algorithm in chosen:
         rows = run(cells(out, algorithm, [SEED]))

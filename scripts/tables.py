@@ -1,0 +1,55 @@
+"""Write the tables of results into the documents that show them, from the tables of runs in results/.
+
+    python -m scripts.tables
+
+A document has each between two comments, ``<!-- table: NAME -->`` and ``<!-- end of table -->``. The tests make them
+again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from scripts import search
+from scripts.results import RESULTS, ROOT, read
+
+BLOCK = re.compile(r"^(<!-- table: ([\w-]+) -->\n\n)(.*?)(\n\n<!-- end of table -->)$", flags=re.MULTILINE | re.DOTALL)
+
+
+def searched() -> Sequence[str]:
+    """What the search on control has tried."""
+    rows = read(RESULTS / "search-v1.arrow")
+    return search.table(rows, search.scale(rows), [*search.GRID])
+
+
+TABLES: Mapping[str, Callable[[], Sequence[str]]] = {"search-v1": searched}
+"""By name what makes a table's lines, in Markdown."""
+
+
+def documents() -> list[Path]:
+    """Those that may have a table."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def written(text: str) -> str:
+    """A document with its tables made again."""
+    return BLOCK.sub(lambda block: block[1] + "\n".join(TABLES[block[2]]()) + block[4], text)
+
+
+@click.command()
+def main() -> None:
+    """Write all tables of all documents."""
+    for document in documents():
+        before = document.read_text(encoding="utf-8")
+        after = written(before)
+        if after != before:
+            document.write_text(after, encoding="utf-8")
+            click.echo(str(document.relative_to(ROOT)))
+
+
+if __name__ == "__main__":
+    main()
