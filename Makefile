@@ -107,7 +107,7 @@ $(VENV)/.made: $(CONSTRAINTS)
 	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV)
-	@$(PIP_INSTALL) setuptools
+	@$(PIP_INSTALL) --upgrade setuptools
 	@touch $@
 
 $(VENV)/.base: CONSTRAINTS := constraints/run.txt
