@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from lagbench.evaluation import summarize as summarize
     from lagbench.phase import Metrics as Metrics
     from lagbench.phase import Phase as Phase
-    from lagbench.policies.base import Evaluation as Evaluation
     from lagbench.policies.base import Policy as Policy
+    from lagbench.policies.base import PolicyOutput as PolicyOutput
     from lagbench.protocol import Protocol as Protocol
     from lagbench.records.reader import Run as Run
     from lagbench.records.reader import open_run as _open_run
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Algorithm": "algorithm",
     "Metrics": "phase",
-    "Evaluation": "policies.base",
+    "PolicyOutput": "policies.base",
     "LagbenchError": "errors",
     "Phase": "phase",
     "Played": "actors.base",

@@ -15,7 +15,7 @@ from lagbench import estimators
 from lagbench.config import Range, unsupported
 from lagbench.errors import AlgorithmError, DivergedError, UsageError
 from lagbench.phase import HARNESS_METRICS, Metrics, Phase
-from lagbench.policies.base import Evaluation, Policy
+from lagbench.policies.base import Policy, PolicyOutput
 from lagbench.policies.flat import whole
 from lagbench.rollout import Rollout
 
@@ -159,7 +159,7 @@ class Algorithm(nn.Module):
             advantage = estimators.standardize(advantage, rollout.valid, mode=mode)
         return rollout.replace(advantage=advantage, value_target=value_target)
 
-    def auxiliary_loss(self, new: Evaluation, batch: Rollout) -> Tensor:
+    def auxiliary_loss(self, new: PolicyOutput, batch: Rollout) -> Tensor:
         """value_coef·mean((V − target)²) − entropy_coef·entropy; the value term only with a critic."""
         terms = []
         if new.value is not None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lagbench import divergence
 from lagbench.domain import DOMAINS, Domain
-from lagbench.policies.base import Evaluation
+from lagbench.policies.base import PolicyOutput
 from lagbench.rollout import Rollout
 
 NAMES = (
@@ -48,7 +48,7 @@ def names(domain: Domain, asynchronous: bool = False) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def diagnose(rollout: Rollout, final: Evaluation, version: int) -> dict[str, float]:
+def diagnose(rollout: Rollout, final: PolicyOutput, version: int) -> dict[str, float]:
     """Diagnostics of a phase over all its valid samples, after its last update.
 
     Args:
@@ -93,7 +93,7 @@ def _quantiles(log_ratio: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def drift(rollout: Rollout, before: Evaluation, after: Evaluation) -> float:
+def drift(rollout: Rollout, before: PolicyOutput, after: PolicyOutput) -> float:
     """``normalizer_drift``: TV between the policy before and after its normalizer took the phase in, on β's samples."""
     return float(
         divergence.tv(

@@ -16,7 +16,7 @@ from lagbench import diagnostics
 from lagbench.algorithm import Algorithm
 from lagbench.errors import AlgorithmError, DivergedError, UpdateLimitError
 from lagbench.phase import Phase
-from lagbench.policies.base import Evaluation, Policy
+from lagbench.policies.base import Policy, PolicyOutput
 from lagbench.protocol import Protocol
 from lagbench.rollout import Rollout
 from lagbench.seeding import Stream, generator, sequence
@@ -117,7 +117,7 @@ class Learner:
         return Phase(
             rollout,
             prepare=algorithm.prepare,
-            refresh=lambda r: _with_evaluation(r, self.evaluate(r)),
+            refresh=lambda r: _with_output(r, self.evaluate(r)),
             every=algorithm.config.prepare_every,
             minibatch=algorithm.minibatch,
             minibatches=self._protocol.epoch_updates,
@@ -156,7 +156,7 @@ class Learner:
         self.policy.observe(rollout)
 
     @torch.no_grad()
-    def evaluate(self, rollout: Rollout) -> Evaluation:
+    def evaluate(self, rollout: Rollout) -> PolicyOutput:
         """The policy as it is now on a rollout, without gradients."""
         return self.policy.evaluate(rollout)
 
@@ -191,11 +191,11 @@ class Learner:
         if self._exact:
             # Stacked and flat products differ in the last bits: equality would be luck, and w must be exactly 1 here.
             proximal = torch.where(own, rollout.behaviour_log_prob, new.log_prob)
-        rollout = _with_evaluation(rollout, new)
+        rollout = _with_output(rollout, new)
         return rollout.replace(proximal_log_prob=proximal, log_prob=proximal), mismatch
 
 
-def _with_evaluation(rollout: Rollout, new: Evaluation) -> Rollout:
+def _with_output(rollout: Rollout, new: PolicyOutput) -> Rollout:
     rollout = rollout.replace(log_prob=new.log_prob)
     if new.value is None or new.next_value is None:
         return rollout

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lagbench import Algorithm, Evaluation, Metrics, Rollout, estimators
+from lagbench import Algorithm, Metrics, PolicyOutput, Rollout, estimators
 from lagbench.algorithm import clip_gradient_norm
 from lagbench.errors import AlgorithmError, DivergedError, UsageError
 from lagbench.policies.flat import pieces
@@ -143,7 +143,7 @@ def test_auxiliary_loss_by_hand() -> None:
     """0.5·((1 − 3)² + (2 − 2)²)/2 − 0.1·mean entropy."""
 
     class Certain(CriticTable):
-        def evaluate(self, batch: Rollout) -> Evaluation:
+        def evaluate(self, batch: Rollout) -> PolicyOutput:
             return super().evaluate(batch)._replace(entropy=numbers(1.0, 3.0))
 
     data = batch(numbers(0.0, 0.0), numbers(0.0, 0.0), value_target=numbers(3.0, 2.0))

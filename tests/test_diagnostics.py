@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lagbench import diagnostics
-from lagbench.policies.base import Evaluation
+from lagbench.policies.base import PolicyOutput
 from lagbench.rollout import Rollout
 
 T, N, VERSION = 7, 5, 9
@@ -47,9 +47,9 @@ def made(value: Tensor | None = None, value_target: Tensor | None = None) -> Rol
     return rollout if value_target is None else rollout.replace(value_target=value_target)
 
 
-def after(rollout: Rollout) -> Evaluation:
+def after(rollout: Rollout) -> PolicyOutput:
     log_prob = torch.nan_to_num(rollout.behaviour_log_prob, nan=-2.0) + draw(3)
-    return Evaluation(junk(log_prob, rollout.valid), draw(4) + 1, draw(5), draw(6))
+    return PolicyOutput(junk(log_prob, rollout.valid), draw(4) + 1, draw(5), draw(6))
 
 
 def test_every_name_is_measured_once() -> None:
@@ -98,7 +98,7 @@ def test_without_a_critic_or_a_target_there_is_no_explained_variance() -> None:
 
 def test_a_policy_that_did_not_move_has_no_forward_lag() -> None:
     rollout = made()
-    stayed = Evaluation(rollout.proximal_log_prob, draw(4), None, None)
+    stayed = PolicyOutput(rollout.proximal_log_prob, draw(4), None, None)
     row = diagnostics.diagnose(rollout, stayed, VERSION)
     assert row["tv_forward"] == 0
     assert row["tv"] == row["tv_backward"] > 0
@@ -107,7 +107,7 @@ def test_a_policy_that_did_not_move_has_no_forward_lag() -> None:
 def test_drift_is_the_divergence_between_two_policies_on_the_behaviour_policys_samples() -> None:
     rollout = made()
     before = after(rollout)
-    moved = Evaluation(before.log_prob + draw(7), before.entropy, None, None)
+    moved = PolicyOutput(before.log_prob + draw(7), before.entropy, None, None)
     keep = rollout.valid.numpy()
     beta, a, b = (x.double().numpy()[keep] for x in (rollout.behaviour_log_prob, before.log_prob, moved.log_prob))
     expected = np.abs(np.exp(b - beta) - np.exp(a - beta)).mean() / 2

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lagbench.rollout import Rollout
 
 
-class Evaluation(NamedTuple):
-    """A policy's view of a batch, each field of the batch's shape S.
+class PolicyOutput(NamedTuple):
+    """What a policy computes for a batch; each field has the batch's shape S.
 
     Attributes:
         log_prob: log π(action | observation), nats.
@@ -59,7 +59,7 @@ class Policy(nn.Module, ABC):
     has_normalizer: ClassVar[bool] = False
 
     @abstractmethod
-    def evaluate(self, batch: Rollout) -> Evaluation:
+    def evaluate(self, batch: Rollout) -> PolicyOutput:
         """Log-probabilities, entropies and values of a batch, differentiable in the weights."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lagbench.policies.base import Evaluation, Policy
+from lagbench.policies.base import Policy, PolicyOutput
 from lagbench.rollout import Rollout
 
 PADDING = -1
@@ -55,14 +55,14 @@ class CausalLMPolicy(Policy):
         """Where the model's weights are."""
         return next(self.parameters()).device
 
-    def evaluate(self, batch: Rollout) -> Evaluation:
+    def evaluate(self, batch: Rollout) -> PolicyOutput:
         """See ``Policy.evaluate``: [T, n], each token given the prompt and the tokens before it; 0 where not valid.
 
         Positions count real tokens only, so that left padding shifts nothing. Raises ValueError without prompt tokens.
         """
         return self.evaluate_tokens(batch.observation, batch.action, batch.valid)
 
-    def evaluate_tokens(self, prompt: Tensor, action: Tensor, valid: Tensor) -> Evaluation:
+    def evaluate_tokens(self, prompt: Tensor, action: Tensor, valid: Tensor) -> PolicyOutput:
         """``evaluate``, of prompts [P, n] and completions [T, n] by themselves."""
         if not len(prompt):
             raise ValueError("a completion needs a prompt of at least one token")
@@ -74,7 +74,7 @@ class CausalLMPolicy(Policy):
         ]
         place = order.argsort()
         log_prob, entropy = (torch.cat(part, dim=1)[:, place] for part in zip(*parts, strict=True))
-        return Evaluation(log_prob, entropy, None, None)
+        return PolicyOutput(log_prob, entropy, None, None)
 
     def _room(self, length: int) -> int:
         """How many completions of up to ``length`` tokens have logits that may be in memory at once."""

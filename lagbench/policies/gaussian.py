@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lagbench.policies import fused
-from lagbench.policies.base import Evaluation, Policy, Version
+from lagbench.policies.base import Policy, PolicyOutput, Version
 from lagbench.policies.flat import pieces
 from lagbench.policies.fused import HALF_LOG_2PI
 from lagbench.policies.normalizer import Normalizer, inverse_std, normalize_into
@@ -96,16 +96,16 @@ class GaussianPolicy(Policy):
         policy.load_state_dict(state)
         return policy
 
-    def evaluate(self, batch: Rollout) -> Evaluation:
+    def evaluate(self, batch: Rollout) -> PolicyOutput:
         """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""
         x = self.normalizer(batch.observation).flatten(0, -2)
         action = batch.action.flatten(0, -2)
         log_prob, entropy, value = self._evaluated(x, action)
         if batch.layout == "steps":
-            return Evaluation(log_prob, entropy, value, None)
+            return PolicyOutput(log_prob, entropy, value, None)
         shape = batch.action.shape[:-1]
         value = value.view(-1, shape[1])
-        return Evaluation(log_prob.view(shape), entropy.view(shape), value[:-1], value[1:])
+        return PolicyOutput(log_prob.view(shape), entropy.view(shape), value[:-1], value[1:])
 
     def _evaluated(self, x: Tensor, action: Tensor) -> fused.Outputs:
         def plain() -> fused.Outputs:

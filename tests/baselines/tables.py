@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lagbench import Algorithm, Evaluation, Policy, Rollout
+from lagbench import Algorithm, Policy, PolicyOutput, Rollout
 
 AnyAlgorithm = TypeVar("AnyAlgorithm", bound=Algorithm)
 
@@ -21,8 +21,8 @@ class Table(Policy):
         super().__init__()
         self.log_prob = nn.Parameter(log_prob.clone())
 
-    def evaluate(self, batch: Rollout) -> Evaluation:
-        return Evaluation(self.log_prob, torch.zeros_like(self.log_prob), None, None)
+    def evaluate(self, batch: Rollout) -> PolicyOutput:
+        return PolicyOutput(self.log_prob, torch.zeros_like(self.log_prob), None, None)
 
     def acting_state(self) -> dict[str, Tensor]:
         return {"log_prob": self.log_prob.detach().clone()}
@@ -38,7 +38,7 @@ class CriticTable(Table):
         self.value = nn.Parameter(value.clone())
         self.next_value = nn.Parameter(next_value.clone())
 
-    def evaluate(self, batch: Rollout) -> Evaluation:
+    def evaluate(self, batch: Rollout) -> PolicyOutput:
         return super().evaluate(batch)._replace(value=self.value, next_value=self.next_value)
 
 
