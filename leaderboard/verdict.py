@@ -12,7 +12,7 @@ from typing import Literal
 from lagbench import scoring
 
 Comparison = scoring.results.Comparison
-Estimate = scoring.results.Estimate
+IntervalEstimate = scoring.results.IntervalEstimate
 Results = scoring.results.Results
 Outcome = Literal["better", "worse", "not separable", "none"]
 LIKELY = 0.8
@@ -64,7 +64,7 @@ def summary(new: str, found: Sequence[Verdict]) -> str:
     return f"{new}: {'; '.join(parts)}"
 
 
-def seeds_to_separate(difference: Estimate, seeds: int, tasks: int, pairs: int) -> int | None:
+def seeds_to_separate(difference: IntervalEstimate, seeds: int, tasks: int, pairs: int) -> int | None:
     """The smallest number of seeds of each of two algorithms that would separate them with probability 0.8.
 
     Args:
@@ -115,12 +115,12 @@ def _turned(pair: Comparison) -> Comparison:
     )
 
 
-def _from(whole: float, found: Estimate | None) -> Estimate | None:
+def _from(whole: float, found: IntervalEstimate | None) -> IntervalEstimate | None:
     """``whole`` minus an estimate."""
     if found is None:
         return None
     low, high = (None if x is None else whole - x for x in (found.high, found.low))
-    return Estimate(whole - found.value, low, high)
+    return IntervalEstimate(whole - found.value, low, high)
 
 
 def _verdict(results: Results, pair: Comparison) -> Verdict:
@@ -157,7 +157,7 @@ def _lacking(results: Results, labels: Sequence[str]) -> str:
     )
 
 
-def _measured(results: Results, pair: Comparison) -> tuple[Estimate, str] | None:
+def _measured(results: Results, pair: Comparison) -> tuple[IntervalEstimate, str] | None:
     """What the verdict is by, a difference, and the numbers in words."""
     if results.normalized:
         score, last = pair.lag_score, pair.iqm[-1]
@@ -172,10 +172,10 @@ def _measured(results: Results, pair: Comparison) -> tuple[Estimate, str] | None
         f"the probability that a run of it scores above one of {pair.second} is {chance.value:.2f} ({chance.low:.2f} "
         f"to {chance.high:.2f}), p {pair.p:.2g}"
     )
-    return Estimate(chance.value - 0.5, chance.low - 0.5, chance.high - 0.5), numbers
+    return IntervalEstimate(chance.value - 0.5, chance.low - 0.5, chance.high - 0.5), numbers
 
 
-def _difference(found: Estimate) -> str:
+def _difference(found: IntervalEstimate) -> str:
     """``0.12 higher (0.03 to 0.21)``, ``0.02 lower (from 0.09 lower to 0.05 higher)``."""
     if found.low is None or found.high is None:
         return _directed(found.value)

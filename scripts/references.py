@@ -31,7 +31,7 @@ from lagbench.registry import load
 from lagbench.settings import own_settings
 from lagbench.sinks.words import duration
 from lagbench.suites import Suite, references
-from lagbench.sweep import estimate
+from lagbench.sweep import cost
 
 TRIMMED = 0.25
 """At each end, of what an interquartile mean is over."""
@@ -108,7 +108,7 @@ def main(
     axes: dict[str, Any] = {name: [x] if name in ("lag", "updates") else x for name, x in fixed.items()}
     axes |= {"algo": ["ppo"], "task": chosen, "seeds": seeds, "record": "episodes"}
     cells = lagbench.plan_grid(out / suite.runs.name, **axes)
-    hours = estimate.hours(cell.spec for cell in cells)
+    hours = cost.hours(cell.spec for cell in cells)
     about = "" if hours is None else f", some {duration(3600 * hours)} of one core where none is there yet"
     click.echo(f"{len(cells)} runs{about}", err=True)
     outcomes = lagbench.run_grid(cells, jobs=jobs, watcher=cli.follow.board(out, quiet))

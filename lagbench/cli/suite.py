@@ -10,7 +10,7 @@ from lagbench.sinks.words import duration, evaluation, network
 from lagbench.source.algorithms import AlgorithmSource
 from lagbench.spec import RunSpec
 from lagbench.suites import Suite, of_runs, references
-from lagbench.sweep import estimate
+from lagbench.sweep import cost
 
 RULES = (
     "one set of hyperparameters for every task, lag, number of updates and seed",
@@ -75,7 +75,7 @@ def _family(suite: Suite) -> dict[str, str]:
 
 
 def _hours(suite: Suite) -> str:
-    hours = estimate.hours(_planned(suite, task, value) for task in suite.tasks for value in suite.values)
+    hours = cost.hours(_planned(suite, task, value) for task in suite.tasks for value in suite.values)
     if hours is None:
         return "how long they take is not known"
     return f"about {duration(3600 * hours * len(suite.seeds))} of one core"

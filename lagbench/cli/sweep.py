@@ -224,18 +224,18 @@ def _run(
 
 def _list(states: Mapping[Planned, State], as_json: bool) -> None:
     from lagbench.sinks.words import duration
-    from lagbench.sweep import estimate
+    from lagbench.sweep import cost
     from lagbench.sweep.driver import Outcome
 
     outcomes = [Outcome(cell, state) for cell, state in states.items()]
     left = [o.cell.spec for o in outcomes if not o.state.is_over]
-    hours = estimate.hours(left)
+    hours = cost.hours(left)
     if as_json:
         click.echo(json.dumps({"cells": _rows(outcomes), "core_hours_left": hours}, indent=2))
         return
     width = max(len(str(cell.path)) for cell in states)
     for o in outcomes:
-        seconds = estimate.seconds(o.cell.spec)
+        seconds = cost.seconds(o.cell.spec)
         about = "" if o.state.is_over or seconds is None else f"  {duration(seconds)}"
         click.echo(f"{o.cell.path!s:<{width}}  {o.state.status}{about}{': ' * bool(o.state.reason)}{o.state.reason}")
     about = "" if hours is None else f", some {duration(3600 * hours)} of one core"

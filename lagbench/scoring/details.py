@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lagbench.scoring import aggregate
 from lagbench.scoring.bootstrap import intervals
-from lagbench.scoring.estimates import estimate
 from lagbench.scoring.grid import Entry, ScoredRun, domain_of
+from lagbench.scoring.interval_estimates import interval_estimate
 from lagbench.scoring.normalize import Scores
-from lagbench.scoring.results import Estimate
+from lagbench.scoring.results import IntervalEstimate
 from lagbench.scoring.table import Progress
 
 Array = NDArray[np.float64]
@@ -31,7 +31,7 @@ class TaskCurve:
     """
 
     task: str
-    curve: tuple[Estimate, ...]
+    curve: tuple[IntervalEstimate, ...]
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class PointDetails:
     """
 
     value: int
-    curve: tuple[Estimate, ...]
-    profile: tuple[Estimate, ...]
+    curve: tuple[IntervalEstimate, ...]
+    profile: tuple[IntervalEstimate, ...]
     tasks: tuple[TaskCurve, ...]
-    measured: Mapping[str, Estimate]
+    measured: Mapping[str, IntervalEstimate]
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ def _point(scores: Scores, entry: Entry, value: int, replications: int) -> Point
     given = [*([] if block is None else [block]), *alone.values(), *([measured] if names else [])]
     found = intervals(given, statistics, replications) if given else {}
 
-    def several(name: str, runs: int) -> tuple[Estimate, ...]:
+    def several(name: str, runs: int) -> tuple[IntervalEstimate, ...]:
         if name not in found:
             return ()
-        return tuple(estimate(found[name], (i,), runs) for i in range(len(found[name].value)))
+        return tuple(interval_estimate(found[name], (i,), runs) for i in range(len(found[name].value)))
 
     whole = 0 if block is None else len(block)
     return PointDetails(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lagbench.scoring import aggregate, robustness, significance
 from lagbench.scoring.bootstrap import Intervals, intervals
-from lagbench.scoring.estimates import by_runs, estimate
+from lagbench.scoring.interval_estimates import by_runs, interval_estimate
 from lagbench.scoring.normalize import Scores
-from lagbench.scoring.results import Comparison, Estimate, Line
+from lagbench.scoring.results import Comparison, IntervalEstimate, Line
 
 Array = NDArray[np.float64]
 
@@ -97,15 +97,17 @@ def _comparison(
     def fewest(values: Sequence[int]) -> int:
         return min(len(blocks[e * size + v]) for e in pair for v in values)
 
-    def at(name: str) -> tuple[Estimate | None, ...]:
+    def at(name: str) -> tuple[IntervalEstimate | None, ...]:
         return tuple(
-            estimate(found[name], (index[pair, v],), fewest([v])) if name in found and (pair, v) in index else None
+            interval_estimate(found[name], (index[pair, v],), fewest([v]))
+            if name in found and (pair, v) in index
+            else None
             for v in range(size)
         )
 
-    def over(name: str) -> Estimate | None:
+    def over(name: str) -> IntervalEstimate | None:
         known = name in found and whole is not None
-        return estimate(found[name], (whole,), fewest(range(size))) if known and whole is not None else None
+        return interval_estimate(found[name], (whole,), fewest(range(size))) if known and whole is not None else None
 
     tasks = len(scores.grid.tasks)
 
@@ -173,7 +175,7 @@ def ranked(lines: Sequence[Line], found: Sequence[Comparison]) -> tuple[Line, ..
 
 
 def _ranks(
-    labels: Sequence[str], differences: Sequence[tuple[Comparison, Estimate | None, float | None]]
+    labels: Sequence[str], differences: Sequence[tuple[Comparison, IntervalEstimate | None, float | None]]
 ) -> dict[str, int]:
     ranks = dict.fromkeys(labels, 1)
     for pair, difference, p in differences:

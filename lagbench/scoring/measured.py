@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lagbench.scoring.details import Details, LineDetails
-from lagbench.scoring.results import Estimate, Results
+from lagbench.scoring.results import IntervalEstimate, Results
 from lagbench.scoring.sheets import Sheet, in_text
 
 HELD = "_fraction"
@@ -72,7 +72,7 @@ def known(details: Details, axis: str) -> list[Quantity]:
     return [q for q in QUANTITIES[axis] if any(series(line, q) for line in details.lines)]
 
 
-def series(line: LineDetails, quantity: Quantity) -> list[Estimate | None]:
+def series(line: LineDetails, quantity: Quantity) -> list[IntervalEstimate | None]:
     """A line's numbers.
 
     Args:

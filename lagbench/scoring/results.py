@@ -19,7 +19,7 @@ Kind = Literal["score", "accuracy", "return"]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A number and its 95% interval.
 
     Attributes:
@@ -90,10 +90,10 @@ class Aggregates:
         optimality_gap: mean of what is lacking to a score of 1.
     """
 
-    iqm: Estimate
-    median: Estimate
-    mean: Estimate
-    optimality_gap: Estimate
+    iqm: IntervalEstimate
+    median: IntervalEstimate
+    mean: IntervalEstimate
+    optimality_gap: IntervalEstimate
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class TaskScore:
     diverged: int
     returned: Mean | None
     mode_returned: Mean | None
-    final: Estimate | None
-    area: Estimate | None
+    final: IntervalEstimate | None
+    area: IntervalEstimate | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Point:
     area: Aggregates | None
     absent: str
     rank: int | None
-    retention: Estimate | None
+    retention: IntervalEstimate | None
     tasks: tuple[TaskScore, ...]
 
 
@@ -176,7 +176,7 @@ class Line:
     diverged: int
     missing: tuple[str, ...]
     points: tuple[Point, ...]
-    lag_score: Estimate | None
+    lag_score: IntervalEstimate | None
     spread: float | None
     rank: int | None
     tolerance: Tolerance | None
@@ -201,10 +201,10 @@ class Comparison:
 
     first: str
     second: str
-    lag_score: Estimate | None
-    iqm: tuple[Estimate | None, ...]
-    improvement: Estimate | None
-    improvements: tuple[Estimate | None, ...]
+    lag_score: IntervalEstimate | None
+    iqm: tuple[IntervalEstimate | None, ...]
+    improvement: IntervalEstimate | None
+    improvements: tuple[IntervalEstimate | None, ...]
     p: float | None
     ps: tuple[float | None, ...]
 
@@ -298,7 +298,9 @@ def _mean(quantity: str, mean: Mean) -> dict[str, Any]:
     return {"quantity": quantity, "value": mean.value, "standard_error": mean.error}
 
 
-def _rows(place: Mapping[str, Any], measure: str, **named: Estimate | Tolerance | None) -> Iterator[dict[str, Any]]:
+def _rows(
+    place: Mapping[str, Any], measure: str, **named: IntervalEstimate | Tolerance | None
+) -> Iterator[dict[str, Any]]:
     for quantity, x in named.items():
         if x is not None:
             yield {**place, "measure": measure, "quantity": quantity, "value": x.value, "low": x.low, "high": x.high}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lagbench.scoring import coverage, differences, estimates, grid, normalize, power
+from lagbench.scoring import coverage, differences, grid, interval_estimates, normalize, power
 from lagbench.scoring.normalize import Scores
 from lagbench.scoring.results import Comparison, Line, Results
 from lagbench.scoring.table import Progress
@@ -66,7 +66,7 @@ def score_grid(
     lines: list[Line] = []
     pairs: tuple[Comparison, ...] = ()
     for entry in found.entries:
-        lines.append(estimates.line(scores, entry, replications))
+        lines.append(interval_estimates.line(scores, entry, replications))
         progress(len(lines), total)
     if several:
         pairs = differences.comparisons(scores, replications)

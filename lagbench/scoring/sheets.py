@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lagbench.records.curve import with_error
 from lagbench.scoring.grid import domain_of
-from lagbench.scoring.results import Aggregates, Estimate, Kind, Line, Point, Results, TaskScore, Tolerance
+from lagbench.scoring.results import Aggregates, IntervalEstimate, Kind, Line, Point, Results, TaskScore, Tolerance
 from lagbench.scoring.significance import LEVEL, apart
 
 NOTHING = "–"
@@ -190,15 +190,15 @@ def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
     return f"{one(found.value)} [{one(found.low)}, {one(found.high)}]"
 
 
-def _score(results: Results, found: Estimate | None, nothing: str = NOTHING) -> str:
+def _score(results: Results, found: IntervalEstimate | None, nothing: str = NOTHING) -> str:
     return in_text(found, f"{{:.{DIGITS[results.kind]}f}}", nothing)
 
 
-def _signed(results: Results, found: Estimate | None, p: float | None) -> str:
+def _signed(results: Results, found: IntervalEstimate | None, p: float | None) -> str:
     return in_text(found, f"{{:+.{DIGITS[results.kind]}f}}") + " *" * apart(p)
 
 
-def in_text(found: Estimate | None, form: str, nothing: str = NOTHING) -> str:
+def in_text(found: IntervalEstimate | None, form: str, nothing: str = NOTHING) -> str:
     """A number and its interval, where there is one.
 
     Args:
@@ -216,7 +216,7 @@ def in_text(found: Estimate | None, form: str, nothing: str = NOTHING) -> str:
     return f"{form.format(found.value)} [{form.format(found.low)}, {form.format(found.high)}]"
 
 
-def _value(found: Estimate | None) -> float:
+def _value(found: IntervalEstimate | None) -> float:
     return float("-inf") if found is None else found.value
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from lagbench.records.curve import with_error
 from lagbench.sinks import words
 from lagbench.sinks.console import Terminal
-from lagbench.sweep import estimate
+from lagbench.sweep import cost
 from lagbench.sweep.cells import Planned, State
 from lagbench.sweep.tally import Tally
 from lagbench.sweep.watcher import Watcher
@@ -48,7 +48,7 @@ class Board(Watcher):
         self._tally = Tally(states)
         self._total = len(states)
         left = [cell.spec for cell, state in states.items() if not state.is_over]
-        hours = estimate.hours(left)
+        hours = cost.hours(left)
         about = f" (some {words.duration(3600 * hours)} of one core)" if hours else ""
         self._print(f"{in_words(self._total)}, {len(left)} to run{about}, {slots} at a time, in {self._out}")
         if self._console.is_terminal and not self._console.is_dumb_terminal:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from lagbench.sweep import estimate
+from lagbench.sweep import cost
 from lagbench.sweep.cells import Planned, State
 
 
@@ -22,7 +22,7 @@ class Tally:
         self._states = dict(states)
         self._clock = clock
         self._began = clock()
-        seconds = {cell: estimate.seconds(cell.spec) for cell in states}
+        seconds = {cell: cost.seconds(cell.spec) for cell in states}
         known = all(s is not None for s in seconds.values())
         self._work = {cell: float((s if known else None) or cell.spec.phases) for cell, s in seconds.items()}
         # A cell that was cut off has some phases behind it: those count for nothing that was done here.

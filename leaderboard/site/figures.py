@@ -10,7 +10,7 @@ from lagbench import scoring
 from lagbench.leaderboard.board import Board, Details, Results, Row
 from lagbench.leaderboard.site import text
 
-Estimate = scoring.results.Estimate
+IntervalEstimate = scoring.results.IntervalEstimate
 Sheet = scoring.sheets.Sheet
 _CSS_INCH = 96
 _FAR = 7.0
@@ -76,7 +76,7 @@ def _far(results: Results) -> set[str]:
     panels: dict[str, list[tuple[str, float]]] = {}
     for line in results.lines:
         for point in line.points:
-            found: dict[str, Estimate | None] = {task.task: task.final for task in point.tasks}
+            found: dict[str, IntervalEstimate | None] = {task.task: task.final for task in point.tasks}
             if results.normalized:
                 measures = {"final": point.final, "area": point.area}
                 found = {measure: one.iqm if one else None for measure, one in measures.items()}
@@ -100,7 +100,7 @@ def _against_axis(results: Results) -> Sheet:
         columns += [f"{measure}, {results.axis} {value}" for value in results.values]
     for line in results.lines:
         found = [*(point.final for point in line.points), *(point.area for point in line.points)]
-        rows.append((line.label, *(text.estimate(one.iqm if one else None, results.kind) for one in found)))
+        rows.append((line.label, *(text.interval_estimate(one.iqm if one else None, results.kind) for one in found)))
     return Sheet("The same as a table: IQM", tuple(columns), tuple(rows), ())
 
 

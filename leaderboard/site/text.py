@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from lagbench import scoring
 
-Estimate = scoring.results.Estimate
+IntervalEstimate = scoring.results.IntervalEstimate
 Kind = scoring.results.Kind
 NOTHING = "–"
 _HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
@@ -86,14 +86,14 @@ def number(value: float | None) -> str:
     return _signed(value, "{:.1f}" if size >= 10 else "{:.2f}" if size >= 1 else "{:.3f}" if size >= 0.1 else "{:.2g}")
 
 
-def interval(found: Estimate | None, kind: Kind) -> str:
+def interval(found: IntervalEstimate | None, kind: Kind) -> str:
     """The bounds of an estimate of a score; empty where there are none."""
     if found is None or found.low is None or found.high is None:
         return ""
     return f"[{score(found.low, kind)}, {score(found.high, kind)}]"
 
 
-def estimate(found: Estimate | None, kind: Kind) -> str:
+def interval_estimate(found: IntervalEstimate | None, kind: Kind) -> str:
     """A score with its interval."""
     return NOTHING if found is None else f"{score(found.value, kind)} {interval(found, kind)}".strip()
 

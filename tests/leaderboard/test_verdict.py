@@ -15,7 +15,7 @@ from scipy import stats
 from lagbench.leaderboard import verdict
 from lagbench.scoring import aggregate, bootstrap, robustness, score
 from lagbench.scoring.bootstrap import Intervals
-from lagbench.scoring.results import Comparison, Estimate, Results
+from lagbench.scoring.results import Comparison, IntervalEstimate, Results
 from lagbench.scoring.significance import LEVEL, p_value
 from tests.scoring import synthetic
 from tests.scoring.synthetic import IDENTITY, even
@@ -36,7 +36,7 @@ def finals(**heights: tuple[float, float]) -> list[dict[str, Any]]:
 
 
 def with_difference(
-    lag_score: Estimate | None, last: Estimate | None, p: float = 1.0, seeds: int = 3
+    lag_score: IntervalEstimate | None, last: IntervalEstimate | None, p: float = 1.0, seeds: int = 3
 ) -> verdict.Verdict:
     """The verdict on one difference, whatever the runs were."""
     results, _ = judged(
@@ -71,23 +71,26 @@ def test_by_hand() -> None:
 
 
 def test_words_for_intervals() -> None:
-    higher = with_difference(Estimate(0.12, 0.031, 0.21), Estimate(0.2, -0.05, 0.3), p=0.0123)
+    higher = with_difference(IntervalEstimate(0.12, 0.031, 0.21), IntervalEstimate(0.2, -0.05, 0.3), p=0.0123)
     assert higher.outcome == "better"
     assert higher.text.endswith(
         "lag score 0.12 higher (0.031 to 0.21), p 0.012, IQM at lag 3 0.20 higher (from 0.050 lower to 0.30 higher)"
     )
-    lower = with_difference(Estimate(-0.12, -0.21, -0.004), Estimate(-0.2, -0.3, -0.1), p=0.05)
+    lower = with_difference(IntervalEstimate(-0.12, -0.21, -0.004), IntervalEstimate(-0.2, -0.3, -0.1), p=0.05)
     assert lower.outcome == "worse"
     assert lower.text.endswith("lag score 0.12 lower (0.004 to 0.21), p 0.05, IQM at lag 3 0.20 lower (0.10 to 0.30)")
-    between = with_difference(Estimate(0.15, -0.05, 0.35), Estimate(0.0, -0.1, 0.1), seeds=5)
+    between = with_difference(IntervalEstimate(0.15, -0.05, 0.35), IntervalEstimate(0.0, -0.1, 0.1), seeds=5)
     assert (between.outcome, between.seeds) == ("not separable", 61)
     assert between.text.endswith("; about 61 seeds of each would be likely to separate them, and here are 5")
-    assert with_difference(Estimate(0.0, -0.1, 0.1), Estimate(0.0, -0.1, 0.1)).seeds is None
+    assert with_difference(IntervalEstimate(0.0, -0.1, 0.1), IntervalEstimate(0.0, -0.1, 0.1)).seeds is None
 
 
 def test_what_is_not_sure_among_all_pairs_is_not_separable() -> None:
     """Whatever its own interval says."""
-    assert with_difference(Estimate(0.1, 0.01, 0.2), Estimate(0.1, 0.0, 0.2), p=0.051).outcome == "not separable"
+    assert (
+        with_difference(IntervalEstimate(0.1, 0.01, 0.2), IntervalEstimate(0.1, 0.0, 0.2), p=0.051).outcome
+        == "not separable"
+    )
 
 
 def test_a_crowd_of_pairs_takes_more() -> None:
@@ -157,9 +160,9 @@ def test_a_difference_turned_round() -> None:
     pair = Comparison(
         first="ppo",
         second=NEW,
-        lag_score=Estimate(0.1, -0.2, 0.3),
-        iqm=(None, Estimate(1, None, None)),
-        improvement=Estimate(0.625, 0.5, 0.875),
+        lag_score=IntervalEstimate(0.1, -0.2, 0.3),
+        iqm=(None, IntervalEstimate(1, None, None)),
+        improvement=IntervalEstimate(0.625, 0.5, 0.875),
         improvements=(),
         p=0.2,
         ps=(None, 0.3),
@@ -167,9 +170,9 @@ def test_a_difference_turned_round() -> None:
     results = dataclasses.replace(judged(finals(mine=(1, 1), ppo=(1, 1)))[0], comparisons=(pair,))
     (turned,) = verdict.of(results, NEW).comparisons
     assert (turned.first, turned.second) == (NEW, "ppo")
-    assert turned.lag_score == Estimate(-0.1, -0.3, 0.2)
-    assert turned.iqm == (None, Estimate(-1, None, None))
-    assert turned.improvement == Estimate(0.375, 0.125, 0.5)
+    assert turned.lag_score == IntervalEstimate(-0.1, -0.3, 0.2)
+    assert turned.iqm == (None, IntervalEstimate(-1, None, None))
+    assert turned.improvement == IntervalEstimate(0.375, 0.125, 0.5)
     assert (turned.p, turned.ps) == (0.2, (None, 0.3))
     assert verdict.of(results, "ppo").comparisons == (pair,)
     assert verdict.of(results, "vaco").comparisons == ()
@@ -179,7 +182,7 @@ def test_the_number_of_seeds_by_hand() -> None:
     """From 5 seeds on 2 tasks, a difference of 3/2 σ/√5: half of the interval's width is 1.96 σ √4 / 5."""
     d = 1.5 / sqrt(5)
     half = Z * sqrt(4) / 5
-    found = verdict.seeds_to_separate(Estimate(d, d - half, d + half), 5, 2, 1)
+    found = verdict.seeds_to_separate(IntervalEstimate(d, d - half, d + half), 5, 2, 1)
     assert found is not None
 
     def likely(n: int) -> float:
@@ -190,21 +193,25 @@ def test_the_number_of_seeds_by_hand() -> None:
 
     assert likely(found - 1) < 0.8 <= likely(found)
     # Neither the sign nor the unit counts.
-    assert verdict.seeds_to_separate(Estimate(-9 * d, -9 * (d + half), 9 * (half - d)), 5, 2, 1) == found
+    assert verdict.seeds_to_separate(IntervalEstimate(-9 * d, -9 * (d + half), 9 * (half - d)), 5, 2, 1) == found
     # Of what is seen more clearly, fewer are needed.
-    clearer = verdict.seeds_to_separate(Estimate(d * 1.1, d * 1.1 - half, d * 1.1 + half), 5, 2, 1)
+    clearer = verdict.seeds_to_separate(IntervalEstimate(d * 1.1, d * 1.1 - half, d * 1.1 + half), 5, 2, 1)
     assert clearer is not None
     assert clearer < found
     # Among many pairs more are.
-    among = verdict.seeds_to_separate(Estimate(d * 1.1, d * 1.1 - half, d * 1.1 + half), 5, 2, 3)
+    among = verdict.seeds_to_separate(IntervalEstimate(d * 1.1, d * 1.1 - half, d * 1.1 + half), 5, 2, 3)
     assert among is None or among > clearer
 
 
 def test_more_seeds_than_can_be_told() -> None:
-    for difference in (Estimate(0.0, -0.1, 0.1), Estimate(0.01, -0.1, 0.12), Estimate(0.0, 0.0, 0.0)):
+    for difference in (
+        IntervalEstimate(0.0, -0.1, 0.1),
+        IntervalEstimate(0.01, -0.1, 0.12),
+        IntervalEstimate(0.0, 0.0, 0.0),
+    ):
         assert verdict.seeds_to_separate(difference, 3, 2, 1) is None
-    assert verdict.seeds_to_separate(Estimate(0.1, None, None), 3, 2, 1) is None
-    assert verdict.seeds_to_separate(Estimate(0.1, -0.1, 0.3), 1, 2, 1) is None
+    assert verdict.seeds_to_separate(IntervalEstimate(0.1, None, None), 3, 2, 1) is None
+    assert verdict.seeds_to_separate(IntervalEstimate(0.1, -0.1, 0.3), 1, 2, 1) is None
 
 
 @pytest.mark.slow
@@ -219,7 +226,7 @@ def test_so_many_seeds_separate_four_times_of_five() -> None:
     first = study(true, seeds, tasks, rng)
     wanted: dict[int, list[int]] = {}
     for i in np.flatnonzero(~separate(first, seeds, tasks)).tolist():
-        n = verdict.seeds_to_separate(Estimate(first.value[i], first.low[i], first.high[i]), seeds, tasks, 1)
+        n = verdict.seeds_to_separate(IntervalEstimate(first.value[i], first.low[i], first.high[i]), seeds, tasks, 1)
         if n is not None and n <= 60:
             wanted.setdefault(n, []).append(i)
     assert min(wanted) >= 2 * seeds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lagbench.scoring import score
-from lagbench.scoring.results import Estimate, Results
+from lagbench.scoring.results import IntervalEstimate, Results
 from tests.scoring.synthetic import even, lags, row, scores
 
 
@@ -35,8 +35,8 @@ def test_records_are_flat(found: Results) -> None:
 
 
 def test_where_an_interval_lies() -> None:
-    assert Estimate(1, 0.5, 2).above_zero
-    assert Estimate(-1, -2, -0.5).below_zero
-    for x in (Estimate(1, -0.5, 2), Estimate(1, None, None)):
+    assert IntervalEstimate(1, 0.5, 2).above_zero
+    assert IntervalEstimate(-1, -2, -0.5).below_zero
+    for x in (IntervalEstimate(1, -0.5, 2), IntervalEstimate(1, None, None)):
         assert not x.above_zero
         assert not x.below_zero

@@ -13,7 +13,7 @@ from scipy import stats
 from lagbench import suites
 from lagbench.scoring import bootstrap, coverage, power, score
 from lagbench.scoring.normalize import Scale
-from lagbench.scoring.results import Comparison, Estimate, Line, Mean, Results, Tolerance
+from lagbench.scoring.results import Comparison, IntervalEstimate, Line, Mean, Results, Tolerance
 from lagbench.scoring.significance import LEVEL
 from tests.scoring.synthetic import IDENTITY, TASKS, even, lags, noisy, row, scores, table
 
@@ -32,9 +32,9 @@ def about(value: float) -> Any:
     return pytest.approx(value)
 
 
-def exactly(value: float) -> Estimate:
+def exactly(value: float) -> IntervalEstimate:
     """What comes of runs that are all alike."""
-    return Estimate(about(value), about(value), about(value))
+    return IntervalEstimate(about(value), about(value), about(value))
 
 
 def test_everything_by_hand() -> None:
@@ -179,24 +179,24 @@ def test_ranks_need_not_be_transitive() -> None:
     """C is surely worse than a alone: it is third to nobody."""
 
     def pair(first: str, second: str, difference: float, p: float) -> Comparison:
-        return Comparison(first, second, Estimate(difference, -1.0, 1.0), (), None, (), p, ())
+        return Comparison(first, second, IntervalEstimate(difference, -1.0, 1.0), (), None, (), p, ())
 
     from lagbench.scoring.differences import _ranks
 
     found = [pair("a", "b", 0.1, 0.2), pair("a", "c", 0.2, 0.05), pair("b", "c", 0.1, 0.2)]
     assert _ranks("abc", [(one, one.lag_score, one.p) for one in found]) == {"a": 1, "b": 1, "c": 2}
-    assert _ranks("ab", [(pair("a", "b", -0.1, 0.01), Estimate(-0.1, None, None), 0.01)]) == {"a": 2, "b": 1}
+    assert _ranks("ab", [(pair("a", "b", -0.1, 0.01), IntervalEstimate(-0.1, None, None), 0.01)]) == {"a": 2, "b": 1}
 
 
 def test_one_seed_gives_no_interval_and_no_rank() -> None:
     found = results(lags({"a": {0: even(1.0, seeds=1), 8: even(0.5, seeds=1)}, "b": {0: even(0.1), 8: even(0.1)}}))
     a = lines(found)["a"]
-    assert a.lag_score == Estimate(about(0.75), None, None)
+    assert a.lag_score == IntervalEstimate(about(0.75), None, None)
     assert a.rank is None
     assert a.undefined == "from one run on a task there is no interval"
     assert a.points[0].rank is None
     (pair,) = found.comparisons
-    assert pair.lag_score == Estimate(about(0.65), None, None)
+    assert pair.lag_score == IntervalEstimate(about(0.65), None, None)
     assert lines(found)["b"].rank == 1
     assert found.coverage == "From one run on a task there is no interval."
 

@@ -19,7 +19,7 @@ def cells() -> list[Planned]:
 
 @pytest.fixture(autouse=True)
 def _as_many_seconds_as_phases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lagbench.sweep.estimate.seconds", lambda spec: float(spec.phases))
+    monkeypatch.setattr("lagbench.sweep.cost.seconds", lambda spec: float(spec.phases))
 
 
 def test_time_left_goes_by_what_was_done(cells: list[Planned]) -> None:
@@ -74,7 +74,7 @@ def test_what_others_do_counts_too(cells: list[Planned]) -> None:
 
 def test_where_a_cost_is_unknown_phases_count(cells: list[Planned], monkeypatch: pytest.MonkeyPatch) -> None:
     costs = iter([5.0, None, 5.0, 5.0, 5.0])
-    monkeypatch.setattr("lagbench.sweep.estimate.seconds", lambda spec: next(costs))
+    monkeypatch.setattr("lagbench.sweep.cost.seconds", lambda spec: next(costs))
     now = [0.0]
     tally = Tally(dict.fromkeys(cells, MISSING), clock=lambda: now[0])
     now[0] = 10.0

@@ -10,12 +10,18 @@ from rliable import plot_utils
 
 from lagbench.scoring import robustness
 from lagbench.scoring.plots.canvas import SMALL, Cast, plain
-from lagbench.scoring.results import Estimate
+from lagbench.scoring.results import IntervalEstimate
 from lagbench.suites import Axis
 
 
 def band(
-    axes: Axes, cast: Cast, label: str, x: Sequence[float], found: Sequence[Estimate | None], *, shade: float = 0.13
+    axes: Axes,
+    cast: Cast,
+    label: str,
+    x: Sequence[float],
+    found: Sequence[IntervalEstimate | None],
+    *,
+    shade: float = 0.13,
 ) -> None:
     """Estimates over x as rliable's sample efficiency curve, in the algorithm's style. There is a gap at None."""
     look = cast.styles[label]
@@ -49,11 +55,11 @@ def band(
         shaded.set(alpha=shade, linewidth=0)
 
 
-def _low(found: Estimate) -> float | None:
+def _low(found: IntervalEstimate) -> float | None:
     return found.low
 
 
-def _high(found: Estimate) -> float | None:
+def _high(found: IntervalEstimate) -> float | None:
     return found.high
 
 

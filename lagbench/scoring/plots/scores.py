@@ -13,7 +13,7 @@ from lagbench.scoring.details import Details
 from lagbench.scoring.plots import words
 from lagbench.scoring.plots.canvas import SMALL, Cast, few_ticks, legend, panels, plain, wrapped
 from lagbench.scoring.plots.lines import band, finished, positions, value_axis
-from lagbench.scoring.results import Aggregates, Estimate, Point, Results
+from lagbench.scoring.results import Aggregates, IntervalEstimate, Point, Results
 
 MEASURES = {"final": "final score", "area": "area under the curve"}
 AGGREGATES = {"iqm": "IQM", "median": "median", "mean": "mean", "optimality_gap": "optimality gap"}
@@ -65,13 +65,13 @@ def _widen(figure: Figure, cast: Cast) -> None:
     figure.set_figwidth(figure.get_figwidth() + 0.075 * max(map(len, cast.names.values())))
 
 
-def _aggregate(point: Point, measure: str, name: str) -> Estimate | None:
+def _aggregate(point: Point, measure: str, name: str) -> IntervalEstimate | None:
     found: Aggregates | None = getattr(point, measure)
-    one: Estimate | None = getattr(found, name, None)
+    one: IntervalEstimate | None = getattr(found, name, None)
     return one
 
 
-def _bars(axes: Axes, results: Results, cast: Cast, found: Sequence[Estimate | None], named: bool) -> None:
+def _bars(axes: Axes, results: Results, cast: Cast, found: Sequence[IntervalEstimate | None], named: bool) -> None:
     """Estimates and intervals as rliable draws them, whose function makes a figure of pyplot's own."""
     labels = [line.label for line in results.lines]
     for y, (label, one) in enumerate(zip(labels, found, strict=True)):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lagbench.leaderboard.site import text
-from lagbench.leaderboard.site.text import Estimate
+from lagbench.leaderboard.site.text import IntervalEstimate
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_scores() -> None:
     assert text.score(-0.004, "score") == "0.00"
     assert text.score(-0.126, "score") == "−0.13"
     assert text.score(0.8654, "accuracy") == "0.865"
-    assert text.estimate(Estimate(0.5, -0.1, 1.234), "score") == "0.50 [−0.10, 1.23]"
-    assert text.estimate(Estimate(0.878, 0.8682, 0.8862), "accuracy") == "0.878 [0.868, 0.886]"
-    assert text.estimate(Estimate(0.5, None, None), "score") == "0.50"
-    assert text.estimate(None, "score") == "–"
+    assert text.interval_estimate(IntervalEstimate(0.5, -0.1, 1.234), "score") == "0.50 [−0.10, 1.23]"
+    assert text.interval_estimate(IntervalEstimate(0.878, 0.8682, 0.8862), "accuracy") == "0.878 [0.868, 0.886]"
+    assert text.interval_estimate(IntervalEstimate(0.5, None, None), "score") == "0.50"
+    assert text.interval_estimate(None, "score") == "–"
 
 
 def test_ranks_that_are_shared() -> None:

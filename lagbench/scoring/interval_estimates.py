@@ -14,17 +14,17 @@ from lagbench.scoring.bootstrap import Intervals, intervals
 from lagbench.scoring.grid import Entry
 from lagbench.scoring.normalize import Scores
 from lagbench.scoring.power import spread
-from lagbench.scoring.results import Aggregates, Estimate, Line, Mean, Point, TaskScore, Tolerance
+from lagbench.scoring.results import Aggregates, IntervalEstimate, Line, Mean, Point, TaskScore, Tolerance
 
 Array = NDArray[np.float64]
 FINAL, AREA = 0, 1
 MEASURES = (FINAL, AREA)
 
 
-def estimate(found: Intervals, index: tuple[int, ...], runs: int) -> Estimate:
+def interval_estimate(found: Intervals, index: tuple[int, ...], runs: int) -> IntervalEstimate:
     """One number of an array; from one run there is no interval."""
     low, high = (None, None) if runs < 2 else (float(found.low[index]), float(found.high[index]))
-    return Estimate(float(found.value[index]), low, high)
+    return IntervalEstimate(float(found.value[index]), low, high)
 
 
 def by_runs(arrays: Mapping[int, Array]) -> list[tuple[list[int], Array]]:
@@ -66,7 +66,7 @@ def line(scores: Scores, entry: Entry, replications: int) -> Line:
     whole = sample.whole(len(values))
     undefined = _why_undefined(scores, points, fewest)
     if not undefined:
-        shares = [estimate(sample.found["retention"], (i,), fewest) for i in range(len(values))]
+        shares = [interval_estimate(sample.found["retention"], (i,), fewest) for i in range(len(values))]
         points = tuple(replace(point, retention=share) for point, share in zip(points, shares, strict=True))
     return Line(
         label=entry.label,
@@ -77,7 +77,7 @@ def line(scores: Scores, entry: Entry, replications: int) -> Line:
         diverged=sum(point.diverged for point in points),
         missing=entry.missing,
         points=points,
-        lag_score=estimate(sample.found["lag_score"], (), fewest) if whole else None,
+        lag_score=interval_estimate(sample.found["lag_score"], (), fewest) if whole else None,
         spread=spread(float(sample.found["lag_score"].error), fewest) if whole and fewest > 1 else None,
         rank=None,
         tolerance=None if undefined else _tolerance(sample.found["tolerance"], values),
@@ -145,7 +145,7 @@ def _point(scores: Scores, entry: Entry, i: int, sample: _Sample) -> Point:
     if i in sample.blocks:
         runs = len(sample.blocks[i])
         found = [
-            Aggregates(**{name: estimate(sample.found[name], (m, i), runs) for name in aggregate.NAMES})
+            Aggregates(**{name: interval_estimate(sample.found[name], (m, i), runs) for name in aggregate.NAMES})
             for m in MEASURES
         ]
     return Point(
@@ -165,12 +165,12 @@ def _task(scores: Scores, entry: Entry, i: int, t: int, sample: _Sample) -> Task
     grid = scores.grid
     place = grid.values[i], grid.tasks[t]
     runs = entry.runs.get(place, ())
-    found: list[Estimate | None] = [None] * len(MEASURES)
+    found: list[IntervalEstimate | None] = [None] * len(MEASURES)
     if i in sample.blocks:
-        found = [estimate(sample.found["tasks"], (t, m, i), len(runs)) for m in MEASURES]
+        found = [interval_estimate(sample.found["tasks"], (t, m, i), len(runs)) for m in MEASURES]
     elif place in sample.cells:
         c = list(sample.cells).index(place)
-        found = [estimate(sample.found["cells"], (m, c), len(runs)) for m in MEASURES]
+        found = [interval_estimate(sample.found["cells"], (m, c), len(runs)) for m in MEASURES]
     returns = scores.returns(entry, *place)
     return TaskScore(
         task=grid.tasks[t],
