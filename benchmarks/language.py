@@ -242,8 +242,8 @@ class _Turns(TrainerCallback):  # type: ignore[misc]
 def _check_alike(ours: PhaseResult, opponent: _Opponent, plan: LanguagePlan) -> None:
     if ours.record.transitions.columns["prompt_id"].tolist() != opponent.asked:
         raise AssertionError("the two sides answered different questions")
-    if ours.record.updates != plan.updates:
-        raise AssertionError(f"lagbench made {ours.record.updates} updates, TRL {plan.updates}")
+    if ours.record.updates_made != plan.updates:
+        raise AssertionError(f"lagbench made {ours.record.updates_made} updates, TRL {plan.updates}")
 
 
 def _grpo(spec: RunSpec, opponent: _Opponent, turns: TrainerCallback, steps: int, scratch: Path) -> Any:

@@ -196,7 +196,7 @@ class Collector:
                     budget_used=self._phase * self._spec.protocol.samples,
                     versions=versions,
                     version_sha256=self._buffer.sha256(self._buffer.newest),
-                    updates=0,
+                    updates_made=0,
                     seconds={},
                     diagnostics=dict.fromkeys(diagnostics.NAMES, 0.0),
                     metrics={},

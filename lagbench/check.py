@@ -303,7 +303,7 @@ class _Bench:
             learner = self.learner(cap, **config)
             watch = _Watch(learner)
             self.run(learner, range(_FIRST, _FIRST + 1))
-            if self.oldest and not learner.updates and not watch.outside():
+            if self.oldest and not learner.updates_made and not watch.outside():
                 # It leaves a stale phase alone, as it may: from here on it is checked on phases that are not.
                 self.fresh_only(True)
                 self.updates()
@@ -314,7 +314,7 @@ class _Bench:
                     "optimizer make every change",
                     stops=False,
                 )
-            if not learner.updates:
+            if not learner.updates_made:
                 raise _Failed(
                     f"no update was made though {learner.cap} were allowed, on data of the learner's own version too; "
                     "call self.step for each minibatch"

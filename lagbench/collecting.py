@@ -31,7 +31,7 @@ class Collector(ABC):
     """Collects phase after phase with the versions that were published to it."""
 
     @abstractmethod
-    def publish(self, version: Version, updates: int) -> None:
+    def publish(self, version: Version, updates_made: int) -> None:
         """The learner has made a version, with so many optimizer updates since the last."""
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Lockstep(Collector):
         self._actors = actors
         self._buffer = PolicyBuffer(spec.protocol.lag)
 
-    def publish(self, version: Version, updates: int) -> None:
+    def publish(self, version: Version, updates_made: int) -> None:
         """See ``Collector.publish``."""
         self._buffer.push(version)
 

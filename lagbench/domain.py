@@ -10,7 +10,7 @@ from typing import Literal
 from lagbench.errors import unknown
 from lagbench.protocol import ForwardMode
 
-Mode = Literal["mode", "stochastic"]
+ActionMode = Literal["mode", "stochastic"]
 """How actions are chosen in an evaluation: the policy's mode (mean action, greedy), or sampled as in training."""
 
 
@@ -47,7 +47,7 @@ class Domain:
     resampling: str | None
     returns_are_scores: bool
     return_format: str
-    modes: Mapping[Mode, str]
+    modes: Mapping[ActionMode, str]
     forward: ForwardMode
     minibatch: int
     actors: int | None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lagbench.actors.base import Actors, Played
-from lagbench.domain import Mode
+from lagbench.domain import ActionMode
 from lagbench.errors import UsageError
 from lagbench.policies.base import Version
 from lagbench.records.curve import CurvePoint
@@ -23,7 +23,7 @@ from lagbench.spec import RunSpec
 
 
 @own_settings()
-def evaluate(run: Run, seeds: Sequence[int], *, mode: Mode | None = None, threads: int = 0) -> Sequence[Played]:
+def evaluate(run: Run, seeds: Sequence[int], *, mode: ActionMode | None = None, threads: int = 0) -> Sequence[Played]:
     """Play the policy of a finished run, an episode a seed, as an evaluation does; nothing is written.
 
     On language each seed draws a question of the test set. On the same kind of machine the same seeds give the same

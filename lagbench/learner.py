@@ -48,7 +48,7 @@ class Learner:
     Attributes:
         algorithm: the instance.
         policy: the one given.
-        updates: optimizer updates made since ``begin``.
+        updates_made: optimizer updates made since ``begin``.
 
     Raises:
         AlgorithmError: the algorithm breaks its contract already.
@@ -65,7 +65,7 @@ class Learner:
         exact_log_prob: bool,
     ) -> None:
         self.policy = policy
-        self.updates = 0
+        self.updates_made = 0
         self._protocol = protocol
         self._seed = seed
         self._exact = exact_log_prob
@@ -80,12 +80,12 @@ class Learner:
         self.algorithm.optimizer.register_step_pre_hook(self._count)
 
     def _count(self, *_: object) -> None:
-        if self.updates >= self.cap:
+        if self.updates_made >= self.cap:
             raise UpdateLimitError(
                 f"the protocol allows {self.cap} optimizer updates a phase and one more was asked for; take "
                 "minibatches from phase.batches(), which stops in time"
             )
-        self.updates += 1
+        self.updates_made += 1
 
     @contextmanager
     def _drawing(self, *key: int) -> Iterator[None]:
@@ -102,7 +102,7 @@ class Learner:
             log-probability that its own version recorded and the one it gives now; NaN where its own version recorded
             none. With ``exact_log_prob`` the recorded ones are taken: it is for the caller to judge the mismatch.
         """
-        self.updates = 0
+        self.updates_made = 0
         self.algorithm.progress = progress
         rate = self.algorithm.learning_rate()
         if not isinstance(rate, (Real, torch.Tensor)):
@@ -143,10 +143,10 @@ class Learner:
             with self._drawing(version):
                 self.algorithm.update(phase)
         except DivergedError as error:
-            return phase, Divergence(version, self.updates, error.what)
+            return phase, Divergence(version, self.updates_made, error.what)
         for name, weight in self.policy.named_parameters():
             if not torch.isfinite(weight).all():
-                return phase, Divergence(version, max(self.updates - 1, 0), f"the weight {name}")
+                return phase, Divergence(version, max(self.updates_made - 1, 0), f"the weight {name}")
         return phase, None
 
     def end_phase(self, rollout: Rollout, version: int, metrics: Mapping[str, float]) -> None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
-from lagbench.domain import Domain, Mode
+from lagbench.domain import ActionMode, Domain
 from lagbench.errors import UsageError, unknown
 from lagbench.lag import staleness, traces
 from lagbench.machine import cores
@@ -57,11 +57,11 @@ class EvaluationPlan:
         check_fields(self)
 
     @property
-    def measure(self) -> Mode:
+    def measure(self) -> ActionMode:
         """How actions are chosen in the episodes that are scored."""
         return "mode" if self.mode_episodes is None else "stochastic"
 
-    def modes(self, *, last: bool) -> dict[Mode, int]:
+    def modes(self, *, last: bool) -> dict[ActionMode, int]:
         """How many episodes are played by each mode, in the order of the records; ``last``: after the last phase."""
         if self.mode_episodes is not None:
             return {"stochastic": self.episodes, "mode": self.mode_episodes}

@@ -138,7 +138,7 @@ class _Loop:
             learner.end_phase(rollout, phase, values)
             moved = learner.evaluate(rollout) if learner.policy.has_normalizer else final
             values["normalizer_drift"] = diagnostics.drift(rollout, final, moved)
-            collector.publish(learner.policy.version(phase + 1), learner.updates)
+            collector.publish(learner.policy.version(phase + 1), learner.updates_made)
         self.used.append(self.used[-1] + collection.spent)
         clock.lap("updating")
 
@@ -151,7 +151,7 @@ class _Loop:
             budget_used=self.used[-1],
             versions=collected.versions,
             version_sha256=sha256,
-            updates=learner.updates,
+            updates_made=learner.updates_made,
             seconds={**clock.seconds, **collected.seconds},
             diagnostics={name: values[name] for name in diagnostics.names(spec.domain, spec.is_asynchronous)},
             metrics=work.metrics(),

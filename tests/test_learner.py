@@ -42,12 +42,12 @@ def learner_of(
 def test_updates_up_to_the_cap(allowed: int, own: int | None, made: int) -> None:
     learner, rollout = learner_of(allowed=allowed, updates=own)
     learner.update(rollout, VERSION)
-    assert learner.updates == made == learner.cap
+    assert learner.updates_made == made == learner.cap
     # A new phase starts at 0.
     rollout, _ = learner.begin(ControlWorld().collect(learner.policy, 9), 9, 0.5)
-    assert learner.updates == 0
+    assert learner.updates_made == 0
     learner.update(rollout, VERSION)
-    assert learner.updates == made
+    assert learner.updates_made == made
 
 
 @pytest.mark.parametrize("allowed", [1, 4, 7])
@@ -60,7 +60,7 @@ def test_more_updates_are_refused(allowed: int) -> None:
     learner, rollout = learner_of(Greedy, allowed)
     with pytest.raises(UpdateLimitError, match=f"allows {allowed} optimizer updates a phase and one more"):
         learner.update(rollout, VERSION)
-    assert learner.updates == allowed
+    assert learner.updates_made == allowed
 
 
 def test_fewer_updates_are_allowed() -> None:
@@ -72,7 +72,7 @@ def test_fewer_updates_are_allowed() -> None:
 
     learner, rollout = learner_of(Early)
     learner.update(rollout, VERSION)
-    assert learner.updates == 1
+    assert learner.updates_made == 1
 
 
 def test_learning_rate_and_progress_are_set_before_the_phase() -> None:
@@ -132,7 +132,7 @@ def test_data_that_cannot_be_evaluated_is_where_it_ends() -> None:
     work, diverged = learner.update(rollout, VERSION)
     assert diverged is not None
     assert (diverged.update, diverged.what) == (0, "the log-probability of the data")
-    assert learner.updates == 0
+    assert learner.updates_made == 0
     assert work.latest is rollout
 
 

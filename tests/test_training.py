@@ -52,7 +52,7 @@ def content(result: PhaseResult) -> dict[str, Any]:
     """All that a phase's rows and weights hold, as values that are equal only if every bit is."""
     record = result.record
     bits: dict[str, Any] = {
-        "phase": (record.phase, record.budget_used, record.updates, record.versions.tolist()),
+        "phase": (record.phase, record.budget_used, record.updates_made, record.versions.tolist()),
         "ends": record.transitions.ends.tolist(),
         "final_observation": record.transitions.final_observation.tobytes(),
         "episodes": tuple(record.episodes),
@@ -600,14 +600,14 @@ def test_an_update_too_many_is_refused(mine: Path, name: str) -> None:
 
 
 def test_fewer_updates_are_allowed_and_told(mine: Path) -> None:
-    assert [r.record.updates for r in train(spec(2, algo=f"{mine}:Early"))] == [3, 3]
+    assert [r.record.updates_made for r in train(spec(2, algo=f"{mine}:Early"))] == [3, 3]
 
 
 def test_a_phase_may_be_left_without_an_update(mine: Path) -> None:
     results = list(train(spec(6, algo=f"{mine}:Patient", lag=2)))
     records = [result.record for result in results]
     stale = [len(set(record.versions.tolist())) > 1 for record in records]
-    assert [record.updates for record in records] == [0 if left else 8 for left in stale]
+    assert [record.updates_made for record in records] == [0 if left else 8 for left in stale]
     assert set(stale) == {True, False}
     assert [bool(record.metrics) for record in records] == [not left for left in stale]
     assert all(r.diagnostics["tv_forward"] < 1e-6 for r, left in zip(records, stale, strict=True) if left)
@@ -616,10 +616,10 @@ def test_a_phase_may_be_left_without_an_update(mine: Path) -> None:
 
 def test_an_algorithms_own_updates_hold_unless_the_protocol_fixes_them(mine: Path) -> None:
     algo = f"{mine}:Frugal"
-    assert [r.record.updates for r in train(spec(2, algo=algo))] == [5, 5]
-    assert [r.record.updates for r in train(spec(2, algo=algo, config={"updates": 100}))] == [8, 8]
-    assert [r.record.updates for r in train(spec(2, algo=algo, config={"updates": "none"}))] == [8, 8]
-    assert [r.record.updates for r in train(spec(2, algo=algo, updates_fixed=True))] == [8, 8]
+    assert [r.record.updates_made for r in train(spec(2, algo=algo))] == [5, 5]
+    assert [r.record.updates_made for r in train(spec(2, algo=algo, config={"updates": 100}))] == [8, 8]
+    assert [r.record.updates_made for r in train(spec(2, algo=algo, config={"updates": "none"}))] == [8, 8]
+    assert [r.record.updates_made for r in train(spec(2, algo=algo, updates_fixed=True))] == [8, 8]
 
 
 @pytest.mark.parametrize("updates", [0, -1])
@@ -641,7 +641,7 @@ def test_split_makes_one_pass_over_what_it_collects(mine: Path, updates: int, mo
     a = spec(algo=f"{mine}:Frugal", forward="split", updates=updates, minibatch=64, phase_steps=None, budget=6 * 64)
     assert (a.protocol.samples, a.phases) == (updates * 64, 6 // updates)
     results = list(train(a))
-    assert [r.record.updates for r in results] == [updates] * (6 // updates)
+    assert [r.record.updates_made for r in results] == [updates] * (6 // updates)
     # The samples and updates in all do not depend on U.
     assert results[-1].record.budget_used == 6 * 64
     assert len(sizes) == 6
@@ -677,7 +677,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_where_it_stands(mine: Path, valu
     assert last.last
     assert last.diverged is not None
     assert (last.diverged.phase, last.diverged.update, last.diverged.what) == (2, 3, "the loss")
-    assert last.record.updates == 3
+    assert last.record.updates_made == 3
     # What was collected is recorded, with what was logged last; what comes after the stop is not evaluated.
     for name in ("column observation", "column action", "column behaviour_log_prob"):
         assert results[-1][0][name] == healthy[2][name]
@@ -702,7 +702,7 @@ def test_weights_and_gradients_that_are_not_finite_are_found_too(
     assert last.diverged.what.startswith(said)
     assert 0 <= last.diverged.update < 8
     if updates is not None:
-        assert (last.diverged.update, last.record.updates) == (updates, updates)
+        assert (last.diverged.update, last.record.updates_made) == (updates, updates)
 
 
 def test_a_first_update_that_diverges_logs_nothing_and_fails_nothing(mine: Path) -> None:

@@ -62,11 +62,11 @@ class Apart(Collector):
         self._lost = [(-1, 0)] * self._processes
         self._dropped = 0
 
-    def publish(self, version: Version, updates: int) -> None:
+    def publish(self, version: Version, updates_made: int) -> None:
         """See ``Collector.publish``: actors have it when they begin their next segment."""
         self._buffer.push(version)
         if version.number:
-            self._made.append(self._made[-1] + updates)
+            self._made.append(self._made[-1] + updates_made)
         if self._exchange is not None:
             self._send(version)
 

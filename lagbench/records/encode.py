@@ -107,7 +107,7 @@ def _phase(record: PhaseRecord, schema: Any) -> Any:
         "budget_used": record.budget_used,
         "versions": record.versions.tolist(),
         "version_sha256": record.version_sha256,
-        "updates": record.updates,
+        "updates": record.updates_made,
         **{f"seconds_{what}": value for what, value in record.seconds.items()},
         "metrics": sorted(record.metrics.items()),
     }

@@ -9,7 +9,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lagbench.domain import ActionMode
+
 Outcome = Literal["ok", "failed", "skipped"]
+
+_ACTIONS: dict[ActionMode, str] = {"mode": "deterministic actions", "stochastic": "sampled actions"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Difference:
     row: int | None = None
 
     def __str__(self) -> str:
-        place = ", ".join([self.table, *(f"{name.replace('_id', '')} {value}" for name, value in self.where.items())])
+        place = ", ".join([self.table, *(_place(name, value) for name, value in self.where.items())])
         return f"{place}: {self.column} is {_shown(self.recorded)}, {self.by} {_shown(self.expected)}"
 
     def to_json(self) -> dict[str, Any]:
@@ -74,6 +78,11 @@ def element(
         return Difference(table, where, column, recorded.item(), other.item(), by)
     i = int(np.flatnonzero(differs(recorded, other))[0])
     return Difference(table, where, f"{column}[{i}]", recorded[i].item(), other[i].item(), by)
+
+
+def _place(column: str, value: Any) -> str:
+    """A column and its value as a phrase; that of ``mode`` says how actions were chosen."""
+    return _ACTIONS.get(value, f"mode {value}") if column == "mode" else f"{column.removesuffix('_id')} {value}"
 
 
 def _shown(value: Any) -> str:

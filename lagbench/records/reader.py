@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
-from lagbench.domain import Mode
+from lagbench.domain import ActionMode
 from lagbench.errors import RecordError
 from lagbench.records import envelope, environment, streams, table_file
 from lagbench.records.checksums import is_whole, sha256
@@ -186,7 +186,7 @@ class Run:
         except (KeyError, RuntimeError, safetensors.SafetensorError) as error:
             raise unreadable(file, error) from error
 
-    def curve(self, mode: Mode | None = None) -> list[CurvePoint]:
+    def curve(self, mode: ActionMode | None = None) -> list[CurvePoint]:
         """The evaluations by ``mode``, in order; None: by the measure of the run's plan, which is scored.
 
         An evaluation that stands for several fractions of the budget gives a point each.
@@ -256,7 +256,7 @@ class Run:
             raise unreadable(file, f"its SHA-256 is not the one in {RESULT_FILE}")
         return content
 
-    def _last(self, mode: Mode) -> str:
+    def _last(self, mode: ActionMode) -> str:
         points = self.curve(mode)
         if not points:
             return "not evaluated"

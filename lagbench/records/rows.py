@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lagbench.actors.base import EndedEpisode, Transitions
-from lagbench.domain import Mode
+from lagbench.domain import ActionMode
 from lagbench.records.curve import standard_error
 
 
@@ -26,7 +26,7 @@ class EvaluationRecord:
     fractions: tuple[float, ...]
     version: int
     budget_used: int
-    mode: Mode
+    mode: ActionMode
     episodes: Sequence[Any]
 
     @property
@@ -55,7 +55,7 @@ class PhaseRecord:
     budget_used: int
     versions: NDArray[np.int64]
     version_sha256: str
-    updates: int
+    updates_made: int
     seconds: Mapping[str, float]
     diagnostics: Mapping[str, float]
     metrics: Mapping[str, float]

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from lagbench import domain, suites
-from lagbench.domain import Domain, Mode
+from lagbench.domain import ActionMode, Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
 from lagbench.records.files import SCORED
@@ -86,7 +86,7 @@ class Grid:
     """
 
     suite: SuiteVersion | None
-    measure: Mode
+    measure: ActionMode
     axis: Axis
     forward: ForwardMode
     values: tuple[int, ...]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lagbench.domain import Mode
+from lagbench.domain import ActionMode
 from lagbench.protocol import ForwardMode
 from lagbench.scoring.kept import Kept
 from lagbench.scoring.power import Power, sentence
@@ -235,7 +235,7 @@ class Results(Kept):
     """
 
     suite: SuiteVersion | None
-    measure: Mode
+    measure: ActionMode
     axis: Axis
     forward: ForwardMode
     values: tuple[int, ...]

@@ -15,4 +15,4 @@ def scalars(result: PhaseResult) -> dict[str, float]:
     if record.episodes:
         row["episodes/return"] = sum(e.episode_return for e in record.episodes) / len(record.episodes)
         row["episodes/length"] = sum(e.length for e in record.episodes) / len(record.episodes)
-    return {**row, "updates": float(record.updates)}
+    return {**row, "updates": float(record.updates_made)}
