@@ -20,8 +20,8 @@ class Domain:
 
     ``actors_class`` is a ``"module:attribute"`` string, loaded when a run needs it; ``budget_unit`` names what
     ``--budget`` counts, ``step_unit`` what an actor takes ``phase_steps`` of. ``policy`` names a function of a task's
-    id, its options and a state, which makes the policy of that state; ``records`` a ``RecordKind``, ``retracer`` a
-    ``Retracer``. ``diagnostics`` is what the actors measure beside what all measure, ``packages`` what rows depend on
+    id, its options and a state, which makes the policy of that state; ``records`` a ``RecordKind``, ``replayer`` a
+    ``Replayer``. ``diagnostics`` is what the actors measure beside what all measure, ``packages`` what rows depend on
     beside what all do. ``environment`` and ``vector_environment`` are what Gymnasium's ``make`` and ``make_vec`` call.
 
     With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
@@ -38,7 +38,7 @@ class Domain:
     actors_class: str
     policy: str
     records: str
-    retracer: str
+    replayer: str
     diagnostics: tuple[str, ...]
     packages: tuple[str, ...]
     environment: str
@@ -64,7 +64,7 @@ CONTROL = Domain(
     actors_class="lagbench.actors.control:ControlActors",
     policy="lagbench.policies.gaussian:restored",
     records="lagbench.records.control:ControlRecords",
-    retracer="lagbench.records.control_retracer:ControlRetracer",
+    replayer="lagbench.records.control_replayer:ControlReplayer",
     diagnostics=(),
     packages=(),
     environment="lagbench.tasks.mujoco:make_single",
@@ -89,7 +89,7 @@ LANGUAGE = Domain(
     actors_class="lagbench.actors.language:LanguageActors",
     policy="lagbench.tasks.gsm8k.task:restored",
     records="lagbench.records.language:LanguageRecords",
-    retracer="lagbench.records.language_retracer:LanguageRetracer",
+    replayer="lagbench.records.language_replayer:LanguageReplayer",
     diagnostics=(
         "accuracy",
         "accuracy_flexible",

@@ -13,7 +13,7 @@ from lagbench.domain import ActionMode
 
 Outcome = Literal["ok", "failed", "skipped"]
 
-_ACTIONS: dict[ActionMode, str] = {"mode": "deterministic actions", "stochastic": "sampled actions"}
+_ACTIONS: dict[ActionMode, str] = {"mode": "deterministic", "stochastic": "sampled"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lagbench.records import consistency
 from lagbench.records.files import finite
 from lagbench.records.findings import Check, Difference
 from lagbench.records.reader import Run
-from lagbench.records.retracing import Retraced, Retracer, counted
+from lagbench.records.replaying import Replayed, Replayer, counted
 from lagbench.records.schema import left_out
 from lagbench.registry import load
 from lagbench.settings import own_settings
@@ -88,8 +88,8 @@ class ReplayReport:
 
 def checks(spec: RunSpec) -> tuple[str, ...]:
     """The names of the checks that a replay makes of a run, in order; ``training`` adds one."""
-    retracer: type[Retracer] = load(spec.domain.retracer)
-    return (*_OF_ALL, retracer.evaluations_check, POLICY)
+    replayer: type[Replayer] = load(spec.domain.replayer)
+    return (*_OF_ALL, replayer.evaluations_check, POLICY)
 
 
 @own_settings()
@@ -150,8 +150,8 @@ class _Replay:
         self._done = 0
         self._total = sum(e.length for e in self._chosen) + (run.trajectories.count_rows() if training else 0)
         self._progress = progress
-        retracer: type[Retracer] = load(run.spec.domain.retracer)
-        self._retracer = retracer(run, self._chosen, self._phases, threads, self._told, exact=exact)
+        replayer: type[Replayer] = load(run.spec.domain.replayer)
+        self._replayer = replayer(run, self._chosen, self._phases, threads, self._told, exact=exact)
 
     def report(self) -> ReplayReport:
         run, no_rows = self._run, _no_transitions(self._run)
@@ -175,21 +175,21 @@ class _Replay:
         )
         self._check(
             VERSIONS,
-            self._retracer.wrong_version,
+            self._replayer.wrong_version,
             "every transition has the version that its actor held",
             no_rows,
         )
         self._check(
             SUMS,
-            self._retracer.wrong_episode,
+            self._replayer.wrong_episode,
             "returns and lengths are those of the transitions",
             no_rows,
         )
-        evaluated = self._retraced(self._retracer.evaluations_check, self._retracer.evaluations())
+        evaluated = self._replayed(self._replayer.evaluations_check, self._replayer.evaluations())
         actions, largest = self._check_policy(_final(run, self._chosen, self._phases))
-        trained = Retraced(0, 0, None, "")
+        trained = Replayed(0, 0, None, "")
         if self._training:
-            trained = self._retraced(self._retracer.training_check, self._retracer.training())
+            trained = self._replayed(self._replayer.training_check, self._replayer.training())
         return ReplayReport(
             path=run.path,
             status=run.status,
@@ -201,8 +201,8 @@ class _Replay:
             actions=actions,
             action_difference=largest,
             exact=evaluated.exact,
-            tolerance=self._retracer.tolerance,
-            notes=(*self._retracer.notes(), *_notes(run, self._phases)),
+            tolerance=self._replayer.tolerance,
+            notes=(*self._replayer.notes(), *_notes(run, self._phases)),
         )
 
     def _check(
@@ -213,9 +213,9 @@ class _Replay:
         else:
             self._checks.append(Check.of(name, find(), message))
 
-    def _retraced(self, name: str, retraced: Retraced) -> Retraced:
-        self._checks.append(Check.of(name, retraced.difference, retraced.message))
-        return retraced
+    def _replayed(self, name: str, replayed: Replayed) -> Replayed:
+        self._checks.append(Check.of(name, replayed.difference, replayed.message))
+        return replayed
 
     def _check_policy(self, final: Sequence[int]) -> tuple[int, float | None]:
         """Recompute what the policy file chooses in the final evaluation; how much, and the largest difference."""
@@ -223,7 +223,7 @@ class _Replay:
             self._checks.append(Check(POLICY, "skipped", _no_final(self._run)))
             return 0, None
         try:
-            recomputed = self._retracer.policy(final)
+            recomputed = self._replayer.policy(final)
         except RecordError as error:
             self._checks.append(Check(POLICY, "failed", str(error)))
             return 0, None

@@ -69,7 +69,7 @@ def test_the_row_that_differs(forged: Path) -> None:
     assert done.code == 1
     (failed,) = [line for line in done.out.splitlines() if not line.startswith("ok")]
     assert failed.startswith(
-        "FAIL  evaluation episodes  evaluations, evaluation 2, deterministic actions, episode 0, step 3: reward is "
+        "FAIL  evaluation episodes  evaluations, evaluation 2, deterministic, episode 0, step 3: reward is "
     )
     assert lagbench("replay", forged, "-q").out == failed + "\n"
 

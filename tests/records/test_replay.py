@@ -132,68 +132,60 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     (
         "an action",
         item("action", 7, 7, 1, by=0.5),
-        {
-            "evaluation episodes": r"evaluations, evaluation 1, deterministic actions, episode 1, step 7: reward is .*, replayed "
-        },
+        {"evaluation episodes": r"evaluation 1, deterministic, episode 1, step 7: reward is .*, replayed "},
     ),
     (
         "an action of the final evaluation, a little",
         item("action", 18, 5, 2, by=0.001),
         {
-            "evaluation episodes": r"evaluation 4, deterministic actions, episode 0, step [56]: \S+ is ",
-            "policy": r"evaluation 4, deterministic actions, episode 0, step 5: action\[2\] is .*, by the policy file ",
+            "evaluation episodes": r"evaluation 4, deterministic, episode 0, step [56]: \S+ is ",
+            "policy": r"evaluation 4, deterministic, episode 0, step 5: action\[2\] is .*, by the policy file ",
         },
     ),
     (
         "a sampled action of the final evaluation, a little",
         item("action", 17, 4, 2, by=0.001),
         {
-            "evaluation episodes": r"evaluation 4, sampled actions, episode 1, step [45]: \S+ is ",
-            "policy": r"evaluation 4, sampled actions, episode 1, step 4: action\[2\] is .*, by the policy file ",
+            "evaluation episodes": r"evaluation 4, sampled, episode 1, step [45]: \S+ is ",
+            "policy": r"evaluation 4, sampled, episode 1, step 4: action\[2\] is .*, by the policy file ",
         },
     ),
     (
         "a reward, and the return with it",
         every(item("reward", 6, 4, by=0.25), lambda c: c["return"].__setitem__(6, sum(c["reward"][6]))),
-        {"evaluation episodes": r"evaluation 1, deterministic actions, episode 0, step 4: reward is .*, replayed "},
+        {"evaluation episodes": r"evaluation 1, deterministic, episode 0, step 4: reward is .*, replayed "},
     ),
     (
         "a reward alone",
         item("reward", 17, 0, by=0.25),
-        {"evaluation episodes": r"evaluation 4, sampled actions, episode 1, step 0: reward is .*, replayed "},
+        {"evaluation episodes": r"evaluation 4, sampled, episode 1, step 0: reward is .*, replayed "},
     ),
     (
         "a return",
         lambda c: c["return"].__setitem__(17, c["return"][17] + 1e-12),
-        {"evaluation episodes": r"evaluation 4, sampled actions, episode 1: return is .*, summed "},
+        {"evaluation episodes": r"evaluation 4, sampled, episode 1: return is .*, summed "},
     ),
     (
         "an observation",
         item("observation", 11, 3, 10, by=1e-12),
-        {
-            "evaluation episodes": r"evaluation 2, deterministic actions, episode 1, step 3: observation\[10\] is .*, replayed "
-        },
+        {"evaluation episodes": r"evaluation 2, deterministic, episode 1, step 3: observation\[10\] is .*, replayed "},
     ),
     (
         "a flag",
         lambda c: c.update(terminated=[*c["terminated"][:10], True, *c["terminated"][11:]]),
-        {
-            "evaluation episodes": r"evaluation 2, deterministic actions, episode 0, step \d+: (terminated|truncated) is "
-        },
+        {"evaluation episodes": r"evaluation 2, deterministic, episode 0, step \d+: (terminated|truncated) is "},
     ),
     (
         "an end",
         every(lambda c: c["terminated"].__setitem__(10, False), lambda c: c["truncated"].__setitem__(10, False)),
-        {
-            "evaluation episodes": r"evaluation 2, deterministic actions, episode 0: truncated is False, specified an end"
-        },
+        {"evaluation episodes": r"evaluation 2, deterministic, episode 0: truncated is False, specified an end"},
     ),
     (
         "a seed",
         cell("seed", 14, 12345),
         {
-            "evaluation plan": r"evaluations, evaluation 3, deterministic actions, episode 0: seed is 12345, specified \d+",
-            "evaluation episodes": r"evaluation 3, deterministic actions, episode 0, step 0: observation\[0\] is ",
+            "evaluation plan": r"evaluations, evaluation 3, deterministic, episode 0: seed is 12345, specified \d+",
+            "evaluation episodes": r"evaluation 3, deterministic, episode 0, step 0: observation\[0\] is ",
         },
     ),
     (
@@ -205,17 +197,17 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     (
         "the ends of the final evaluation",
         lambda c: c.update(terminated=[False] * 20, truncated=[False] * 20),
-        {"evaluation episodes": r"evaluation 0, sampled actions, episode 0: truncated is False, specified an end"},
+        {"evaluation episodes": r"evaluation 0, sampled, episode 0: truncated is False, specified an end"},
     ),
     (
         "a length",
         cell("length", 0, 3),
-        {"evaluation episodes": r"evaluation 0, sampled actions, episode 0: length is 3, summed \d+"},
+        {"evaluation episodes": r"evaluation 0, sampled, episode 0: length is 3, summed \d+"},
     ),
     (
         "an episode too few",
         drop(19),
-        {"evaluation plan": r"deterministic actions, episode 1: row is missing, specified rec"},
+        {"evaluation plan": r"deterministic, episode 1: row is missing, specified rec"},
     ),
     ("an episode too many", repeat(19), {"evaluation plan": r"episode 1: row is recorded, specified none"}),
 ]
@@ -428,7 +420,7 @@ def test_another_policy(finished: Path, tmp_path: Path) -> None:
     weights["actor.4.bias"][1] += 0.01
     change_policy(path, safetensors.torch.save(weights))
     report = replay(open_run(path))
-    pattern = r"evaluations, evaluation 4, sampled actions, episode 0, step 0: action\[1\] is .*, by the policy file "
+    pattern = r"evaluations, evaluation 4, sampled, episode 0, step 0: action\[1\] is .*, by the policy file "
     assert_named(report, {"policy": pattern})
     assert report.action_difference == pytest.approx(0.01, rel=1e-3)
     # Not even what the run says of it was changed.
@@ -534,9 +526,7 @@ def test_episodes_without_what_a_replay_makes_again(finished: Path, tmp_path: Pa
     changed = [episodes[0], dataclasses.replace(episodes[1], reward=reward, episode_return=summed(reward))]
     found = failures(replay(slim, episodes=changed))
     assert found.keys() == {"evaluation episodes"}
-    assert found["evaluation episodes"].startswith(
-        "evaluations, evaluation 4, sampled actions, episode 1, step 3: reward is "
-    )
+    assert found["evaluation episodes"].startswith("evaluations, evaluation 4, sampled, episode 1, step 3: reward is ")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ Told = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Retraced:
+class Replayed:
     """What was gone through again: how many episodes and steps, the first difference, and what was done, in words.
 
     Not ``exact`` where some came out to within a tolerance only.
@@ -37,8 +37,8 @@ class Recomputed:
     check: Check
 
 
-class Retracer(ABC):
-    """One run's episodes, to be gone through again; ``Domain.retracer`` names its class.
+class Replayer(ABC):
+    """One run's episodes, to be gone through again; ``Domain.replayer`` names its class.
 
     Args:
         run: the run.
@@ -77,7 +77,7 @@ class Retracer(ABC):
         """The first row of ``episodes`` that does not follow from ``trajectories``."""
 
     @abstractmethod
-    def evaluations(self) -> Retraced:
+    def evaluations(self) -> Replayed:
         """The evaluation episodes ``chosen``."""
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Retracer(ABC):
         """
 
     @abstractmethod
-    def training(self) -> Retraced:
+    def training(self) -> Replayed:
         """The training episodes."""
 
     @abstractmethod

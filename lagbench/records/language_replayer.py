@@ -12,7 +12,7 @@ from lagbench.errors import UsageError
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.records.findings import Check, Difference
 from lagbench.records.language import Completion, EvaluatedCompletion, LanguageRecords
-from lagbench.records.retracing import Recomputed, Retraced, Retracer, counted
+from lagbench.records.replaying import Recomputed, Replayed, Replayer, counted
 from lagbench.tasks.gsm8k import grading
 from lagbench.tasks.gsm8k.task import GSM8kTask
 from lagbench.tasks.spec import load_task
@@ -24,8 +24,8 @@ Between 32 and 64, where the largest logits of real models lie, bfloat16 has ste
 """
 
 
-class LanguageRetracer(Retracer):
-    """See ``Retracer``. Grading takes the record alone; the policy check the model's configuration too."""
+class LanguageReplayer(Replayer):
+    """See ``Replayer``. Grading takes the record alone; the policy check the model's configuration too."""
 
     evaluations_check: ClassVar[str] = "evaluation grades"
     training_check: ClassVar[str] = "training grades"
@@ -34,11 +34,11 @@ class LanguageRetracer(Retracer):
 
     @property
     def tolerance(self) -> Mapping[str, float]:
-        """See ``Retracer.tolerance``."""
+        """See ``Replayer.tolerance``."""
         return {"logit": LOGIT_TOLERANCE[self._task().precision]}
 
     def wrong_version(self) -> Difference | None:
-        """See ``Retracer.wrong_version``; every token of a completion has the version of its group's actor."""
+        """See ``Replayer.wrong_version``; every token of a completion has the version of its group's actor."""
         held = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
         for row in self.run.training_episodes():
             where = _where(row)
@@ -54,7 +54,7 @@ class LanguageRetracer(Retracer):
         return None
 
     def wrong_episode(self) -> Difference | None:
-        """See ``Retracer.wrong_episode``."""
+        """See ``Replayer.wrong_episode``."""
         rows = (row for batch in self.run.read("episodes") for row in batch.to_pylist())
         for completion in self.run.training_episodes():
             if (row := next(rows, None)) is None:
@@ -71,18 +71,18 @@ class LanguageRetracer(Retracer):
             return Difference("episodes", {"episode_id": row["episode_id"]}, "row", "recorded", "none", "summed")
         return None
 
-    def evaluations(self) -> Retraced:
-        """See ``Retracer.evaluations``: each completion is graded again."""
+    def evaluations(self) -> Replayed:
+        """See ``Replayer.evaluations``: each completion is graded again."""
         first, tokens, kind = None, 0, LanguageRecords()
         for episode in self.chosen:
             tokens += episode.length
             first = first or next(kind.wrong_episode(episode), None)
             self.told(episode.length)
         message = f"{counted(len(self.chosen), 'completion')} graded again, by version {grading.VERSION} of the rules"
-        return Retraced(len(self.chosen), tokens, first, message)
+        return Replayed(len(self.chosen), tokens, first, message)
 
-    def training(self) -> Retraced:
-        """See ``Retracer.training``."""
+    def training(self) -> Replayed:
+        """See ``Replayer.training``."""
         first, rows, tokens = None, 0, 0
         for row in self.run.training_episodes():
             grade = grading.grade(row.completion, row.target)
@@ -94,10 +94,10 @@ class LanguageRetracer(Retracer):
             first = first or _first("trajectories", _where(row), columns)
             rows, tokens = rows + 1, tokens + row.length
             self.told(1)
-        return Retraced(rows, tokens, first, f"{counted(rows, 'completion')} graded again")
+        return Replayed(rows, tokens, first, f"{counted(rows, 'completion')} graded again")
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Retracer.policy``: each token of a greedy answer is the most probable, to within other CPUs' rounding.
+        """See ``Replayer.policy``: each token of a greedy answer is the most probable, to within other CPUs' rounding.
 
         And the text of every answer is what its tokens say, to a question of the task's test set, up to where it ends.
         """
@@ -130,7 +130,7 @@ class LanguageRetracer(Retracer):
         return Recomputed(count, largest, Check.of("policy", difference, message))
 
     def notes(self) -> list[str]:
-        """See ``Retracer.notes``."""
+        """See ``Replayer.notes``."""
         others = sorted({e.grader_version for e in self.chosen} - {grading.VERSION})
         if others:
             listed = " and ".join(map(str, others))

@@ -14,7 +14,7 @@ from lagbench.records import environment, stepping
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, as_numpy
 from lagbench.records.findings import Check, Difference, differs
 from lagbench.records.reader import Run
-from lagbench.records.retracing import Recomputed, Retraced, Retracer, Told, counted
+from lagbench.records.replaying import Recomputed, Replayed, Replayer, Told, counted
 from lagbench.records.stepping import step_evaluations, step_training
 from lagbench.seeding import Stream, generator
 from lagbench.tasks.mujoco import ControlTask
@@ -26,8 +26,8 @@ ACTION_TOLERANCE = 1e-4
 _EPISODE = ("episode_id", "actor", "seed", "reset", "phase", "return", "length", "terminated", "truncated")
 
 
-class ControlRetracer(Retracer):
-    """See ``Retracer``. Raises RecordError for a task of another kind."""
+class ControlReplayer(Replayer):
+    """See ``Replayer``. Raises RecordError for a task of another kind."""
 
     evaluations_check: ClassVar[str] = "evaluation episodes"
     training_check: ClassVar[str] = "training episodes"
@@ -46,15 +46,15 @@ class ControlRetracer(Retracer):
 
     @property
     def tolerance(self) -> Mapping[str, float]:
-        """See ``Retracer.tolerance``."""
+        """See ``Replayer.tolerance``."""
         return {
             "action": ACTION_TOLERANCE,
             "elsewhere_reward": stepping.TOLERANCE,
             "elsewhere_steps": stepping.AGREEING,
         }
 
-    def evaluations(self) -> Retraced:
-        """See ``Retracer.evaluations``: each observation, reward and flag, bit for bit.
+    def evaluations(self) -> Replayed:
+        """See ``Replayer.evaluations``: each observation, reward and flag, bit for bit.
 
         Unless ``exact`` is asked for, steps that were recorded elsewhere are held to a tolerance: see ``stepping``.
         """
@@ -69,16 +69,16 @@ class ControlRetracer(Retracer):
                 f" but for {counted(stepped.inexact, 'episode')}, whose rewards agree to {stepping.TOLERANCE:g} in the "
                 f"first {stepping.AGREEING} steps: recorded with {', '.join(elsewhere)}"
             )
-        return Retraced(stepped.episodes, stepped.steps, stepped.difference, message, not stepped.inexact)
+        return Replayed(stepped.episodes, stepped.steps, stepped.difference, message, not stepped.inexact)
 
-    def training(self) -> Retraced:
-        """See ``Retracer.training``: all actors together from their first, bit for bit."""
+    def training(self) -> Replayed:
+        """See ``Replayer.training``: all actors together from their first, bit for bit."""
         stepped = step_training(self.run, self._task, self.phases, self.threads, self.told)
         done = f"{counted(stepped.episodes, 'episode')} and those under way, {counted(stepped.steps, 'step')}"
-        return Retraced(stepped.episodes, stepped.steps, stepped.difference, f"{done}, bit for bit")
+        return Replayed(stepped.episodes, stepped.steps, stepped.difference, f"{done}, bit for bit")
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Retracer.policy``: the actions, with the run's own noise where they are sampled, |Δaction| ≤ 1e-4."""
+        """See ``Replayer.policy``: the actions, with the run's own noise where they are sampled, |Δaction| ≤ 1e-4."""
         policy = self.run.policy()
         # An episode that could not be stepped has been reported.
         episodes = {i: self.chosen[i] for i in final if i in self._seen}
@@ -114,7 +114,7 @@ class ControlRetracer(Retracer):
         return rng.standard_normal((steps, episodes, size), dtype=np.float32)
 
     def notes(self) -> list[str]:
-        """See ``Retracer.notes``."""
+        """See ``Replayer.notes``."""
         here = environment.installed("envpool")
         there = dict.fromkeys(str(entry["packages"].get("envpool")) for entry in self.run.environment)
         if others := [version for version in there if version != here]:
@@ -125,7 +125,7 @@ class ControlRetracer(Retracer):
         return []
 
     def wrong_version(self) -> Difference | None:
-        """See ``Retracer.wrong_version``: the actor's by ``phases``, and the learner's."""
+        """See ``Replayer.wrong_version``: the actor's by ``phases``, and the learner's."""
         actors = self.run.spec.protocol.actors
         lists = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
         held = np.array([[*own, *[-1] * actors][:actors] for own in lists], np.int32).reshape(-1, actors)
@@ -148,7 +148,7 @@ class ControlRetracer(Retracer):
         return None
 
     def wrong_episode(self) -> Difference | None:
-        """See ``Retracer.wrong_episode``: a row is the sum of its transitions, whose steps have no gap."""
+        """See ``Replayer.wrong_episode``: a row is the sum of its transitions, whose steps have no gap."""
         rows = (row for batch in self.run.read("episodes") for row in batch.to_pylist())
         for episode in self.run.training_episodes():
             if (steps := differs(episode.step, np.arange(episode.length, dtype=np.int32))).any():
