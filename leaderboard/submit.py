@@ -47,8 +47,8 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Words:
-    """What the authors say: see ``Manifest``."""
+class Metadata:
+    """What the authors state: see ``Manifest``."""
 
     name: str
     authors: tuple[str, ...]
@@ -156,22 +156,22 @@ def _check_alike(rows: Sequence[_Row], specs: Sequence[RunSpec]) -> None:
             )
 
 
-def submit(chosen: Chosen, words: Words, out: Path) -> Submission:
-    """Write a submission. The same runs and words give the same bytes.
+def submit(chosen: Chosen, metadata: Metadata, out: Path) -> Submission:
+    """Write a submission. The same runs and metadata give the same bytes.
 
     Args:
         chosen: the runs.
-        words: what is said of them.
+        metadata: name, authors, licence and statement.
         out: the directory, which must not be there; its name is the submission's in addresses.
 
     Raises:
-        UsageError: the directory is there, or cannot be called so; the words cannot be said so; or the source is not
+        UsageError: the directory is there, or cannot be called so; the metadata are not valid; or the source is not
             there, or not whole.
         LagbenchError: the directory cannot be written.
     """
     check_out(out)
-    method = manifest(chosen, words, out.name)
-    check_words(method)
+    method = manifest(chosen, metadata, out.name)
+    check_manifest(method)
     with records.export.appearing(out) as directory:
         submission.write(directory, method, claim(chosen), source(chosen.spec))
     return submission.read(out)
@@ -186,29 +186,29 @@ def check_out(out: Path) -> None:
     records.files.check_writable(out, "submit again")
 
 
-def check_words(method: Manifest) -> None:
-    """Raise UsageError for what a manifest must not say."""
+def check_manifest(method: Manifest) -> None:
+    """Raise UsageError for a manifest that is not valid."""
     try:
         submission.check(method)
     except LagbenchError as error:
         raise UsageError(str(error)) from None
 
 
-def manifest(chosen: Chosen, words: Words, slug: str) -> Manifest:
+def manifest(chosen: Chosen, metadata: Metadata, slug: str) -> Manifest:
     """What is said of the runs and their method."""
     spec = chosen.spec
     found, cls, installed = source(spec), *_class(spec)
     return Manifest(
         format_version=2,
-        name=words.name,
+        name=metadata.name,
         slug=slug,
-        authors=words.authors,
-        url=words.url,
-        license=words.license,
+        authors=metadata.authors,
+        url=metadata.url,
+        license=metadata.license,
         algorithm=Algorithm(main=found.main, cls=cls, sha256=found.sha256, installed=installed),
         config=dict(spec.config),
         suite=SuiteName(name=chosen.suite.name, sha256=chosen.suite.sha256),
-        statement=words.statement,
+        statement=metadata.statement,
         results="",
         lagbench=version("lagbench"),
     )

@@ -27,7 +27,7 @@ import lagbench
 from lagbench.lag import traces
 from lagbench.lag.histogram import Histogram
 from lagbench.records.files import replacing
-from lagbench.sinks import words
+from lagbench.sinks import description
 from lagbench.sweep.cells import go_on
 from scripts.results import RESULTS
 
@@ -160,7 +160,7 @@ def row(cell: Cell, arm: str, run: lagbench.Run) -> Row:
         "status": run.status,
         "start": start,
         "final": last if run.status == "completed" else min(start, last),
-        "lags": words.lags(run).counts,
+        "lags": description.lags(run).counts,
         "seconds_learner": learner,
         "seconds_segment": segment,
         "content_hash": json.dumps(run.content_hash()),

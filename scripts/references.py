@@ -29,7 +29,7 @@ from lagbench.records import environment
 from lagbench.records.curve import standard_error
 from lagbench.registry import load
 from lagbench.settings import own_settings
-from lagbench.sinks.words import duration
+from lagbench.sinks.description import duration
 from lagbench.suites import Suite, references
 from lagbench.sweep import cost
 

@@ -59,10 +59,10 @@ def stdout_free() -> contextlib.AbstractContextManager[object]:
 
 def finished(run: Run, as_json: bool) -> int:
     """Print a finished run's result on stdout; the exit code."""
-    from lagbench.sinks import words
+    from lagbench.sinks import description
 
     if run.status == "diverged":
-        click.echo(words.divergence(run), err=True)
+        click.echo(description.divergence(run), err=True)
     if as_json:
         document = {"path": str(run.path), "status": run.status, "spec": run.spec.to_json(), "result": run.result}
         click.echo(json.dumps(document, indent=2))

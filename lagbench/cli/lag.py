@@ -90,5 +90,5 @@ def command(
         document = {"mode": mode, "protocol": protocol.to_json(), "phases": phases, "seed": seed, **found.to_json()}
         click.echo(json.dumps(document, indent=2))
         return
-    click.echo(f"{mode}, {actors} actors, {phases} phases, seed {seed}: lag {found.words()}\n")
+    click.echo(f"{mode}, {actors} actors, {phases} phases, seed {seed}: lag {found.summary()}\n")
     click.echo("\n".join(found.lines()))

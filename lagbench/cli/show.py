@@ -80,7 +80,7 @@ def _is_own_task(what: str) -> bool:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    from lagbench.sinks import words
+    from lagbench.sinks import description
 
     return {
         "run": str(run.path),
@@ -92,22 +92,22 @@ def _run(run: Run) -> dict[str, Any]:
             mode: [dataclasses.asdict(point) for point in run.curve(mode)]
             for mode in run.spec.evaluation.modes(last=True)
         },
-        "lags": words.lags(run).to_json() if run.spec.is_asynchronous and run.phases.count_rows() else None,
+        "lags": description.lags(run).to_json() if run.spec.is_asynchronous and run.phases.count_rows() else None,
         "content_hash": (run.result or {}).get("content_hash"),
     }
 
 
 def _run_lines(run: Run) -> list[str]:
     from lagbench.records.files import resume_command
-    from lagbench.sinks import words
+    from lagbench.sinks import description
 
-    rows = {**words.about(run.spec), **words.outcome(run)}
+    rows = {**description.about(run.spec), **description.result(run)}
     if run.result is None:
         rows["status"] += (
             f", {run.phases.count_rows()} of {run.spec.phases} phases; go on with: {resume_command(run.path)}"
         )
     elif "diverged" in run.summary:
-        rows["status"] = words.divergence(run)
+        rows["status"] = description.divergence(run)
     elif "reason" in run.summary:
         rows["status"] += f": {run.summary['reason']}"
     rows["records"] = f"{run.path} ({run.spec.record})"
@@ -115,7 +115,7 @@ def _run_lines(run: Run) -> list[str]:
     if run.curve():
         lines += ["", *_curves(run)]
     if run.spec.is_asynchronous and run.phases.count_rows():
-        lines += ["", "lag in versions, share of all actors' phases", *words.lags(run).lines()]
+        lines += ["", "lag in versions, share of all actors' phases", *description.lags(run).lines()]
     if run.result is not None:
         lines += ["", *_aligned({"table": "content hash", **run.result["content_hash"]})]
     return lines

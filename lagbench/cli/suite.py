@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from lagbench.protocol import DEFAULT_HIDDEN
-from lagbench.sinks.words import duration, evaluation, network
+from lagbench.sinks.description import duration, evaluation, network
 from lagbench.source.algorithms import AlgorithmSource
 from lagbench.spec import RunSpec
 from lagbench.suites import Suite, of_runs, references

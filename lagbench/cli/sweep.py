@@ -223,7 +223,7 @@ def _run(
 
 
 def _list(states: Mapping[Planned, State], as_json: bool) -> None:
-    from lagbench.sinks.words import duration
+    from lagbench.sinks.description import duration
     from lagbench.sweep import cost
     from lagbench.sweep.driver import Outcome
 

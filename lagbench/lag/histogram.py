@@ -59,7 +59,7 @@ class Histogram:
         mine, theirs = (np.pad(h.shares, (0, length - len(h.counts))).cumsum() for h in (self, other))
         return float(np.abs(mine - theirs).max())
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """Mean, 95% point and largest."""
         return f"mean {self.mean:.2f}, 95% at most {self.quantile(0.95)}, largest {self.largest}"
 

@@ -20,7 +20,7 @@ from lagbench.records.files import check_writable, explained, replacing
 from lagbench.scoring import measured
 from lagbench.scoring.details import Details
 from lagbench.scoring.grid import domain_of, short_source
-from lagbench.scoring.plots import left_out, names, pictures, words
+from lagbench.scoring.plots import labels, left_out, names, pictures
 from lagbench.scoring.plots.canvas import FORMATS, Picture, written
 from lagbench.scoring.results import Results
 from lagbench.scoring.sheets import Sheet, sheets
@@ -76,7 +76,7 @@ def _page(results: Results, details: Details, command: str, shown: Sequence[_Sho
         title=f"{results.suite.name if results.suite else 'Runs of no suite'}: {what} over {results.axis}",
         results=results,
         facts=_facts(results, details),
-        meaning=words.meaning(results),
+        meaning=labels.meaning(results),
         headline=tables[:answers],
         tables=[(_anchor(sheet), sheet) for sheet in [*tables[answers:], *([more] if more else [])]],
         figures=shown,

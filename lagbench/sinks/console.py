@@ -20,7 +20,7 @@ from lagbench import shapes
 from lagbench.lag.histogram import Histogram
 from lagbench.records.curve import with_error
 from lagbench.records.reader import Run
-from lagbench.sinks import words
+from lagbench.sinks import description
 from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
@@ -54,7 +54,7 @@ class Console(Sink):
         self._began = time.monotonic()
         self._ends: deque[tuple[float, int]] = deque(maxlen=_PACE_PHASES)
         self._beginning = _RESUMING if phases_done else _BEGINNING
-        rows = {**words.about(spec), **shapes.task(spec).about(), "records": f"{path} ({spec.record})"}
+        rows = {**description.about(spec), **shapes.task(spec).about(), "records": f"{path} ({spec.record})"}
         if phases_done:
             rows["resumed"] = f"after phase {phases_done} of {spec.phases}"
         self._print(rows)
@@ -75,7 +75,7 @@ class Console(Sink):
                 self._evaluation = {"evaluation": f"{mean} at {e.fractions[-1]:.0%}"}
             else:
                 self._evaluation[spec.domain.modes[e.mode]] = mean
-        self._measured = words.measured(result)
+        self._measured = description.measured(result)
         if spec.is_asynchronous:
             self._lags += Counter((record.phase - record.versions).tolist())
             histogram = Histogram.of(self._lags.elements())
@@ -103,8 +103,8 @@ class Console(Sink):
 
     def finish(self, run: Run) -> None:
         """See ``Sink.finish``."""
-        took = words.duration(time.monotonic() - self._began)
-        self._print({**words.outcome(run), "time": took, "records": str(run.path)})
+        took = description.duration(time.monotonic() - self._began)
+        self._print({**description.result(run), "time": took, "records": str(run.path)})
 
     def _measure_pace(self) -> str:
         """Steps a second and the time left, by the last phases: set-up and a slow start count for little."""
@@ -112,7 +112,7 @@ class Console(Sink):
         since, done = self._ends[0] if len(self._ends) > 1 else (self._began, self._done - 1)
         phases_per_s = (self._done - done) / max(self._ends[-1][0] - since, 1e-9)
         left = (self._spec.phases - self._done) / phases_per_s
-        return f"{words.rate(phases_per_s * self._spec.protocol.samples)} · {words.duration(left)} left"
+        return f"{description.rate(phases_per_s * self._spec.protocol.samples)} · {description.duration(left)} left"
 
     def _budget_line(self) -> str:
         return f"{self._used} · {self._pace}"
@@ -126,7 +126,7 @@ class Console(Sink):
         if self._used:
             lines = [self._budget_line(), self._lag_line()]
         else:
-            waited = words.duration(time.monotonic() - self._began)
+            waited = description.duration(time.monotonic() - self._began)
             lines = [f"{self._beginning} · {waited}"]
         if self._stopping:
             lines.append(_STOPPING)

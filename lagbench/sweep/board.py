@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lagbench.records.curve import with_error
-from lagbench.sinks import words
+from lagbench.sinks import description
 from lagbench.sinks.console import Terminal
 from lagbench.sweep import cost
 from lagbench.sweep.cells import Planned, State
@@ -49,7 +49,7 @@ class Board(Watcher):
         self._total = len(states)
         left = [cell.spec for cell, state in states.items() if not state.is_over]
         hours = cost.hours(left)
-        about = f" (some {words.duration(3600 * hours)} of one core)" if hours else ""
+        about = f" (some {description.duration(3600 * hours)} of one core)" if hours else ""
         self._print(f"{in_words(self._total)}, {len(left)} to run{about}, {slots} at a time, in {self._out}")
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
@@ -72,7 +72,7 @@ class Board(Watcher):
         if state.score is not None:
             line.append(f"  {with_error(state.score, state.error, cell.spec.domain.return_format)}")
         if took:
-            line.append(f"  {words.duration(took)}")
+            line.append(f"  {description.duration(took)}")
         if state.reason:
             line.append(f"  {state.reason}")
         self._print(line)
@@ -114,12 +114,12 @@ class Board(Watcher):
         if self._elsewhere:
             parts.append(f"{self._elsewhere} run elsewhere")
         if left := tally.seconds_left():
-            parts.append(f"{words.duration(left)} left")
+            parts.append(f"{description.duration(left)} left")
         table = Table.grid(padding=(0, 2))
         for cell in tally.running[: max(self._console.height - 6, 1)]:
             pace = tally.pace(cell)
             phases = f"{tally.phases(cell):,} of {cell.spec.phases:,} phases"
-            table.add_row(self._name(cell), phases, f"{tally.share(cell):.0%}", words.rate(pace) if pace else "")
+            table.add_row(self._name(cell), phases, f"{tally.share(cell):.0%}", description.rate(pace) if pace else "")
         head = Table.grid()
         head.add_row(ProgressBar(total=self._total, completed=tally.over, width=min(_BAR_WIDTH, self._console.width)))
         head.add_row(Text(" · ".join(parts)))

@@ -14,7 +14,7 @@ from lagbench.records.files import SPEC_FILE
 from lagbench.records.reader import Run, open_run
 from lagbench.records.schema import TABLES
 from lagbench.records.spec_file import read_document
-from lagbench.sinks import words
+from lagbench.sinks import description
 from lagbench.sinks.base import Sink
 from lagbench.source.algorithms import InstalledAlgorithm, may_be
 from lagbench.spec import RunSpec, differences
@@ -98,9 +98,9 @@ def _state(run: Run) -> State:
             final = run.summary["final"][run.spec.evaluation.measure]
             return State("completed", score=final["mean"], error=final.get("standard_error"))
         case "diverged":
-            return State("diverged", words.plain(words.divergence(run)))
+            return State("diverged", description.plain(description.divergence(run)))
         case "failed":
-            return State("failed", words.plain(str(run.summary.get("reason", ""))))
+            return State("failed", description.plain(str(run.summary.get("reason", ""))))
         case _:
             return State("unfinished")
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from lagbench import suites
 from lagbench.errors import UsageError
 from lagbench.records.files import SPEC_FILE
-from lagbench.sinks import words
+from lagbench.sinks import description
 from lagbench.spec import RunSpec
 from lagbench.sweep.cells import Planned
 
@@ -106,7 +106,7 @@ def _product(axes: Mapping[str, Sequence[Any]], config: Mapping[str, Sequence[An
 def _directory(spec: RunSpec, config: Iterable[str]) -> Path:
     """Where a cell lies in the directory of its sweep. It names what was set, so that an axis can grow later."""
     # A value's spelling is the spec's, not the user's: 0.1 and .10 are one cell.
-    chosen = words.assignments({name: spec.config[name] for name in sorted(config)})
+    chosen = description.assignments({name: spec.config[name] for name in sorted(config)})
     settings = ",".join(quote(text, safe="=+") for text in chosen)
     p = spec.protocol
     task, algorithm = (name.rpartition(":")[2] for name in (spec.task, spec.algorithm.name))

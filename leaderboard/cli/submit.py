@@ -78,12 +78,12 @@ def command(
                 click.echo(missing, err=True)
             raise
     # Before anybody is asked anything.
-    words = making.Words(name, authors, url, licence, Statement(tuning=tuning or "…", discarded=discarded or "…"))
-    making.check_words(making.manifest(chosen, words, out.name))
+    metadata = making.Metadata(name, authors, url, licence, Statement(tuning=tuning or "…", discarded=discarded or "…"))
+    making.check_manifest(making.manifest(chosen, metadata, out.name))
     statement = Statement(
         tuning=_asked("--tuning", tuning, _TUNING), discarded=_asked("--discarded", discarded, _DISCARDED)
     )
-    made = making.submit(chosen, replace(words, statement=statement), out)
+    made = making.submit(chosen, replace(metadata, statement=statement), out)
     if as_json:
         click.echo(cli.output.document(_document(made)))
         return 0

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lagbench import cli, scoring
 from lagbench.leaderboard.board import Board, Results, Row
-from lagbench.leaderboard.site import figures, tables, text, words
+from lagbench.leaderboard.site import explanations, figures, tables, text
 from lagbench.leaderboard.site.policy import POLICY
 
 _SHOWN_AUTHORS = 3
@@ -39,7 +39,7 @@ def files(
             found |= _beside(board.suite.name, figure, board.to_json(), board.results)
         views.append(_suite(board, figure))
     page = environment.get_template("index.html.j2").render(
-        root="", suites=views, meanings=list(words.MEANINGS.items())
+        root="", suites=views, meanings=list(explanations.MEANINGS.items())
     )
     found["index.html"] = page.encode()
     done = 1
@@ -105,7 +105,7 @@ def _environment() -> jinja2.Environment:
         "interval": text.interval,
     }
     environment.filters.update(filters)
-    environment.globals.update(policy=POLICY, version=version("lagbench"), states=words.STATES)
+    environment.globals.update(policy=POLICY, version=version("lagbench"), states=explanations.STATES)
     return environment
 
 
@@ -124,12 +124,12 @@ def _suite(board: Board, figure: figures.Figure | None) -> dict[str, Any]:
     return {
         "name": suite.name,
         "about": suite.about,
-        "facts": words.facts(board),
+        "facts": explanations.facts(board),
         "columns": kinds,
         "ranked": [_listed(board, row, ends) for row in board.ranked],
         "claims": [_listed(board, row, ends) for row in sorted(board.claims, key=lambda row: row.method.key)],
         "notes": [*results.notes, results.power_note, results.coverage] if results else [],
-        "empty": words.empty(board),
+        "empty": explanations.empty(board),
         "figure": figure,
         "tables": scoring.sheets.sheets(results) if results else [],
     }
@@ -139,7 +139,7 @@ def _listed(board: Board, row: Row, ends: Sequence[int]) -> dict[str, Any]:
     """A row of the index."""
     submission, line, kind = row.method.submission, row.line, row.results.kind
     authors = submission.manifest.authors if submission else ()
-    state = words.state(row)
+    state = explanations.state(row)
     return {
         "key": row.method.key,
         "name": row.method.name,
@@ -153,7 +153,7 @@ def _listed(board: Board, row: Row, ends: Sequence[int]) -> dict[str, Any]:
         "tolerance": scoring.sheets.tolerance(line.tolerance, "undefined" if line.undefined else text.NOTHING),
         "tolerated": line.tolerance and line.tolerance.value,
         "state": state,
-        "warnings": words.warnings(board, row),
+        "warnings": explanations.warnings(board, row),
         "same": row.head if row.head != row.method.key else "",
         "words": text.line(" ".join([row.method.key, row.method.name, *authors, row.method.algorithm, state])).lower(),
     }
@@ -173,7 +173,7 @@ def _at(board: Board, row: Row, i: int) -> dict[str, Any]:
 def _method(board: Board, row: Row, figure: figures.Figure | None) -> dict[str, Any]:
     """A method for its page."""
     submission = row.method.submission
-    state = words.state(row)
+    state = explanations.state(row)
     config = submission.manifest.config if submission else row.line.config
     return {
         "board": board,
@@ -183,8 +183,8 @@ def _method(board: Board, row: Row, figure: figures.Figure | None) -> dict[str, 
         "state": state,
         "rank": text.rank(row.rank, [other.rank for other in board.ranked]),
         "count": len(board.ranked),
-        "warnings": words.warnings(board, row),
-        "notes": words.notes(board, row),
+        "warnings": explanations.warnings(board, row),
+        "notes": explanations.notes(board, row),
         "lag": tables.lag(board, row),
         "agreement": tables.agreement(row),
         "scores": tables.scores(row),

@@ -207,7 +207,7 @@ def test_it_shows_its_lag(outcome: tuple[Path, str], run: Run) -> None:
     shown = lagbench("show", path)
     held = np.array(run.phases.to_table()["versions"].to_pylist())
     histogram = Histogram.of(np.arange(PHASES)[:, None] - held)
-    assert f"lag came out      {histogram.words()}, in versions" in shown.out
+    assert f"lag came out      {histogram.summary()}, in versions" in shown.out
     assert "dropped           1 segments, of actor processes that died" in shown.out
     assert "actor steps beside evaluations; idle: learner " in shown.out
     assert all(line in shown.out.splitlines() for line in histogram.lines())

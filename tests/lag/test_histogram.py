@@ -10,7 +10,7 @@ def test_mean_95_percent_point_and_largest() -> None:
     assert found.counts == (10, 20, 10)
     assert (found.mean, found.largest) == (1.0, 2)
     assert [found.quantile(share) for share in (0.25, 0.26, 0.75, 0.76, 0.95, 1.0)] == [0, 1, 1, 2, 2, 2]
-    assert found.words() == "mean 1.00, 95% at most 2, largest 2"
+    assert found.summary() == "mean 1.00, 95% at most 2, largest 2"
     # 95 of 100 have lag 0: the 95% point is 0; of 94 it is not.
     assert Histogram.of([0] * 95 + [7] * 5).quantile(0.95) == 0
     assert Histogram.of([0] * 94 + [7] * 6).quantile(0.95) == 7

@@ -6,7 +6,7 @@ import pytest
 
 from lagbench import load_suite, plan_grid
 from lagbench.leaderboard.submission import Statement, Submission
-from lagbench.leaderboard.submit import Chosen, Words, submit
+from lagbench.leaderboard.submit import Chosen, Metadata, submit
 from lagbench.runner import execute
 from lagbench.suites import references
 from lagbench.suites.references import Reference, References, TaskReferences
@@ -82,10 +82,12 @@ def submitted(method: Path, tmp_path_factory: pytest.TempPathFactory) -> Submiss
     spec = suite.resolve(algo=f"{method}:Mine", task="Hopper-v5", lag=0, config={"size": 0.5})
     out = tmp_path_factory.mktemp("submitted") / "submissions" / "TESTING" / "mine"
     out.parent.mkdir(parents=True)
-    return submit(Chosen(suite, spec, tuple(cells)), WORDS, out)
+    return submit(Chosen(suite, spec, tuple(cells)), METADATA, out)
 
 
-WORDS = Words("Mine", ("A. Body",), "https://example.org/mine", "MIT", Statement(tuning="None.", discarded="None."))
+METADATA = Metadata(
+    "Mine", ("A. Body",), "https://example.org/mine", "MIT", Statement(tuning="None.", discarded="None.")
+)
 
 
 @pytest.fixture

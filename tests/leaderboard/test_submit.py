@@ -17,7 +17,7 @@ from lagbench.leaderboard.documents import encode
 from lagbench.leaderboard.submission import Installed, Submission
 from lagbench.runner import execute
 from tests.cli.run_here import lagbench
-from tests.leaderboard.conftest import WORDS
+from tests.leaderboard.conftest import METADATA
 
 OPTIONS = ["--author", "A. Body", "--url", "https://example.org/mine", "--license", "MIT"]
 SAID = ["--tuning", "None.", "--discarded", "None."]
@@ -26,7 +26,7 @@ SAID = ["--tuning", "None.", "--discarded", "None."]
 @pytest.fixture(scope="module")
 def submitted(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Submission:
     """The submission of the runs. Read it; do not change it."""
-    return submit.submit(submit.choose([baseline]), WORDS, tmp_path_factory.mktemp("submitted") / "mine")
+    return submit.submit(submit.choose([baseline]), METADATA, tmp_path_factory.mktemp("submitted") / "mine")
 
 
 def test_a_submission_holds_method_and_results(submitted: Submission, baseline: Path, method: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_submission_holds_method_and_results(submitted: Submission, baseline: 
 
 def test_the_same_runs_give_the_same_bytes(submitted: Submission, baseline: Path, tmp_path: Path) -> None:
     shutil.copytree(baseline, tmp_path / "elsewhere")
-    again = submit.submit(submit.choose([tmp_path / "elsewhere"]), WORDS, tmp_path / "mine")
+    again = submit.submit(submit.choose([tmp_path / "elsewhere"]), METADATA, tmp_path / "mine")
     assert again.sha256 == submitted.sha256
 
 

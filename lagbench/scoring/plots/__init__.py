@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lagbench.scoring import measured
 from lagbench.scoring.details import Details
-from lagbench.scoring.plots import diagnostics, scores, words
+from lagbench.scoring.plots import diagnostics, labels, scores
 from lagbench.scoring.plots.canvas import Picture, settings
 from lagbench.scoring.results import Results
 
@@ -72,8 +72,8 @@ def left_out(results: Results, details: Details) -> list[str]:
 
 
 def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]]:
-    axis, meaning = results.axis, words.meaning(results)
-    kind = words.SCORE[results.kind]
+    axis, meaning = results.axis, labels.meaning(results)
+    kind = labels.SCORE[results.kind]
     ess = "ESS is that of the weights w = π_T/β. " if axis == "lag" else ""
     return [
         (

@@ -8,7 +8,7 @@ from matplotlib.ticker import NullFormatter
 
 from lagbench.scoring.details import Details
 from lagbench.scoring.measured import known, series
-from lagbench.scoring.plots import words
+from lagbench.scoring.plots import labels
 from lagbench.scoring.plots.canvas import SMALL, Cast, legend, panels, wrapped
 from lagbench.scoring.plots.lines import band, finished, positions, value_axis
 from lagbench.scoring.results import Results
@@ -46,6 +46,6 @@ def diagnostics(results: Results, details: Details) -> Figure:
             axis.set_ylim(bottom=0)  # what is small looks small
         value_axis(axis, results.values, results.axis)
         axis.tick_params(labelbottom=i + columns >= len(shown))
-    figure.supxlabel(words.axis_label(results.axis), fontsize=SMALL + 1)
+    figure.supxlabel(labels.axis_label(results.axis), fontsize=SMALL + 1)
     legend(figure, cast, [line.label for line in results.lines])
     return figure

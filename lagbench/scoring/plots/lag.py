@@ -17,7 +17,7 @@ def histogram(title: str, found: Histogram) -> Figure:
         figure, ((axes,),) = panels(1, 1, _SIZE)
         axes.bar(np.arange(len(found.counts)), found.shares, width=0.85, color="#0072B2")
         axes.axvline(found.mean, color="#000000", linewidth=1.0, linestyle=(0, (5, 2)))
-        axes.set_title(f"{title}: {found.words()}", fontsize=8.0)
+        axes.set_title(f"{title}: {found.summary()}", fontsize=8.0)
         axes.set_xlabel("backward lag, versions")
         axes.set_ylabel("share")
         axes.set_xlim(-0.7, max(found.largest, 1) + 0.7)

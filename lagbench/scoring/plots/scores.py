@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rliable import plot_utils
 
 from lagbench.scoring.details import Details
-from lagbench.scoring.plots import words
+from lagbench.scoring.plots import labels
 from lagbench.scoring.plots.canvas import SMALL, Cast, few_ticks, legend, panels, plain, wrapped
 from lagbench.scoring.plots.lines import band, finished, positions, value_axis
 from lagbench.scoring.results import Aggregates, IntervalEstimate, Point, Results
@@ -36,7 +36,7 @@ def intervals(results: Results, details: Details) -> Figure:
             if i == 0:
                 axis.set_title(title, fontsize="medium")
         axes[i][0].set_ylabel(row, fontsize="medium", fontweight="bold")
-    _outer(axes, words.SCORE[results.kind])
+    _outer(axes, labels.SCORE[results.kind])
     return figure
 
 
@@ -51,7 +51,7 @@ def area(results: Results, details: Details) -> Figure:
         found = [_aggregate(line.points[i], "area", "iqm") for line in results.lines]
         _bars(axis, results, cast, found, i % columns == 0)
         axis.set_title(f"{results.axis} {value}", fontsize="medium")
-    _outer(axes, f"IQM of the area under the curve of the {words.SCORE[results.kind]}", count=len(results.values))
+    _outer(axes, f"IQM of the area under the curve of the {labels.SCORE[results.kind]}", count=len(results.values))
     return figure
 
 
@@ -106,7 +106,7 @@ def against_axis(results: Results, details: Details) -> Figure:
             band(axis, cast, line.label, x, [_aggregate(point, measure, "iqm") for point in line.points])
         finished(axis)
         value_axis(axis, results.values, results.axis)
-    _outer(axes, words.axis_label(results.axis), words.score(results.kind, "IQM"))
+    _outer(axes, labels.axis_label(results.axis), labels.score(results.kind, "IQM"))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -116,7 +116,7 @@ def training(results: Results, details: Details) -> Figure:
     cast = Cast.of(results)
     rows, columns = _layout(len(results.values))
     figure, axes = panels(rows, columns, _size(columns), count=len(results.values), sharex=True, sharey=True)
-    scale, label = words.budget(details.unit, details.budget)
+    scale, label = labels.budget(details.unit, details.budget)
     x = [fraction * details.budget / scale for fraction in details.fractions]
     for i, (axis, value) in enumerate(zip((axis for row in axes for axis in row), results.values, strict=False)):
         axis.set_title(f"{results.axis} {value}", fontsize="medium")
@@ -125,7 +125,7 @@ def training(results: Results, details: Details) -> Figure:
                 band(axis, cast, line.label, x, line.points[i].curve)
         finished(axis)
         few_ticks(axis, x=5)
-    _outer(axes, label, words.score(results.kind, "IQM"), len(results.values))
+    _outer(axes, label, labels.score(results.kind, "IQM"), len(results.values))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -161,7 +161,7 @@ def profiles(results: Results, details: Details) -> Figure:
         finished(axis)
         few_ticks(axis, x=5)
         axis.set_ylim(-0.03, 1.03)
-    _outer(axes, f"{words.SCORE[results.kind]} τ", "share of runs above τ", len(results.values))
+    _outer(axes, f"{labels.SCORE[results.kind]} τ", "share of runs above τ", len(results.values))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -178,7 +178,7 @@ def tasks_against_axis(results: Results, details: Details) -> Figure:
             band(axis, cast, line.label, x, [point.tasks[t].final for point in line.points])
         finished(axis)
         value_axis(axis, results.values, results.axis)
-    _outer(axes, words.axis_label(results.axis), f"final {words.SCORE[results.kind]}", len(results.tasks))
+    _outer(axes, labels.axis_label(results.axis), f"final {labels.SCORE[results.kind]}", len(results.tasks))
     legend(figure, cast, [line.label for line in results.lines])
     return figure
 
@@ -190,7 +190,7 @@ def tasks_training(results: Results, details: Details) -> Figure:
     rows, columns = wrapped(count, count)
     size = (max(2.3, min(4.2, 11.5 / columns)), 2.2)
     figure, axes = panels(len(results.tasks) * rows, columns, size, sharex=True, sharey="row" if rows == 1 else False)
-    scale, label = words.budget(details.unit, details.budget)
+    scale, label = labels.budget(details.unit, details.budget)
     x = [fraction * details.budget / scale for fraction in details.fractions]
     for t, task in enumerate(results.tasks):
         own = [axis for row in axes[t * rows : (t + 1) * rows] for axis in row]
@@ -203,7 +203,7 @@ def tasks_training(results: Results, details: Details) -> Figure:
             finished(axis)
             few_ticks(axis, x=4, y=5)
             if v % columns == 0:
-                axis.set_ylabel(f"{task}\n{words.SCORE[results.kind]}", fontsize=SMALL + 0.5)
+                axis.set_ylabel(f"{task}\n{labels.SCORE[results.kind]}", fontsize=SMALL + 0.5)
     figure.supxlabel(label, fontsize=SMALL + 1)
     legend(figure, cast, [line.label for line in results.lines])
     return figure

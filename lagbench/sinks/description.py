@@ -1,4 +1,4 @@
-"""A run in words: names and texts for a terminal, a log or a notebook to lay out."""
+"""Names and texts that describe a run, for a terminal, a log or a notebook to lay out."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def measured(result: PhaseResult) -> dict[str, str]:
     return rows | {name.replace("_", " "): f"{value:.3g}" for name, value in own.items()}
 
 
-def outcome(run: Run) -> dict[str, str]:
+def result(run: Run) -> dict[str, str]:
     """How a run ended."""
     rows, domain = {"status": run.status}, run.spec.domain
     for mode in run.spec.evaluation.modes(last=True) if run.summary.get("final") else ():
@@ -104,7 +104,7 @@ def apart(run: Run) -> dict[str, str]:
     columns = ["collecting", "updating", "waiting", "acting", "blocked", "fetching"]
     table = run.phases.to_table(columns=["segments_dropped", *(f"seconds_{name}" for name in columns)])
     total = {name: sum(table[f"seconds_{name}"].to_pylist()[1:]) for name in columns}
-    rows = {"lag came out": f"{lags(run).words()}, in versions"}
+    rows = {"lag came out": f"{lags(run).summary()}, in versions"}
     if dropped := sum(table["segments_dropped"].to_pylist()):
         rows["dropped"] = f"{dropped:.0f} segments, of actor processes that died"
     if table.num_rows < 2:

@@ -1,4 +1,4 @@
-"""What axes and captions say."""
+"""Texts of axes and captions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said beside the numbers."""
+"""Explanations that stand beside the numbers of the board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in words."""
+"""Descriptions of a run, as text."""
 
 import dataclasses
 from types import MappingProxyType
@@ -7,7 +7,7 @@ import pytest
 
 from lagbench.protocol import Protocol
 from lagbench.records.reader import Run
-from lagbench.sinks import words
+from lagbench.sinks import description
 from tests.sinks.conftest import Followed
 
 
@@ -24,7 +24,7 @@ from tests.sinks.conftest import Followed
     ],
 )
 def test_a_duration(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert description.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_duration(seconds: float, text: str) -> None:
 )
 def test_a_rate(per_second: float, text: str) -> None:
     """A large language model makes few completions a minute: nothing a second would say nothing."""
-    assert words.rate(per_second) == text
+    assert description.rate(per_second) == text
 
 
 def test_another_protocol_and_device(followed: Followed) -> None:
@@ -41,20 +41,20 @@ def test_another_protocol_and_device(followed: Followed) -> None:
     spec = dataclasses.replace(
         followed.spec, protocol=protocol, device="cuda:1", task_options=MappingProxyType({}), budget=1_000_000
     )
-    rows = words.about(spec)
+    rows = description.about(spec)
     assert rows["lag"] == "0 (synchronous)"
     assert rows["updates"] == "4 a phase (split: one pass, minibatches of 32)"
     assert rows["budget"] == "1,000,000 actor steps: 7,812 phases of 4 actors × 32 steps"
     assert rows["task"] == "Hopper-v5"
     assert rows["device"] == "cuda:1"
-    assert "device" not in words.about(followed.spec)
+    assert "device" not in description.about(followed.spec)
 
 
 def test_the_files_of_a_task(followed: Followed) -> None:
     """Enough of a digest to tell it from another."""
     options = {"data": "questions", "data_sha256": "0123456789abcdef" * 4}
     spec = dataclasses.replace(followed.spec, task_options=MappingProxyType(options))
-    assert words.about(spec)["task"] == "Hopper-v5 data=questions data_sha256=0123456789ab…"
+    assert description.about(spec)["task"] == "Hopper-v5 data=questions data_sha256=0123456789ab…"
 
 
 def test_a_divergence(followed: Followed) -> None:
@@ -62,7 +62,7 @@ def test_a_divergence(followed: Followed) -> None:
 
     def told(**more: object) -> str:
         summary = {"diverged": {**at, **more}}
-        return words.divergence(Run(followed.path, followed.spec, {"status": "diverged", "summary": summary}))
+        return description.divergence(Run(followed.path, followed.spec, {"status": "diverged", "summary": summary}))
 
     assert told() == told(last_logged={}) == "diverged in phase 3, update 7: the loss is not finite"
     # result.json has null for what was not finite itself.
@@ -71,4 +71,4 @@ def test_a_divergence(followed: Followed) -> None:
 
 
 def test_an_algorithms_own_words_are_only_printed() -> None:
-    assert words.plain("a\x1b[31mb\nμ") == r"a\x1b[31mb\nμ"
+    assert description.plain("a\x1b[31mb\nμ") == r"a\x1b[31mb\nμ"
