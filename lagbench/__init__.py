@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lagbench.suites import names as _suite_names
     from lagbench.suites import resolve as resolve
     from lagbench.sweep.cells import Planned as Planned
-    from lagbench.sweep.driver import Outcome as Outcome
+    from lagbench.sweep.driver import CellOutcome as CellOutcome
     from lagbench.sweep.driver import make_executor as make_executor
     from lagbench.sweep.driver import run_grid as run_grid
     from lagbench.sweep.grid import plan as _plan_grid
@@ -85,7 +85,7 @@ _PUBLIC = {
     "make_executor": "sweep.driver",
     "Planned": "sweep.cells",
     "drawn_seeds": "seeding",
-    "Outcome": "sweep.driver",
+    "CellOutcome": "sweep.driver",
     "plan_grid": "sweep.grid",
     "resolve": "suites",
     "suite_names": "suites",

@@ -12,7 +12,7 @@ import json
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,12 +24,11 @@ from lagbench.config import make_config
 from lagbench.errors import AlgorithmError, LagbenchError, UpdateLimitError
 from lagbench.learner import Learner
 from lagbench.phase import HARNESS_METRICS, Metrics
+from lagbench.records.findings import CheckOutcome
 from lagbench.rollout import Rollout
 from lagbench.settings import own_settings
 from lagbench.source import algorithms
 from lagbench.synthetic import LAG, WORLDS, World, with_junk
-
-Outcome = Literal["ok", "failed", "skipped"]
 
 _FIRST = 8  # the first phase: late enough for versions LAG behind
 _UPDATES = 4  # one epoch
@@ -44,12 +43,12 @@ class Check:
 
     name: str
     domain: str | None
-    outcome: Outcome
+    outcome: CheckOutcome
     message: str = ""
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What ``check`` found, in the order of checking."""
 
     algorithm: str
@@ -70,7 +69,7 @@ class Report:
 
 
 @own_settings()
-def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None = None) -> Report:
+def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None = None) -> CheckReport:
     """Check an algorithm in both domains, or in that which it says it is for.
 
     Args:
@@ -122,7 +121,7 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
         make("seed", domain, bench.seed)
         make("invalid-rows", domain, bench.invalid_rows, stops=False)
         make("state", domain, bench.state, stops=False)
-    return Report(name, tuple(made))
+    return CheckReport(name, tuple(made))
 
 
 class _Failed(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from lagbench import LagbenchError, Outcome, records, scoring
+from lagbench import CellOutcome, LagbenchError, records, scoring
 from lagbench.leaderboard import published, verdict
 
 RUNS, TABLE = "runs", "table.arrow"
@@ -50,7 +50,7 @@ class Compared:
 
 
 def compare(
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[CellOutcome],
     baselines: Any,
     *,
     replications: int,
@@ -115,7 +115,7 @@ def _values(table: Any, column: str) -> set[str]:
     return set(table[column].to_pylist())
 
 
-def _failures(outcomes: Sequence[Outcome]) -> list[str]:
+def _failures(outcomes: Sequence[CellOutcome]) -> list[str]:
     failed = [f"{o.state.status}: {o.cell.path}: {o.state.reason}" for o in outcomes if o.state.is_failure]
     more = [f"and {len(failed) - _LISTED} more runs without a result"] if len(failed) > _LISTED else []
     return [*failed[:_LISTED], *more]

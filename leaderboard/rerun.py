@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from lagbench import (
+    CellOutcome,
     LagbenchError,
-    Outcome,
     Planned,
     RunSpec,
     Suite,
@@ -206,7 +206,7 @@ def _cells(found: Submission, suite: Suite, of: Sequence[int], out: Path, machin
     return tuple(cells)
 
 
-def table(planned: Plan, outcomes: Sequence[Outcome], kept: Sandbox) -> Rerun:
+def table(planned: Plan, outcomes: Sequence[CellOutcome], kept: Sandbox) -> Rerun:
     """The table of a rerun that is done, read in a sandbox too. Raises LagbenchError where a cell has no result."""
     if failed := [o for o in outcomes if o.state.status not in records.files.SCORED]:
         first = f"{failed[0].cell.path}: {failed[0].state.reason or failed[0].state.status}"

@@ -14,7 +14,7 @@ from lagbench import scoring
 Comparison = scoring.results.Comparison
 IntervalEstimate = scoring.results.IntervalEstimate
 Results = scoring.results.Results
-Outcome = Literal["better", "worse", "not separable", "none"]
+VerdictOutcome = Literal["better", "worse", "not separable", "none"]
 LIKELY = 0.8
 """The probability with which as many seeds as are named would separate two algorithms."""
 MOST_SEEDS = 100
@@ -38,7 +38,7 @@ class Verdict:
     """
 
     against: str
-    outcome: Outcome
+    outcome: VerdictOutcome
     text: str
     seeds: int | None = None
 
@@ -133,7 +133,7 @@ def _verdict(results: Results, pair: Comparison) -> Verdict:
         return Verdict(other, "none", f"{new} and {other}: no verdict, for {why}")
     difference, numbers = measured
     if _significance.apart(pair.p):
-        outcome: Outcome = "better" if difference.value > 0 else "worse"
+        outcome: VerdictOutcome = "better" if difference.value > 0 else "worse"
         return Verdict(other, outcome, f"{new} is {outcome} than {other}: {numbers}")
     there = len(results.seeds)
     wanted = seeds_to_separate(difference, there, len(results.tasks), results.pairs)

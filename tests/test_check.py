@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 from lagbench import Algorithm, LagbenchError, Metrics, Phase, Policy, Rollout, UsageError, registry
-from lagbench.check import Report, check
+from lagbench.check import CheckReport, check
 from lagbench.cli.check import command
 from lagbench.diagnostics import NAMES
 from lagbench.synthetic import LAG, WORLDS, ControlWorld, LanguageWorld, World, with_junk
@@ -47,11 +47,11 @@ class Sequences(Good):
     minibatch: ClassVar[Literal["steps", "sequences"]] = "sequences"
 
 
-def failures(report: Report) -> set[tuple[str, str | None]]:
+def failures(report: CheckReport) -> set[tuple[str, str | None]]:
     return {(c.name, c.domain) for c in report.checks if c.outcome == "failed"}
 
 
-def message(report: Report) -> str:
+def message(report: CheckReport) -> str:
     """What the first failure says."""
     return next(c.message for c in report.checks if c.outcome == "failed")
 

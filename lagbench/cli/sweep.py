@@ -33,7 +33,7 @@ from lagbench.errors import UsageError
 
 if TYPE_CHECKING:
     from lagbench.sweep.cells import Planned, State
-    from lagbench.sweep.driver import Outcome
+    from lagbench.sweep.driver import CellOutcome
     from lagbench.sweep.executor import Executor
 
 
@@ -205,7 +205,7 @@ def _run(
     executor: Executor,
     as_json: bool,
     quiet: bool,
-) -> Sequence[Outcome]:
+) -> Sequence[CellOutcome]:
     from lagbench.sweep.board import Board
     from lagbench.sweep.driver import SweepEnded, run_grid
     from lagbench.sweep.watcher import Watcher
@@ -213,7 +213,7 @@ def _run(
     try:
         with stdout_free():
             watcher = Watcher() if quiet else Board(out)
-            outcomes: Sequence[Outcome] = run_grid(cells, executor=executor, watcher=watcher, taken=known)
+            outcomes: Sequence[CellOutcome] = run_grid(cells, executor=executor, watcher=watcher, taken=known)
     except SweepEnded as ended:
         _report(ended.outcomes, as_json)
         ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
@@ -225,9 +225,9 @@ def _run(
 def _list(states: Mapping[Planned, State], as_json: bool) -> None:
     from lagbench.sinks.description import duration
     from lagbench.sweep import cost
-    from lagbench.sweep.driver import Outcome
+    from lagbench.sweep.driver import CellOutcome
 
-    outcomes = [Outcome(cell, state) for cell, state in states.items()]
+    outcomes = [CellOutcome(cell, state) for cell, state in states.items()]
     left = [o.cell.spec for o in outcomes if not o.state.is_over]
     hours = cost.hours(left)
     if as_json:
@@ -242,7 +242,7 @@ def _list(states: Mapping[Planned, State], as_json: bool) -> None:
     click.echo(f"{len(left)} of {len(states)} cells to run{about}")
 
 
-def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
+def _report(outcomes: Sequence[CellOutcome], as_json: bool) -> None:
     """What came out, on stdout: counts, then what failed or diverged, each with its reason."""
     states = [o.state for o in outcomes]
     counts = Counter(state.status for state in states)
@@ -269,7 +269,7 @@ def _counted(states: Collection[State]) -> str:
 _ORDER = ("completed", "diverged", "failed", "crashed", "unusable", "other", "unfinished", "missing")
 
 
-def _rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def _rows(outcomes: Sequence[CellOutcome]) -> list[dict[str, Any]]:
     return [
         {
             "path": str(o.cell.path),

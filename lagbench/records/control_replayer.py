@@ -12,7 +12,7 @@ from lagbench.errors import RecordError
 from lagbench.policies.gaussian import StackedActors
 from lagbench.records import environment, stepping
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, as_numpy
-from lagbench.records.findings import Check, Difference, differs
+from lagbench.records.findings import Difference, ReplayCheck, differs
 from lagbench.records.reader import Run
 from lagbench.records.replaying import Recomputed, Replayed, Replayer, Told, counted
 from lagbench.records.stepping import step_evaluations, step_training
@@ -83,7 +83,7 @@ class ControlReplayer(Replayer):
         # An episode that could not be stepped has been reported.
         episodes = {i: self.chosen[i] for i in final if i in self._seen}
         if not episodes:
-            return Recomputed(0, None, Check("policy", "skipped", "no episode could be stepped"))
+            return Recomputed(0, None, ReplayCheck("policy", "skipped", "no episode could be stepped"))
         version = policy.version(self.phases)
         actors = StackedActors([version] * len(episodes))
         actions = _acted(actors, [self._seen[i] for i in episodes])
@@ -104,7 +104,7 @@ class ControlReplayer(Replayer):
                 difference = Difference("evaluations", where, f"action[{i}]", recorded, own, "by the policy file")
         count = sum(len(a) for a in actions)
         message = f"{counted(count, 'action')} of the final evaluation, |Δaction| ≤ {largest:.2g}"
-        return Recomputed(count, largest, Check.of("policy", difference, message))
+        return Recomputed(count, largest, ReplayCheck.of("policy", difference, message))
 
     def _noise(self, steps: int, size: int) -> NDArray[np.float32]:
         """What was drawn for the first steps [steps, episodes, size] of the last evaluation with sampled actions."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lagbench.domain import ActionMode
 
-Outcome = Literal["ok", "failed", "skipped"]
+CheckOutcome = Literal["ok", "failed", "skipped"]
+"""Of a check, of an algorithm or of a replay."""
 
 _ACTIONS: dict[ActionMode, str] = {"mode": "deterministic", "stochastic": "sampled"}
 
@@ -48,11 +49,11 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Check:
+class ReplayCheck:
     """A check: its name, its outcome, a sentence on what was done, and on failure the first difference."""
 
     name: str
-    outcome: Outcome
+    outcome: CheckOutcome
     message: str
     difference: Difference | None = None
 

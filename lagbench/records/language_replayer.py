@@ -10,7 +10,7 @@ import torch
 
 from lagbench.errors import UsageError
 from lagbench.policies.causal_lm import CausalLMPolicy
-from lagbench.records.findings import Check, Difference
+from lagbench.records.findings import Difference, ReplayCheck
 from lagbench.records.language import Completion, EvaluatedCompletion, LanguageRecords
 from lagbench.records.replaying import Recomputed, Replayed, Replayer, counted
 from lagbench.tasks.gsm8k import grading
@@ -107,14 +107,16 @@ class LanguageReplayer(Replayer):
             policy = self.run.policy()
             wrong_text = _wrong_text(self._task(), episodes)
         except UsageError as error:
-            return Recomputed(0, None, Check("policy", "skipped", str(error)))
+            return Recomputed(0, None, ReplayCheck("policy", "skipped", str(error)))
         if wrong_text is not None:
-            return Recomputed(0, None, Check.of("policy", wrong_text, ""))
+            return Recomputed(0, None, ReplayCheck.of("policy", wrong_text, ""))
         assert isinstance(policy, CausalLMPolicy)
         largest, difference, count = 0.0, None, 0
         greedy = [episode for episode in episodes if episode.mode == "mode"]
         if not greedy:
-            return Recomputed(0, None, Check("policy", "skipped", "no greedy answer of the last policy is among them"))
+            return Recomputed(
+                0, None, ReplayCheck("policy", "skipped", "no greedy answer of the last policy is among them")
+            )
         for episode, below in _below(policy, greedy):
             count += len(below)
             largest = float(np.fmax(largest, below.max(initial=0.0)))
@@ -127,7 +129,7 @@ class LanguageReplayer(Replayer):
         message = (
             f"{counted(count, 'token')} of the final evaluation, at most {largest:.2g} nats below the most probable"
         )
-        return Recomputed(count, largest, Check.of("policy", difference, message))
+        return Recomputed(count, largest, ReplayCheck.of("policy", difference, message))
 
     def notes(self) -> list[str]:
         """See ``Replayer.notes``."""

@@ -10,7 +10,7 @@ from typing import Any
 from lagbench.errors import RecordError
 from lagbench.records import consistency
 from lagbench.records.files import finite
-from lagbench.records.findings import Check, Difference
+from lagbench.records.findings import Difference, ReplayCheck
 from lagbench.records.reader import Run
 from lagbench.records.replaying import Replayed, Replayer, counted
 from lagbench.records.schema import left_out
@@ -54,7 +54,7 @@ class ReplayReport:
 
     path: Path
     status: str
-    checks: tuple[Check, ...]
+    checks: tuple[ReplayCheck, ...]
     episodes: int
     steps: int
     training_episodes: int
@@ -146,7 +146,7 @@ class _Replay:
         self._phases = run.phases.count_rows()
         self._training = training
         self._chosen = chosen
-        self._checks: list[Check] = []
+        self._checks: list[ReplayCheck] = []
         self._done = 0
         self._total = sum(e.length for e in self._chosen) + (run.trajectories.count_rows() if training else 0)
         self._progress = progress
@@ -209,23 +209,23 @@ class _Replay:
         self, name: str, find: Callable[[], Difference | None], message: str, skipped: str | None = None
     ) -> None:
         if skipped is not None:
-            self._checks.append(Check(name, "skipped", skipped))
+            self._checks.append(ReplayCheck(name, "skipped", skipped))
         else:
-            self._checks.append(Check.of(name, find(), message))
+            self._checks.append(ReplayCheck.of(name, find(), message))
 
     def _replayed(self, name: str, replayed: Replayed) -> Replayed:
-        self._checks.append(Check.of(name, replayed.difference, replayed.message))
+        self._checks.append(ReplayCheck.of(name, replayed.difference, replayed.message))
         return replayed
 
     def _check_policy(self, final: Sequence[int]) -> tuple[int, float | None]:
         """Recompute what the policy file chooses in the final evaluation; how much, and the largest difference."""
         if not final:
-            self._checks.append(Check(POLICY, "skipped", _no_final(self._run)))
+            self._checks.append(ReplayCheck(POLICY, "skipped", _no_final(self._run)))
             return 0, None
         try:
             recomputed = self._replayer.policy(final)
         except RecordError as error:
-            self._checks.append(Check(POLICY, "failed", str(error)))
+            self._checks.append(ReplayCheck(POLICY, "failed", str(error)))
             return 0, None
         self._checks.append(recomputed.check)
         return recomputed.actions, recomputed.largest

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lagbench.records.findings import Check, Difference
+from lagbench.records.findings import Difference, ReplayCheck
 from lagbench.records.reader import Run
 
 Told = Callable[[int], None]
@@ -34,7 +34,7 @@ class Recomputed:
 
     actions: int
     largest: float | None
-    check: Check
+    check: ReplayCheck
 
 
 class Replayer(ABC):

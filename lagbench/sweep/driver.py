@@ -24,7 +24,7 @@ _LOOKING_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """A cell and what has become of it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Outcome:
 class SweepEnded(LagbenchError):
     """A sweep ended before its cells were done: by a signal, or because none could go on. ``outcomes`` has them all."""
 
-    def __init__(self, message: str, outcomes: Sequence[Outcome], exit_code: int = 1) -> None:
+    def __init__(self, message: str, outcomes: Sequence[CellOutcome], exit_code: int = 1) -> None:
         super().__init__(message)
         self.outcomes = outcomes
         self.exit_code = exit_code
@@ -53,7 +53,7 @@ def run_grid(
     executor: Executor | None = None,
     watcher: Watcher | None = None,
     taken: Mapping[Planned, State] | None = None,
-) -> list[Outcome]:
+) -> list[CellOutcome]:
     """Run what is not done of a grid: start what is missing, resume what was cut off, leave what others have claimed.
 
     Returns when every cell is over, those of other processes that share the directory included. A failed cell stops
@@ -111,9 +111,9 @@ class _Sweep:
         self._look_at = 0.0
         self._general = ""
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[CellOutcome]:
         """Every cell, in the order of the plan."""
-        return [Outcome(cell, state) for cell, state in self._states.items()]
+        return [CellOutcome(cell, state) for cell, state in self._states.items()]
 
     def run(self) -> None:
         """To the end, whatever it is."""

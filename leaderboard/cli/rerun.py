@@ -17,7 +17,7 @@ from lagbench.leaderboard.cli.sandboxed import sandbox_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lagbench import Outcome, Planned
+    from lagbench import CellOutcome, Planned
     from lagbench.leaderboard.rerun import Cell
 
 
@@ -149,7 +149,7 @@ def _sweep(
     jobs: int | None,
     threads: int,
     quiet: bool,
-) -> Sequence[Outcome]:
+) -> Sequence[CellOutcome]:
     from lagbench import make_executor, run_grid
 
     try:

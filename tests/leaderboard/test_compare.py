@@ -16,7 +16,7 @@ from lagbench.leaderboard import compare, published
 from lagbench.scoring import table
 from lagbench.scoring.results import Results
 from lagbench.sweep.cells import State
-from lagbench.sweep.driver import Outcome
+from lagbench.sweep.driver import CellOutcome
 from tests.cli.run_here import ALGORITHMS, Done, lagbench
 from tests.leaderboard.rows import suite_rows
 from tests.scoring import synthetic
@@ -164,13 +164,13 @@ def test_an_incomplete_grid_has_no_verdict(place: Place, tmp_path: Path, referen
 def test_runs_that_failed_are_said(place: Place, tmp_path: Path, referenced: None) -> None:
     """Of outcomes as a sweep gives them: one run failed, one crashed and left nothing."""
     cells = plan_grid(Path("out/runs"), algo=["mine.py:Mine"], suite="TESTING", record="episodes")
-    outcomes = [Outcome(cell, State("completed")) for cell in cells]
-    outcomes[0] = Outcome(cells[0], State("crashed", "MemoryError: too much"))
+    outcomes = [CellOutcome(cell, State("completed")) for cell in cells]
+    outcomes[0] = CellOutcome(cells[0], State("crashed", "MemoryError: too much"))
     found = compare.compare(outcomes, published.load(load_suite("TESTING")), replications=50)
     assert found.verdicts[0].outcome == "none"
     assert f"crashed: {cells[0].path}: MemoryError: too much" in found.results.notes
     assert any(note.startswith("mine.py:Mine has 7 of 8 runs; missing: ") for note in found.results.notes)
-    nothing = [Outcome(cell, State("crashed", "MemoryError: too much")) for cell in cells]
+    nothing = [CellOutcome(cell, State("crashed", "MemoryError: too much")) for cell in cells]
     with pytest.raises(
         LagbenchError, match=r"no run of mine\.py:Mine has a result \(8 crashed\); the first: out/runs/"
     ):

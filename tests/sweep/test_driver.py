@@ -12,7 +12,7 @@ import pytest
 from lagbench.errors import UsageError
 from lagbench.sweep import claims, driver
 from lagbench.sweep.cells import Planned, State
-from lagbench.sweep.driver import Outcome, SweepEnded, run_grid
+from lagbench.sweep.driver import CellOutcome, SweepEnded, run_grid
 from lagbench.sweep.executor import Advanced, Ended, Event, Executor
 from lagbench.sweep.watcher import Watcher
 from tests.sweep.conftest import small
@@ -100,7 +100,7 @@ def cells(tmp_path: Path) -> list[Planned]:
     return small(tmp_path, seeds=[0, 1, 2, 3])
 
 
-def statuses(outcomes: Sequence[Outcome]) -> list[str]:
+def statuses(outcomes: Sequence[CellOutcome]) -> list[str]:
     return [outcome.state.status for outcome in outcomes]
 
 
