@@ -98,15 +98,16 @@ def score_grid(
 def _notes(scores: Scores) -> list[str]:
     notes = []
     if scores.scales is None:
-        why = "the runs are of no suite" if scores.grid.suite is None else f"{scores.grid.suite.name} has no references"
+        suite = scores.grid.suite
+        why = "the runs belong to no suite" if suite is None else f"{suite.name} has no references"
         notes.append(
-            f"{why}, so that returns are not normalised: there are returns by task, and nothing over several tasks but "
-            "the probability of improvement"
+            f"{why}, so returns are not normalised: scores are shown per task, and across tasks only the probability "
+            "of improvement"
         )
         diverged = sum(run.diverged for entry in scores.grid.entries for own in entry.runs.values() for run in own)
         if diverged and scores.grid.measure == "mode":
             notes.append(
-                f"{diverged} run{'s' * (diverged > 1)} diverged, which count as what scores 0; what that is is not "
-                "known, so that their tasks have no score"
+                f"{diverged} run{'s' * (diverged > 1)} diverged; a diverged run counts as a score of 0, but without "
+                "references the return that scores 0 is unknown, so its task has no score"
             )
     return notes

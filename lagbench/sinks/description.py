@@ -81,7 +81,7 @@ def result(run: Run) -> dict[str, str]:
     rows, domain = {"status": run.status}, run.spec.domain
     for mode in run.spec.evaluation.modes(last=True) if run.summary.get("final") else ():
         last = run.curve(mode)[-1]
-        label = "final evaluation" if mode == run.spec.evaluation.measure else "… beside it"
+        label = "final evaluation" if mode == run.spec.evaluation.measure else "not scored"
         rows[label] = f"{last.text(domain.return_format)} over {_episodes(last.episodes)} of {domain.modes[mode]}"
     if run.spec.is_asynchronous and run.phases.count_rows():
         rows |= apart(run)

@@ -26,7 +26,7 @@ def test_progress_on_stderr_and_the_directory_on_stdout(here: Path) -> None:
     assert [line.split("  ")[0] for line in lines[15:]] == [
         "status",
         "final evaluation",
-        "… beside it",
+        "not scored",
         "time",
         "records",
     ]

@@ -128,7 +128,7 @@ def test_latex(mini: Path) -> None:
 def test_notes_go_along_with_csv_and_latex(runs: Path) -> None:
     for option in ("--csv", "--latex"):
         done = lagbench("score", runs / "ppo", option, "--replications", "50")
-        assert "note: the runs are of no suite, so that returns are not normalised" in done.err
+        assert "note: the runs belong to no suite, so returns are not normalised" in done.err
 
 
 def test_a_swept_hyperparameter(runs: Path) -> None:

@@ -33,6 +33,6 @@ def test_it_is_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if line.startswith("run"):
             ending = TEXT.partition("ends with\n\n```\n")[2].partition("```")[0]
             assert [row.split("  ")[0] for row in ending.splitlines()] == [
-                row.split("  ")[0] for row in done.err.splitlines() if row.startswith(("status", "final", "…"))
+                row.split("  ")[0] for row in done.err.splitlines() if row.startswith(("status", "final", "not scored"))
             ]
     assert (tmp_path / "report/tasks.svg").is_file()

@@ -261,7 +261,7 @@ def test_without_references_there_are_returns_by_task() -> None:
     assert pair.lag_score is None
     assert pair.iqm == (None, None)
     assert pair.improvements == (exactly(1), exactly(0))
-    assert "the runs are of no suite, so that returns are not normalised" in found.notes[0]
+    assert "the runs belong to no suite, so returns are not normalised" in found.notes[0]
 
 
 def test_without_references_a_run_of_version_0_that_diverged_cannot_be_scored() -> None:
@@ -269,7 +269,7 @@ def test_without_references_a_run_of_version_0_that_diverged_cannot_be_scored() 
     rows[0] = row("a", TASKS[0], 0, (0.0,), status="diverged", former=True)
     found = results(rows, None)
     assert [task.final is None for task in found.lines[0].points[0].tasks] == [True, False]
-    assert found.notes[-1].startswith("1 run diverged, which count as what scores 0; what that is is not known")
+    assert found.notes[-1].startswith("1 run diverged; a diverged run counts as a score of 0, but without references")
     # In version 1 a run that diverged counts as what it was itself.
     rows = [row("a", task, seed) for task in TASKS for seed in range(3)]
     rows[0] = row("a", TASKS[0], 0, (0.0,), status="diverged")

@@ -76,7 +76,7 @@ def test_without_a_terminal_plain_lines(followed: Followed, plain: io.StringIO) 
     assert lines[-5:-2] == [
         "status            completed",
         f"final evaluation  {sampled['mean']:.1f} ± {sampled['standard_error']:.1f} over 2 episodes of sampled actions",
-        f"… beside it       {mode['mean']:.1f} ± {mode['standard_error']:.1f} over 2 episodes of the mean action",
+        f"not scored        {mode['mean']:.1f} ± {mode['standard_error']:.1f} over 2 episodes of the mean action",
     ]
     assert re.fullmatch(r"time +\d s", lines[-2])
     assert lines[-1] == f"records           {followed.path}"
