@@ -29,16 +29,16 @@ TESTS = {
     "grid": "test_validate.test_results_are_those_of_the_suite_and_can_be",
     "numbers": "test_validate.test_results_are_those_of_the_suite_and_can_be",
     "source": "test_validate.test_a_source_is_whole_and_python",
-    "write elsewhere than in its run": "test_sandbox.test_it_writes_in_its_directory_and_nowhere_else",
+    "write outside its run directory": "test_sandbox.test_it_writes_in_its_directory_and_nowhere_else",
     "read files or the environment of the host": "test_sandbox.test_it_sees_neither_files_nor_environment_of_the_host",
     "open a connection": "test_sandbox.test_it_reaches_no_network",
-    "kill its parent, or others": "test_sandbox.test_it_kills_nobody",
+    "kill its parent or other processes": "test_sandbox.test_it_kills_nobody",
     "start processes, sleep, fill memory or disk without end": "test_sandbox.test_it_is_ended_where_it_uses_too_much",
-    "leave a link where a file should be": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
-    "print what a terminal obeys": "test_validate.test_a_report_that_is_none_is_no_report",
-    "end early, import what is not there, be no Python": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
-    "overwrite the policies that are to act": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
-    "claim what its runs did not come to": "test_rerun.test_what_is_claimed_decides_nothing",
+    "leave a link in place of a file": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
+    "print terminal control sequences": "test_validate.test_a_report_that_is_none_is_no_report",
+    "exit early, fail to import, or not be Python": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
+    "modify stored policy versions": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
+    "claim results that its runs did not have": "test_rerun.test_what_is_claimed_decides_nothing",
 }
 
 
