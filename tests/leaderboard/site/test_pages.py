@@ -162,7 +162,7 @@ def test_the_index_has_the_numbers(boards: list[Board], shown: dict[str, Page]) 
     for one in boards[0].rows:
         kind = one.results.kind
         for found in (one.line.lag_score, *(point.final.iqm for point in one.line.points if point.final)):
-            assert text.estimate(found, kind) in index.text
+            assert text.interval_estimate(found, kind) in index.text
     assert "Nothing is ranked on mujoco-mini-v1 yet: neither baselines nor submissions have been trained on it." in (
         index.text
     )
@@ -206,7 +206,7 @@ def test_a_claim_stands_beside_its_rerun(boards: list[Board], shown: dict[str, P
         numbers = f"{text.number(cell.claimed)} {text.number(cell.found)} {cell.p:.2g}"
         assert f"{cell.task}, lag {cell.value} {numbers}".replace("e-", "e-") in found
     for line in mine.results.lines:
-        assert text.estimate(line.lag_score, "score") in found
+        assert text.interval_estimate(line.lag_score, "score") in found
 
 
 def test_measured_lag_stands_beside_each_lag(boards: list[Board], shown: dict[str, Page]) -> None:
