@@ -15,7 +15,7 @@ from lagbench.tasks.spec import TaskSpec
 
 
 def pendulum(task_id: str, **options: Any) -> TaskSpec:
-    """Pendulum, cut after 100 steps unless --task-set max_episode_steps=N says otherwise."""
+    """Pendulum, truncated after 100 steps unless changed by --task-set max_episode_steps=N."""
     return task("Pendulum-v1", **{"max_episode_steps": 100, **options})
 
 
