@@ -157,7 +157,7 @@ def scale(rows: Sequence[Mapping[str, Any]]) -> Scale:
 def table(rows: Sequence[Mapping[str, Any]], by: Scale, algorithms: Sequence[str]) -> list[str]:
     """The outcome in Markdown, a row a setting; the chosen one is bold."""
     places = [(task, lag) for task in TASKS for lag in LAGS]
-    head = ["algorithm", "learning rate", "its own", *(f"{task}, lag {lag}" for task, lag in places), "score", "ahead"]
+    head = ["algorithm", "learning rate", "parameter", *(f"{task}, lag {lag}" for task, lag in places), "score", "lead"]
     lines = [head, ["---"] * len(head)]
     for algorithm in algorithms:
         outcome = found(rows, algorithm)

@@ -54,7 +54,7 @@ def test_it_goes_on_from_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = CliRunner().invoke(search.main, arguments)
     assert first.exit_code == 0, first.output
     head, _, *lines = first.stdout.splitlines()
-    assert head == "| algorithm | learning rate | its own | Hopper-v5, lag 0 | score | ahead |"
+    assert head == "| algorithm | learning rate | parameter | Hopper-v5, lag 0 | score | lead |"
     assert len(lines) == 2
     assert sum("standard errors" in line for line in lines) == 1
     kept = results.read(tmp_path / "kept.arrow")
