@@ -26,21 +26,17 @@ from lagbench.sweep.taken import taken
 from scripts.results import RESULTS, grow, read
 from scripts.search import best, distance
 
+SUITE = lagbench.load_suite("gsm8k-mini-v1")
 LAGS = (0, 64)
 SEED, MORE_SEEDS = 1000, (1001, 1002)
-OPTIONS: Mapping[str, Any] = {
-    "task": ["GSM8kMini-v0"],
-    "task_options": {"test": "held-out"},
-    "lag_mode": "fixed",
-    "updates": [1],
-    "minibatch": 16,
+PLAN: Mapping[str, Any] = {
     "budget": 5_120,
-    "eval_episodes": 600,
+    "eval_episodes": 300,
     "eval_mode_episodes": 1,
     "eval_intervals": 1,
     "record": "episodes",
 }
-"""Of ``lagbench.plan_grid``: at lag 64 a fifth of the phases is warm-up."""
+"""At lag 64 a fifth of the phases is warm-up; so many questions are held out."""
 RATES = (1e-4, 3e-4)
 OWN: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "ppo": ({"clip": 0.1}, {"clip": 0.2}),
@@ -69,6 +65,13 @@ Finals = Mapping[int, Mapping[int, float]]
 """Final accuracies by lag and seed."""
 
 
+def options(lag: int) -> dict[str, Any]:
+    """Of ``lagbench.plan_grid``: the suite's protocol at a lag, asked questions that are held out of training."""
+    fixed = {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
+    task_options = {**fixed.pop("task_options"), "test": "held-out"}
+    return {**fixed, **PLAN, "task": SUITE.tasks, "task_options": task_options}
+
+
 def settings() -> list[Setting]:
     """All that are tried of an algorithm."""
     return [(rate, own) for rate in RATES for own in (0, 1)]
@@ -79,13 +82,13 @@ def cells(out: Path, algorithm: str, seeds: Sequence[int], chosen: Sequence[Sett
     return [
         cell
         for rate, own in chosen
+        for lag in LAGS
         for cell in lagbench.plan_grid(
             out,
             algo=[algorithm],
-            lag=LAGS,
             seeds=seeds,
             config={name: [x] for name, x in {"learning_rate": rate, **OWN[algorithm][own]}.items()},
-            **OPTIONS,
+            **options(lag),
         )
     ]
 
@@ -111,7 +114,7 @@ def score(finals: Finals) -> dict[int, float]:
 
 def table(rows: Sequence[Mapping[str, Any]], algorithms: Sequence[str]) -> list[str]:
     """The outcome in Markdown, a row a setting; the chosen one is bold."""
-    head = ["algorithm", "learning rate", "its own", *(f"lag {lag}" for lag in LAGS), "both", "ahead"]
+    head = ["algorithm", "learning rate", "parameter", *(f"lag {lag}" for lag in LAGS), "both", "lead"]
     lines = [head, ["---"] * len(head)]
     for algorithm in algorithms:
         outcome = found(rows, algorithm)

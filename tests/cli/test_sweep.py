@@ -145,8 +145,8 @@ def test_commands_are_printed_for_what_is_left(here: Path) -> None:
         (("--suite", "TESTNG", "--algo", "ppo"), "unknown suite 'TESTNG'; did you mean 'TESTING'?"),
         (("--suite", "TESTING", "--algo", "ppo", "--lag", "5"), "TESTING has no lag 5; choose one of: 0, 2"),
         (
-            ("--suite", "gsm8k-mini-v0", "--algo", "ppo", "--actors", "4"),
-            "leaves gsm8k-mini-v0: protocol.actors is 4, was 8",
+            ("--suite", "gsm8k-mini-v1", "--algo", "ppo", "--actors", "1"),
+            "leaves gsm8k-mini-v1: protocol.actors is 1, was 2",
         ),
         (
             ("--suite", "TESTING", "--suite", "mujoco-mini-v0", "--algo", "ppo"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ def test_what_is_run() -> None:
     assert len({json.dumps(dict(cell.spec.config), sort_keys=True) for cell in planned}) == 4
     assert [cell.spec.protocol.lag for cell in planned].count(64) == 4
     assert {(cell.spec.phases, cell.spec.task_options["test"]) for cell in planned} == {(320, "held-out")}
+    suite = search_language.SUITE
+    assert all(cell.spec.protocol == suite.protocol(cell.spec.protocol.lag) for cell in planned)
+    assert all(suite.data["task_options"].items() <= cell.spec.task_options.items() for cell in planned)
 
 
 def test_a_score_by_hand() -> None:
@@ -50,9 +54,11 @@ def test_a_score_by_hand() -> None:
 
 def test_it_goes_on_from_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = {"data": str(make_data(tmp_path / "data")), "model": str(make_model(tmp_path / "model"))}
-    options = {**search_language.OPTIONS, "task": ["GSM8k-v0"], "budget": 48, "eval_episodes": 1}
-    task_options = {**places, "prompt": "plain", "max_new_tokens": 4, "test": "held-out"}
-    monkeypatch.setattr(search_language, "OPTIONS", {**options, "task_options": task_options})
+    task_options = {**places, "prompt": "plain", "max_new_tokens": 4}
+    data = {**search_language.SUITE.data, "tasks": ["GSM8k-v0"], "task_options": task_options}
+    data["protocol"] = {**data["protocol"], "lag": [2]}
+    monkeypatch.setattr(search_language, "SUITE", replace(search_language.SUITE, data=data))
+    monkeypatch.setattr(search_language, "PLAN", {**search_language.PLAN, "budget": 48, "eval_episodes": 1})
     monkeypatch.setattr(search_language, "LAGS", (2,))
     monkeypatch.setattr(search_language, "RATES", (1e-4,))
     monkeypatch.setattr(search_language, "MORE_SEEDS", (1001,))
@@ -61,7 +67,7 @@ def test_it_goes_on_from_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = CliRunner().invoke(search_language.main, arguments)
     assert first.exit_code == 0, first.output
     head, _, *lines = first.stdout.splitlines()
-    assert head == "| algorithm | learning rate | its own | lag 2 | both | ahead |"
+    assert head == "| algorithm | learning rate | parameter | lag 2 | both | lead |"
     assert len(lines) == 2
     assert "clip 0.0003, clip_high 0.0004" in lines[0]
     kept = results.read(kept_in)
