@@ -18,14 +18,15 @@ from lagbench.phase import HARNESS_METRICS, Metrics, Phase
 from lagbench.policies.base import Policy, PolicyOutput
 from lagbench.policies.flat import whole
 from lagbench.rollout import Rollout
+from lagbench.store import Store
 
 
 class Algorithm(nn.Module):
     """An algorithm: one class for control and for language. Only ``loss`` must be written.
 
-    State that must survive a resume is a parameter, a buffer or a submodule. The harness sets ``optimizer`` and, before
-    each phase, ``progress``; it owns collection, lag, the cap on updates, minibatches, network, normalizer, reward
-    scale, records, evaluation and the budget.
+    State that must survive a resume is a parameter, a buffer or a submodule, and rollouts are kept by ``store``. The
+    harness sets ``optimizer`` and, before each phase, ``progress``; it owns collection, lag, the cap on updates,
+    minibatches, network, normalizer, reward scale, records, evaluation and the budget.
 
     Attributes:
         minibatch: "steps", the smallest thing that the policy evaluates alone (a transition on control, a completion on
@@ -100,6 +101,7 @@ class Algorithm(nn.Module):
         self.config = config
         self.policy = policy
         self.progress = 0.0
+        self._store = Store()
         # Listed once: walking through a policy's modules at each update would take as long as clipping its gradient.
         self._weights = list(policy.parameters())
         if config.standardize == "group" and policy.has_critic:
@@ -115,6 +117,24 @@ class Algorithm(nn.Module):
     def prepare(self, rollout: Rollout) -> Rollout:
         """Set ``advantage`` and ``value_target`` on a phase (once, or once an epoch: ``Config.prepare_every``)."""
         return self.estimate(rollout)
+
+    @property
+    def stored(self) -> tuple[Rollout, ...]:
+        """The rollouts of earlier phases that ``store`` has kept, oldest first.
+
+        Each has what ``prepare`` is given: the fields that were collected then, rewards as they were scaled then, and
+        ``proximal_log_prob``, ``log_prob``, ``value`` and ``next_value`` of the learner now.
+        """
+        return self._store.rollouts
+
+    def store(self, rollout: Rollout, *, phases: int) -> None:
+        """Keep this phase's rollout, to be among ``stored`` from the next phase on, and in every checkpoint.
+
+        The newest ``phases`` are kept, in memory. Of a rollout it is the fields that were collected, and ``extra``. To
+        store again in the same phase replaces what was stored before. Raises AlgorithmError for what is no phase's
+        whole rollout, or of several.
+        """
+        self._store.put(rollout, phases)
 
     @torch.no_grad()
     def estimate(

@@ -230,15 +230,20 @@ class _Bench:
         for version in phases:
             fresh = version == _FIRST
             collected = self.collected if fresh else self.world.collect(learner.policy, version, self.oldest)
-            rollout, mismatch = learner.begin(collected, version, (version - _FIRST) / 10)
-            work, diverged = learner.update(rollout, version)
-            if diverged:
-                raise _Failed(f"{diverged.what} is not finite at update {diverged.update} of ordinary data")
-            values = diagnostics.diagnose(work.rollout, learner.evaluate(rollout), version)
-            values |= {"learning_rate": learner.learning_rate, "reward_scale": 1.0, "logprob_mismatch_max": mismatch}
-            learner.end_phase(rollout, version, values)
-            logged.append(work.metrics())
+            logged.append(self.train(learner, collected, version))
         return logged
+
+    @staticmethod
+    def train(learner: Learner, collected: Rollout, version: int, where: str = "of ordinary data") -> dict[str, float]:
+        """One phase; its metrics. Raises _Failed, which says ``where``, if it diverges."""
+        rollout, mismatch = learner.begin(collected, version, (version - _FIRST) / 10)
+        work, diverged = learner.update(rollout, version)
+        if diverged:
+            raise _Failed(f"{diverged.what} is not finite at update {diverged.update} {where}")
+        values = diagnostics.diagnose(work.rollout, learner.evaluate(work.rollout), version)
+        values |= {"learning_rate": learner.learning_rate, "reward_scale": 1.0, "logprob_mismatch_max": mismatch}
+        learner.end_phase(rollout, version, values)
+        return work.metrics()
 
     def losses(self, learner: Learner, collected: Rollout) -> list[Tensor]:
         """The loss of each minibatch of an epoch, with the policy as it is."""
@@ -327,13 +332,15 @@ class _Bench:
     def invalid_rows(self) -> None:
         """What stands in rows that are not valid changes neither loss nor gradient nor weights."""
         seen = []
+        # Of a second phase too: rows of the first may be stored.
+        following = self.world.collect(self.world.policy(), _FIRST + 1, self.oldest)
         for change in (lambda r: r, with_junk):
             learner = self.learner()
             losses = self.losses(learner, change(self.collected))
             seen.append({"the loss": torch.stack([x.detach() for x in losses]), **_gradients(learner, losses)})
             learner = self.learner()
-            rollout, _ = learner.begin(change(self.collected), _FIRST, 0.0)
-            learner.update(rollout, _FIRST)
+            for version, collected in enumerate((self.collected, following), _FIRST):
+                self.train(learner, change(collected), version)
             seen[-1] |= {f"the weight {k}": v for k, v in learner.policy.state_dict().items()}
         clean, junk = seen
         for name, x in clean.items():
@@ -345,20 +352,19 @@ class _Bench:
                 )
 
     def lag(self) -> None:
-        """Loss, gradient and weights stay finite where policies are far apart."""
+        """Loss, gradient and weights stay finite where policies are far apart, in this phase or in a stored one."""
         learner = self.learner()
         collected = self.collected
         sign = 2.0 * torch.randint(0, 2, collected.valid.shape, generator=torch.Generator().manual_seed(0)) - 1
-        far = learner.evaluate(collected).log_prob + _LOG_RATIO * sign
         old = torch.full_like(collected.behaviour_version, _FIRST - LAG)
-        collected = collected.replace(behaviour_log_prob=torch.where(collected.valid, far, 0.0), behaviour_version=old)
-        rollout, _ = learner.begin(collected, _FIRST, 0.0)
-        _, diverged = learner.update(rollout, _FIRST)
-        if diverged:
-            raise _Failed(
-                f"{diverged.what} is not finite at update {diverged.update} where log π − log β is ±{_LOG_RATIO:g}; "
-                "clamp log-ratios before exp, and mask before it instead of multiplying by 0 after"
-            )
+        where = (
+            f"where log π − log β is ±{_LOG_RATIO:g}; clamp log-ratios before exp, and mask before it instead of "
+            "multiplying by 0 after"
+        )
+        for version in (_FIRST, _FIRST + 1):
+            far = learner.evaluate(collected).log_prob + _LOG_RATIO * sign
+            chosen = torch.where(collected.valid, far, 0.0)
+            self.train(learner, collected.replace(behaviour_log_prob=chosen, behaviour_version=old), version, where)
 
     def seed(self) -> None:
         """Two runs of one seed are the same."""
@@ -392,7 +398,8 @@ class _Bench:
         if difference := _difference((self.run(learner, rest), learner.algorithm.state_dict()), after):
             raise _Failed(
                 f"a resumed run differs from one that was not interrupted in {difference}; keep what must survive in a "
-                "parameter, a buffer (self.register_buffer) or a submodule, not in a Python attribute"
+                "parameter, a buffer (self.register_buffer) or a submodule, not in a Python attribute, and rollouts of "
+                "earlier phases with self.store(rollout, phases=…)"
             )
 
 

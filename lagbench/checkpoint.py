@@ -1,4 +1,4 @@
-"""What a resume needs, on disk: one atomic file, and the buffer's versions, each written once."""
+"""What a resume needs, on disk: one atomic file, and the buffer's versions and stored rollouts, each written once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from lagbench.records.files import CHECKPOINT_FILE, explained, resume_command
 from lagbench.spec import RunSpec
 
 _STATE = Path(CHECKPOINT_FILE).name
+_ONCE = {"versions": "version", "stored": "stored"}
+"""What of a state is tensors by number, which never change; and how their files begin."""
 
 
 @dataclass(frozen=True)
@@ -41,28 +43,28 @@ class Checkpoint:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         # Known to be those of this run: what a kill left beside them may be of phases that will be made again.
-        self._versions: set[int] = set()
+        self._written: set[str] = set()
 
     def save(self, spec: RunSpec, state: Mapping[str, Any], committed: Mapping[str, int]) -> None:
         """Write it after a phase; what was there before stays valid until it is written.
 
         Raises RecordError where the disk will not take it.
         """
-        versions: Mapping[int, Mapping[str, torch.Tensor]] = state["versions"]
+        files = {_file(part, n): x for part in _ONCE for n, x in state.get(part, {}).items()}
         with explained(self._directory, f"go on with: {resume_command(self._directory.parent)}"):
             self._directory.mkdir(exist_ok=True)
-            for number in versions.keys() - self._versions:
-                _write(self._version_file(number), dict(versions[number]))
+            for name in files.keys() - self._written:
+                _write(self._directory / name, dict(files[name]))
             data = {
                 "spec": json.dumps(spec.to_json()),
-                "state": {k: v for k, v in state.items() if k != "versions"},
-                "versions": list(versions),
+                "state": {k: v for k, v in state.items() if k not in _ONCE},
+                **{part: list(state.get(part, {})) for part in _ONCE},
                 "committed": dict(committed),
             }
             _write(self._directory / _STATE, data)
-            self._versions = set(versions)
-            for file in self._directory.glob("version-*.pt"):
-                if int(file.stem.removeprefix("version-")) not in versions:
+            self._written = set(files)
+            for file in self._directory.glob("*-*.pt"):
+                if file.name not in files:
                     file.unlink()
 
     def load(self) -> Saved | None:
@@ -72,24 +74,27 @@ class Checkpoint:
             return None
         try:
             data = _read(file)
-            versions = {n: _read(self._version_file(n)) for n in data["versions"]}
+            # Of a checkpoint of before there was a store there is none.
+            files = {part: {n: _file(part, n) for n in data.get(part, ())} for part in _ONCE}
+            parts = {part: {n: _read(self._directory / x) for n, x in own.items()} for part, own in files.items()}
             spec = RunSpec.from_json(json.loads(data["spec"]))
-            saved = Saved(spec, {**data["state"], "versions": versions}, dict(data["committed"]))
+            saved = Saved(spec, {**data["state"], **parts}, dict(data["committed"]))
         except Exception as error:
             reason = " ".join(str(error).split())
             raise RecordError(
                 f"the checkpoint in {self._directory} cannot be read ({reason}); restore it from a copy of the run, or "
                 f"delete that directory and have all phases made again with: {resume_command(self._directory.parent)}"
             ) from error
-        self._versions = set(versions)
+        self._written = {x for own in files.values() for x in own.values()}
         return saved
 
     def remove(self) -> None:
         """Delete it, where there is one: the run has ended."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _version_file(self, number: int) -> Path:
-        return self._directory / f"version-{number}.pt"
+
+def _file(part: str, number: int) -> str:
+    return f"{_ONCE[part]}-{number}.pt"
 
 
 def _write(file: Path, data: Mapping[str, Any]) -> None:

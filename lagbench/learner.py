@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +80,7 @@ class Learner:
         self.algorithm.optimizer = optimizer
         self.cap = protocol.update_cap(self.algorithm.config.updates)
         self.algorithm.optimizer.register_step_pre_hook(self._count)
+        self._made = _shapes(self.algorithm)
 
     def _count(self, *_: object) -> None:
         if self.updates_made >= self.cap:
@@ -109,6 +112,7 @@ class Learner:
             raise AlgorithmError(f"`learning_rate` must return a number, not {rate!r}")
         for group in self.algorithm.optimizer.param_groups:
             group["lr"] = rate
+        self.algorithm._store.begin(rollout, lambda r: self._with_proximal(r, version)[0])
         return self._with_proximal(rollout, version)
 
     def phase(self, rollout: Rollout, version: int) -> Phase:
@@ -117,7 +121,7 @@ class Learner:
         return Phase(
             rollout,
             prepare=algorithm.prepare,
-            refresh=lambda r: _with_output(r, self.evaluate(r)),
+            refresh=self._refreshed,
             every=algorithm.config.prepare_every,
             minibatch=algorithm.minibatch,
             minibatches=self._protocol.epoch_updates,
@@ -150,9 +154,14 @@ class Learner:
         return phase, None
 
     def end_phase(self, rollout: Rollout, version: int, metrics: Mapping[str, float]) -> None:
-        """Tell the algorithm how the phase went, then let the policy's normalizer take in its observations."""
+        """Tell the algorithm how the phase went, then let the policy's normalizer take in its observations.
+
+        Raises AlgorithmError where it has kept what no checkpoint could give back.
+        """
         with self._drawing(version, 1):
             self.algorithm.end_phase(metrics)
+        self._check_resumable()
+        self.algorithm._store.end(version)
         self.policy.observe(rollout)
 
     @torch.no_grad()
@@ -173,14 +182,36 @@ class Learner:
         return float(self.algorithm.optimizer.param_groups[0]["lr"])
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint: tensors and numbers, live until the next update."""
-        return {"algorithm": self.algorithm.state_dict(), "optimizer": self.algorithm.optimizer.state_dict()}
+        """For a checkpoint: tensors and numbers, live until the next update. ``stored`` is by phase."""
+        return {
+            "algorithm": self.algorithm.state_dict(),
+            "optimizer": self.algorithm.optimizer.state_dict(),
+            "stored": self.algorithm._store.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From a checkpoint."""
         self.algorithm.load_state_dict(state["algorithm"])
         # A copy: the optimizer would go on in the caller's own tensors.
         self.algorithm.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.algorithm._store.restore(state["stored"], self._device)
+
+    def _refreshed(self, rollout: Rollout) -> Rollout:
+        self.algorithm._store.refresh(lambda r: _with_output(r, self.evaluate(r)))
+        return _with_output(rollout, self.evaluate(rollout))
+
+    def _check_resumable(self) -> None:
+        now = _shapes(self.algorithm)
+        if changed := min((name for name, _ in now.items() ^ self._made.items()), default=None):
+            raise AlgorithmError(
+                f"self.{changed} is no more as it was when the algorithm was made, so that a resume could not give it "
+                f"back; make it in __init__, in its final shape, {_KEEP}"
+            )
+        if held := next((name for name, x in vars(self.algorithm).items() if _has_rollouts(x)), None):
+            raise AlgorithmError(
+                f"self.{held} holds a rollout when its phase has ended, and no checkpoint has it; {_KEEP}, or let it "
+                "go in end_phase"
+            )
 
     def _with_proximal(self, rollout: Rollout, version: int) -> tuple[Rollout, float]:
         new = self.evaluate(rollout)
@@ -200,3 +231,19 @@ def _with_output(rollout: Rollout, new: PolicyOutput) -> Rollout:
     if new.value is None or new.next_value is None:
         return rollout
     return rollout.replace(value=new.value, next_value=new.next_value)
+
+
+_KEEP = "keep rollouts of earlier phases with self.store(rollout, phases=…), and read them from self.stored"
+_LOOKED_AT = 8
+"""Of each container, the first so many."""
+
+
+def _shapes(algorithm: Algorithm) -> dict[str, torch.Size | None]:
+    """What the algorithm's state is made of: names, and shapes where it is a tensor's."""
+    return {name: getattr(x, "shape", None) for name, x in algorithm.state_dict().items()}
+
+
+def _has_rollouts(x: Any) -> bool:
+    """Whether it is a rollout, or has some in it."""
+    inside = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple, set, deque)) else ()
+    return isinstance(x, Rollout) or any(map(_has_rollouts, itertools.islice(inside, _LOOKED_AT)))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lagbench.errors import AlgorithmError
 from lagbench.estimators import standardize
-from lagbench.rollout import Rollout
+from lagbench.rollout import FIELDS, Rollout
 
 Metrics = dict[str, Tensor | float]
 """What an update logs: numbers or detached scalar tensors by name, the same names at every update."""
@@ -28,7 +28,7 @@ class Phase:
         refresh: evaluates the learner again as it is now.
         every: when to prepare.
         minibatch: "steps" or "sequences".
-        minibatches: how many an epoch is cut into.
+        minibatches: how many an epoch over what was collected is cut into.
         cap: updates allowed.
         standardization: how advantages are standardized over each minibatch's valid rows.
         reserved: metric names that an algorithm may not use.
@@ -81,6 +81,11 @@ class Phase:
             raise AlgorithmError(
                 "`prepare` must return the rollout: return rollout.replace(advantage=…, value_target=…)"
             )
+        if lost := next((name for name in FIELDS if rollout.has(name) and not prepared.has(name)), None):
+            raise AlgorithmError(
+                f"`prepare` returns a rollout without {lost}, which the one that it is given has: make it with "
+                "rollout.replace(…), of several phases with rollout.join(*self.stored), which self.store has kept"
+            )
         return prepared
 
     def batches(self) -> Iterator[Rollout]:
@@ -104,15 +109,18 @@ class Phase:
     def _epoch(self, source: Rollout) -> Iterator[Rollout]:
         steps = source.layout == "steps"
         n = source.valid.shape[0 if steps else 1]
-        if n < self._minibatches:
+        # Of rows of earlier phases beside those of this one there are more minibatches, and no larger ones.
+        sequences = self.rollout.valid.shape[1] / self._collected.valid.shape[1]
+        minibatches = max(round(self._minibatches * sequences), 1)
+        if n < minibatches:
             what = "valid rows" if steps else "sequences"
             raise AlgorithmError(
-                f"{n} {what} cannot be cut into {self._minibatches} minibatches; collect more samples a phase, or make "
+                f"{n} {what} cannot be cut into {minibatches} minibatches; collect more samples a phase, or make "
                 "minibatches larger"
             )
         shuffled = source.take(torch.from_numpy(self._rng.permutation(n)).to(source.valid.device))
-        small, larger = divmod(n, self._minibatches)
-        for batch in shuffled.split([small + (i < larger) for i in range(self._minibatches)]):
+        small, larger = divmod(n, minibatches)
+        for batch in shuffled.split([small + (i < larger) for i in range(minibatches)]):
             if not batch.has("advantage"):
                 yield batch
                 continue

@@ -7,11 +7,13 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lagbench.errors import AlgorithmError
 
 Layout = Literal["phase", "sequences", "steps"]
+PADDING = -1
+"""What stands before a prompt that is shorter than the longest."""
 
 _SET_BY = {
     "proximal_log_prob": "the harness sets it before `prepare`",
@@ -34,6 +36,7 @@ COLLECTED = (
 )
 """Fields of a rollout as it is collected, each with the actors as its second dimension."""
 FIELDS = (*COLLECTED, *_SET_BY)
+_JOIN = "; rollouts of several phases become one with rollout.join(*self.stored), once self.store has kept them"
 
 
 class Rollout:
@@ -131,7 +134,10 @@ class Rollout:
         """A rollout with these fields set; ``extra`` is merged. Each field must have the shape of ``valid``."""
         for name, x in {**fields, **(extra or {})}.items():
             if name not in ("observation", "action", "group") and x.shape != self.valid.shape:
-                raise AlgorithmError(f"rollout.{name} must have shape {list(self.valid.shape)}, not {list(x.shape)}")
+                more = x.numel() > self.valid.numel()
+                raise AlgorithmError(
+                    f"rollout.{name} must have shape {list(self.valid.shape)}, not {list(x.shape)}" + _JOIN * more
+                )
         for name in set(extra or ()).intersection(FIELDS):
             raise AlgorithmError(f"extra cannot hold {name!r}, which is a field of its own; choose another name")
         if odd := next((name for name in fields if name not in FIELDS), None):
@@ -194,6 +200,46 @@ class Rollout:
     def take(self, index: Tensor) -> Self:
         """The samples at ``index``: rows of a "steps" rollout, else whole columns (actors, completions)."""
         return self._map(lambda name, x: x.index_select(self._axis(name), index), self._part)
+
+    def join(self, *others: Self) -> Self:
+        """This rollout and others as one, their samples in this order: of several phases, say, to train on together.
+
+        It has the fields that all of them have. On language prompts and completions are padded to the longest, and
+        ``group`` is numbered anew, so that no two rollouts share one.
+
+        Raises AlgorithmError for sequences with steps, and on control for sequences of several lengths.
+        """
+        parts = [self, *others]
+        if len({p.layout == "steps" for p in parts}) > 1:
+            raise AlgorithmError("single steps cannot be joined to sequences; join rollouts before they are cut")
+        if self.longest is None and self.layout != "steps" and len({len(p.valid) for p in parts}) > 1:
+            raise AlgorithmError("sequences of several lengths cannot be joined: each must be a phase long")
+        found = {
+            name: self._joined(name, [getattr(p, name) for p in parts])
+            for name in FIELDS
+            if all(p.has(name) for p in parts)
+        }
+        common = [name for name in self.extra if all(name in p.extra for p in parts)]
+        new = object.__new__(type(self))
+        extra = MappingProxyType({name: self._joined(name, [p.extra[name] for p in parts]) for name in common})
+        new.__dict__.update(found, layout=self.layout, longest=self.longest, group_size=self.group_size, extra=extra)
+        return new
+
+    def _joined(self, name: str, pieces: list[Tensor]) -> Tensor:
+        if name == "group":
+            first = 0
+            for i, x in enumerate(pieces):
+                pieces[i] = x - x.min() + first
+                first = int(pieces[i].max()) + 1
+        elif self.longest is not None:
+            rows = max(map(len, pieces))
+            prompt = name == "observation"
+            shortfall = [rows - len(x) for x in pieces]
+            pieces = [
+                nn.functional.pad(x, (0, 0, n, 0) if prompt else (0, 0, 0, n), value=PADDING if prompt else 0)
+                for x, n in zip(pieces, shortfall, strict=True)
+            ]
+        return torch.cat(pieces, dim=self._axis(name))
 
     def split(self, sizes: list[int]) -> list[Self]:
         """Consecutive pieces of these sizes along the sample axis, as views."""

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from lagbench import domain as domains
 from lagbench.domain import Domain
 from lagbench.policies.base import Policy
-from lagbench.policies.causal_lm import PADDING, CausalLMPolicy
+from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.gaussian import GaussianPolicy, log_prob
 from lagbench.protocol import Protocol
-from lagbench.rollout import Rollout
+from lagbench.rollout import PADDING, Rollout
 
 LAG = 4
 _DRIFT = 0.05  # what a version differs by from the next, in units of a weight

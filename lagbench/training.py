@@ -125,9 +125,10 @@ class _Loop:
         rollout, mismatch = learner.begin(collection.rollout.to(spec.device), phase, progress)
         self._check_reproduced(rollout, phase, mismatch)
         work, self.diverged = learner.update(rollout, phase)
-        final = learner.evaluate(rollout)
+        trained = work.latest
+        final = learner.evaluate(trained)
         values = {
-            **diagnostics.diagnose(work.latest, final, phase),
+            **diagnostics.diagnose(trained, final, phase),
             **actors.diagnostics(),
             **collected.diagnostics,
             "learning_rate": learner.learning_rate,
@@ -136,8 +137,8 @@ class _Loop:
         }
         if self.diverged is None:
             learner.end_phase(rollout, phase, values)
-            moved = learner.evaluate(rollout) if learner.policy.has_normalizer else final
-            values["normalizer_drift"] = diagnostics.drift(rollout, final, moved)
+            moved = learner.evaluate(trained) if learner.policy.has_normalizer else final
+            values["normalizer_drift"] = diagnostics.drift(trained, final, moved)
             collector.publish(learner.policy.version(phase + 1), learner.updates_made)
         self.used.append(self.used[-1] + collection.spent)
         clock.lap("updating")
@@ -182,18 +183,20 @@ class _Loop:
             )
 
     def _state(self) -> dict[str, Any]:
+        learner = self.learner.state()
         return {
             "phases": self.done,
             "used": self.used,
             "diverged": asdict(self.diverged) if self.diverged else None,
-            "learner": self.learner.state(),
+            "stored": learner.pop("stored"),
+            "learner": learner,
             **self.collector.state(),
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.used = list(state["used"])
         self.diverged = Divergence(**state["diverged"]) if state["diverged"] else None
-        self.learner.restore(state["learner"])
+        self.learner.restore({**state["learner"], "stored": state["stored"]})
         self.collector.restore(state)
 
 

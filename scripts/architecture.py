@@ -20,7 +20,7 @@ PLUGINS = ("baselines", "leaderboard")
 LAYERS = (
     "errors machine registry source domain config seeding settings protocol rollout estimators divergence",
     "tasks policies",
-    "phase algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
+    "phase store algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
     "lag",
     "spec",
     "actors",

@@ -24,6 +24,7 @@ def state(phase: int, lag: int = 2) -> dict[str, Any]:
         "diverged": None,
         "learner": {"algorithm": {"policy.weight": torch.full((3,), float(phase))}, "optimizer": {"state": {}}},
         "versions": {n: {"weight": torch.full((3,), float(n))} for n in numbers},
+        "stored": {n: {"reward": torch.full((3,), float(n)), "longest": None} for n in numbers if n < phase},
     }
 
 
@@ -45,6 +46,18 @@ def test_what_was_saved_last_is_loaded(tmp_path: Path) -> None:
         assert saved.state["phases"] == 4
         assert torch.equal(saved.state["learner"]["algorithm"]["policy.weight"], torch.full((3,), 4.0))
         assert {n: v["weight"].tolist() for n, v in saved.state["versions"].items()} == {n: [n] * 3 for n in (2, 3, 4)}
+        assert {n: v["reward"].tolist() for n, v in saved.state["stored"].items()} == {n: [n] * 3 for n in (2, 3)}
+
+
+def test_a_checkpoint_of_before_there_was_a_store(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c")
+    checkpoint.save(SPEC, state(1), COUNTS)
+    data = module._read(tmp_path / "c/state.pt")
+    del data["stored"]
+    module._write(tmp_path / "c/state.pt", data)
+    saved = Checkpoint(tmp_path / "c").load()
+    assert saved is not None
+    assert saved.state["stored"] == {}
 
 
 def test_what_cuda_wrote_is_read_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +72,7 @@ def test_what_cuda_wrote_is_read_where_there_is_none(tmp_path: Path, monkeypatch
     assert saved.state["versions"][1]["weight"].device.type == "cpu"
 
 
-def test_a_version_is_written_once_and_goes_when_it_is_too_old(tmp_path: Path) -> None:
+def test_versions_and_rollouts_are_written_once_and_go_when_they_are_too_old(tmp_path: Path) -> None:
     checkpoint, write = Checkpoint(tmp_path / "c"), module._write
     written: list[str] = []
 
@@ -72,8 +85,10 @@ def test_a_version_is_written_once_and_goes_when_it_is_too_old(tmp_path: Path) -
         for phase in range(4):
             checkpoint.save(SPEC, state(phase), COUNTS)
             held = {f"version-{n}.pt" for n in state(phase)["versions"]}
+            held |= {f"stored-{n}.pt" for n in state(phase)["stored"]}
             assert names(tmp_path / "c") == {"state.pt", *held}
-    assert [name for name in written if name != "state.pt"] == [f"version-{n}.pt" for n in range(4)]
+    once = sorted(name for name in written if name != "state.pt")
+    assert once == [*(f"stored-{n}.pt" for n in range(3)), *(f"version-{n}.pt" for n in range(4))]
 
 
 def test_what_a_kill_left_is_made_again(tmp_path: Path) -> None:

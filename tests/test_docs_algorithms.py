@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from lagbench.rollout import FIELDS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "algorithms.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-FILE, PROGRAM = (body for language, body in BLOCKS if language == "python")
+FILE, PROGRAM, REPLAY = (body for language, body in BLOCKS if language == "python")
 CONSOLE = [body for language, body in BLOCKS if language == "console"]
 
 
@@ -66,6 +67,12 @@ def test_from_python(tmp_path: Path) -> None:
     rows = [[float(x) for x in line.split()] for line in done.stdout.splitlines()]
     assert [row[0] for row in rows] == [0, 1]
     assert all(0 <= row[1] <= 1 and row[2] > 0 for row in rows)
+
+
+def test_the_replay_buffer_is_that_of_the_example() -> None:
+    """Run by tests/test_store.py."""
+    example = (Path(__file__).parents[1] / "examples/replay.py").read_text(encoding="utf-8")
+    assert textwrap.indent(REPLAY, "    ") in example
 
 
 def column(header: str) -> list[str]:

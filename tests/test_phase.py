@@ -145,6 +145,28 @@ def test_advantages_are_standardized_over_the_valid_rows_of_a_minibatch(minibatc
         assert not b.advantage[~b.valid].any()
 
 
+@pytest.mark.parametrize("minibatch", ["steps", "sequences"])
+def test_rows_of_earlier_phases_make_more_minibatches_of_the_same_size(minibatch: Minibatch) -> None:
+    """Two phases of 24 rows in minibatches of 12: an epoch is 4, over both, mixed."""
+    data = numbered(torch.ones(4, 6, dtype=torch.bool))
+    old = data.replace(behaviour_version=data.behaviour_version + 100)
+    work = Work(data, minibatch=minibatch, minibatches=2, cap=4)
+    work.phase._prepare = lambda r: r.join(old)
+    batches = list(work.phase.batches())
+    assert [b.valid.numel() for b in batches] == [12] * 4
+    seen = torch.cat([b.behaviour_version.flatten() for b in batches])
+    assert seen.sort().values.tolist() == [*range(24), *range(100, 124)]
+    assert any(0 < (b.behaviour_version >= 100).sum() < 12 for b in batches)
+
+
+def test_what_the_harness_set_must_come_back() -> None:
+    data = numbered(torch.ones(1, 1, dtype=torch.bool))
+    work = Work(data.replace(log_prob=data.reward))
+    work.phase._prepare = lambda r: data
+    with pytest.raises(AlgorithmError, match=r"returns a rollout without log_prob, .* rollout.join\(\*self.stored\)"):
+        work.phase.rollout  # noqa: B018
+
+
 def test_too_few_samples_for_the_minibatches() -> None:
     data = numbered(torch.tensor([[True, False], [True, True]]))
     with pytest.raises(AlgorithmError, match="3 valid rows cannot be cut into 4 minibatches"):

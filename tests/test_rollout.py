@@ -214,3 +214,64 @@ def test_moving_keeps_everything() -> None:
     assert (moved.layout, moved.longest, moved.group_size, set(moved.extra)) == ("phase", None, None, {"mine"})
     assert "advantage" not in repr(moved)
     assert "[32×16]" in repr(moved)
+
+
+def test_rollouts_of_two_phases_joined_by_hand() -> None:
+    """Columns side by side, each in time order with the row after its last; what only one has is left out."""
+    valid = torch.tensor([[True, True], [True, False]])
+    first = numbered(valid).replace(advantage=torch.ones(2, 2), extra={"a": torch.ones(2, 2), "b": torch.ones(2, 2)})
+    second = numbered(valid[:, :1]).replace(extra={"b": torch.zeros(2, 1)})
+    joined = first.join(second)
+    assert (joined.layout, joined.longest, joined.group_size) == ("phase", None, None)
+    assert joined.valid.tolist() == [[True, True, True], [True, False, True]]
+    assert joined.reward.tolist() == [[0, 1, 0], [2, 3, 1]]
+    assert joined.observation[..., 0].tolist() == [[0, 1, 0], [2, 3, 1], [4, 5, 2]]
+    assert not joined.has("advantage")
+    assert {k: x.tolist() for k, x in joined.extra.items()} == {"b": [[1, 1, 0], [1, 1, 0]]}
+    assert torch.equal(first.join().reward, first.reward)
+    # Steps, and columns that were taken from a phase.
+    steps = first.steps().join(second.steps())
+    assert (steps.layout, steps.reward.tolist()) == ("steps", [0, 1, 2, 0, 1])
+    assert first.join(second.take(torch.tensor([0]))).layout == "phase"
+
+
+def test_completions_of_two_phases_are_padded_and_their_groups_kept_apart() -> None:
+    """By hand: prompts of 2 and 1 tokens, completions of at most 1 and 2."""
+
+    def language(prompt: list[list[int]], action: list[list[int]], group: list[int]) -> Rollout:
+        token = torch.tensor(action)
+        valid = torch.ones_like(token, dtype=torch.bool)
+        return Rollout(
+            observation=torch.tensor(prompt),
+            action=token,
+            reward=token.float(),
+            terminated=valid,
+            truncated=~valid,
+            valid=valid,
+            behaviour_version=token,
+            behaviour_log_prob=-token.float(),
+            group=torch.tensor(group),
+            longest=4,
+            group_size=2,
+        )
+
+    joined = language([[5, -1], [6, 7]], [[1, 2]], [0, 1]).join(language([[8]], [[3], [4]], [0]))
+    assert joined.observation.tolist() == [[5, -1, -1], [6, 7, 8]]
+    assert joined.action.tolist() == [[1, 2, 3], [0, 0, 4]]
+    assert joined.valid.tolist() == [[True, True, True], [False, False, True]]
+    assert joined.group.tolist() == [0, 1, 2]
+    assert joined.length.tolist() == [1, 1, 2]
+    assert (joined.longest, joined.group_size) == (4, 2)
+
+
+def test_what_cannot_be_joined() -> None:
+    whole = numbered(torch.ones(3, 2, dtype=torch.bool))
+    with pytest.raises(AlgorithmError, match="single steps cannot be joined to sequences; join rollouts before"):
+        whole.join(whole.steps())
+    with pytest.raises(AlgorithmError, match="sequences of several lengths cannot be joined"):
+        whole.join(numbered(torch.ones(2, 2, dtype=torch.bool)))
+    twice = torch.cat([whole.reward, whole.reward], dim=1)
+    with pytest.raises(
+        AlgorithmError, match=r"shape \[3, 2\], not \[3, 4\]; rollouts of .* rollout.join\(\*self.stored"
+    ):
+        whole.replace(reward=twice)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from lagbench import cluster
 from lagbench.actors.base import Collection, Transitions
@@ -22,7 +21,6 @@ from lagbench.lag.histogram import Histogram
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.policies.base import Version
 from lagbench.records.schema import QUEUED
-from lagbench.rollout import COLLECTED, Rollout
 from lagbench.spec import RunSpec
 
 # Lives that a process may lose at one segment: then it is the segment that kills them.
@@ -200,7 +198,6 @@ class Apart(Collector):
 def merged(parts: Sequence[Collection]) -> Collection:
     """The data of all actors, as if they had stepped together: rows by step, and then by actor."""
     rollouts = [part.rollout for part in parts]
-    fields: dict[str, Any] = {name: torch.cat([getattr(r, name) for r in rollouts], dim=1) for name in COLLECTED}
     step = np.concatenate([r.valid.numpy().nonzero()[0] for r in rollouts])
     columns = {
         name: np.concatenate([part.transitions.columns[name] for part in parts])
@@ -216,7 +213,7 @@ def merged(parts: Sequence[Collection]) -> Collection:
     by_end = np.argsort(ends)
     transitions = Transitions({name: x[order] for name, x in columns.items()}, ends[by_end], final[by_end])
     ended = [episodes[i] for i in by_end]
-    return Collection(Rollout(**fields), transitions, ended, sum(part.spent for part in parts))
+    return Collection(rollouts[0].join(*rollouts[1:]), transitions, ended, sum(part.spent for part in parts))
 
 
 def _timed(part: Collection, queued: float) -> Collection:

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lagbench.policies.base import Policy, PolicyOutput
-from lagbench.rollout import Rollout
+from lagbench.rollout import PADDING, Rollout
 
-PADDING = -1
 # Logits at a time, in bytes: those of a phase at once would fill the memory, and over a large vocabulary those of a
 # minibatch too, with all that is kept for their gradient.
 _LOGIT_BYTES = 1 << 28

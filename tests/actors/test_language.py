@@ -15,8 +15,9 @@ from lagbench.actors import language
 from lagbench.actors.base import Collection
 from lagbench.actors.language import LanguageActors
 from lagbench.policies.base import Version
-from lagbench.policies.causal_lm import PADDING, CausalLMPolicy
+from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.sampling import Completions, complete
+from lagbench.rollout import PADDING
 from lagbench.spec import RunSpec, resolve
 from tests.tasks.gsm8k.tiny import make_data, make_model
 

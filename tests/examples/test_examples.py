@@ -37,6 +37,13 @@ def test_a_task_of_ones_own(tmp_path: Path, name: str) -> None:
     assert lagbench.open(out).status == "completed"
 
 
+def test_earlier_phases_are_trained_on_too(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = command("run", "--algo", f"{EXAMPLES / 'replay.py'}:Replay", *SMALL, "--out", out, "--quiet")
+    assert done.code == 0, done.err
+    assert lagbench.open(out).phases.to_table()["backward_lag_max"].to_pylist() == [0, 1, 2, 3, 3]
+
+
 @pytest.mark.slow
 def test_a_lag_mode_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, installed, out = tmp_path / "source", tmp_path / "installed", tmp_path / "run"

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from lagbench.policies import sampling
-from lagbench.policies.causal_lm import PADDING, CausalLMPolicy
+from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.sampling import Completions, complete
-from lagbench.rollout import Rollout
+from lagbench.rollout import PADDING, Rollout
 from tests.tasks.gsm8k.tiny import make_model
 
 END, LONGEST = 3, 12
