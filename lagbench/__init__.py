@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lagbench.policies.base import Policy as Policy
     from lagbench.policies.base import PolicyOutput as PolicyOutput
     from lagbench.protocol import Protocol as Protocol
+    from lagbench.published import load_policy as load_policy
+    from lagbench.published import results as results
     from lagbench.records.reader import Run as Run
     from lagbench.records.reader import open_run as _open_run
     from lagbench.records.replay import ReplayReport as ReplayReport
@@ -78,6 +80,7 @@ _PUBLIC = {
     "ReplayReport": "records.replay",
     "Run": "records.reader",
     "open": "records.reader",
+    "load_policy": "published",
     "register_task": "tasks.registration",
     "replay": "records.replay",
     "load_suite": "suites",
@@ -88,6 +91,7 @@ _PUBLIC = {
     "CellOutcome": "sweep.driver",
     "plan_grid": "sweep.grid",
     "resolve": "suites",
+    "results": "published",
     "suite_names": "suites",
     "run": "runner",
     "run_grid": "sweep.driver",

@@ -18,6 +18,7 @@ from lagbench.errors import UsageError, unknown
 ALGORITHM_GROUP = "lagbench.algorithms"
 COMMAND_GROUP = "lagbench.commands"
 LAG_MODE_GROUP = "lagbench.lag_modes"
+RESULTS_GROUP = "lagbench.results"
 TASK_GROUP = "lagbench.tasks"
 
 _MUJOCO = (
@@ -153,6 +154,11 @@ def commands() -> dict[str, str]:
 def lag_modes() -> dict[str, str]:
     """Every installed lag mode: name → ``"module:Class"``, from the entry-point group ``lagbench.lag_modes``."""
     return {name: entry.value for name, entry in _entries(LAG_MODE_GROUP).items()}
+
+
+def results() -> dict[str, str]:
+    """Where published tables are: name → ``"module:attribute"`` of a directory, from ``lagbench.results``."""
+    return {name: entry.value for name, entry in _entries(RESULTS_GROUP).items()}
 
 
 @functools.cache

@@ -90,22 +90,24 @@ def algorithms(table: Any) -> list[str]:
     return sorted(set(*_columns(table, "algorithm")))
 
 
-def build(runs: Path, root: Path) -> Any:
-    """The table to publish, of all runs in a directory that has their name, their paths as from ``root``.
+def build(runs: Path) -> Any:
+    """The table to publish, of all runs in a directory or a table that has their name; their paths begin with it.
 
     Raises UsageError and LagbenchError where they are not all of that suite, or may not be scored together, and where
     one is not finished or has no environment.json: what is published has to be whole.
     """
-    table = scoring.table.collect([runs.resolve()])
+    table = scoring.table.from_file(runs) if runs.is_file() else scoring.table.collect([runs.resolve()])
     for path, name, status, envpool in zip(*_columns(table, "path", "suite", "status", "envpool"), strict=True):
-        if name != runs.name:
-            raise UsageError(f"{path} is of {name or 'no suite'}, not of {runs.name}, by which its directory is named")
+        if name != runs.stem:
+            raise UsageError(f"{path} is of {name or 'no suite'}, not of {runs.stem}, by which {runs.name} is named")
         if status not in records.files.SCORED:
             raise LagbenchError(f"{path} cannot be published: it is {status}")
         if not envpool:
             raise LagbenchError(f"{path} cannot be published: it has no environment.json, so its physics is not known")
-    paths = [Path(path).relative_to(root.resolve()).as_posix() for path in _columns(table, "path")[0]]
-    table = scoring.table.check(replace(table, "path", paths), str(runs))
+    if runs.is_dir():
+        root = runs.resolve().parent
+        paths = [Path(path).relative_to(root).as_posix() for path in _columns(table, "path")[0]]
+        table = scoring.table.check(replace(table, "path", paths), str(runs))
     for entry in scoring.grid.read(table).entries:
         if entry.missing:
             raise LagbenchError(f"{runs} cannot be published: {entry.label} lacks {'; '.join(entry.missing)}")

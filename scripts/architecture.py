@@ -27,7 +27,7 @@ LAYERS = (
     "records",
     "diagnostics evaluation checkpoint shapes",
     "learner cluster collecting asynchronous training",
-    "sinks scoring suites sweep synthetic check runner video",
+    "sinks scoring suites sweep synthetic check runner published video",
     "cli",
     "__init__",  # the public names, for others: nothing inside takes the way round
     "__main__",

@@ -1,10 +1,10 @@
 """Make the table of the baselines that ships with lagbench, from the maintainers' runs of a suite or a family.
 
-    python scripts/publish_scores.py runs/mujoco-1m-v1
+    python scripts/publish_scores.py results/mujoco-1m-v1.arrow
 
-makes leaderboard/scores/mujoco-1m-v1.arrow, from which the board and `lagbench compare` have the baselines. Of each
-suite that is there whole it also writes the spreads of lag scores, from which `lagbench show SUITE` says its power. The
-same runs give the same bytes.
+makes leaderboard/scores/mujoco-1m-v1.arrow of a table that scripts/results.py keeps, or of a directory of runs, from
+which the board, `lagbench compare` and `lagbench.results` have the baselines. Of each suite that is there whole it also
+writes the spreads of lag scores, from which `lagbench show SUITE` says its power. The same runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ SUITES = Path(__file__).parents[1] / "lagbench/suites"
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--scores", type=click.Path(path_type=Path), default=published.DIRECTORY, help="Where tables are written."
 )
 @click.option("--powers", type=click.Path(path_type=Path), default=SUITES, help="Where the spreads of scores are.")
 def main(runs: tuple[Path, ...], scores: Path, powers: Path) -> None:
-    """Publish RUNS, directories by the name that the runs in them have: a suite's, or a family's."""
+    """Publish RUNS, directories or tables by the name that the runs in them have: a suite's, or a family's."""
     scores.mkdir(parents=True, exist_ok=True)
     for path in runs:
-        table = published.build(path, path.resolve().parent)
-        file = scores / published.file_of(path.name).name
+        table = published.build(path)
+        file = scores / published.file_of(path.stem).name
         scoring.table.to_file(table, file)
         click.echo(f"{file}: {len(table)} runs of {', '.join(published.algorithms(table))}")
-        for suite in powered(path.name, table):
+        for suite in powered(path.stem, table):
             spreads = powers / scoring.power.file_of(suite).name
             lines = scoring.score.score(table, suite=suite.name).lines
             scoring.power.to_file(suite, {line.label: line.spread for line in lines}, spreads)

@@ -1,9 +1,10 @@
 """Keep finished runs in the repository, as one table, and print their final returns.
 
-    python -m scripts.results mujoco-1m-v1 --from runs/mujoco-1m-v1
+    python -m scripts.results mujoco-1m-v1 --from runs/mujoco-1m-v1 --policies
 
-adds the runs that results/mujoco-1m-v1.arrow does not have yet; without ``--from`` it only prints. A sweep goes on from
-the table alone: ``lagbench sweep … --results results/mujoco-1m-v1.arrow``.
+adds the runs that results/mujoco-1m-v1.arrow does not have yet, and to results/policies/ what acts of their policies,
+of seed 0, for ``lagbench.load_policy``; without ``--from`` it only prints. A sweep goes on from the table alone:
+``lagbench sweep … --results results/mujoco-1m-v1.arrow``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from lagbench import published
 from lagbench.records.files import SCORED
+from lagbench.records.reader import open_run
 from lagbench.scoring import table
+from lagbench.scoring.find import find_runs
 from lagbench.sweep.taken import identity
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +49,18 @@ def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
     return read(file)
 
 
+def keep_policies(runs: Path, directory: Path) -> int:
+    """Write the policies of the finished runs below ``runs`` that are to be published; how many were not there yet."""
+    written = 0
+    for path in find_runs([runs]):
+        run = open_run(path)
+        file = directory / f"{path.relative_to(runs.parent).as_posix()}.safetensors"
+        if run.status in SCORED and run.spec.seed == published.SEED and not file.exists():
+            published.write_policy(run, file)
+            written += 1
+    return written
+
+
 def read(file: Path) -> list[dict[str, Any]]:
     """The rows of a table of runs; none where there is no file."""
     rows: list[dict[str, Any]] = table.from_file(file).to_pylist() if file.exists() else []
@@ -69,10 +85,15 @@ def finals(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 @click.command()
 @click.argument("name")
 @click.option("--from", "runs", type=click.Path(exists=True, path_type=Path), help="The directory of a sweep.")
-def main(name: str, runs: Path | None) -> None:
+@click.option("--policies", is_flag=True, help="Keep their policies of seed 0 too.")
+def main(name: str, runs: Path | None, policies: bool) -> None:
     """Keep and print the results NAME."""
     file = RESULTS / f"{name}.arrow"
+    if policies and runs is None:
+        raise click.UsageError("--policies are those of the runs in a directory: name it with --from")
     rows = read(file) if runs is None else grow(file, runs)
+    if policies and runs is not None:
+        click.echo(f"{keep_policies(runs, RESULTS / 'policies')} policies more", err=True)
     click.echo("\n".join(finals(rows)))
     click.echo(f"{len(rows)} runs", err=True)
 

@@ -156,8 +156,7 @@ class Suite:
         """
         if self.replaced_by is not None:
             raise UsageError(f"{self.name} is retired; run {self.replaced_by}, which takes its place (docs/suites.md)")
-        task = self._one_of("task", task, self.tasks)
-        value = self._one_of(self.axis, options.pop(self.axis, None), self.values)
+        task, value = self.place(task, options.pop(self.axis, None))
         if seed not in self.seeds:
             raise UsageError(f"{self.name} has the seeds {self.seeds[0]}-{self.seeds[-1]}, not {seed}")
         fixed = self.options(value)
@@ -172,6 +171,10 @@ class Suite:
         run = dataclasses.replace(run, evaluation=self.evaluation)
         self.check(run)
         return run
+
+    def place(self, task: str | None, value: int | None) -> tuple[str, int]:
+        """One of its tasks and one of its axis's values; None: the only one. Raises UsageError for any other."""
+        return self._one_of("task", task, self.tasks), self._one_of(self.axis, value, self.values)
 
     def task(self, task: str) -> TaskSpec:
         """One of its tasks, with the options that it fixes."""

@@ -38,7 +38,7 @@ def made(ppo: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     path = tmp_path_factory.mktemp("compared")
     (path / "mine.py").write_text(ALGORITHMS)
     (path / "scores").mkdir()
-    table.to_file(published.build(ppo, ppo.parent), path / "scores/TESTING.arrow")
+    table.to_file(published.build(ppo), path / "scores/TESTING.arrow")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         patch.setattr(published, "DIRECTORY", path / "scores")

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from lagbench import LagbenchError, UsageError, load_suite
 from lagbench.leaderboard import published
 from lagbench.scoring import score, table
-from scripts import publish_scores
+from scripts import publish_scores, results
 from tests.leaderboard.rows import suite_rows
 from tests.scoring import synthetic
 
@@ -105,11 +105,11 @@ def test_a_table_is_made_without_a_trace_of_the_machine(ppo: Path, tmp_path: Pat
     made = []
     for root in (tmp_path / "here", tmp_path / "elsewhere/deep"):
         shutil.copytree(ppo, root / "results/TESTING")
-        table.to_file(published.build(root / "results/TESTING", root), root / "x.arrow")
+        table.to_file(published.build(root / "results/TESTING"), root / "x.arrow")
         made.append((root / "x.arrow").read_bytes())
     assert made[0] == made[1]
     found = table.from_file(root / "x.arrow")
-    assert "results/TESTING/Hopper-v5/ppo/lag0-u8-seed0" in found["path"].to_pylist()
+    assert "TESTING/Hopper-v5/ppo/lag0-u8-seed0" in found["path"].to_pylist()
     assert str(tmp_path).encode() not in made[0]
     # But for the paths it is what scoring reads from the runs.
     read = table.collect([ppo])
@@ -131,9 +131,9 @@ def test_what_is_not_whole_is_not_published(case: str, ppo: Path, tmp_path: Path
         (run / "environment.json").unlink()
         error = "lag2-u8-seed1 cannot be published: it has no environment.json"
     else:
-        error = "is of TESTING, not of mujoco-v0, by which its directory is named"
+        error = "is of TESTING, not of mujoco-v0, by which mujoco-v0 is named"
     with pytest.raises(LagbenchError, match=error):
-        published.build(runs, tmp_path)
+        published.build(runs)
 
 
 @pytest.mark.usefixtures("referenced")
@@ -158,4 +158,21 @@ def test_the_script(ppo: Path, tmp_path: Path) -> None:
     assert done.output == f"{tmp_path / 'scores/TESTING.arrow'}: 8 runs of ppo\n"
     found = table.from_file(tmp_path / "scores/TESTING.arrow")
     assert json.loads(found["config"].to_pylist()[0])["learning_rate"] > 0
-    assert found.equals(published.build(tmp_path / "results/TESTING", tmp_path / "results"), check_metadata=True)
+    assert found.equals(published.build(tmp_path / "results/TESTING"), check_metadata=True)
+
+
+def test_the_script_takes_the_table_that_is_kept(ppo: Path, tmp_path: Path) -> None:
+    """The same bytes as of the runs themselves; what is not whole is refused alike."""
+    kept = tmp_path / "results/TESTING.arrow"
+    results.grow(kept, ppo)
+    shutil.copytree(ppo, tmp_path / "TESTING")
+    for source, out in ((kept, tmp_path / "of-table"), (tmp_path / "TESTING", tmp_path / "of-runs")):
+        done = CliRunner().invoke(publish_scores.main, [str(source), f"--scores={out}", f"--powers={out}"])
+        assert done.output == f"{out / 'TESTING.arrow'}: 8 runs of ppo\n"
+    assert (tmp_path / "of-table/TESTING.arrow").read_bytes() == (tmp_path / "of-runs/TESTING.arrow").read_bytes()
+    table.to_file(table.from_file(kept).slice(1), kept)
+    with pytest.raises(LagbenchError, match="cannot be published: ppo lacks Hopper-v5 at lag 0, seed 0"):
+        published.build(kept)
+    kept.rename(other := tmp_path / "mujoco-1m-v1.arrow")
+    with pytest.raises(UsageError, match=r"is of TESTING, not of mujoco-1m-v1, by which mujoco-1m-v1.arrow is named"):
+        published.build(other)
