@@ -120,19 +120,18 @@ class Algorithm(nn.Module):
 
     @property
     def stored(self) -> tuple[Rollout, ...]:
-        """The rollouts of earlier phases that ``store`` has kept, oldest first.
+        """The rollouts of earlier phases that ``store`` kept, oldest first.
 
-        Each has what ``prepare`` is given: the fields that were collected then, rewards as they were scaled then, and
-        ``proximal_log_prob``, ``log_prob``, ``value`` and ``next_value`` of the learner now.
+        Each has the fields of the rollout that ``prepare`` receives: those collected, with rewards as scaled at the
+        time, and ``proximal_log_prob``, ``log_prob``, ``value`` and ``next_value`` of the current learner.
         """
         return self._store.rollouts
 
     def store(self, rollout: Rollout, *, phases: int) -> None:
-        """Keep this phase's rollout, to be among ``stored`` from the next phase on, and in every checkpoint.
+        """Keep this phase's rollout: it is in ``stored`` from the next phase on, and in checkpoints.
 
-        The newest ``phases`` are kept, in memory. Of a rollout it is the fields that were collected, and ``extra``. To
-        store again in the same phase replaces what was stored before. Raises AlgorithmError for what is no phase's
-        whole rollout, or of several.
+        The newest ``phases`` rollouts are kept in memory, with their collected fields and ``extra``. A second call in
+        the same phase replaces the first. Raises AlgorithmError for a part of a rollout, and for several joined ones.
         """
         self._store.put(rollout, phases)
 

@@ -156,7 +156,7 @@ class Learner:
     def end_phase(self, rollout: Rollout, version: int, metrics: Mapping[str, float]) -> None:
         """Tell the algorithm how the phase went, then let the policy's normalizer take in its observations.
 
-        Raises AlgorithmError where it has kept what no checkpoint could give back.
+        Raises AlgorithmError where it holds state that a checkpoint cannot restore.
         """
         with self._drawing(version, 1):
             self.algorithm.end_phase(metrics)
@@ -204,13 +204,13 @@ class Learner:
         now = _shapes(self.algorithm)
         if changed := min((name for name, _ in now.items() ^ self._made.items()), default=None):
             raise AlgorithmError(
-                f"self.{changed} is no more as it was when the algorithm was made, so that a resume could not give it "
-                f"back; make it in __init__, in its final shape, {_KEEP}"
+                f"self.{changed} was added, removed or reshaped after the algorithm was created, so the run could not "
+                f"be resumed; create it in __init__ with its final shape, and {_KEEP}"
             )
         if held := next((name for name, x in vars(self.algorithm).items() if _has_rollouts(x)), None):
             raise AlgorithmError(
-                f"self.{held} holds a rollout when its phase has ended, and no checkpoint has it; {_KEEP}, or let it "
-                "go in end_phase"
+                f"self.{held} still holds a rollout at the end of its phase, and checkpoints do not contain it; {_KEEP}"
+                ", or release it in end_phase"
             )
 
     def _with_proximal(self, rollout: Rollout, version: int) -> tuple[Rollout, float]:

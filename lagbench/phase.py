@@ -83,8 +83,8 @@ class Phase:
             )
         if lost := next((name for name in FIELDS if rollout.has(name) and not prepared.has(name)), None):
             raise AlgorithmError(
-                f"`prepare` returns a rollout without {lost}, which the one that it is given has: make it with "
-                "rollout.replace(…), of several phases with rollout.join(*self.stored), which self.store has kept"
+                f"`prepare` returned a rollout without {lost}, which its argument has; derive it with "
+                "rollout.replace(…), or of several phases with rollout.join(*self.stored), after self.store kept them"
             )
         return prepared
 
@@ -109,7 +109,7 @@ class Phase:
     def _epoch(self, source: Rollout) -> Iterator[Rollout]:
         steps = source.layout == "steps"
         n = source.valid.shape[0 if steps else 1]
-        # Of rows of earlier phases beside those of this one there are more minibatches, and no larger ones.
+        # With rows of earlier phases there are more minibatches, not larger ones.
         sequences = self.rollout.valid.shape[1] / self._collected.valid.shape[1]
         minibatches = max(round(self._minibatches * sequences), 1)
         if n < minibatches:

@@ -1,4 +1,4 @@
-"""What is published: every evaluation of the maintainers' runs, and their policies. Own runs are loaded likewise."""
+"""Load published evaluations and policies by name, or those of your own runs."""
 
 from __future__ import annotations
 
@@ -95,24 +95,24 @@ def load_policy(
     lag: int | None = None,
     updates: int | None = None,
 ) -> Policy:
-    """A policy as it was at the end of a run: a published one of a suite, or that of a run of your own.
+    """The policy at the end of a run: a published one, or that of a run of your own.
 
-    Published is what acts, of seed 0 of each cell, in the repository and not in the package; the critic of such a
-    policy is that of version 0, which was never trained.
+    Published policies are those of seed 0 of each cell, in the repository and not in the package. Only their acting
+    weights are published: the critic is the untrained one of version 0.
 
     Args:
         name: an algorithm; or, without a suite, the directory of a run.
-        suite: whose cell the policy is of.
-        task: the cell's.
-        lag: the cell's, of a suite that varies lag.
-        updates: the cell's, of a suite that varies the updates a phase.
+        suite: the suite that contains the cell.
+        task: of the cell.
+        lag: of the cell, in a suite that varies lag.
+        updates: of the cell, in a suite that varies the updates per phase.
 
     Returns:
         The policy, on the CPU.
 
     Raises:
         UsageError: the suite has no such cell, or no algorithm of that name is published for it.
-        LagbenchError: none is published for that cell.
+        LagbenchError: no policy is published for that cell.
         RecordError: there is no such run, it has no policy, or the file is damaged.
     """
     axes = {"lag": lag, "updates": updates}

@@ -36,7 +36,7 @@ COLLECTED = (
 )
 """Fields of a rollout as it is collected, each with the actors as its second dimension."""
 FIELDS = (*COLLECTED, *_SET_BY)
-_JOIN = "; rollouts of several phases become one with rollout.join(*self.stored), once self.store has kept them"
+_JOIN = "; combine rollouts of several phases with rollout.join(*self.stored), after self.store has kept them"
 
 
 class Rollout:
@@ -202,18 +202,18 @@ class Rollout:
         return self._map(lambda name, x: x.index_select(self._axis(name), index), self._part)
 
     def join(self, *others: Self) -> Self:
-        """This rollout and others as one, their samples in this order: of several phases, say, to train on together.
+        """Combine this rollout with others, for example of earlier phases, side by side in this order.
 
-        It has the fields that all of them have. On language prompts and completions are padded to the longest, and
-        ``group`` is numbered anew, so that no two rollouts share one.
+        The result has the fields that all of them have. On language, prompts and completions are padded to the longest,
+        and ``group`` is renumbered so that no two rollouts share a group.
 
-        Raises AlgorithmError for sequences with steps, and on control for sequences of several lengths.
+        Raises AlgorithmError for sequences with steps, and on control for sequences of different lengths.
         """
         parts = [self, *others]
         if len({p.layout == "steps" for p in parts}) > 1:
-            raise AlgorithmError("single steps cannot be joined to sequences; join rollouts before they are cut")
+            raise AlgorithmError("single steps cannot be joined with sequences; join rollouts before flattening them")
         if self.longest is None and self.layout != "steps" and len({len(p.valid) for p in parts}) > 1:
-            raise AlgorithmError("sequences of several lengths cannot be joined: each must be a phase long")
+            raise AlgorithmError("sequences of different lengths cannot be joined; join rollouts of whole phases")
         found = {
             name: self._joined(name, [getattr(p, name) for p in parts])
             for name in FIELDS

@@ -1,4 +1,4 @@
-"""Rollouts of earlier phases: what an algorithm asks to have kept, and what a checkpoint holds of it."""
+"""Rollouts of earlier phases that an algorithm keeps, in memory and in checkpoints."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lagbench.rollout import COLLECTED, Rollout
 
 
 class Store:
-    """A rollout a phase, as it was collected, of the newest phases for which one was put here.
+    """The collected rollouts of the newest phases that stored one, at most one per phase.
 
     Attributes:
-        rollouts: those of earlier phases, oldest first, as the learner evaluates them: ``Algorithm.stored``.
+        rollouts: of earlier phases, oldest first, evaluated by the current learner: ``Algorithm.stored``.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Store:
         self._sequences = 0
 
     def begin(self, rollout: Rollout, evaluated: Callable[[Rollout], Rollout]) -> None:
-        """A phase begins whose own rollout is this; ``evaluated`` sets what the learner says of one."""
+        """Begin a phase with its own rollout; ``evaluated`` adds the learner's log-probabilities and values to one."""
         self._put = None
         self._sequences = rollout.valid.shape[1]
         self.rollouts = tuple(evaluated(Rollout(**kept)) for kept in self._kept.values())
@@ -40,28 +40,28 @@ class Store:
             raise AlgorithmError(f"self.store takes a rollout, not {rollout!r}")
         if rollout.layout != "phase":
             raise AlgorithmError(
-                "self.store takes the rollout of a whole phase, as `prepare` is given it, and this is a part of one"
+                "self.store takes the rollout of a whole phase, as `prepare` receives it, not a part of one"
             )
         if rollout.valid.shape[1] > self._sequences:
             raise AlgorithmError(
-                "self.store takes the rollout of one phase, and this one is of several: store what `prepare` is given, "
-                "and join the others to it afterwards"
+                "self.store takes the rollout of one phase, and this one joins several: store the rollout that "
+                "`prepare` receives, before joining others to it"
             )
         if isinstance(phases, bool) or not isinstance(phases, int) or phases < 0:
             raise AlgorithmError(f"self.store keeps a whole number of phases, 0 or more, not {phases!r}")
-        # Copies: what was given may be changed in place, and may hang on far more than is kept.
+        # Copies: the original may be modified in place, and may be a view of more memory than is kept.
         kept = {name: _copy(getattr(rollout, name)) for name in (*COLLECTED, "group") if rollout.has(name)}
         about = {"longest": rollout.longest, "group_size": rollout.group_size}
         self._put = {**kept, "extra": {name: _copy(x) for name, x in rollout.extra.items()}, **about}, phases
 
     def end(self, phase: int) -> None:
-        """The phase has ended: what was put counts from the next one on."""
+        """End the phase: its rollout is in ``rollouts`` from the next phase on."""
         if self._put is not None:
             self._kept[phase], phases = self._put
             self._kept = dict(sorted(self._kept.items())[max(len(self._kept) - phases, 0) :])
 
     def state(self) -> dict[int, dict[str, Any]]:
-        """For a checkpoint, by phase; what stands under a phase never changes."""
+        """For a checkpoint, by phase; the entry of a phase never changes."""
         return dict(self._kept)
 
     def restore(self, state: Mapping[int, Mapping[str, Any]], device: Any) -> None:

@@ -163,7 +163,7 @@ def test_what_the_harness_set_must_come_back() -> None:
     data = numbered(torch.ones(1, 1, dtype=torch.bool))
     work = Work(data.replace(log_prob=data.reward))
     work.phase._prepare = lambda r: data
-    with pytest.raises(AlgorithmError, match=r"returns a rollout without log_prob, .* rollout.join\(\*self.stored\)"):
+    with pytest.raises(AlgorithmError, match=r"returned a rollout without log_prob, .* rollout.join\(\*self.stored\)"):
         work.phase.rollout  # noqa: B018
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import lagbench
 from lagbench import LagbenchError, UsageError, plan_grid, published, registry
-from lagbench.domain import Mode
+from lagbench.domain import ActionMode
 from lagbench.errors import RecordError
 from lagbench.leaderboard import published as shipped
 from lagbench.policies.gaussian import GaussianPolicy
@@ -137,7 +137,7 @@ def test_every_evaluation_of_a_suite(checkout: Path, runs: Path, tmp_path: Path)
     assert found["fraction"].to_pylist() == [0.0, 0.5, 1.0] * 4
     run = lagbench.open(runs / "Hopper-v5/ppo/lag2-u8-seed1")
     own = found.filter(pc.and_(pc.equal(found["lag"], 2), pc.equal(found["seed"], 1)))
-    modes: dict[Mode, str] = {"stochastic": "", "mode": "mode_"}
+    modes: dict[ActionMode, str] = {"stochastic": "", "mode": "mode_"}
     for mode, prefix in modes.items():
         curve = run.curve(mode)
         assert own[f"{prefix}mean_return"].to_pylist() == [point.mean for point in curve]

@@ -266,12 +266,12 @@ def test_completions_of_two_phases_are_padded_and_their_groups_kept_apart() -> N
 
 def test_what_cannot_be_joined() -> None:
     whole = numbered(torch.ones(3, 2, dtype=torch.bool))
-    with pytest.raises(AlgorithmError, match="single steps cannot be joined to sequences; join rollouts before"):
+    with pytest.raises(AlgorithmError, match="single steps cannot be joined with sequences; join rollouts before"):
         whole.join(whole.steps())
-    with pytest.raises(AlgorithmError, match="sequences of several lengths cannot be joined"):
+    with pytest.raises(AlgorithmError, match="sequences of different lengths cannot be joined"):
         whole.join(numbered(torch.ones(2, 2, dtype=torch.bool)))
     twice = torch.cat([whole.reward, whole.reward], dim=1)
     with pytest.raises(
-        AlgorithmError, match=r"shape \[3, 2\], not \[3, 4\]; rollouts of .* rollout.join\(\*self.stored"
+        AlgorithmError, match=r"shape \[3, 2\], not \[3, 4\]; combine rollouts of .* rollout.join\(\*self.stored"
     ):
         whole.replace(reward=twice)
