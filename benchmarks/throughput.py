@@ -46,7 +46,7 @@ from lagbench.records.writer import RunWriter
 from lagbench.seeding import Stream, environment_seeds
 from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec, resolve
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.mujoco import EnvPoolTask
 from lagbench.tasks.spec import load_task
 from lagbench.training import PhaseResult
 
@@ -217,7 +217,7 @@ def against_bare(task: str, plan: Plan) -> Result:
     """Collecting at lag 8 and recording, against EnvPool stepping the same actions from the same seeds."""
     spec = _spec(task, plan, lag=8)
     control = load_task(task, {})
-    assert isinstance(control, ControlTask)
+    assert isinstance(control, EnvPoolTask)
     seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, plan.actors).tolist()
     pool = envpool.make_gymnasium(control.envpool_id, num_envs=plan.actors, num_threads=CORES, seed=seeds)
     pool.reset()
@@ -435,7 +435,7 @@ def _writing(spec: RunSpec) -> Iterator[RunWriter]:
         yield writer
 
 
-def _as_stepped(action: NDArray[np.float32], task: ControlTask) -> list[NDArray[np.float64]]:
+def _as_stepped(action: NDArray[np.float32], task: EnvPoolTask) -> list[NDArray[np.float64]]:
     """Recorded actions [T, N, A] as EnvPool got them, one array [N, A] a step."""
     clipped = np.clip(action, task.action_space.low, task.action_space.high)
     return list(np.ascontiguousarray(clipped, dtype=np.float64))

@@ -28,7 +28,7 @@ from lagbench.records.findings import CheckOutcome
 from lagbench.rollout import Rollout
 from lagbench.settings import own_settings
 from lagbench.source import algorithms
-from lagbench.synthetic import LAG, WORLDS, World, with_junk
+from lagbench.synthetic import LAG, WORLDS, ControlWorld, DiscreteWorld, World, with_junk
 
 _FIRST = 8  # the first phase: late enough for versions LAG behind
 _UPDATES = 4  # one epoch
@@ -121,6 +121,12 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
         make("seed", domain, bench.seed)
         make("invalid-rows", domain, bench.invalid_rows, stops=False)
         make("state", domain, bench.state, stops=False)
+        if world is ControlWorld:
+            discrete = _Bench(bench.cls, DiscreteWorld(), config or {})
+            discrete.fresh_only(not bench.oldest)
+            if any(c.outcome == "failed" for c in made if c.domain == domain):
+                stopped.add(domain)  # what it would say has been said
+            make("discrete", domain, discrete.gradient)
     return CheckReport(name, tuple(made))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from lagbench.errors import UsageError, unknown
+from lagbench.errors import UsageError, nearest, unknown
 
 ALGORITHM_GROUP = "lagbench.algorithms"
 COMMAND_GROUP = "lagbench.commands"
@@ -37,6 +37,9 @@ _MUJOCO = (
 
 
 CONTROL_TASK = "lagbench.tasks.mujoco:task"
+ENVIRONMENT_TASK = "lagbench.tasks.environments:task_of"
+"""What makes a task of the environments that a function makes."""
+_ENVPOOL_IDS = "lagbench.tasks.mujoco:known_ids"
 _QUESTIONS = "lagbench.tasks.gsm8k.task:task"
 
 
@@ -69,6 +72,10 @@ _tasks = {
 }
 
 
+TESTED = frozenset(_tasks)
+"""The tasks that come with lagbench."""
+
+
 def add_task(entry: TaskEntry) -> None:
     """Make a task known by its id, in this process."""
     _tasks[entry.task_id] = entry
@@ -87,7 +94,8 @@ def task_ids() -> list[str]:
 def task_entry(task: str) -> TaskEntry:
     """The entry of a task: its id, or ``module:function`` or ``path/to/file.py:function``, which is looked at later.
 
-    Raises UsageError, with the nearest id, where there is none.
+    An id that is neither registered nor installed may be one of EnvPool's, which is loaded to see. Raises UsageError,
+    with the nearest id, where there is none.
     """
     if not isinstance(task, str):
         raise UsageError(f"a task is given by its id or as path/to/file.py:function, not as {task!r}")
@@ -97,12 +105,22 @@ def task_entry(task: str) -> TaskEntry:
     if bare in _tasks:
         return _tasks[bare]
     installed = _entries(TASK_GROUP)
-    if bare not in installed:
-        raise UsageError(
-            f"{unknown('task', task, task_ids())} Give one of your own as path/to/file.py:function or "
-            "module:function, see docs/tasks.md"
-        )
-    return TaskEntry(bare, installed[bare].value)
+    if bare in installed:
+        return TaskEntry(bare, installed[bare].value)
+    if bare in envpool_ids():
+        return TaskEntry(bare, CONTROL_TASK, domain="control")
+    close = nearest(bare, {*task_ids(), *envpool_ids()})
+    hint = f"; did you mean {close!r}?" if close else "."
+    raise UsageError(
+        f"unknown task {task!r}{hint} Known: {', '.join(task_ids())}, and EnvPool's (lagbench list tasks --all). Give "
+        "one of your own as path/to/file.py:function or module:function, see docs/tasks.md"
+    )
+
+
+def envpool_ids() -> frozenset[str]:
+    """All ids that EnvPool has; loads it."""
+    found: frozenset[str] = load(_ENVPOOL_IDS)()
+    return found
 
 
 def is_own(task: str) -> bool:

@@ -47,7 +47,7 @@ class Rollout:
     Attributes:
         observation: control, raw: S + [obs], with one row more in time ([T+1, …]) for a phase and for sequences, so
             that row t+1 is always the true successor of row t. Language: prompt tokens [P, n], left-padded with -1.
-        action: control S + [act], float32 and unclipped; language S, token ids.
+        action: control S + [act], float32 and unclipped, or S, int64, of discrete ones; language S, token ids.
         reward: S, scaled by the harness.
         terminated: S, bool. Wins where both flags are set.
         truncated: S, bool.

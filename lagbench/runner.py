@@ -167,6 +167,8 @@ def run(
         if note:
             warnings.warn(note, stacklevel=2)
     check_ray(spec, ray)
+    if note := unrepeated(spec):
+        warnings.warn(note, stacklevel=2)
     path = Path(out) if out is not None else new_directory(spec)
     return execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks, ray=ray)
 
@@ -180,6 +182,16 @@ def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
     return now, "" if may_be(
         now.algorithm, then
     ) else f"{then.name} is of {now.algorithm.source} here, and was of {then.source}"
+
+
+def unrepeated(spec: RunSpec) -> str:
+    """What is to be said at the start of a run whose task does not repeat; empty for one that does."""
+    if spec.repeats:
+        return ""
+    return (
+        f"{spec.task} does not repeat from seeds and actions (tried): a replay steps nothing again, and a resumed run "
+        "begins its episodes anew"
+    )
 
 
 def check_ray(spec: RunSpec, ray: str | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
 from lagbench.domain import ActionMode, Domain
@@ -20,7 +20,10 @@ from lagbench.protocol import DEFAULT_HIDDEN, ForwardMode, Protocol
 from lagbench.source import algorithms, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
 from lagbench.source.files import ALGORITHM, TASK, TRACE, Source
-from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, source_of
+from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, repeats, source_of
+
+if TYPE_CHECKING:
+    import torch
 
 # By what they say of an algorithm. What the first can say is said in it, as in the tables of all runs that have it.
 FORMATS: Mapping[int, type[InstalledAlgorithm | AlgorithmSource]] = {1: AlgorithmSource, 2: InstalledAlgorithm}
@@ -132,6 +135,11 @@ class RunSpec:
         """Whether each phase takes of the budget what the protocol says; else it may take more."""
         option = self.domain.resampling
         return option is None or not self.task_options.get(option, False)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether its task's episodes follow from seeds and actions; tried, where that is not known."""
+        return repeats(self.task, self.task_options)
 
     def over(self, used: int) -> bool:
         """Whether the budget pays for no further phase once ``used`` of it is spent."""
@@ -275,6 +283,10 @@ class RunSpec:
             return source.text
         module = sys.modules[algorithms.load(self.algorithm).__module__]
         return Path(str(module.__file__)).read_bytes()
+
+    def network(self, generator: torch.Generator | None = None) -> Any:
+        """The policy that the run begins with; without the ``generator`` of its weights see ``TaskSpec.network``."""
+        return load_task(self.task, self.task_options).network(self.protocol.hidden, generator)
 
     def renewed(self) -> Self:
         """The spec with the version of the algorithm's distribution that is installed. Raises UsageError for none."""

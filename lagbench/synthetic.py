@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from lagbench import domain as domains
 from lagbench.domain import Domain
+from lagbench.policies import categorical, gaussian
 from lagbench.policies.base import Policy
+from lagbench.policies.categorical import CategoricalPolicy
 from lagbench.policies.causal_lm import CausalLMPolicy
-from lagbench.policies.gaussian import GaussianPolicy, log_prob
+from lagbench.policies.control import ControlPolicy
+from lagbench.policies.gaussian import GaussianPolicy
 from lagbench.protocol import Protocol
 from lagbench.rollout import PADDING, Rollout
 
@@ -68,12 +71,26 @@ class ControlWorld(World):
         """See ``World.protocol``."""
         return _protocol(updates, self.actors, self.length)
 
-    def policy(self) -> GaussianPolicy:
+    def policy(self) -> ControlPolicy:
         """See ``World.policy``."""
         rng = torch.Generator().manual_seed(0)
-        policy = GaussianPolicy(self.observation_size, self.action_size, rng)
+        policy = self._fresh(rng)
         policy.normalizer.update(self._observations(64, rng))
         return policy
+
+    def _fresh(self, rng: torch.Generator) -> ControlPolicy:
+        return GaussianPolicy(self.observation_size, self.action_size, rng)
+
+    def _noise(self, rng: torch.Generator) -> Tensor:
+        """What actions [T, N, …] are sampled by."""
+        return torch.randn(self.length, self.actors, self.action_size, generator=rng)
+
+    def _choose(self, beta: ControlPolicy, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions of a policy, and their log-probabilities."""
+        assert isinstance(beta, GaussianPolicy)
+        mean = beta.actor(beta.normalizer(observation))
+        action = mean + beta.log_std.exp() * noise
+        return action, gaussian.log_prob(action, mean, beta.log_std)
 
     def _observations(self, rows: int, rng: torch.Generator) -> Tensor:
         return 2 * torch.randn(rows, self.observation_size, dtype=torch.float64, generator=rng) + 1
@@ -81,30 +98,32 @@ class ControlWorld(World):
     @torch.no_grad()
     def collect(self, policy: Policy, phase: int, lag: int = LAG) -> Rollout:
         """See ``World.collect``; actor i is i mod (lag + 1) versions behind."""
-        assert isinstance(policy, GaussianPolicy)
+        assert isinstance(policy, ControlPolicy)
         length, n = self.length, self.actors
         rng = torch.Generator().manual_seed(phase)
         observation = self._observations((length + 1) * n, rng).view(length + 1, n, -1)
-        action = torch.randn(length, n, self.action_size, generator=rng)
+        action = self._noise(rng)
         staleness = torch.arange(n) % (lag + 1)
         chosen = torch.empty(length, n)
         for s in range(lag + 1):
             held = staleness == s
             beta = self.older(policy, s, phase)
-            mean = beta.actor(beta.normalizer(observation[:-1, held]))
-            action[:, held] = mean + beta.log_std.exp() * action[:, held]
-            chosen[:, held] = log_prob(action[:, held], mean, beta.log_std)
+            action[:, held], chosen[:, held] = self._choose(beta, observation[:-1, held], action[:, held])
         terminated, truncated, valid = self._ends(rng)
+        cost = action.square().sum(-1)
         return Rollout(
             observation=observation,
-            action=torch.where(valid.unsqueeze(-1), action, 0.0),
-            reward=(torch.randn(length, n, generator=rng) - action.square().sum(-1)).clamp(-10, 10),
+            action=self._recorded(torch.where(valid.unsqueeze(-1), action, 0.0)),
+            reward=(torch.randn(length, n, generator=rng) - cost).clamp(-10, 10),
             terminated=terminated,
             truncated=truncated,
             valid=valid,
             behaviour_version=(phase - staleness).expand(length, n),
             behaviour_log_prob=torch.where(valid, chosen, 0.0),
         )
+
+    def _recorded(self, action: Tensor) -> Tensor:
+        return action
 
     def _ends(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         terminated, truncated = torch.rand(2, self.length, self.actors, generator=rng) < 0.05
@@ -118,6 +137,29 @@ class ControlWorld(World):
             terminated[t] &= valid[t]
             truncated[t] &= valid[t]
         return terminated, truncated, valid
+
+
+class DiscreteWorld(ControlWorld):
+    """The same with three actions to choose from."""
+
+    choices = 3
+    action_size = 1
+
+    def _fresh(self, rng: torch.Generator) -> ControlPolicy:
+        return CategoricalPolicy(self.observation_size, self.choices, rng)
+
+    def _noise(self, rng: torch.Generator) -> Tensor:
+        return torch.rand(self.length, self.actors, 1, generator=rng)
+
+    def _choose(self, beta: ControlPolicy, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        assert isinstance(beta, CategoricalPolicy)
+        logits = beta.actor(beta.normalizer(observation))
+        below = noise < logits.softmax(-1).cumsum(-1)
+        action = (~below).sum(-1).clamp(max=self.choices - 1)
+        return action.unsqueeze(-1).float(), categorical.log_prob(action, logits)
+
+    def _recorded(self, action: Tensor) -> Tensor:
+        return action.squeeze(-1).long()
 
 
 class LanguageWorld(World):

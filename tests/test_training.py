@@ -22,7 +22,7 @@ from lagbench.errors import AlgorithmError, MismatchError, UpdateLimitError, Usa
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
 from lagbench.policies.base import Version
-from lagbench.policies.gaussian import StackedActors
+from lagbench.policies.mlp import StackedNetworks
 from lagbench.spec import RunSpec, resolve
 from lagbench.training import PhaseResult, train
 
@@ -489,12 +489,12 @@ def test_a_phase_names_its_version(lagged: Lagged) -> None:
 
 
 def test_actors_that_compute_something_else_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    mean = StackedActors.mean
+    output = StackedNetworks.__call__
 
-    def shifted(self: StackedActors, observation: Any) -> Any:
-        return mean(self, observation) + 0.001
+    def shifted(self: StackedNetworks, observation: Any) -> Any:
+        return output(self, observation) + 0.001
 
-    monkeypatch.setattr(StackedActors, "mean", shifted)
+    monkeypatch.setattr(StackedNetworks, "__call__", shifted)
     with pytest.raises(MismatchError, match="phase 0: the learner gives"):
         list(train(spec(2)))
 

@@ -91,7 +91,8 @@ class Played(ABC):
 class PlayedEpisode(Played):
     """One of control: the actions that were chosen and what they earned.
 
-    ``action`` is float32 [length, act], ``reward`` float32 [length], ``observation`` float64 [length, obs].
+    ``action`` is float32 [length, act], or int32 [length] of discrete ones, ``reward`` float32 [length],
+    ``observation`` float64 [length, obs].
     """
 
     action: NDArray[Any]

@@ -1,4 +1,4 @@
-"""Actors on EnvPool: N of them step together, each with the policy version that it drew."""
+"""Actors on control: N of them step together, each with the policy version that it drew."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lagbench.actors.base import Actors, Collection, Episode, PlayedEpisode, Tra
 from lagbench.actors.reward_scale import RewardScale
 from lagbench.errors import RecordError
 from lagbench.policies.base import Version
-from lagbench.policies.gaussian import GaussianPolicy, StackedActors, log_prob
+from lagbench.policies.control import ControlPolicy
 from lagbench.rollout import Rollout
 from lagbench.seeding import Stream, environment_seeds, generator, torch_generator
 from lagbench.spec import RunSpec
-from lagbench.tasks.mujoco import ControlTask, EnvPoolVectorEnv
+from lagbench.tasks.control import ControlTask
 from lagbench.tasks.spec import load_task
 
 # The same for every protocol: version 0 and the first reward scale must not depend on how a phase is cut.
@@ -27,7 +27,7 @@ WARMUP_STEPS = 32
 
 
 class ControlActors(Actors):
-    """The actors of a run on a continuous-control task.
+    """The actors of a run on a control task.
 
     Args:
         spec: the run.
@@ -44,6 +44,7 @@ class ControlActors(Actors):
         self._all = spec.protocol.actors
         self._part = range(self._all) if part is None else part
         self._n = len(self._part)
+        self._policy = spec.network()
         self._seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, self._all)[self._part.start : self._part.stop]
         self._env = task.make(self._seeds.tolist(), threads)
         self._reward_scale = RewardScale(self._n)
@@ -53,37 +54,19 @@ class ControlActors(Actors):
         self._step = np.zeros(self._n, dtype=np.int64)
         self._return = np.zeros(self._n)
         self._fresh = np.ones(self._n, dtype=np.bool_)
-        self._history: list[NDArray[np.float32]] = []
+        self._history: list[NDArray[Any]] = []
 
-    @property
-    def observation_size(self) -> int:
-        """Length of an observation."""
-        return int(self._task.observation_space.shape[0])
-
-    @property
-    def action_size(self) -> int:
-        """Length of an action."""
-        return int(self._task.action_space.shape[0])
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        """Of a step's actions."""
-        return self._n, self.action_size
-
-    def make_policy(self) -> GaussianPolicy:
+    def make_policy(self) -> ControlPolicy:
         """See ``Actors.make_policy``: a rollout of random actions, outside the budget, starts the statistics."""
         seed = self._spec.seed
-        weights, hidden = torch_generator(seed, Stream.WEIGHTS), self._spec.protocol.hidden
-        policy = GaussianPolicy(self.observation_size, self.action_size, weights, hidden)
+        policy: ControlPolicy = self._spec.network(torch_generator(seed, Stream.WEIGHTS))
         env = self._task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, WARMUP_ACTORS).tolist(), self._threads)
         rng = generator(seed, Stream.WARMUP_ACTION)
-        space = self._task.action_space
         observation, _ = env.reset()
-        steps = _Steps(WARMUP_STEPS, WARMUP_ACTORS, self.observation_size, self.action_size)
+        steps = _Steps(self._task, WARMUP_STEPS, WARMUP_ACTORS)
         steps.observation[0] = observation
         for t in range(WARMUP_STEPS):
-            action = rng.uniform(space.low, space.high, (WARMUP_ACTORS, self.action_size)).astype(np.float32)
-            steps.record(t, env.step(action))
+            steps.record(t, env.step(self._task.random_actions(rng, WARMUP_ACTORS)))
         env.close()
         valid = steps.valid(np.ones(WARMUP_ACTORS, dtype=np.bool_))
         policy.normalizer.update(torch.from_numpy(steps.observation[:-1][valid]))
@@ -97,28 +80,27 @@ class ControlActors(Actors):
     def act(self, versions: Sequence[Version], phase: int) -> Collection:
         """As ``collect``, with raw rewards in the rollout."""
         length, n = self._spec.protocol.phase_steps, self._n
-        steps = _Steps(length, n, self.observation_size, self.action_size)
+        steps = _Steps(self._task, length, n)
         steps.observation[0] = self._observation
-        noise = generator(self._spec.seed, Stream.ACTION, phase).standard_normal(
-            (length, self._all, self.action_size), dtype=np.float32
-        )[:, self._part.start : self._part.stop]
-        actors = StackedActors(versions)
-        noise *= actors.std.numpy()
-        mean = np.empty_like(noise)
+        acting = self._policy.acting(versions)
+        drawn = acting.noise(generator(self._spec.seed, Stream.ACTION, phase), length, self._all)
+        noise = acting.spread(drawn[:, self._part.start : self._part.stop])
+        output = np.empty((length, n, acting.size), np.float32)
         for t in range(length):
-            mean[t] = actors.mean(steps.observation[t])
-            np.add(mean[t], noise[t], out=steps.action[t])
+            output[t] = acting.output(steps.observation[t])
+            acting.choose(output[t], noise[t], steps.action[t])
             steps.record(t, self._env.step(steps.action[t]))
         valid = steps.valid(self._fresh)
         held = np.array([v.number for v in versions], dtype=np.int64)
         action = torch.from_numpy(steps.action)
-        chosen = log_prob(action, torch.from_numpy(mean), actors.log_std)
+        action = action if action.is_floating_point() else action.long()
+        chosen = acting.log_prob(action, torch.from_numpy(output))
         transitions, episodes = self._account(steps, valid, held, chosen.numpy(), phase)
         self._advance(steps)
         keep = torch.from_numpy(valid)
         rollout = Rollout(
             observation=torch.from_numpy(steps.observation),
-            action=torch.where(keep.unsqueeze(-1), action, 0.0),
+            action=torch.where(keep.view(length, n, *[1] * (action.ndim - 2)), action, 0),
             reward=torch.from_numpy(steps.reward),
             terminated=torch.from_numpy(steps.terminated & valid),
             truncated=torch.from_numpy(steps.truncated & valid),
@@ -217,17 +199,17 @@ class ControlActors(Actors):
 
         ``stochastic`` draws its noise from the run's stream for ``version``.
         """
-        env: EnvPoolVectorEnv = self._task.make(list(seeds), self._threads)
-        actors = StackedActors([version] * len(seeds))
+        env = self._task.make(list(seeds), self._threads)
+        acting = self._policy.acting([version] * len(seeds))
         rng = generator(self._spec.seed, Stream.EVALUATION_ACTION, version.number)
         observation, _ = env.reset()
         rows: list[tuple[NDArray[Any], ...]] = []
         ended = np.zeros(len(seeds), dtype=np.int64)
         flags = np.zeros((2, len(seeds)), dtype=np.bool_)
         while not ended.all():
-            chosen = actors.mean(observation).copy()
-            if stochastic:
-                chosen += actors.std.numpy() * rng.standard_normal(chosen.shape, dtype=np.float32)
+            chosen = self._task.actions(len(seeds))
+            noise = acting.spread(acting.noise(rng, len(seeds))) if stochastic else None
+            acting.choose(acting.output(observation), noise, chosen)
             following, reward, terminated, truncated, _ = env.step(chosen)
             rows.append((observation, chosen, reward))
             observation = following
@@ -256,12 +238,15 @@ class ControlActors(Actors):
             "step": torch.from_numpy(self._step.copy()),
             "return": torch.from_numpy(self._return.copy()),
             "fresh": torch.from_numpy(self._fresh.copy()),
-            "history": torch.from_numpy(np.concatenate([np.empty((0, *self._shape), np.float32), *self._history])),
+            "history": torch.from_numpy(np.concatenate([self._task.actions(0, self._n), *self._history])),
             "observation": torch.from_numpy(self._observation.copy()),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """See ``Actors.restore``. Raises RecordError for a task whose episodes do not follow from seeds and actions."""
+        """See ``Actors.restore``; of a task that does not repeat, all episodes begin anew.
+
+        Raises RecordError where one that does is elsewhere after the same resets and actions.
+        """
         self._reward_scale.restore(state["reward_scale"])
         self._resets = state["resets"].numpy().copy()
         self._step = state["step"].numpy().copy()
@@ -270,9 +255,12 @@ class ControlActors(Actors):
         history = state["history"].numpy()
         length = self._spec.protocol.phase_steps
         self._history = [history[i : i + length].copy() for i in range(0, len(history), length)]
-        open_actions = [history[len(history) - self._step[i] :, i] for i in range(self._n)]
         self._env.close()
         self._env = self._task.make(self._seeds.tolist(), self._threads)
+        if not self._spec.repeats:
+            self._begin_anew()
+            return
+        open_actions = [history[len(history) - self._step[i] :, i] for i in range(self._n)]
         self._observation = self._env.restore(self._resets.tolist(), open_actions)
         moved = np.flatnonzero((self._observation != state["observation"].numpy()).any(axis=1))
         if len(moved):
@@ -281,13 +269,20 @@ class ControlActors(Actors):
                 "after the same resets and actions; run it again from the start"
             )
 
+    def _begin_anew(self) -> None:
+        self._resets += 1
+        self._step[:], self._return[:], self._fresh[:] = 0, 0.0, True
+        self._history = []
+        self._reward_scale.begin_anew()
+        self._observation = self._env.restore(self._resets.tolist(), [self._task.actions(0)] * self._n)
+
 
 class _Steps:
     """Rows of a phase as the environment gave them, before anything is derived: [T, N], observations [T+1, N, obs]."""
 
-    def __init__(self, length: int, n: int, observation_size: int, action_size: int) -> None:
-        self.observation = np.empty((length + 1, n, observation_size))
-        self.action = np.empty((length, n, action_size), dtype=np.float32)
+    def __init__(self, task: ControlTask, length: int, n: int) -> None:
+        self.observation = np.empty((length + 1, n, *task.observation_space.shape))
+        self.action = task.actions(length, n)
         self.reward = np.empty((length, n), dtype=np.float32)
         self.terminated = np.empty((length, n), dtype=np.bool_)
         self.truncated = np.empty((length, n), dtype=np.bool_)
@@ -302,5 +297,5 @@ class _Steps:
         return self.terminated | self.truncated
 
     def valid(self, first: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """False on the row after a done, which EnvPool spends on the reset; ``first`` is carried over from before."""
+        """False on the row after a done, which is spent on the reset; ``first`` is carried over from before."""
         return np.concatenate([first[None], ~self.done[:-1]])

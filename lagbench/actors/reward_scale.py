@@ -47,6 +47,10 @@ class RewardScale:
         warmup.update(reward, done, valid)
         self._moments = warmup._moments
 
+    def begin_anew(self) -> None:
+        """The episodes under way are given up."""
+        self._return = np.zeros_like(self._return)
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {"moments": self._moments.state_dict(), "return": torch.from_numpy(self._return.copy())}

@@ -9,12 +9,28 @@ import click
 from lagbench import registry, suites
 from lagbench.cli.options import OneOf, json_option
 from lagbench.domain import DOMAINS
+from lagbench.errors import UsageError
 
 
 def _tasks() -> list[dict[str, str]]:
     # The domain of an installed one is known when it is loaded, and nothing is here.
     entries = [registry.task_entry(t) for t in registry.task_ids()]
     return [{"task": e.task_id, "domain": e.domain or "", "source": e.entry} for e in entries]
+
+
+def _all_tasks() -> list[dict[str, str]]:
+    """Every id, EnvPool's too, with why control cannot take it: each is made once, which takes some 10 seconds."""
+    from lagbench.cli.progress import progress
+    from lagbench.tasks import mujoco
+
+    ids = sorted({*registry.task_ids(), *registry.envpool_ids()})
+    rows = []
+    with progress("looking", quiet=False) as told:
+        for i, task in enumerate(ids):
+            reason = "" if task in registry.task_ids() else mujoco.refused(task)
+            rows.append({"task": task, "works": "no" if reason else "yes", "reason": reason})
+            told(i + 1, len(ids))
+    return rows
 
 
 def _algorithms() -> list[dict[str, str]]:
@@ -33,10 +49,15 @@ _KINDS = {"tasks": _tasks, "algorithms": _algorithms, "suites": _suites}
 
 @click.command()
 @click.argument("what", type=OneOf(list(_KINDS)))
+@click.option(
+    "--all", "everything", is_flag=True, help="Of tasks: all ids of EnvPool's too, whether each works, and why not."
+)
 @json_option
-def command(what: str, as_json: bool) -> None:
+def command(what: str, everything: bool, as_json: bool) -> None:
     """List the tasks, algorithms or suites that there are."""
-    rows = _KINDS[what]()
+    if everything and what != "tasks":
+        raise UsageError(f"--all is of tasks; leave it out: lagbench list {what}")
+    rows = _all_tasks() if everything else _KINDS[what]()
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

@@ -35,9 +35,13 @@ def command(
     with starting(quiet):
         from lagbench import runner
         from lagbench.cli.find import run_directory
+        from lagbench.records.reader import open_run
 
         path = run_directory(run)
+        unrepeated = runner.unrepeated(open_run(path).spec)
         sinks = make_sinks(log, quiet)
+    if unrepeated:
+        click.echo(f"note: {unrepeated}", err=True)
     with stdout_free():
         done = runner.resume(path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks, ray=ray)
     return finished(done, as_json)

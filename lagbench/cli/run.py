@@ -135,9 +135,10 @@ def command(
         spec, note = (suites.resolve(**given), "") if spec_file is None else runner.renewed(RunSpec.load(spec_file))
         runner.check_ray(spec, ray)
         sinks = make_sinks(log, quiet)
+        unrepeated = runner.unrepeated(spec)
         path = out or runner.new_directory(spec)
-    if note:
-        click.echo(f"note: {note}", err=True)
+    for text in filter(None, (note, unrepeated)):
+        click.echo(f"note: {text}", err=True)
     with stdout_free():
         run = runner.execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks, ray=ray)
     return finished(run, as_json)

@@ -62,6 +62,9 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
         try:
             path = run_directory(what)
         except UsageError as error:
+            if what in registry.envpool_ids():
+                facts = _task(what)
+                return facts, _lines(facts)
             if nearest(what, _names()):
                 raise unknown("task, algorithm or suite", what, _names()) from None
             raise UsageError(f"{what!r} is no task, algorithm or suite, and {error}") from None

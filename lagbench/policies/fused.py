@@ -71,7 +71,7 @@ class ActorCritic(torch.autograd.Function):
         """Rows x [n, obs], actions [m, act]; ``weights`` are in the memory of ``parameters``, ``gradient`` in any."""
         layers = [x.expand(2, *x.shape)]
         for _, transposed, bias in weights.hidden:
-            # tanh(u) = 2σ(2u) − 1, as Tanh of policies/gaussian.py.
+            # tanh(u) = 2σ(2u) − 1, as Tanh of policies/mlp.py.
             y = torch.baddbmm(bias, layers[-1], transposed, beta=2, alpha=2).sigmoid_()
             layers.append(torch.add(_MINUS_ONE, y, alpha=2, out=y))
         for_actor, for_critic = layers[-1].unbind()

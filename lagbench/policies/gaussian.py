@@ -1,11 +1,9 @@
-"""The policy of control tasks: a diagonal Gaussian over unclipped actions, with a critic beside it."""
+"""The policy of control tasks with real actions: a diagonal Gaussian, unclipped, with a critic beside it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lagbench.policies import fused
-from lagbench.policies.base import Policy, PolicyOutput, Version
+from lagbench.policies.base import PolicyOutput, Version
+from lagbench.policies.control import Acting, ControlPolicy, Network
 from lagbench.policies.flat import pieces
 from lagbench.policies.fused import HALF_LOG_2PI
-from lagbench.policies.normalizer import Normalizer, inverse_std, normalize_into
+from lagbench.policies.mlp import StackedNetworks, linear_indices, mlp, stacked
+from lagbench.policies.normalizer import Normalizer
 from lagbench.protocol import DEFAULT_HIDDEN
 from lagbench.rollout import Rollout
 
@@ -27,27 +27,7 @@ def log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     return -(0.5 * z.square() + log_std + HALF_LOG_2PI).sum(-1)
 
 
-class Tanh(nn.Module):
-    """tanh(x) as 2σ(2x) − 1, to 2e-7: torch's own takes several times as long on a CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Elementwise, of x's shape."""
-        return 2 * torch.sigmoid(2 * x) - 1
-
-
-def _mlp(sizes: Sequence[int], last_gain: float, generator: torch.Generator) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
-        last = i == len(sizes) - 2
-        # skip_init: Linear's own initialisation would draw from the global generator.
-        layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
-        nn.init.orthogonal_(layer.weight, last_gain if last else math.sqrt(2), generator=generator)
-        nn.init.zeros_(layer.bias)
-        layers += [layer] if last else [layer, Tanh()]
-    return nn.Sequential(*layers)
-
-
-class GaussianPolicy(Policy):
+class GaussianPolicy(ControlPolicy):
     """Two tanh networks alike, actor and critic, a log standard deviation that no state changes, and the normalizer.
 
     ``evaluate`` computes both networks at once where it finds them as they were made, each weight in its place in one
@@ -68,7 +48,6 @@ class GaussianPolicy(Policy):
     """
 
     has_critic: ClassVar[bool] = True
-    has_normalizer: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,8 +58,8 @@ class GaussianPolicy(Policy):
     ) -> None:
         super().__init__()
         self.normalizer = Normalizer(observation_size)
-        self.actor = _mlp((observation_size, *hidden, action_size), 0.01, generator)
-        self.critic = _mlp((observation_size, *hidden, 1), 1.0, generator)
+        self.actor = mlp((observation_size, *hidden, action_size), 0.01, generator)
+        self.critic = mlp((observation_size, *hidden, 1), 1.0, generator)
         self.log_std = nn.Parameter(torch.zeros(action_size))
         self._made = [type(x) for x in (*self.actor, *self.critic)]
         self._views: tuple[fused.Views, fused.Views] | None = None
@@ -90,7 +69,7 @@ class GaussianPolicy(Policy):
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
         """The policy that has this state. Raises KeyError or RuntimeError where it is that of another network."""
-        hidden = [len(state[f"actor.{i}.bias"]) for i in _linear_indices(state)[:-1]]
+        hidden = [len(state[f"actor.{i}.bias"]) for i in linear_indices(state)[:-1]]
         # The initial weights are overwritten, so that any generator does.
         policy = cls(len(state["normalizer.mean"]), len(state["log_std"]), torch.Generator(), hidden)
         policy.load_state_dict(state)
@@ -178,56 +157,42 @@ class GaussianPolicy(Policy):
         state["normalizer.variance"] = self.normalizer.variance
         return {k: v.to("cpu", copy=True) for k, v in state.items()}
 
-    def observe(self, rollout: Rollout) -> None:
-        """See ``Policy.observe``."""
-        self.normalizer.update(rollout.observation[:-1][rollout.valid])
+    def acting(self, versions: Sequence[Version]) -> GaussianActing:
+        """See ``ControlPolicy.acting``: one batched product a layer, however many versions there are."""
+        return GaussianActing(StackedNetworks(versions), stacked(versions, "log_std"))
 
 
-def restored(_task: str, _options: Mapping[str, Any], state: Mapping[str, Tensor]) -> GaussianPolicy:
-    """The policy of a control task that has this state; see ``Domain.policy``."""
-    return GaussianPolicy.from_state(state)
+class GaussianActing(Acting):
+    """Actions [N, act] by output + noise·σ, with ``log_std`` [N, act] of each actor's version."""
 
+    def __init__(self, network: Network, log_std: Tensor) -> None:
+        super().__init__(network, log_std.shape[-1])
+        self._log_std = log_std
+        self._std = log_std.exp().numpy()
 
-class StackedActors:
-    """N actors, each with a version of its own, that act in one batched product a layer.
+    def noise(self, rng: np.random.Generator, *shape: int) -> NDArray[Any]:
+        """See ``Acting.noise``: standard normal, float32."""
+        return rng.standard_normal((*shape, self.size), dtype=np.float32)
 
-    The cost of a step does not depend on how many different versions there are. NumPy does what is not a product: right
-    after a step of the simulation, which leaves no cache warm, its calls take a fifth of the time of torch's. All of it
-    works in memory of torch's, allocated once, so that a run's bits do not depend on where memory happens to lie.
-    """
+    def spread(self, noise: NDArray[Any]) -> NDArray[Any]:
+        """See ``Acting.spread``: times σ."""
+        noise *= self._std
+        return noise
 
-    def __init__(self, versions: Sequence[Version]) -> None:
-        distinct = {v.number: v.state for v in versions}
-        order = {number: i for i, number in enumerate(distinct)}
-        index = torch.tensor([order[v.number] for v in versions])
+    def choose(self, output: NDArray[np.float32], noise: NDArray[Any] | None, out: NDArray[Any]) -> None:
+        """See ``Acting.choose``."""
+        if noise is None:
+            out[...] = output
+        else:
+            np.add(output, noise, out=out)
 
-        def stack(name: str) -> Tensor:
-            return torch.stack([s[name] for s in distinct.values()]).index_select(0, index)
+    def log_prob(self, action: Tensor, output: Tensor) -> Tensor:
+        """See ``Acting.log_prob``."""
+        return log_prob(action, output, self._log_std)
 
-        self.log_std = stack("log_std")
-        self.std = self.log_std.exp()
-        self._mean = stack("normalizer.mean").numpy()
-        self._inverse_std = inverse_std(stack("normalizer.variance")).numpy()
-        self._normalized = np.empty_like(self._mean)
-        self._input = torch.empty(len(versions), 1, self._mean.shape[1])
-        self._layers = []
-        indices = _linear_indices(versions[0].state)
-        for i in indices:
-            weight, bias = stack(f"actor.{i}.weight").transpose(1, 2), stack(f"actor.{i}.bias").unsqueeze(1)
-            # As each product is fastest: the last layer is narrow.
-            wide = i != indices[-1]
-            self._layers.append((weight.contiguous() if wide else weight, bias, torch.empty_like(bias)))
-
-    def mean(self, observation: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Mean actions [N, act] for raw observations [N, obs]; the result is overwritten by the next call."""
-        x = self._input
-        normalize_into(x.numpy()[:, 0], observation, self._mean, self._inverse_std, self._normalized)
-        for weight, bias, out in self._layers:
-            if x is not self._input:
-                np.tanh(x.numpy(), out=x.numpy())
-            x = torch.baddbmm(bias, x, weight, out=out)
-        return cast("NDArray[np.float32]", x.numpy()[:, 0])
-
-
-def _linear_indices(state: Mapping[str, Tensor]) -> list[int]:
-    return sorted(int(k.split(".")[1]) for k in state if k.startswith("actor.") and k.endswith(".weight"))
+    def apart(
+        self, action: NDArray[Any], output: NDArray[np.float32], noise: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """See ``Acting.apart``: |Δaction| in each dimension."""
+        chosen = output if noise is None else output + noise
+        return np.asarray(np.abs(action.astype(np.float64) - chosen))

@@ -16,7 +16,7 @@ from lagbench.spec import RunSpec
 
 
 class ControlRecords(RecordKind):
-    """See ``RecordKind``; ``sizes`` are ``observation_size`` and ``action_size``."""
+    """See ``RecordKind``; ``sizes`` are ``observation_size`` and ``action_size``, 0 for discrete actions."""
 
     def columns(self, **sizes: int) -> Columns:
         """See ``RecordKind.columns``."""
@@ -54,7 +54,7 @@ class ControlRecords(RecordKind):
 
 def _columns(observation_size: int, action_size: int) -> Columns:
     observation = pa.list_(pa.float64(), observation_size)
-    action = pa.list_(pa.float32(), action_size)
+    action = pa.list_(pa.float32(), action_size) if action_size else pa.int32()
     return {
         "trajectories": [
             ("episode_id", pa.int64()),

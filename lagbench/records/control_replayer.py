@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lagbench.errors import RecordError
-from lagbench.policies.gaussian import StackedActors
+from lagbench.policies.control import Acting, ControlPolicy
 from lagbench.records import environment, stepping
 from lagbench.records.episodes import EvaluationEpisode, TrainingEpisode, as_numpy
 from lagbench.records.findings import Difference, ReplayCheck, differs
@@ -17,7 +17,7 @@ from lagbench.records.reader import Run
 from lagbench.records.replaying import Recomputed, Replayed, Replayer, Told, counted
 from lagbench.records.stepping import step_evaluations, step_training
 from lagbench.seeding import Stream, generator
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.control import ControlTask
 from lagbench.tasks.spec import load_task
 
 ACTION_TOLERANCE = 1e-4
@@ -58,6 +58,9 @@ class ControlReplayer(Replayer):
 
         Unless ``exact`` is asked for, steps that were recorded elsewhere are held to a tolerance: see ``stepping``.
         """
+        if not self.run.spec.repeats:
+            self._seen = {i: e.observation for i, e in enumerate(self.chosen) if e.observation is not None}
+            return self._not_again()
         # Observations are kept of those that may be asked for later.
         last = [i for i, e in enumerate(self.chosen) if e.version == self.phases]
         elsewhere = [] if self.exact else environment.elsewhere(self.run.environment)
@@ -73,45 +76,57 @@ class ControlReplayer(Replayer):
 
     def training(self) -> Replayed:
         """See ``Replayer.training``: all actors together from their first, bit for bit."""
+        if not self.run.spec.repeats:
+            return self._not_again()
         stepped = step_training(self.run, self._task, self.phases, self.threads, self.told)
         done = f"{counted(stepped.episodes, 'episode')} and those under way, {counted(stepped.steps, 'step')}"
         return Replayed(stepped.episodes, stepped.steps, stepped.difference, f"{done}, bit for bit")
 
+    def _not_again(self) -> Replayed:
+        task = self.run.spec.task
+        return Replayed(0, 0, None, f"{task} does not repeat from seeds and actions: it was tried", skipped=True)
+
     def policy(self, final: Sequence[int]) -> Recomputed:
         """See ``Replayer.policy``: the actions, with the run's own noise where they are sampled, |Δaction| ≤ 1e-4."""
         policy = self.run.policy()
+        assert isinstance(policy, ControlPolicy)
         # An episode that could not be stepped has been reported.
         episodes = {i: self.chosen[i] for i in final if i in self._seen}
         if not episodes:
             return Recomputed(0, None, ReplayCheck("policy", "skipped", "no episode could be stepped"))
         version = policy.version(self.phases)
-        actors = StackedActors([version] * len(episodes))
-        actions = _acted(actors, [self._seen[i] for i in episodes])
-        noise = self._noise(max(map(len, actions)), actions[0].shape[1])
-        for i, (episode, action) in enumerate(zip(episodes.values(), actions, strict=True)):
-            # That an episode has a number that was never planned has been reported.
-            if episode.mode == "stochastic" and 0 <= episode.episode < noise.shape[1]:
-                action += actors.std[i].numpy() * noise[: len(action), episode.episode]
+        acting = policy.acting([version] * len(episodes))
+        outputs = _outputs(acting, [self._seen[i] for i in episodes])
+        noise = self._noise(policy, max(map(len, outputs)))
         largest, difference = 0.0, None
-        for episode, recomputed in zip(episodes.values(), actions, strict=True):
-            distance = np.abs(episode.action[: len(recomputed)].astype(np.float64) - recomputed)
+        for episode, output in zip(episodes.values(), outputs, strict=True):
+            # That an episode has a number that was never planned has been reported.
+            sampled = episode.mode == "stochastic" and 0 <= episode.episode < noise.shape[1]
+            own_noise = noise[: len(output), episode.episode] if sampled else None
+            recorded = episode.action[: len(output)]
+            distance = acting.apart(recorded, output, own_noise)
             largest = float(np.fmax(largest, distance.max(initial=0.0)))
             wrong = ~(distance <= ACTION_TOLERANCE)
             if difference is None and wrong.any():
-                step, i = (int(k) for k in np.argwhere(wrong)[0])
-                where = {**episode.name, "step": step}
-                recorded, own = float(episode.action[step, i]), float(recomputed[step, i])
-                difference = Difference("evaluations", where, f"action[{i}]", recorded, own, "by the policy file")
-        count = sum(len(a) for a in actions)
+                recomputed = np.empty_like(recorded)
+                acting.choose(output, own_noise, recomputed)
+                step, *i = at = tuple(int(k) for k in np.argwhere(wrong)[0])
+                name = "".join(["action", *(f"[{k}]" for k in i)])
+                pair = recorded[at].item(), recomputed[at].item()
+                difference = Difference(
+                    "evaluations", {**episode.name, "step": step}, name, *pair, "by the policy file"
+                )
+        count = sum(map(len, outputs))
         message = f"{counted(count, 'action')} of the final evaluation, |Δaction| ≤ {largest:.2g}"
         return Recomputed(count, largest, ReplayCheck.of("policy", difference, message))
 
-    def _noise(self, steps: int, size: int) -> NDArray[np.float32]:
-        """What was drawn for the first steps [steps, episodes, size] of the last evaluation with sampled actions."""
+    def _noise(self, policy: ControlPolicy, steps: int) -> NDArray[Any]:
+        """What was drawn for the first steps [steps, episodes, …] of the last evaluation with sampled actions."""
         spec = self.run.spec
         rng = generator(spec.seed, Stream.EVALUATION_ACTION, self.phases)
         episodes = spec.evaluation.modes(last=True)["stochastic"]
-        return rng.standard_normal((steps, episodes, size), dtype=np.float32)
+        acting = policy.acting([policy.version(self.phases)] * episodes)
+        return acting.spread(acting.noise(rng, steps, episodes))
 
     def notes(self) -> list[str]:
         """See ``Replayer.notes``."""
@@ -186,10 +201,10 @@ def _summary(episode: TrainingEpisode, actors: int) -> dict[str, Any]:
     return {name: summary[name] for name in _EPISODE}
 
 
-def _acted(actors: StackedActors, seen: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float32]]:
-    """The mean actions [length, act] for each episode's observations, in the products in which evaluation acts."""
+def _outputs(acting: Acting, seen: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float32]]:
+    """The outputs [length, out] for each episode's observations, in the products in which evaluation acts."""
     observation = np.zeros((max(map(len, seen)), len(seen), seen[0].shape[1]))
     for j, own in enumerate(seen):
         observation[: len(own), j] = own
-    action = np.stack([actors.mean(row).copy() for row in observation])
-    return [action[: len(own), j] for j, own in enumerate(seen)]
+    output = np.stack([acting.output(row).copy() for row in observation])
+    return [output[: len(own), j] for j, own in enumerate(seen)]

@@ -26,6 +26,9 @@ _EXACT = (
 )
 _STATISTICAL = "statistical: on another device than the CPU, the same specification gives rows of the same distribution"
 
+_UNREPEATED = (
+    "none: episodes of this task do not follow from seeds and actions (tried), so that nothing can be stepped again"
+)
 _ASYNCHRONOUS = (
     "none: which policy versions act follows from the speed of processes; from those that did the rows follow exactly, "
     "with --lag-mode trace:RUN"
@@ -113,6 +116,8 @@ def _cpu() -> str:
 
 def _determinism(spec: RunSpec, entry: dict[str, Any], before: list[dict[str, Any]]) -> str:
     """Which promise holds for the rows of a run whose latest start is ``entry``."""
+    if not spec.repeats:
+        return _UNREPEATED
     if spec.is_asynchronous:
         return _ASYNCHRONOUS
     if spec.device != "cpu":

@@ -35,7 +35,7 @@ class TrainingEpisode:
     step: NDArray[np.int32]
     phase: NDArray[np.int32]
     observation: NDArray[np.float64]
-    action: NDArray[np.float32]
+    action: NDArray[Any]
     reward: NDArray[np.float32]
     behaviour_version: NDArray[np.int32]
     learner_version: NDArray[np.int32]
@@ -62,7 +62,7 @@ class TrainingEpisode:
 class EvaluationEpisode(Evaluated):
     """An evaluation episode: a row of ``evaluations``. ``observation`` is None where it was not kept."""
 
-    action: NDArray[np.float32]
+    action: NDArray[Any]
     reward: NDArray[np.float32]
     observation: NDArray[np.float64] | None
 

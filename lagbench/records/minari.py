@@ -10,14 +10,14 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from lagbench.errors import RecordError, UsageError
 from lagbench.records.export import Export, Progress, appearing, refuse_what_is_there
 from lagbench.records.reader import Run
 from lagbench.spec import RunSpec
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.control import ControlTask
 from lagbench.tasks.spec import load_task
 
 try:
@@ -38,7 +38,7 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
     task = load_task(spec.task, spec.task_options)
     if not isinstance(task, ControlTask):
         raise UsageError(f"a Minari dataset is made of the episodes of a control task, which {spec.task} is not")
-    name = dataset_id(spec)
+    name, space = dataset_id(spec), task.action_space
     refuse_what_is_there(out / name)
     rows = run.trajectories.count_rows()
     run.verify()
@@ -50,7 +50,7 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
             directory.absolute() / "data",
             observation_space=task.observation_space,
             # As the policy chose them, at times beyond the task's bounds.
-            action_space=Box(-np.inf, np.inf, task.action_space.shape, np.float32),
+            action_space=space if isinstance(space, Discrete) else Box(-np.inf, np.inf, space.shape, np.float32),
             env_spec=_env_spec(task),
             # Not "arrow" or "parquet": they take a batch of Arrow's for an episode, which cuts long ones short.
             data_format="hdf5",

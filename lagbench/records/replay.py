@@ -214,7 +214,8 @@ class _Replay:
             self._checks.append(ReplayCheck.of(name, find(), message))
 
     def _replayed(self, name: str, replayed: Replayed) -> Replayed:
-        self._checks.append(ReplayCheck.of(name, replayed.difference, replayed.message))
+        check = ReplayCheck.of(name, replayed.difference, replayed.message)
+        self._checks.append(ReplayCheck(name, "skipped", replayed.message) if replayed.skipped else check)
         return replayed
 
     def _check_policy(self, final: Sequence[int]) -> tuple[int, float | None]:

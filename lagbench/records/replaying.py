@@ -18,7 +18,7 @@ Told = Callable[[int], None]
 class Replayed:
     """What was gone through again: how many episodes and steps, the first difference, and what was done, in words.
 
-    Not ``exact`` where some came out to within a tolerance only.
+    Not ``exact`` where some came out to within a tolerance only; ``skipped`` where nothing could be gone through.
     """
 
     episodes: int
@@ -26,6 +26,7 @@ class Replayed:
     difference: Difference | None
     message: str
     exact: bool = True
+    skipped: bool = False
 
 
 @dataclass(frozen=True)

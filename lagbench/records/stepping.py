@@ -14,7 +14,7 @@ from lagbench.records.episodes import EvaluationEpisode, as_numpy, malformed, wr
 from lagbench.records.findings import Difference, differs, element
 from lagbench.records.reader import Run
 from lagbench.seeding import Stream, environment_seeds
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.control import ControlTask
 
 # Few enough that what is kept of their steps is small, enough to keep EnvPool's threads at work.
 _TOGETHER = 32
@@ -58,7 +58,7 @@ def step_evaluations(
     ``keep`` are the indices of those whose observations are wanted. An episode that is not ``exact`` need be so, beyond
     its return's being the sum of its rewards, only to within TOLERANCE over its first AGREEING steps.
     """
-    first = {i: wrong for i, episode in enumerate(episodes) if (wrong := malformed(episode))}
+    first = {i: wrong for i, e in enumerate(episodes) if (wrong := malformed(e) or _impossible(task, e))}
     seen: dict[int, NDArray[np.float64]] = {}
     wanted, inexact = frozenset(keep), 0
     # Those of one length together, so that few environments wait for the others to end.
@@ -85,13 +85,22 @@ def step_evaluations(
     )
 
 
+def _impossible(task: ControlTask, episode: EvaluationEpisode) -> Difference | None:
+    """The first action of an episode that the task does not have."""
+    if not len(wrong := task.impossible(episode.action)):
+        return None
+    step = int(wrong[0])
+    where = {**episode.name, "step": step}
+    return Difference("evaluations", where, "action", int(episode.action[step]), str(task.action_space), "specified")
+
+
 class _Batch:
     """Episodes stepped side by side, until the longest ends."""
 
     def __init__(self, task: ControlTask, episodes: Sequence[EvaluationEpisode], threads: int, told: Told) -> None:
         self._episodes = episodes
         shape = max(e.length for e in episodes), len(episodes)
-        action = np.zeros((*shape, *task.action_space.shape), np.float32)
+        action = task.actions(*shape)
         for j, episode in enumerate(episodes):
             action[: episode.length, j] = episode.action
         self.observation = np.empty((*shape, *task.observation_space.shape), np.float64)
@@ -186,6 +195,10 @@ class _Training:
             return Difference(
                 "trajectories", _where(new, i), "actor", int(new["actor"][i]), f"0 … {self._n - 1}", "specified"
             )
+        if len(wrong := self._task.impossible(new["action"])):
+            i = int(wrong[0])
+            there = str(self._task.action_space)
+            return Difference("trajectories", _where(new, i), "action", int(new["action"][i]), there, "specified")
         rows = new if self._rows is None else {k: np.concatenate([v, new[k]]) for k, v in self._rows.items()}
         grid, own = self._schedule(rows)
         ticks = min(int(own.min()), self._left)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 from lagbench import domain as domains
 from lagbench import registry
@@ -17,8 +20,13 @@ from lagbench.registry import TaskEntry
 from lagbench.source import functions
 from lagbench.source.files import Source
 
+if TYPE_CHECKING:
+    import torch
+
 SOURCE = "source_sha256"
 """A task option of specifications: the SHA-256 of the source of a task that is named by what makes it."""
+OWN_OPTIONS: Mapping[str, Any] = MappingProxyType({"max_episode_steps": 1000, "vectorization": "sync"})
+"""Options of tasks of Gymnasium environments, as examples of their types, which the harness takes where they do not."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,20 @@ class TaskSpec:
         return True
 
     @property
+    def repeats(self) -> bool:
+        """Whether its episodes follow from seeds and actions, to the bit; may take a while."""
+        return True
+
+    @property
     def seeded_weights(self) -> bool:
         """Whether a run's seed draws its first weights, so that no two seeds end with the same."""
         return True
 
-    def network(self, hidden: Sequence[int] = DEFAULT_HIDDEN) -> Any:
-        """A ``Policy`` of this task, with weights that mean nothing: what the state of any other must look like.
+    def network(self, hidden: Sequence[int] = DEFAULT_HIDDEN, generator: torch.Generator | None = None) -> Any:
+        """A ``Policy`` of this task, as a run begins with it.
 
-        ``hidden`` as in a ``Protocol``; a task that brings a model has no use for it.
+        ``hidden`` as in a ``Protocol``; a task that brings a model has no use for it. Without the ``generator`` of the
+        first weights they mean nothing: what the state of any other must look like.
         """
         raise NotImplementedError
 
@@ -103,24 +117,54 @@ def make(entry: TaskEntry, options: Mapping[str, Any], source: Source | None = N
     """The task of an entry, from its source where it has one. Raises UsageError where what it names makes none."""
     if source is None and functions.is_file(entry.entry):
         source, _ = functions.find(entry.entry)
-    function = functions.load(entry.entry, source)
+    made: Any
     try:
-        made = function(entry.task_id, **{**entry.options, **options})
+        made, given = called(functions.load(entry.entry, source), entry.task_id, {**entry.options, **options})
     except LagbenchError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UsageError(f"{entry.entry} cannot make the task {entry.task_id}: {reason}") from error
     if not isinstance(made, TaskSpec):
-        raise UsageError(
-            f"{entry.entry} must return a TaskSpec, as lagbench.tasks.mujoco.task does, and returned {made!r}"
-        )
+        made = registry.load(registry.ENVIRONMENT_TASK)(entry.entry, source, given, made)
+    elif "vectorization" in given.keys() - made.options.keys():
+        raise UsageError(f"vectorization is an option of Gymnasium environments, not of {entry.task_id}; leave it out")
     if entry.domain not in (None, made.domain.name):
         raise UsageError(
             f"{entry.entry} makes a task of {made.domain.name}, which takes an id: by lagbench.register_task, or by an "
             f"entry point in the group {registry.TASK_GROUP}"
         )
-    return dataclasses.replace(made, task_id=entry.task_id)
+    task: TaskSpec = dataclasses.replace(made, task_id=entry.task_id)
+    return task
+
+
+def called(function: Callable[..., Any], task_id: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What a function makes a task or an environment of, and the options in the types of its defaults.
+
+    The id is given to a function whose first argument has no default, and not to a class. ``OWN_OPTIONS`` that the
+    function does not take are left to whom the environment is stepped by. Raises UsageError for an option that there
+    is not.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    first = next((p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)), None)
+    takes_id = first is not None and first.default is first.empty and not isinstance(function, type)
+    if takes_id and first is not None:
+        named.pop(first.name, None)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    defaults = {name: p.default for name, p in named.items() if type(p.default) in (bool, int, float, str)}
+    left = {name: kind for name, kind in OWN_OPTIONS.items() if name not in named}
+    if not takes_any and (strange := options.keys() - named.keys() - left.keys()):
+        raise unknown("task option", min(strange), {*named, *left})
+    if not takes_any:
+        defaults |= left
+    given = {**options, **check_options(task_id, {k: x for k, x in options.items() if k in defaults}, defaults)}
+    withheld = {"vectorization"} & left.keys() if takes_any else left.keys()
+    arguments = {name: x for name, x in given.items() if name not in withheld}
+    for name in arguments.keys() & left.keys():
+        with contextlib.suppress(UsageError):  # what is wrong with it, the function knows better
+            arguments |= check_options(task_id, {name: arguments[name]}, left)
+    return function(*([task_id] if takes_id else []), **arguments), {**given, **arguments}
 
 
 def pinned_source(task: str) -> dict[str, str]:
@@ -131,6 +175,11 @@ def pinned_source(task: str) -> dict[str, str]:
 def source_of(task: str, options: Mapping[str, Any]) -> Source | None:
     """The source that pinned it, for a run to copy; None of a task with an id, and of what is installed."""
     return functions.find(task, options.get(SOURCE))[0] if registry.is_own(task) else None
+
+
+def repeats(task: str, options: Mapping[str, Any]) -> bool:
+    """Whether a task's episodes follow from seeds and actions: tried, but of those that lagbench's tests try."""
+    return task in registry.TESTED or load_task(task, options).repeats
 
 
 def domain_of(task: str) -> Domain:

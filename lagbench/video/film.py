@@ -23,7 +23,7 @@ from lagbench.records.episodes import EvaluationEpisode
 from lagbench.records.files import check_writable, explained, replacing
 from lagbench.records.reader import Run
 from lagbench.records.stepping import step_evaluations
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.mujoco import EnvPoolTask
 from lagbench.tasks.spec import load_task
 from lagbench.video.bodies import BODIES
 from lagbench.video.process import NO_OPENGL, Job
@@ -71,8 +71,8 @@ def film(
     if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise UsageError("videos need an extra: pip install 'lagbench[video]'")
     task = load_task(run.spec.task, run.spec.task_options)
-    body = task.envpool_id.rpartition("-")[0] if isinstance(task, ControlTask) else ""
-    if not isinstance(task, ControlTask) or body not in BODIES:
+    body = task.envpool_id.rpartition("-")[0] if isinstance(task, EnvPoolTask) else ""
+    if not isinstance(task, EnvPoolTask) or body not in BODIES:
         raise UsageError(f"there is no video of {run.spec.task}: only of Gymnasium's MuJoCo tasks, such as Hopper-v5")
     recorded = _find(run, episode, evaluation)
     arrays: dict[str, NDArray[Any]] = {
@@ -105,7 +105,7 @@ def _find(run: Run, episode: int, evaluation: int | None) -> EvaluationEpisode:
     return found
 
 
-def _step_again(run: Run, task: ControlTask, recorded: EvaluationEpisode) -> NDArray[np.float64]:
+def _step_again(run: Run, task: EnvPoolTask, recorded: EvaluationEpisode) -> NDArray[np.float64]:
     """The observations [T, obs] of an episode that was recorded without."""
     stepped = step_evaluations(task, [recorded], 1, lambda steps: None, keep=[0])
     if stepped.difference:
@@ -116,7 +116,7 @@ def _step_again(run: Run, task: ControlTask, recorded: EvaluationEpisode) -> NDA
     return stepped.seen[0]
 
 
-def _job(run: Run, task: ControlTask, body: str, out: Path) -> Job:
+def _job(run: Run, task: EnvPoolTask, body: str, out: Path) -> Job:
     width, height, most_fps = _KINDS[out.suffix]
     config = envpool.make_spec(task.envpool_id, **task.options).config
     return Job(

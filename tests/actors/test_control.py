@@ -12,15 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lagbench import registry
 from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
 from lagbench.errors import RecordError
 from lagbench.policies.base import Version
-from lagbench.policies.gaussian import GaussianPolicy
+from lagbench.policies.control import ControlPolicy
 from lagbench.seeding import Stream, environment_seeds, generator, torch_generator
 from lagbench.spec import RunSpec, resolve
-from lagbench.tasks.registration import register_task
 
 N, T, PHASES = 6, 16, 7
 LIMIT = 20
@@ -31,7 +29,7 @@ def spec(**options: Any) -> RunSpec:
     return resolve(**{"task": "Hopper-v5", "task_options": {"max_episode_steps": LIMIT}, **sizes, **options})
 
 
-def different_versions(first: GaussianPolicy, spread: float = 0.1) -> list[Version]:
+def different_versions(first: ControlPolicy, spread: float = 0.1) -> list[Version]:
     """N versions that act differently, with normalizers of their own."""
     made = []
     for k in range(N):
@@ -238,7 +236,7 @@ def test_version_0_is_the_seeds_weights_with_the_statistics_of_a_random_rollout(
     assert float(policy.normalizer.count) == len(rows)
     np.testing.assert_allclose(policy.normalizer.mean, rows.mean(0), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(policy.normalizer.variance, rows.var(0), rtol=1e-10, atol=1e-12)
-    weights = type(policy)(actors.observation_size, actors.action_size, torch_generator(run.seed, Stream.WEIGHTS))
+    weights = run.network(torch_generator(run.seed, Stream.WEIGHTS))
     for name, p in weights.named_parameters():
         assert torch.equal(p, policy.get_parameter(name))
 
@@ -315,17 +313,26 @@ def test_no_more_actions_are_kept_than_the_longest_open_episode_needs() -> None:
     assert max(kept) <= 3 * T
 
 
-def test_a_task_whose_episodes_do_not_follow_from_seeds_and_actions_is_not_resumed(
+def test_a_task_whose_episodes_do_not_follow_from_seeds_and_actions_begins_them_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Of EnvPool's continuous tasks, LunarLander is one: it draws from a generator that no reset begins anew.
-    monkeypatch.setattr(registry, "_tasks", {**registry._tasks})
-    register_task("LunarLanderContinuous-v3")
     plan = spec(task="LunarLanderContinuous-v3", task_options={})
+    assert not plan.repeats
+    assert spec().repeats
     actors, others = ControlActors(plan), ControlActors(plan)
     versions = [actors.make_policy().version(0)] * N
     for phase in range(PHASES):
         actors.collect(versions, phase)
     others.make_policy()
+    state = actors.state()
+    others.restore(state)
+    before, after = actors.state(), others.state()
+    later = others.collect(versions, PHASES)
+    assert (after["resets"] - before["resets"]).tolist() == [1] * N
+    assert not after["step"].any()
+    assert later.rollout.valid[0].all()
+    # Where that was not found out beforehand, it is found when it is resumed.
+    monkeypatch.setattr(RunSpec, "repeats", True)
     with pytest.raises(RecordError, match="LunarLanderContinuous-v3 cannot be resumed: of 6 environments, "):
-        others.restore(actors.state())
+        others.restore(state)

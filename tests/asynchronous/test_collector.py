@@ -12,6 +12,7 @@ from lagbench.actors.control import ControlActors
 from lagbench.asynchronous.collector import merged
 from lagbench.asynchronous.process import packed, part_of, unpacked
 from lagbench.policies.base import Version
+from lagbench.policies.gaussian import GaussianPolicy
 from lagbench.rollout import COLLECTED
 from lagbench.spec import RunSpec, resolve
 
@@ -35,6 +36,7 @@ def test_parts_put_together_are_the_whole_bit_for_bit(processes: int) -> None:
     run = spec(processes)
     whole, learner = ControlActors(run, 1), ControlActors(run, 1)
     policy = whole.make_policy()
+    assert isinstance(policy, GaussianPolicy)
     learner.make_policy()
     parts = [ControlActors(run, 1, part_of(run, i)) for i in range(processes)]
     ended = 0

@@ -21,7 +21,7 @@ CUT = "trajectories/00000.arrows.tmp"
 COLLECTING = [
     Moment("collecting", "after the first step of all", 0, STEP, where="after"),
     Moment("collecting", "before the last step of the first phase", 0, STEP, call=16),
-    Moment("collecting", "before a policy is asked for actions", 2, "lagbench.policies.gaussian:StackedActors.mean"),
+    Moment("collecting", "before a policy is asked for actions", 2, "lagbench.policies.mlp:StackedNetworks.__call__"),
     Moment("collecting", "in the middle of a phase", 5, STEP, call=8),
     Moment("collecting", "before the rows are numbered", 7, f"{ACTORS}._account"),
     Moment("collecting", "when the actors have moved on", 8, f"{ACTORS}._advance", where="after"),
@@ -72,7 +72,7 @@ CHECKPOINTING = [
 ]
 EVALUATING = [
     Moment("evaluating", "in the first of all", 0, STEP, call=10),
-    Moment("evaluating", "before its environments are made", 1, "lagbench.tasks.mujoco:ControlTask.make"),
+    Moment("evaluating", "before its environments are made", 1, "lagbench.tasks.mujoco:EnvPoolTask.make"),
     Moment("evaluating", "before its first reset", 3, f"{POOL}.reset"),
     Moment("evaluating", "in the middle of an episode", 4, STEP, call=10, where="after"),
     Moment("evaluating", "when all its episodes have ended", 8, f"{POOL}.close"),

@@ -127,8 +127,8 @@ def test_two_that_would_share_a_directory(tasks: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [
-        ("Pendulum-v1", "Give one of your own as path/to/file.py:function or module:function, see docs/tasks.md"),
-        ("tasks.py", "Give one of your own as path/to/file.py:function or module:function, see docs/tasks.md"),
+        ("Pendulm-v1", "unknown task 'Pendulm-v1'; did you mean 'Pendulum-v1'? Known: Ant-v4, "),
+        ("tasks.py", " Give one of your own as path/to/file.py:function or module:function, see docs/tasks.md"),
         ("tasks.py:pendulm", "unknown function in tasks.py 'pendulm'; did you mean 'pendulum'? Known: pendulum."),
         ("mine.py:Mine", "mine.py:Mine cannot make the task mine.py:Mine: TypeError: "),
         (

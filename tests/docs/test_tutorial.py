@@ -35,6 +35,6 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(printed(now).splitlines()) == len(printed(before).splitlines())
         assert [out.output_type for out in now.outputs] == [out.output_type for out in before.outputs]
         assert not any(getattr(out, "name", "") == "stderr" for out in now.outputs)
-    assert "mine.py:Centred: 19 of 19 checks passed" in printed(code(notebook)[2])
+    assert "mine.py:Centred: 20 of 20 checks passed" in printed(code(notebook)[2])
     # What the text says of lag 0 holds on any machine.
     assert "at lag 0: the same evaluations" in printed(code(notebook)[-2])

@@ -44,6 +44,14 @@ def test_earlier_phases_are_trained_on_too(tmp_path: Path) -> None:
     assert lagbench.open(out).phases.to_table()["backward_lag_max"].to_pylist() == [0, 1, 2, 3, 3]
 
 
+def test_an_environment_of_ones_own(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    task = f"{EXAMPLES / 'own_environment.py'}:make"
+    done = command("run", "--task", task, "--task-set", "pushes=5", *SMALL, "--out", out, "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert lagbench.open(out).status == "completed"
+
+
 @pytest.mark.slow
 def test_a_lag_mode_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, installed, out = tmp_path / "source", tmp_path / "installed", tmp_path / "run"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lagbench.policies.base import Version
-from lagbench.policies.gaussian import GaussianPolicy, StackedActors, log_prob
+from lagbench.policies.gaussian import GaussianPolicy, log_prob
+from lagbench.policies.mlp import StackedNetworks
 from lagbench.rollout import Rollout
 
 OBS, ACT = 7, 3
@@ -181,15 +182,15 @@ def one_alone(version: Version, observation: Tensor) -> NDArray[np.float64]:
 def test_each_stacked_actor_acts_as_its_own_policy_alone(numbers: list[int]) -> None:
     policies = [policy(seed) for seed in range(8)]
     versions = [policies[k].version(k) for k in numbers]
-    actors = StackedActors(versions)
+    actors = policies[0].acting(versions)
     generator = torch.Generator().manual_seed(1)
     for _ in range(3):  # the buffers are used again: nothing of the step before is left
         observation = 5 * torch.randn(len(numbers), OBS, dtype=torch.float64, generator=generator)
-        mean = torch.from_numpy(actors.mean(observation.numpy()).copy())
+        mean = torch.from_numpy(actors.output(observation.numpy()).copy())
         assert mean.dtype == torch.float32
         alone = np.stack([one_alone(v, o) for v, o in zip(versions, observation, strict=True)])
         np.testing.assert_allclose(mean, alone, atol=1e-5)
-        single = [StackedActors([v]).mean(o[None]) for v, o in zip(versions, observation.numpy(), strict=True)]
+        single = [StackedNetworks([v])(o[None]) for v, o in zip(versions, observation.numpy(), strict=True)]
         np.testing.assert_allclose(mean, np.concatenate(single), rtol=0, atol=1e-6)
         # As the learner sees the same rows.
         learner = torch.stack(
@@ -197,26 +198,28 @@ def test_each_stacked_actor_acts_as_its_own_policy_alone(numbers: list[int]) -> 
         )
         torch.testing.assert_close(mean, learner, rtol=0, atol=1e-5)
     for i, k in enumerate(numbers):
-        assert torch.equal(actors.log_std[i], policies[k].log_std)
-        assert torch.equal(actors.std[i], policies[k].log_std.exp())
+        alone_too = policies[k].acting([policies[k].version(k)])
+        noise = np.ones((1, ACT), np.float32)
+        assert (actors.spread(np.ones((len(numbers), ACT), np.float32))[i] == alone_too.spread(noise)[0]).all()
+        assert (noise[0] == policies[k].log_std.detach().exp().numpy()).all()
 
 
 def test_stacked_actors_are_apart_from_the_versions_they_were_made_of() -> None:
     made = policy()
     version = made.version(0)
-    actors = StackedActors([version, version])
+    actors = StackedNetworks([version, version])
     observation = np.ones((2, OBS))
-    before = actors.mean(observation).copy()
+    before = actors(observation).copy()
     for tensor in version.state.values():
         tensor.add_(1.0)
-    assert (actors.mean(observation) == before).all()
+    assert (actors(observation) == before).all()
 
 
 def test_a_step_makes_the_same_bits_again() -> None:
     observation = np.random.default_rng(0).standard_normal((8, OBS))
     versions = [policy(k).version(k) for k in range(8)]
-    first = StackedActors(versions).mean(observation).copy()
+    first = StackedNetworks(versions)(observation).copy()
     for _ in range(5):
         litter = torch.randn(1001)  # memory lies elsewhere the next time
-        assert (StackedActors(versions).mean(observation) == first).all()
+        assert (StackedNetworks(versions)(observation) == first).all()
         del litter

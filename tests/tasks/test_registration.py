@@ -14,7 +14,7 @@ from lagbench.domain import CONTROL, LANGUAGE
 from lagbench.errors import UsageError
 from lagbench.source import known
 from lagbench.spec import RunSpec, resolve
-from lagbench.tasks.mujoco import ControlTask, EnvPoolVectorEnv
+from lagbench.tasks.mujoco import EnvPoolTask, EnvPoolVectorEnv
 from lagbench.tasks.registration import register_task
 from lagbench.tasks.spec import domain_of, load_task
 
@@ -57,7 +57,7 @@ def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> str:
 def test_a_task_of_envpools_is_known_to_lagbench_and_gymnasium() -> None:
     register_task("lagbench/Pendulum-v1", max_episode_steps=100)
     task = load_task("Pendulum-v1")
-    assert isinstance(task, ControlTask)
+    assert isinstance(task, EnvPoolTask)
     assert (task.task_id, task.max_episode_steps, domain_of("Pendulum-v1")) == ("Pendulum-v1", 100, CONTROL)
     env = gymnasium.make_vec("lagbench/Pendulum-v1", num_envs=2)
     assert isinstance(env, EnvPoolVectorEnv)
@@ -89,8 +89,8 @@ class Pendulum:
 @pytest.mark.parametrize(
     ("task_id", "options", "sentence"),
     [
-        ("CheetahRun-v1", {}, "CheetahRun-v1 cannot be a control task: its observations are Dict, and control takes"),
-        ("CartPole-v1", {}, "CartPole-v1 cannot be a control task: its actions are Discrete, and control takes"),
+        ("Pong-v5", {}, "Pong-v5 cannot be a control task: its observations are pixels, of shape (4, 84, 84) and type"),
+        ("FrozenLake-v1", {}, "FrozenLake-v1 cannot be a control task: its observations are Discrete, and control"),
         ("Pendulm-v1", {}, "EnvPool has no task 'Pendulm-v1'; did you mean 'Pendulum-v1'?"),
         ("Pendulum-v1", {"fps": 3}, "unknown task option 'fps'. Known: max_episode_steps, "),
         (Pendulum, {}, "a task is registered by its id, text such as 'Pendulum-v1', not <class "),
@@ -111,7 +111,11 @@ class Pendulum:
         ),
         ("Mine-v0", {"entry": "sys:exit"}, "unknown function in sys 'exit'."),
         ("Mine-v0", {"entry": "tasks.py:broken"}, "tasks.py:broken cannot make the task Mine-v0: KeyError: 'no such"),
-        ("Mine-v0", {"entry": "tasks.py:nothing"}, "tasks.py:nothing must return a TaskSpec, as lagbench.tasks.mujoco"),
+        (
+            "Mine-v0",
+            {"entry": "tasks.py:nothing"},
+            "tasks.py:nothing must return a Gymnasium environment, or a TaskSpec a",
+        ),
     ],
 )
 def test_what_is_no_task_is_refused_at_the_call(task_id: Any, options: dict[str, Any], sentence: str) -> None:

@@ -36,7 +36,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lagbench import registry
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.mujoco import EnvPoolTask
 from lagbench.tasks.spec import load_task
 
 mujoco = pytest.importorskip("mujoco")
@@ -123,9 +123,9 @@ def options_of(task_id: str) -> dict[str, Any]:
     return {"post_constraint": True} if task_id in {"Humanoid-v4", "HumanoidStandup-v4"} else {}
 
 
-def control_task(task_id: str, options: Mapping[str, Any] | None = None) -> ControlTask:
+def control_task(task_id: str, options: Mapping[str, Any] | None = None) -> EnvPoolTask:
     task = load_task(task_id, options)
-    assert isinstance(task, ControlTask)
+    assert isinstance(task, EnvPoolTask)
     return task
 
 

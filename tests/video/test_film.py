@@ -19,7 +19,7 @@ from lagbench.errors import LagbenchError, RecordError, UsageError
 from lagbench.records.episodes import EvaluationEpisode, summed
 from lagbench.records.reader import Run
 from lagbench.spec import RunSpec, resolve
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.mujoco import EnvPoolTask
 from lagbench.tasks.spec import load_task
 from lagbench.video import film as module
 from lagbench.video.film import film
@@ -42,7 +42,7 @@ class Recorded(Run):
 def record(task_id: str, steps: int = 6, observations: bool = True, **options: Any) -> Recorded:
     """A run whose two evaluations have two episodes each, of random actions; the last, two of the mean action."""
     task = load_task(task_id, options)
-    assert isinstance(task, ControlTask)
+    assert isinstance(task, EnvPoolTask)
     spec = resolve(algo="ppo", task=task_id, task_options=MappingProxyType(options), lag=8)
     places = [
         (0, "stochastic", 0),
@@ -56,7 +56,7 @@ def record(task_id: str, steps: int = 6, observations: bool = True, **options: A
 
 
 def _play(
-    task: ControlTask, place: tuple[int, str, int], seed: int, steps: int, observations: bool
+    task: EnvPoolTask, place: tuple[int, str, int], seed: int, steps: int, observations: bool
 ) -> EvaluationEpisode:
     env = task.make([seed])
     action = np.random.default_rng(seed).standard_normal((steps, *task.action_space.shape)).astype(np.float32)

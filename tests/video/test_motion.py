@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lagbench import registry
-from lagbench.tasks.mujoco import ControlTask
+from lagbench.tasks.mujoco import EnvPoolTask
 from lagbench.tasks.spec import load_task
 from lagbench.video.bodies import BODIES
 from lagbench.video.motion import Motion
@@ -72,8 +72,8 @@ def test_bodies_go_where_they_went(task_id: str, whole: bool) -> None:
     options = UNCUT if cuts_speed(task_id) else {}
     task = load_task(task_id, options)
     teller = load_task(task_id, {**options, "exclude_current_positions_from_observation": False})
-    assert isinstance(task, ControlTask)
-    assert isinstance(teller, ControlTask)
+    assert isinstance(task, EnvPoolTask)
+    assert isinstance(teller, EnvPoolTask)
     env, told = task.make([1]), teller.make([1])
     recorded, path = [env.reset()[0][0]], [told.reset()[0][0]]
     action = np.random.default_rng(0).uniform(-1, 1, (200, 1, *task.action_space.shape)).astype(np.float32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lagbench.domain import LANGUAGE
 from lagbench.errors import UsageError, unknown
@@ -20,6 +20,9 @@ from lagbench.tasks.gsm8k import data
 from lagbench.tasks.gsm8k.data import TRAIN, Question
 from lagbench.tasks.gsm8k.prompts import STYLES, encode
 from lagbench.tasks.spec import TaskSpec, check_options, load_task
+
+if TYPE_CHECKING:
+    import torch
 
 PRECISIONS = ("float32", "bfloat16")
 _DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -109,9 +112,11 @@ class GSM8kTask(TaskSpec):
         """See ``TaskSpec.seeded_weights``: every run begins with the pretrained ones."""
         return False
 
-    def network(self, hidden: Sequence[int] = DEFAULT_HIDDEN) -> CausalLMPolicy:
-        """See ``TaskSpec.network``. Needs the model's configuration, not its weights."""
-        return self.policy(self.pretrained().model(weights=False))
+    def network(
+        self, hidden: Sequence[int] = DEFAULT_HIDDEN, generator: torch.Generator | None = None
+    ) -> CausalLMPolicy:
+        """See ``TaskSpec.network``: the pretrained weights, whatever the generator; without one none are loaded."""
+        return self.policy(self.pretrained().model(weights=generator is not None))
 
     def policy(self, model: Any) -> CausalLMPolicy:
         """The policy that a model makes."""

@@ -1,0 +1,372 @@
+"""Control tasks, whoever simulates them: their spaces, and environments that are stepped together."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.spaces import Box, Dict, Discrete, Space, Tuple
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from lagbench.errors import UsageError
+from lagbench.protocol import DEFAULT_HIDDEN
+from lagbench.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from lagbench.policies.control import ControlPolicy
+
+
+CANNOT = "{} cannot be a control task: "
+"""How the reason begins why a task is refused."""
+
+
+@dataclass(frozen=True)
+class ControlTask(TaskSpec):
+    """A control task: the spaces of one environment and the time limit in steps.
+
+    ``observation_space`` is a Box [obs] of float64. ``action_space`` is a Box [A] of float32, the precision in which
+    actions are recorded and clipped, or a Discrete from 0.
+    """
+
+    observation_space: Box
+    action_space: Any  # Box | Discrete: most of what asks for it knows which
+    max_episode_steps: int
+
+    @property
+    def record_sizes(self) -> Mapping[str, int]:
+        """See ``TaskSpec.record_sizes``; an ``action_size`` of 0 stands for actions that are whole numbers."""
+        size = 0 if isinstance(self.action_space, Discrete) else self.action_space.shape[0]
+        return {"observation_size": self.observation_space.shape[0], "action_size": size}
+
+    @property
+    def longest_episode(self) -> int:
+        """See ``TaskSpec.longest_episode``."""
+        return self.max_episode_steps
+
+    def network(
+        self, hidden: Sequence[int] = DEFAULT_HIDDEN, generator: torch.Generator | None = None
+    ) -> ControlPolicy:
+        """See ``TaskSpec.network``."""
+        import torch
+
+        from lagbench.policies.categorical import CategoricalPolicy
+        from lagbench.policies.gaussian import GaussianPolicy
+
+        size, stream = self.observation_space.shape[0], generator or torch.Generator()
+        if isinstance(self.action_space, Discrete):
+            return CategoricalPolicy(size, int(self.action_space.n), stream, hidden)
+        return GaussianPolicy(size, self.action_space.shape[0], stream, hidden)
+
+    def actions(self, *shape: int) -> NDArray[Any]:
+        """Room for so many actions, zeros: float32 [*shape, A], or int32 [*shape] of discrete ones."""
+        discrete = isinstance(self.action_space, Discrete)
+        return np.zeros(shape + self.action_space.shape, np.int32 if discrete else np.float32)
+
+    def random_actions(self, rng: np.random.Generator, n: int) -> NDArray[Any]:
+        """Uniform actions [n, …]."""
+        if isinstance(self.action_space, Discrete):
+            return rng.integers(self.action_space.n, size=n, dtype=np.int32)
+        low, high = self.action_space.low, self.action_space.high
+        return rng.uniform(low, high, (n, *self.action_space.shape)).astype(np.float32)
+
+    def impossible(self, actions: NDArray[Any]) -> NDArray[np.intp]:
+        """The indices of actions [n, …] that there are not, and that a simulator need not refuse: discrete ones."""
+        if not isinstance(self.action_space, Discrete):
+            return np.empty(0, np.intp)
+        return np.flatnonzero((actions < 0) | (actions >= self.action_space.n))
+
+    @property
+    def repeats(self) -> bool:
+        """See ``TaskSpec.repeats``: tried once a process."""
+        key = self.identity
+        if key not in _tried:
+            _tried[key] = _repeats(self)
+        return _tried[key]
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others in this process."""
+        return f"{self.task_id} {dict(self.options)}"
+
+    @abstractmethod
+    def make(self, seeds: Sequence[int], threads: int = 0) -> ControlVectorEnv:
+        """One environment a seed, each a whole number in [0, 2**31).
+
+        ``threads`` is EnvPool's own count, 0 for one a core; it changes no bit of what comes out. Raises UsageError for
+        a seed out of range, none at all, or a negative number of threads.
+        """
+
+
+_tried: dict[str, bool] = {}
+_TRIAL_STEPS = 64
+
+
+def _repeats(task: ControlTask) -> bool:
+    """Whether two environments, stepped through some episodes, are where ``restore`` brings others, and go on alike."""
+    rng, seeds = np.random.default_rng(0), [1, 2]
+    env, other = task.make(seeds), task.make(seeds)
+    try:
+        env.reset()
+        resets, ended = np.ones(2, np.int64), np.zeros(2, np.bool_)
+        taken: list[list[NDArray[Any]]] = [[], []]
+        for t in range(2 * _TRIAL_STEPS):
+            if t == _TRIAL_STEPS:  # lest no episode has ended by itself
+                env.reset()
+                resets, ended, taken = resets + 1, np.zeros(2, np.bool_), [[], []]
+            actions = task.random_actions(rng, 2)
+            observation, _, terminated, truncated, _ = env.step(actions)
+            resets += ended
+            taken = [[] if ended[i] else [*own, actions[i]] for i, own in enumerate(taken)]
+            ended = terminated | truncated
+        kept = [np.stack(own) if own else task.actions(0) for own in taken]
+        same = bool((other.restore(resets.tolist(), kept) == observation).all())
+        for _ in range(_TRIAL_STEPS):
+            actions = task.random_actions(rng, 2)
+            for one, two in zip(env.step(actions)[:4], other.step(actions)[:4], strict=True):
+                same &= np.asarray(one).tobytes() == np.asarray(two).tobytes()
+        return same
+    finally:
+        env.close()
+        other.close()
+
+
+def restored(_task: str, _options: Mapping[str, Any], state: Mapping[str, Tensor]) -> ControlPolicy:
+    """The policy of a control task that has this state; see ``Domain.policy``."""
+    from lagbench.policies.categorical import CategoricalPolicy
+    from lagbench.policies.gaussian import GaussianPolicy
+
+    kind = GaussianPolicy if "log_std" in state else CategoricalPolicy
+    return kind.from_state(state)
+
+
+class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]]):
+    """N environments of one task, stepped together: observations [N, obs] float64, actions [N, A], or [N] discrete.
+
+    Autoreset is ``NEXT_STEP``: the observation that comes with a done is the true last one of the episode; the next
+    action of that environment is discarded, its reward is 0 and its observation is the first of the new episode.
+    """
+
+    # Not a ClassVar: the base class declares it so.
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self, task: ControlTask, num_envs: int, *, seeds: Sequence[int] | None = None, threads: int = 0
+    ) -> None:
+        """``seeds`` [N] are those of the first ``reset``, unless that is given its own; without either they are random.
+
+        Nothing is simulated before the first ``reset``. Raises UsageError for fewer than one environment, a number of
+        seeds that is not N, a seed outside [0, 2**31) or a negative number of threads.
+        """
+        if num_envs < 1:
+            raise UsageError(f"a vector environment needs at least 1 environment, not {num_envs}")
+        if threads < 0:
+            raise UsageError(f"threads must be 0 (one a core) or more, not {threads}")
+        self.task = task
+        self.num_envs = num_envs
+        self.single_observation_space = task.observation_space
+        self.single_action_space = task.action_space
+        self.observation_space = batch_space(task.observation_space, num_envs)
+        self.action_space = batch_space(task.action_space, num_envs)
+        self._threads = threads
+        self._seeds = None if seeds is None else _checked_seeds(seeds, num_envs)
+        self._taken = task.actions(num_envs)
+        space = task.action_space
+        self._bounds = None if isinstance(space, Discrete) else (space.low, space.high)
+
+    @property
+    def seeds(self) -> list[int] | None:
+        """The seed of each environment [N], or None before the first ``reset`` where none were given."""
+        return None if self._seeds is None else list(self._seeds)
+
+    def reset(
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Begin a new episode in every environment: first observations [N, obs] and the simulator's info.
+
+        A sequence [N] gives each environment its seed; from an int they are drawn, so that the environments of
+        neighbouring seeds share nothing. A seed begins the environments anew; without one they go on in their own
+        random streams. Raises UsageError for a bad seed and for any ``options``, of which there are none.
+        """
+        if options:
+            raise UsageError(f"reset takes no options here, not {sorted(options)}; every environment is reset")
+        if self.closed:
+            raise ClosedEnvironmentError("this environment is closed; make another")
+        if isinstance(seed, (int, np.integer)):
+            self._begin(_derived_seeds(int(seed), self.num_envs))
+            super().reset(seed=int(seed))  # only np_random, which nothing here draws from
+        elif seed is not None:
+            self._begin(_checked_seeds(seed, self.num_envs))
+        elif not self._begun:
+            self._begin(_derived_seeds(None, self.num_envs) if self._seeds is None else self._seeds)
+        observation, info = self._reset()
+        return _float64(observation), info
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step every environment with ``actions`` [N, A], cast to float32 and clipped to the bounds; or [N], discrete.
+
+        Returns observation [N, obs] float64, reward [N] float32, terminated [N], truncated [N] and the simulator's
+        info, all newly allocated. Raises ResetNeeded before the first ``reset`` and ValueError for another shape.
+        """
+        if not self._begun:
+            if self.closed:
+                raise ClosedEnvironmentError("this environment is closed; make another")
+            raise ResetNeeded("reset the environment before the first step")
+        observation, reward, terminated, truncated, info = self._step(self._within(actions, self.num_envs))
+        return _float64(observation), reward, terminated, truncated, info
+
+    def restore(self, resets: Sequence[int], actions: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+        """Begin anew from the same seeds and go on to where a run of these environments stood.
+
+        Environment i is reset ``resets[i]`` times, its first reset included, and then steps ``actions[i]`` [t_i, …],
+        those of its current episode without the one that its reset spent. Returns the current observations [N, obs].
+        Later steps equal the original's bit for bit. Raises UsageError without seeds, for a number of resets below 1
+        and for lists that are not of length N.
+        """
+        if self._seeds is None:
+            raise UsageError("restore needs the seeds that the environments were made with; give them to make")
+        if len(resets) != self.num_envs or len(actions) != self.num_envs:
+            raise UsageError(
+                f"restore needs {self.num_envs} numbers of resets and as many lists of actions, "
+                f"not {len(resets)} and {len(actions)}"
+            )
+        if min(resets) < 1:
+            raise UsageError(f"every environment was reset at least once, not {min(resets)} times")
+        self._begin(self._seeds)
+        return self._restore(resets, actions)
+
+    @property
+    @abstractmethod
+    def _begun(self) -> bool:
+        """Whether there is something to step."""
+
+    @abstractmethod
+    def _begin(self, seeds: list[int]) -> None:
+        """Have environments that were never reset, with these seeds, which are kept in ``_seeds``."""
+
+    @abstractmethod
+    def _reset(self) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Begin an episode in each."""
+
+    @abstractmethod
+    def _step(self, actions: NDArray[Any]) -> Any:
+        """Step each, with what ``_within`` gives."""
+
+    @abstractmethod
+    def _restore(self, resets: Sequence[int], actions: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+        """``restore``, of environments that were begun anew."""
+
+    def _within(self, actions: ArrayLike, n: int) -> NDArray[Any]:
+        """The one way in which actions reach a simulator, replay included: float32, clipped so; overwritten by others.
+
+        Discrete ones as int32.
+        """
+        taken = self._taken[:n]
+        given = np.asarray(actions, taken.dtype)
+        if given.shape != taken.shape:
+            raise ValueError(f"actions must have shape {taken.shape}, not {given.shape}")
+        if self._bounds is None:
+            taken[...] = given
+            return taken
+        # Not np.clip, which takes twice as long on arrays of this size; NaN passes through either.
+        np.maximum(given, self._bounds[0], out=taken)
+        np.minimum(taken, self._bounds[1], out=taken)
+        return taken
+
+
+def control_spaces(task_id: str, observation: Space[Any], action: Space[Any]) -> tuple[Box, Box | Discrete]:
+    """What a control task has for the spaces of an environment.
+
+    Observations: real numbers, alone or in Dict and Tuple, of which ``flattened`` makes vectors. Actions: a vector of
+    real numbers, or one of n choices. Raises UsageError for what control cannot take, saying what.
+    """
+    parts = list(_parts(observation))
+    for part in parts:
+        if not (isinstance(part, Box) and np.issubdtype(part.dtype, np.floating)):
+            raise UsageError(f"{CANNOT.format(task_id)}{_unfit(part, 'observations')}")
+    if isinstance(action, Discrete):
+        if action.start != 0:
+            raise UsageError(f"{CANNOT.format(task_id)}its actions begin at {action.start}, and not at 0")
+        space: Box | Discrete = Discrete(int(action.n))
+    elif isinstance(action, Box) and np.issubdtype(action.dtype, np.floating) and len(action.shape) == 1:
+        space = _box([action], np.float32)
+    else:
+        raise UsageError(f"{CANNOT.format(task_id)}{_unfit(action, 'actions')}")
+    return _box(cast("list[Box]", parts), np.float64), space
+
+
+def flattened(space: Space[Any], observation: Any, n: int) -> NDArray[np.float64]:
+    """Observations of n environments, batched as by ``space``, as vectors [n, obs].
+
+    The entries of a Dict in the order of their sorted keys, those of a Tuple in theirs, each row by row.
+    """
+    if isinstance(space, Box):
+        return _float64(observation).reshape(n, -1)
+    return np.concatenate([flattened(part, observation[key], n) for key, part in _entries(space)], axis=1)
+
+
+def _entries(space: Space[Any]) -> list[tuple[Any, Space[Any]]]:
+    if isinstance(space, Dict):
+        return sorted(space.items())
+    return list(enumerate(space)) if isinstance(space, Tuple) else []
+
+
+def _parts(space: Space[Any]) -> list[Space[Any]]:
+    """The spaces of which one consists, in the order of ``flattened``."""
+    if isinstance(space, (Dict, Tuple)):
+        return [part for _, entry in _entries(space) for part in _parts(entry)]
+    return [space]
+
+
+def _unfit(space: Space[Any], what: str) -> str:
+    if isinstance(space, Box):
+        kind = f"of shape {space.shape} and type {space.dtype}"
+        if what == "observations" and space.dtype == np.uint8:
+            return f"its observations are pixels, {kind}, and control has no network for images"
+    else:
+        kind = type(space).__name__
+    takes = "real numbers" if what == "observations" else "one vector of real numbers or one Discrete choice"
+    return f"its {what} are {kind}, and control takes {takes}"
+
+
+def _box(parts: Sequence[Box], dtype: type[np.floating[Any]]) -> Box:
+    low, high = zip(*map(_limits, parts), strict=True)
+    return Box(np.concatenate(low).astype(dtype), np.concatenate(high).astype(dtype), dtype=dtype)
+
+
+def _limits(space: Box) -> tuple[NDArray[Any], NDArray[Any]]:
+    # Where a task states no bound, EnvPool gives the smallest and the largest positive number of its type.
+    limits, low, high = np.finfo(cast(Any, space.low.dtype)), space.low.ravel(), space.high.ravel()
+    return np.where(low == limits.tiny, -np.inf, low), np.where(high == limits.max, np.inf, high)
+
+
+def _derived_seeds(seed: int | None, n: int) -> list[int]:
+    if seed is not None and seed < 0:
+        raise UsageError(f"a seed must be 0 or more, not {seed}")
+    words = np.random.SeedSequence(seed).generate_state(n, np.uint32)
+    # EnvPool takes int32, and seed + i for env i where it is given a single one: then nearby runs would share streams.
+    return cast("list[int]", (words >> 1).tolist())
+
+
+def _checked_seeds(seeds: Sequence[int], n: int) -> list[int]:
+    if len(seeds) != n:
+        raise UsageError(f"{n} environments need {n} seeds, not {len(seeds)}")
+    checked = [int(s) for s in seeds]
+    for s in checked:
+        if not 0 <= s < 2**31:
+            raise UsageError(f"an environment's seed must lie in [0, 2**31), not {s}")
+    return checked
+
+
+def _float64(observation: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(observation, np.float64)
