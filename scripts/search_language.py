@@ -67,9 +67,9 @@ Finals = Mapping[int, Mapping[int, float]]
 
 def options(lag: int) -> dict[str, Any]:
     """Of ``lagbench.plan_grid``: the suite's protocol at a lag, asked questions that are held out of training."""
-    fixed = {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
-    task_options = {**fixed.pop("task_options"), "test": "held-out"}
-    return {**fixed, **PLAN, "task": SUITE.tasks, "task_options": task_options}
+    fixed = SUITE.options(lag)
+    grid = {name: [fixed[name]] for name in ("lag", "updates")}
+    return {**fixed, **grid, **PLAN, "task": SUITE.tasks, "task_options": {**fixed["task_options"], "test": "held-out"}}
 
 
 def settings() -> list[Setting]:
