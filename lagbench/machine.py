@@ -19,21 +19,55 @@ def cores() -> int:
     return max(1, min(allowed, allowed if quota is None else math.ceil(quota)))
 
 
+def memory() -> int:
+    """The bytes of memory that this process may still use: as the system and the limit of its control group have it."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = _fields(Path("/proc/meminfo")).get("MemAvailable:")
+    limit = _room(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+    return min(x for x in (total, None if free is None else free << 10, limit) if x is not None)
+
+
 def _quota(own: Path, root: Path) -> float | None:
     """The least that a control group (version 2) of this process or one above it grants, in cores; None for no limit.
 
     ``own`` names the group below ``root``, where the groups are mounted.
     """
+    granted = []
+    for place in _groups(own, root):
+        # Not every group has a say in it; the root of all has none.
+        with contextlib.suppress(OSError):
+            quota, period = (place / "cpu.max").read_text(encoding="utf-8").split()
+            if quota != "max":
+                granted.append(int(quota) / int(period))
+    return min(granted, default=None)
+
+
+def _room(own: Path, root: Path) -> int | None:
+    """The least that the limits of those groups leave, in bytes, None for no limit; what only caches files is free."""
+    left = []
+    for place in _groups(own, root):
+        with contextlib.suppress(OSError):
+            limit = (place / "memory.max").read_text(encoding="utf-8").strip()
+            if limit != "max":
+                used = int((place / "memory.current").read_text(encoding="utf-8"))
+                left.append(max(int(limit) - used + _fields(place / "memory.stat").get("inactive_file", 0), 0))
+    return min(left, default=None)
+
+
+def _groups(own: Path, root: Path) -> list[Path]:
+    """The directories of the control groups that this process is in."""
     try:
         lines = own.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return None
-    granted = []
-    for group in (Path(line.removeprefix("0::/")) for line in lines if line.startswith("0::/")):
-        for place in (group, *group.parents):
-            # Not every group has a say in it; the root of all has none.
-            with contextlib.suppress(OSError):
-                quota, period = (root / place / "cpu.max").read_text(encoding="utf-8").split()
-                if quota != "max":
-                    granted.append(int(quota) / int(period))
-    return min(granted, default=None)
+        return []
+    groups = [Path(line.removeprefix("0::/")) for line in lines if line.startswith("0::/")]
+    return [root / place for group in groups for place in (group, *group.parents)]
+
+
+def _fields(file: Path) -> dict[str, int]:
+    """What lines of a name and a number say; nothing where there is no such file."""
+    try:
+        words = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return {}
+    return {word[0]: int(word[1]) for word in words if len(word) > 1}

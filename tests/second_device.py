@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+_MEMORY = {"mem_get_info": (1 << 33, 1 << 33), "memory_reserved": 0, "memory_allocated": 0}
 _CUDA, _META, _CPU = (torch.device(name) for name in ("cuda", "meta", "cpu"))
 _ATEN = torch.ops.aten
 _ACROSS = (_ATEN._to_copy.default, _ATEN.copy_.default)
@@ -126,7 +127,8 @@ def second_device() -> Iterator[None]:
     """Within it there is one CUDA device."""
     state = torch.get_rng_state()
     with contextlib.ExitStack() as stack:
-        for name, found in {"device_count": 1, "get_rng_state": state, "set_rng_state": None}.items():
+        answers = {"device_count": 1, "get_rng_state": state, "set_rng_state": None, **_MEMORY}
+        for name, found in answers.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, lambda *_, found=found: found))
         stack.enter_context(_Names())
         stack.enter_context(_Dispatch())  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""How many cores a process may use, where it may not use all."""
+"""How many cores and how much memory a process may use, where it may not use all."""
 
 import os
 import re
@@ -56,6 +56,30 @@ def test_the_quota_of_a_control_group_and_of_those_above_it(
     (tmp_path / "cgroup").write_text("2:cpu:/elsewhere\n0::/job/step\n")
     assert machine._quota(tmp_path / "cgroup", tmp_path / "root") == granted
     assert machine._quota(tmp_path / "nowhere", tmp_path / "root") is None
+
+
+def test_the_memory_that_control_groups_leave(tmp_path: Path) -> None:
+    """The least; what caches files and is not in use counts as free."""
+    job = tmp_path / "root/job"
+    (job / "step").mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("0::/job/step\n")
+    groups = tmp_path / "cgroup", tmp_path / "root"
+    assert machine._room(*groups) is None
+    for place, (limit, used) in {job: ("1000", 900), job / "step": ("max", 10)}.items():
+        (place / "memory.max").write_text(f"{limit}\n")
+        (place / "memory.current").write_text(f"{used}\n")
+    assert machine._room(*groups) == 100
+    (job / "memory.stat").write_text("anon 1\ninactive_file 50\n")
+    assert machine._room(*groups) == 150
+    (job / "step/memory.max").write_text("20\n")
+    assert machine._room(*groups) == 10
+
+
+def test_there_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < machine.memory() <= whole
+    monkeypatch.setattr(machine, "_room", lambda own, root: 5)
+    assert machine.memory() == 5
 
 
 def test_part_of_a_core_counts_as_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from lagbench.errors import AlgorithmError
+import torch
+
+from lagbench import machine
+from lagbench.errors import AlgorithmError, RecordError
 from lagbench.policies.base import Version
 
 
 class PolicyBuffer:
-    """Versions k−L … k, each as it was pushed. A version costs its acting weights and nothing else."""
+    """Versions k−L … k, each as it was pushed. A version costs its acting weights and nothing else.
 
-    def __init__(self, lag: int) -> None:
+    Where they would take more than ``memory`` bytes, half of what the machine has unless it is given, all but the
+    newest are kept in files below the directory for temporary ones (TMPDIR), of which memory holds what is used.
+    """
+
+    def __init__(self, lag: int, memory: int | None = None) -> None:
         self._lag = lag
+        self._memory = memory
+        self._in_files: bool | None = None
         self._versions: OrderedDict[int, Version] = OrderedDict()
         self._sha256: dict[int, str] = {}
 
     def push(self, version: Version) -> None:
-        """Add the newest version; the one that is now more than L behind it goes. Raises ValueError out of order."""
+        """Add the newest version; the one that is now more than L behind it goes.
+
+        Raises ValueError out of order, and RecordError where neither memory nor files can hold them all.
+        """
         if self._versions and version.number != self.newest + 1:
             raise ValueError(f"version {version.number} cannot follow version {self.newest}")
+        if self._in_files is None:
+            self._in_files = self._must_be_in_files(version)
+        if self._in_files and self._versions and self._lag:
+            self._versions[self.newest] = _in_file(self._versions[self.newest])
         self._versions[version.number] = version
         self._sha256[version.number] = version.sha256()
         while len(self._versions) > self._lag + 1:
             gone, _ = self._versions.popitem(last=False)
             del self._sha256[gone]
+
+    def _must_be_in_files(self, version: Version) -> bool:
+        size = sum({x.data_ptr(): x.nbytes for x in version.state.values()}.values())
+        memory = machine.memory() // 2 if self._memory is None else self._memory
+        if size * (self._lag + 1) <= memory:
+            return False
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free
+        if size * self._lag > free:
+            raise RecordError(
+                f"{self._lag + 1} policy versions of {size / 2**30:.1f} GiB fit neither into {memory / 2**30:.1f} GiB "
+                f"of memory nor into {free / 2**30:.1f} GiB in {directory}; set TMPDIR to a directory with room, or "
+                "choose a smaller --lag"
+            )
+        return True
 
     @property
     def newest(self) -> int:
@@ -56,3 +89,11 @@ class PolicyBuffer:
 
     def __len__(self) -> int:
         return len(self._versions)
+
+
+def _in_file(version: Version) -> Version:
+    """The same version, whose tensors are a file's. It has no name any more, and goes when they do."""
+    with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+        torch.save(dict(version.state), file)
+        file.flush()
+        return Version(version.number, torch.load(file.name, mmap=True, weights_only=True))

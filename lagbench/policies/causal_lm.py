@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lagbench.policies import halves, memory
 from lagbench.policies.base import Policy, PolicyOutput
 from lagbench.rollout import PADDING, Rollout
 
-# Logits at a time, in bytes: those of a phase at once would fill the memory, and over a large vocabulary those of a
-# minibatch too, with all that is kept for their gradient.
-_LOGIT_BYTES = 1 << 28
-# Completions at a time. On a CPU few of like length: what is not padding is computed sooner, from caches.
+# Completions at a time, where memory allows. On a CPU few of like length: what is not padding is computed sooner, from
+# caches; on a GPU more would only be padded further.
 _TOGETHER = {"cpu": 16, "cuda": 256}
 # What transformers calls the argument: from 5.24 on, before that, and before that where states recur.
 _CACHE_NAMES = ("cache", "past_key_values", "cache_params")
@@ -32,18 +30,27 @@ class CausalLMPolicy(Policy):
             nor at later ones. Put into evaluation mode: dropout would make the learner another policy than the one that
             sampled.
         temperature: of sampling and learning alike; above 0.
-        precision: ``bfloat16`` has the model computed under torch's autocast; weights stay in float32.
+        precision: ``bfloat16`` has the model's body computed under torch's autocast; its head and the weights stay in
+            float32. Of a model whose head cannot be told from its body, all is computed under autocast.
+        room: what sampling and learning may take beside the weights, in GiB; 0: as ``memory.budget`` has it.
     """
 
     has_critic: ClassVar[bool] = False
 
-    def __init__(self, model: nn.Module, *, temperature: float = 1.0, precision: str = "float32") -> None:
+    def __init__(
+        self, model: nn.Module, *, temperature: float = 1.0, precision: str = "float32", room: float = 0.0
+    ) -> None:
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, not {temperature}")
         self.model = model.eval()
         self.temperature = temperature
         self._autocast = precision == "bfloat16"
+        self._room = room
+        # Found when first needed.
+        self._budget: memory.Budget | None = None
+        self._per_token: tuple[float, float] | None = None
+        self._two_halves: bool | None = None
         parameters = inspect.signature(model.forward).parameters
         self._arguments = frozenset(parameters)
         self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -65,37 +72,51 @@ class CausalLMPolicy(Policy):
         """``evaluate``, of prompts [P, n] and completions [T, n] by themselves."""
         if not len(prompt):
             raise ValueError("a completion needs a prompt of at least one token")
-        n = valid.shape[1]
+        size = (prompt != PADDING).sum(0) + valid.sum(0)
+        fitting = self.fitting(len(prompt) + len(valid))
+        again = torch.is_grad_enabled() and valid.shape[1] > fitting
         # In order of length, so that those evaluated together have little padding.
-        order = ((prompt != PADDING).sum(0) + valid.sum(0)).argsort(stable=True)
+        order = size.argsort(stable=True)
         parts = [
-            self._part(prompt[:, own], action[:, own], valid[:, own], n) for own in order.split(self._together(valid))
+            self._evaluate(prompt[:, own], action[:, own], valid[:, own], len(order), again)
+            for own in order.split(min(fitting, _TOGETHER[valid.device.type]))
         ]
         place = order.argsort()
         log_prob, entropy = (torch.cat(part, dim=1)[:, place] for part in zip(*parts, strict=True))
         return PolicyOutput(log_prob, entropy, None, None)
 
-    def _room(self, length: int) -> int:
-        """How many completions of up to ``length`` tokens have logits that may be in memory at once."""
+    @property
+    def budget(self) -> memory.Budget:
+        """What sampling and learning may take beside the weights."""
+        if self._budget is None:
+            size = sum(p.nbytes for p in self.parameters())
+            self._budget = memory.budget(self.device, size, self._room)
+        return self._budget
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows; 1 where it does not say."""
         config: Any = getattr(self.model, "config", None)
-        vocabulary = config.get_text_config().vocab_size if config is not None else 1
-        return max(1, _LOGIT_BYTES // (4 * int(vocabulary) * (length + 1)))
+        return int(config.get_text_config().vocab_size) if config is not None else 1
 
-    def _together(self, valid: Tensor) -> int:
-        """How many completions to evaluate at a time."""
-        return min(self._room(len(valid)), _TOGETHER[valid.device.type])
+    def fitting(self, length: int) -> int:
+        """How many completions, of ``length`` tokens with their prompts, can be learned from at once."""
+        if self._per_token is None:
+            self._per_token = memory.kept(self._score_nothing, self, length)
+        linear, square = self._per_token
+        if not self._separable:
+            linear += 4 * self.vocabulary
+        return max(1, int(self.budget.kept // max(linear * length + square * length**2, 1)))
 
-    def _part(self, prompt: Tensor, action: Tensor, valid: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """``_evaluate`` of some of n completions; what it computes on the way is kept for the gradient if all fit."""
-        if n <= self._room(len(valid)) or not torch.is_grad_enabled():
-            return self._evaluate(prompt, action, valid)
-        # Computed again when the gradient is: a third more work, and the memory of one part.
-        again: tuple[Tensor, Tensor] = checkpoint(
-            self._evaluate, prompt, action, valid, use_reentrant=False, preserve_rng_state=False
-        )
-        return again
+    def _score_nothing(self, tokens: Tensor) -> Tensor:
+        return self.logits(tokens, torch.ones_like(tokens), last=1)
 
-    def _evaluate(self, prompt: Tensor, action: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, prompt: Tensor, action: Tensor, valid: Tensor, of: int, again: bool) -> tuple[Tensor, Tensor]:
+        """``evaluate_tokens`` of those evaluated together, ``of`` so many.
+
+        What the body keeps for the gradient is, with ``again``, computed again when the gradient is: a third more
+        work, and the memory of these alone.
+        """
         # Rows in which nothing stands, as where the longest of a phase is in another minibatch, are not computed.
         there = prompt != PADDING
         first = int((~there.any(1)).sum())
@@ -105,13 +126,62 @@ class CausalLMPolicy(Policy):
         # zeros that it has for padding.
         mask = torch.cat([there, kept])
         tokens = torch.cat([prompt, action[:length]]).where(mask, prompt[-1])
-        # The logits that predict a token stand one row before it.
-        logits = self.logits(tokens.T, mask.T, last=length + 1)[:, :-1]
-        chosen, entropy = scored(logits, tokens[len(prompt) :].T, self.temperature)
+        chosen = tokens[len(prompt) :].T
+        # Logits that are kept for the gradient add up over all that are evaluated for it.
+        rows = length * (of if torch.is_grad_enabled() else kept.shape[1])
+        many = rows * self.vocabulary * 4 > self.budget.logits
+        if (many or self._autocast) and self._separable:
+            found = self._in_parts(tokens.T, mask.T, chosen, kept.T, again, many)
+        else:
+            found = self._at_once(tokens.T, mask.T, chosen, again)
         rest = len(valid) - length
         return tuple(  # type: ignore[return-value]
-            nn.functional.pad(x.T.masked_fill(~kept, 0.0), (0, 0, 0, rest)) for x in (chosen, entropy)
+            nn.functional.pad(x.T.masked_fill(~kept, 0.0), (0, 0, 0, rest)) for x in found
         )
+
+    @property
+    def _separable(self) -> bool:
+        if self._two_halves is None:
+            self._two_halves = halves.separable(self.model)
+        return self._two_halves
+
+    def _at_once(self, tokens: Tensor, mask: Tensor, chosen: Tensor, again: bool) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy [n, T] of the tokens ``chosen`` [n, T], from all their logits."""
+
+        def compute() -> tuple[Tensor, Tensor]:
+            # The logits that predict a token stand one row before it.
+            logits = self.logits(tokens, mask, last=chosen.shape[1] + 1)[:, :-1]
+            return scored(logits, chosen, self.temperature)
+
+        return _again(compute) if again else compute()
+
+    def _in_parts(
+        self, tokens: Tensor, mask: Tensor, chosen: Tensor, kept: Tensor, again: bool, many: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The same of the tokens that are ``kept`` [n, T], 0 elsewhere; the head is computed apart from the body.
+
+        With ``many``, a few tokens at a time, and again where the gradient is.
+        """
+
+        def body() -> Tensor:
+            return halves.states(self.model, tokens, self._given(tokens, mask, None), self._autocast)
+
+        states = (_again(body) if again else body())[:, -chosen.shape[1] - 1 : -1][kept]
+        # A fourth: products of that many rows lose little by being several.
+        rows = max(1, self.budget.logits // (16 * self.vocabulary)) if many else len(states)
+
+        def compute(some: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
+            return scored(halves.logits(self.model, some.unsqueeze(0))[0], of, self.temperature)
+
+        parts = [
+            _again(compute, *part) if many else compute(*part)
+            for part in zip(states.split(rows or 1), chosen[kept].split(rows or 1), strict=True)
+        ]
+        empty = torch.zeros(kept.shape, device=kept.device)
+        log_prob, entropy = (
+            empty.to(x.dtype).masked_scatter(kept, x) for x in map(torch.cat, zip(*parts, strict=True))
+        )
+        return log_prob, entropy
 
     def logits(self, tokens: Tensor, mask: Tensor, last: int | None = None, cache: Any = None) -> Tensor:
         """The model's logits [n, length, vocabulary] for tokens [n, length]; those count where ``mask`` is true.
@@ -119,6 +189,19 @@ class CausalLMPolicy(Policy):
         Of the ``last`` positions only, where that is given. With a ``cache`` of the tokens before, which the model
         adds to, ``mask`` [n, longer] is of them too. Raises ValueError for a cache that the model does not take.
         """
+        given = self._given(tokens, mask, cache)
+        if self._autocast and self._separable:
+            states = halves.states(self.model, tokens, given, autocast=True)
+            return halves.logits(self.model, states if last is None else states[:, -last:])
+        if last is not None and "logits_to_keep" in self._arguments:
+            given["logits_to_keep"] = last
+        with halves.half_precision(tokens.device, self._autocast):
+            output = self.model(input_ids=tokens, **given)
+        logits: Tensor = output if isinstance(output, Tensor) else output.logits
+        return logits if last is None else logits[:, -last:]
+
+    def _given(self, tokens: Tensor, mask: Tensor, cache: Any) -> dict[str, Any]:
+        """What the model is called with beside the tokens."""
         attention = mask.long()
         given: dict[str, Any] = {"attention_mask": attention}
         if self._takes("position_ids"):
@@ -129,12 +212,7 @@ class CausalLMPolicy(Policy):
             if self._cache_name is None:
                 raise ValueError(f"{type(self.model).__name__} takes no cache")
             given[self._cache_name] = cache
-        if last is not None and "logits_to_keep" in self._arguments:
-            given["logits_to_keep"] = last
-        with torch.autocast(tokens.device.type, torch.bfloat16) if self._autocast else contextlib.nullcontext():
-            output = self.model(input_ids=tokens, **given)
-        logits: Tensor = output if isinstance(output, Tensor) else output.logits
-        return logits if last is None else logits[:, -last:]
+        return given
 
     def _takes(self, name: str) -> bool:
         return self._takes_any or name in self._arguments
@@ -149,6 +227,11 @@ class CausalLMPolicy(Policy):
                 copies[key] = x.detach().to("cpu", copy=True)
             state[name] = copies[key]
         return state
+
+
+def _again(compute: Callable[..., Any], *given: Tensor) -> Any:
+    """What ``compute`` gives, computed again where its gradient is, so that nothing on the way is kept."""
+    return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
 
 
 def padded(prompts: Sequence[Sequence[int]]) -> Tensor:
@@ -181,7 +264,7 @@ class _Scored(torch.autograd.Function):
         total = x.logsumexp(-1)
         chosen = x.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - total
         log_p = x - total.unsqueeze(-1)
-        entropy = -(log_p.exp() * log_p).sum(-1)
+        entropy = -log_p.exp().mul_(log_p).sum(-1)
         ctx.save_for_backward(logits, tokens, total, entropy)
         ctx.temperature = temperature
         ctx.set_materialize_grads(False)
@@ -192,12 +275,13 @@ class _Scored(torch.autograd.Function):
         logits, tokens, total, h = ctx.saved_tensors
         if chosen is None and entropy is None:
             return None, None, None
+        # In place wherever it can be: over a large vocabulary each of these is as large as the logits.
         log_p = _scaled(logits, ctx.temperature) - total.unsqueeze(-1)
-        p = log_p.exp()
-        gradient = torch.zeros_like(p)
+        gradient = torch.zeros_like(log_p)
+        p = log_p.exp() if entropy is not None else log_p.exp_()
         if entropy is not None:
-            gradient -= entropy.unsqueeze(-1) * p * (log_p + h.unsqueeze(-1))
+            gradient -= log_p.add_(h.unsqueeze(-1)).mul_(entropy.unsqueeze(-1) * p)
         if chosen is not None:
             gradient.addcmul_(p, chosen.unsqueeze(-1), value=-1)
             gradient.scatter_add_(-1, tokens.unsqueeze(-1), chosen.unsqueeze(-1))
-        return (gradient / ctx.temperature).to(logits.dtype), None, None
+        return gradient.div_(ctx.temperature).to(logits.dtype), None, None

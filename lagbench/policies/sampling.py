@@ -11,8 +11,6 @@ from torch import Tensor
 
 from lagbench.policies.causal_lm import CausalLMPolicy
 
-# What keys and values may take at once; beyond it prompts wait for those before them.
-_CACHE_BYTES = 1 << 30
 # The share of a batch that must have ended before the rest is moved together.
 _ENDED = 0.125
 # Of a model: the bytes that it keeps of one token, and of two.
@@ -83,7 +81,7 @@ def _most(policy: CausalLMPolicy, length: int) -> int:
     if policy not in _sizes:
         _sizes[policy] = _cache_size(policy, 1), _cache_size(policy, 2)
     one, two = _sizes[policy]
-    return int(_CACHE_BYTES // max(one + (two - one) * (length - 1), 1))
+    return int(policy.budget.cache // max(one + (two - one) * (length - 1), 1))
 
 
 def _cache(policy: CausalLMPolicy) -> Any:
@@ -137,11 +135,10 @@ def _complete(
     going = torch.ones(n, dtype=torch.bool, device=device)
     ending = torch.tensor(ends, device=device)
     for t in range(longest):
-        log_p = torch.log_softmax(logits.float() / policy.temperature, dim=-1)
-        token = log_p.argmax(-1) if noise is None else _drawn(log_p, noise[t, column])
+        token, log_p = _next(policy, logits, None if noise is None else noise[t, column])
         live = column[going]
         chosen[t, live] = token[going]
-        log_prob[t, live] = log_p.gather(1, token.unsqueeze(1)).squeeze(1)[going]
+        log_prob[t, live] = log_p[going]
         valid[t, live] = True
         going &= (token.unsqueeze(1) != ending).all(1)
         left = int(going.sum())
@@ -203,6 +200,21 @@ def _roomy(layer: Any, longest: int) -> Any:
             self.keys, self.values = (room[..., :length, :] for room in self.rooms)
 
     return Roomy()
+
+
+def _next(policy: CausalLMPolicy, logits: Tensor, u: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The token that u [n] chooses by logits [n, vocabulary], without it the most probable, and its log-probability.
+
+    A few rows at a time: on the way several times their size is taken.
+    """
+    rows = max(1, policy.budget.logits // (8 * policy.vocabulary))
+    chosen = []
+    for i in range(0, len(logits), rows):
+        log_p = torch.log_softmax(logits[i : i + rows].float() / policy.temperature, dim=-1)
+        token = log_p.argmax(-1) if u is None else _drawn(log_p, u[i : i + rows])
+        chosen.append((token, log_p.gather(1, token.unsqueeze(1)).squeeze(1)))
+    token, log_prob = (torch.cat(x) for x in zip(*chosen, strict=True))
+    return token, log_prob
 
 
 def _drawn(log_p: Tensor, u: Tensor) -> Tensor:

@@ -1,9 +1,16 @@
 """The buffer holds the last L + 1 versions."""
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from lagbench.errors import AlgorithmError
+from lagbench import machine
+from lagbench.errors import AlgorithmError, RecordError
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.policies.base import Version
 
@@ -49,6 +56,53 @@ def test_what_acts_is_what_was_pushed() -> None:
     buffer.acting([0, 2])
     with pytest.raises(AlgorithmError, match="phase 2: policy version 1 is not what it was when it was pushed; an alg"):
         buffer.acting([0, 1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc")
+def test_versions_that_memory_does_not_hold_are_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the newest; what is one stays one, what changes is found out, and nothing stays behind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    few, many = PolicyBuffer(3, memory=4 * 4 * 1024), PolicyBuffer(3, memory=4 * 4 * 1024 - 1)
+    for k in range(6):
+        for buffer in (few, many):
+            weight = torch.full((1024,), float(k))
+            buffer.push(Version(k, {"head": weight, "token": weight, "bias": torch.zeros(0)}))
+    assert [in_file(v, tmp_path) for v in few] == [False] * 4
+    assert [in_file(v, tmp_path) for v in many] == [True, True, True, False]
+    assert os.listdir(tmp_path) == []
+    for one, other in zip(few, many, strict=True):
+        assert one.number == other.number
+        assert one.sha256() == other.sha256()
+        assert other.state["head"].data_ptr() == other.state["token"].data_ptr()
+    many.acting([2, 3, 4, 5])
+    next(iter(many)).state["head"][0] += 1
+    with pytest.raises(AlgorithmError, match="policy version 2 is not what it was"):
+        many.acting([2])
+
+
+def in_file(version: Version, directory: Path) -> bool:
+    """Whether the memory of its tensors is that of a file in a directory."""
+    at = version.state["head"].data_ptr()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        place = line.split()[0]
+        first, last = (int(x, 16) for x in place.split("-"))
+        if first <= at < last:
+            return str(directory) in line
+    raise AssertionError
+
+
+def test_half_of_the_memory_is_for_versions_and_the_rest_must_fit_into_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: 2 * 3 * 8)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=15))
+    PolicyBuffer(2).push(version(0))
+    monkeypatch.setattr(machine, "memory", lambda: 2 * 3 * 8 - 2)
+    with pytest.raises(
+        RecordError,
+        match=r"^3 policy versions of 0\.0 GiB fit neither into 0\.0 GiB of memory nor into 0\.0 GiB in .+; ",
+    ):
+        PolicyBuffer(2).push(version(0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=16))
+    PolicyBuffer(2).push(version(0))
 
 
 def test_the_hash_of_a_version() -> None:

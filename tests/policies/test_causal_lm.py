@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lagbench import Rollout
-from lagbench.policies import causal_lm
+from lagbench.policies import causal_lm, memory
 from lagbench.policies.causal_lm import CausalLMPolicy, scored
 from lagbench.synthetic import LanguageWorld, TinyCausalLM
 from tests.tasks.gsm8k.tiny import make_model
@@ -205,8 +205,9 @@ def test_weights_that_are_one_stay_one() -> None:
     assert state["head.weight"].data_ptr() != model.head.weight.data_ptr()
 
 
-def test_parts_have_the_gradient_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a model that says how large its vocabulary is, 257 tokens: two completions of 4 tokens at a time."""
+@pytest.mark.parametrize("cut", ["body", "head", "both"])
+def test_parts_have_the_gradient_of_the_whole(cut: str, tmp_path: Path) -> None:
+    """Two completions of 7 tokens at a time, or the logits of two of 257 tokens, or both."""
     from transformers import LlamaForCausalLM
 
     policy = CausalLMPolicy(LlamaForCausalLM.from_pretrained(make_model(tmp_path / "model")))
@@ -215,17 +216,36 @@ def test_parts_have_the_gradient_of_the_whole(tmp_path: Path, monkeypatch: pytes
     prompt[0, 2] = P
     valid = torch.arange(4).unsqueeze(1) < torch.tensor([4, 1, 2, 3, 2])
     batch = rollout(prompt, action, valid)
+    calls = 0
 
-    def gradients() -> tuple[Tensor, list[Tensor]]:
+    def count(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    head: Any = policy.model.lm_head
+    head.register_forward_hook(count)
+
+    def gradients() -> tuple[Tensor, list[Tensor], int]:
+        before = calls
         new = policy.evaluate(batch)
         policy.zero_grad()
         (new.log_prob.sum() + 0.1 * new.entropy.sum()).backward()
-        return new.log_prob.detach(), [p.grad.clone() for p in policy.parameters() if p.grad is not None]
+        return (
+            new.log_prob.detach(),
+            [p.grad.clone() for p in policy.parameters() if p.grad is not None],
+            calls - before,
+        )
 
+    gradients()  # what is measured is measured now
     whole = gradients()
-    monkeypatch.setattr(causal_lm, "_LOGIT_BYTES", 2 * 4 * 257 * 5)
-    assert policy._together(valid) == 2
+    kept = memory.kept(policy._score_nothing, policy, 7)
+    few = int(2.5 * (7 * kept[0] + 49 * kept[1])), 2 * 16 * 257
+    policy._budget = policy.budget._replace(
+        **{"body": {"kept": few[0]}, "head": {"logits": few[1]}}.get(cut, {"kept": few[0], "logits": few[1]})
+    )
     parts = gradients()
+    # Of 12 tokens in parts of 2, 1 and 2 completions, or in one; each a second time for its gradient.
+    assert (whole[2], parts[2]) == (1, {"body": 2 * 3, "head": 2 * 6, "both": 2 * (2 + 3 + 2)}[cut])
     torch.testing.assert_close(parts[0], whole[0])
     assert len(parts[1]) == len(whole[1]) > 10
     for x, y in zip(parts[1], whole[1], strict=True):

@@ -38,6 +38,7 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "group_size": 8,
         "precision": "float32",
         "resample_uniform_groups": False,
+        "memory": 0.0,
     }
 )
 
@@ -56,9 +57,10 @@ class GSM8kTask(TaskSpec):
         date: what day it is, as YYYY-MM-DD, to a chat template that says it; empty: none does.
         max_new_tokens: the longest completion allowed.
         group_size: completions of each prompt, which are compared with one another: 2 or more.
-        precision: ``bfloat16`` computes so what torch's autocast does, with weights in float32.
+        precision: ``bfloat16`` computes the body of the model so, by torch's autocast; head and weights are in float32.
         resample_uniform_groups: a group whose completions are all right or all wrong gives its place in the phase to
             one of the next question; its completions count.
+        memory: GiB that sampling and learning may take beside the weights; 0: as the device has it.
     """
 
     data: str
@@ -72,6 +74,7 @@ class GSM8kTask(TaskSpec):
     group_size: int
     precision: str
     resample_uniform_groups: bool
+    memory: float
 
     def questions(self, name: str) -> tuple[Question, ...]:
         """A set of questions. Raises UsageError where it cannot be had or is malformed.
@@ -120,7 +123,7 @@ class GSM8kTask(TaskSpec):
 
     def policy(self, model: Any) -> CausalLMPolicy:
         """The policy that a model makes."""
-        return CausalLMPolicy(model, precision=self.precision)
+        return CausalLMPolicy(model, precision=self.precision, room=self.memory)
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -206,6 +209,11 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
             raise unknown(f"task option {name}", checked[name], choices)
     if checked.get("group_size", 2) < 2:
         raise UsageError(f"task option 'group_size' of {task_id} must be at least 2, not 1")
+    if checked.get("memory", 0) < 0:
+        raise UsageError(
+            f"task option 'memory' of {task_id} is in GiB, not {checked['memory']}; give how much, or 0 for as much as "
+            "there is"
+        )
     if checked.get("date"):
         try:
             checked["date"] = date.fromisoformat(checked["date"]).isoformat()

@@ -1,0 +1,93 @@
+"""What it takes to learn from completions over a large vocabulary: peak memory, passes through the body, seconds.
+
+    python -m benchmarks.memory [--tokens 160 512] [--completions 32] [--vocabulary 151936] [--width 16]
+
+One minibatch is evaluated with its gradient in a process of its own, by a Llama of one thin layer with random weights,
+so that its vocabulary, that of Qwen 2.5 unless another is given, is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, NamedTuple
+
+_PROMPT = 16
+
+
+class Cost(NamedTuple):
+    """Of one minibatch.
+
+    Attributes:
+        mib: how far the process's largest resident set grew, beside one copy of the gradient.
+        passes: how many times the body was run, forward.
+        seconds: of CPU.
+    """
+
+    mib: float
+    passes: int
+    seconds: float
+
+
+def cost(completions: int, tokens: int, vocabulary: int, width: int = 16, room: float = 0.0) -> Cost:
+    """Measure it in a process of its own; ``room`` as ``CausalLMPolicy`` has it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_cost, completions, tokens, vocabulary, width, room).result()
+
+
+def _cost(completions: int, tokens: int, vocabulary: int, width: int, room: float) -> Cost:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from lagbench.policies.causal_lm import CausalLMPolicy
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            tie_word_embeddings=True,
+        )
+    )
+    policy = CausalLMPolicy(model, room=room)
+    passes = 0
+
+    def count(*_: Any) -> None:
+        nonlocal passes
+        passes += 1
+
+    prompt, action = (torch.randint(vocabulary, (n, completions)) for n in (_PROMPT, tokens))
+    policy.evaluate_tokens(prompt[:, :1], action[:2, :1], action[:2, :1] >= 0)  # what is measured once is measured now
+    model.model.layers[0].register_forward_hook(count)
+    gradient = sum(p.nbytes for p in policy.parameters()) / 2**20
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    new = policy.evaluate_tokens(prompt, action, action >= 0)
+    (new.log_prob.sum() + new.entropy.sum()).backward()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return Cost(grown - gradient, passes, time.process_time() - start)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print one line of JSON for each number of tokens."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[160, 512])
+    parser.add_argument("--completions", type=int, default=32)
+    parser.add_argument("--vocabulary", type=int, default=151_936)
+    parser.add_argument("--width", type=int, default=16)
+    options = parser.parse_args(arguments)
+    for tokens in options.tokens:
+        found = cost(options.completions, tokens, options.vocabulary, options.width)
+        print(json.dumps({"tokens": tokens, **found._asdict()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
