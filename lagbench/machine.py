@@ -20,7 +20,11 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """The bytes of memory that this process may still use: as the system and the limit of its control group have it."""
+    """How much memory this process may still use: as the system and the limit of its control group have it.
+
+    Returns:
+        Bytes.
+    """
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     free = _fields(Path("/proc/meminfo")).get("MemAvailable:")
     limit = _room(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
