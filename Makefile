@@ -1,5 +1,5 @@
-# Chores of a checkout; `make` lists them. What they install lies in .venv, in the versions of constraints/, and is
-# installed again only when pyproject.toml or constraints/ has changed.
+# Tasks in a checkout; `make` lists them. Packages are installed into .venv, in the versions of constraints/, and again
+# only when pyproject.toml or constraints/ has changed.
 
 PYTHON ?= python3
 ARGS ?=
@@ -33,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .NOTPARALLEL:
 .PHONY: help run test test-quick test-floors test-latest constraints bench docs dist format clean system browser
 
-help:  ## list what there is to do
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.base  ## train VACO at lag 8 on Hopper-v5; change it with ARGS="--lag 16"
@@ -52,7 +52,7 @@ test-quick: system $(VENV)/.test browser  ## the tests that touch every dependen
 test-floors:  ## the same with the lowest versions that pyproject.toml allows (constraints/floors.txt)
 	@$(MAKE) --no-print-directory test-quick VENV=.venv-floors CONSTRAINTS=constraints/floors.txt
 
-test-latest:  ## the same with the newest versions; deprecations are shown, not raised
+test-latest:  ## the same with the newest versions; deprecations are only shown
 	@rm -rf .venv-latest
 	@$(MAKE) --no-print-directory test-quick VENV=.venv-latest CONSTRAINTS= \
 	  ARGS="-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning $(ARGS)"
@@ -78,11 +78,11 @@ docs: $(VENV)/.test  ## build the documentation into site/; warnings are errors
 dist: $(VENV)/.test  ## build the source distribution and, from it, the wheel, into dist/
 	$(BIN)/python -m build --no-isolation
 
-format: $(VENV)/.test  ## format, and fix what can be fixed without thinking
+format: $(VENV)/.test  ## format, and apply automatic fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove all that make and the tools made; runs/ stays
+clean:  ## remove everything generated, except runs/
 	rm -rf .venv .venv-floors .venv-latest build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

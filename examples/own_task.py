@@ -1,4 +1,4 @@
-"""Two tasks of one's own, from ids that EnvPool has.
+"""Two custom tasks, based on EnvPool ids.
 
     lagbench run --task examples/own_task.py:pendulum --algo vaco --lag 8 --budget 100k
     lagbench sweep --task examples/own_task.py:pendulum,examples/own_task.py:car --algo ppo,vaco --lag 0,8

@@ -1,4 +1,4 @@
-"""A lag that grows and falls back, as where actors are sent new weights every so often."""
+"""A lag that grows and falls back, as when actors receive new weights periodically."""
 
 from __future__ import annotations
 
