@@ -1,4 +1,4 @@
-"""What a submission writes: a loss, and whatever else of an update it does its own way."""
+"""The base class of algorithms: a loss, and optional methods of the update."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from lagbench.store import Store
 
 
 class Algorithm(nn.Module):
-    """An algorithm: one class for control and for language. Only ``loss`` must be written.
+    """An algorithm: one class for control and language. Only ``loss`` is required.
 
     State that must survive a resume is a parameter, a buffer or a submodule, and rollouts are kept by ``store``. The
     harness sets ``optimizer`` and, before each phase, ``progress``; it owns collection, lag, the cap on updates,
     minibatches, network, normalizer, reward scale, records, evaluation and the budget.
 
     Attributes:
-        minibatch: "steps", the smallest thing that the policy evaluates alone (a transition on control, a completion on
+        minibatch: "steps", the smallest unit that the policy can evaluate (a transition on control, a completion on
             language), or "sequences", whole actors' rows in time order.
-        domains: where it makes sense, as a tuple of literal names; both unless it says so. A run elsewhere is refused.
-        presets: defaults of ``Config`` by domain, such as ``{"language": {"learning_rate": 1e-5}}``. An
-            algorithm adds its own to these.
+        domains: the domains it supports, as a tuple of names; by default both. Runs in other domains are refused.
+        presets: defaults of ``Config`` by domain, such as ``{"language": {"learning_rate": 1e-5}}``. A subclass's
+            presets are added to those of its base classes.
         config: the hyperparameters of this run.
         policy: the learner.
-        optimizer: made by ``make_optimizer``.
+        optimizer: created by ``make_optimizer``.
         progress: share of the budget used at the start of the phase, in [0, 1).
     """
 
     @dataclass_transform(frozen_default=True, kw_only_default=True)
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Config:
-        """Hyperparameters. A subclass is made a frozen, keyword-only dataclass by being written.
+        """Hyperparameters. Subclasses become frozen, keyword-only dataclasses automatically.
 
-        Fields are bool, int, float, str or a Literal, or one of these or None. A number's range stands with its type,
-        as in ``clip: Annotated[float, Range(gt=0)] = 0.2``, and binds users, presets and the default alike. One set
-        holds for all tasks, lags, updates and seeds; ``Algorithm.presets`` may change defaults by domain. Advantages
-        are standardized over each minibatch; with ``group``, which only language has, each by the spread of its
-        prompt's completions instead.
+        Fields are bool, int, float, str or a Literal, or one of these or None. A number's range is declared with its
+        type, as in ``clip: Annotated[float, Range(gt=0)] = 0.2``, and applies to user values, presets and the default.
+        One set is used for all tasks, lags, updates and seeds; ``Algorithm.presets`` may change defaults by domain.
+        Advantages are standardized over each minibatch; with ``group``, on language only, they are divided by the
+        standard deviation within the prompt's group instead.
         """
 
         learning_rate: Annotated[float, Range(ge=0, lt=math.inf)] = 3e-4
@@ -65,7 +65,7 @@ class Algorithm(nn.Module):
 
         @property
         def standardize_minibatch(self) -> Literal["full", "scale", "none"]:
-            """What is to be done to the advantages of a minibatch."""
+            """How the advantages of a minibatch are standardized."""
             return "none" if self.standardize == "group" else self.standardize
 
         def __init_subclass__(cls) -> None:
@@ -80,7 +80,7 @@ class Algorithm(nn.Module):
 
     @classmethod
     def preset(cls, domain: str) -> dict[str, Any]:
-        """The defaults of ``Config`` in a domain: the class's ``presets`` over those of what it derives from."""
+        """The defaults of ``Config`` in a domain: the class's ``presets`` override those of its base classes."""
         found: dict[str, Any] = {}
         for base in reversed(cls.__mro__):
             found |= vars(base).get("presets", {}).get(domain, {})
@@ -106,16 +106,15 @@ class Algorithm(nn.Module):
         self._weights = list(policy.parameters())
         if config.standardize == "group" and policy.has_critic:
             raise UsageError(
-                "standardize=group divides by the spread of a prompt's completions, and here are none; use full, scale "
-                "or none"
+                "standardize=group needs groups of completions, which only language has; use full, scale or none"
             )
 
     def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
-        """The scalar to minimise on a minibatch, and scalars to log. Called once an update."""
+        """The scalar to minimise on a minibatch, and scalars to log. Called once per update."""
         raise AlgorithmError(f"{type(self).__name__} has no `loss`; write loss(self, batch) -> (scalar, metrics)")
 
     def prepare(self, rollout: Rollout) -> Rollout:
-        """Set ``advantage`` and ``value_target`` on a phase (once, or once an epoch: ``Config.prepare_every``)."""
+        """Set ``advantage`` and ``value_target`` of a phase (once, or once per epoch: ``Config.prepare_every``)."""
         return self.estimate(rollout)
 
     @property
@@ -141,11 +140,11 @@ class Algorithm(nn.Module):
     ) -> Rollout:
         """Advantages and value targets of whole sequences, from ``value`` and ``next_value``.
 
-        With a critic: V-trace where ``log_ratio`` (of the policy whose advantage is wanted to the behaviour policy,
-        shape S) is given, advantage q − V; GAE(λ) where not. Without a critic: the completion's outcome against its
-        prompt group, whatever ``log_ratio``; computed on the phase, where groups are whole, and kept on its
-        minibatches. On a minibatch the advantage comes out standardized as ``Config.standardize`` says, as the harness
-        does it elsewhere. Raises AlgorithmError for single steps: their successors are not there.
+        With a critic: V-trace if ``log_ratio`` (of the evaluated policy to the behaviour policy, shape S) is given,
+        with advantage q − V; otherwise GAE(λ). Without a critic: the completion's reward relative to its prompt group,
+        independent of ``log_ratio``; computed on the phase, where groups are complete, and kept on its minibatches. On
+        a minibatch the advantage is standardized by ``Config.standardize``, as the harness does otherwise. Raises
+        AlgorithmError for single steps, which have no successors.
         """
         if not self.policy.has_critic:
             if rollout.has("advantage"):
@@ -155,7 +154,7 @@ class Algorithm(nn.Module):
             return rollout.replace(advantage=relative.expand_as(rollout.reward))
         if rollout.layout == "steps":
             raise AlgorithmError(
-                "`estimate` needs rows in time order: call it in `prepare`, or have minibatches of them with the class "
+                "`estimate` needs rows in time order: call it in `prepare`, or set the class "
                 'attribute minibatch = "sequences"'
             )
         args = (
@@ -196,20 +195,20 @@ class Algorithm(nn.Module):
         return self.config.learning_rate * ((1.0 - self.progress) if self.config.anneal else 1.0)
 
     def step(self, loss: Tensor, metrics: Metrics) -> Metrics:
-        """One optimizer update; the metrics with ``loss`` and ``gradient_norm`` added.
+        """Make one optimizer update; returns the metrics with ``loss`` and ``gradient_norm`` added.
 
-        Raises DivergedError where loss or gradient is not finite, AlgorithmError for a loss that has no gradient.
+        Raises DivergedError if loss or gradient is not finite, AlgorithmError for a loss without a gradient.
         """
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise AlgorithmError("`loss` must return one number: reduce it with batch.objective(…)")
         if not loss.requires_grad:
             raise AlgorithmError(
-                "the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there"
+                "the loss has no gradient: compute it from self.policy.evaluate(batch) without detaching"
             )
         if not math.isfinite(loss.item()):
             raise DivergedError("the loss")
         if taken := HARNESS_METRICS & metrics.keys():
-            raise AlgorithmError(f"the metric name {min(taken)!r} is the harness's; choose another")
+            raise AlgorithmError(f"the metric name {min(taken)!r} is reserved by the harness; choose another")
         # As zero_grad does it, which takes eight times as long.
         for group in self.optimizer.param_groups:
             for p in group["params"]:
@@ -227,7 +226,7 @@ class Algorithm(nn.Module):
         return all(bool(torch.isfinite(g).all()) for g in gradients)
 
     def update(self, phase: Phase) -> None:
-        """A phase's updates: a loss and a step for each minibatch."""
+        """Make a phase's updates: a loss and a step for each minibatch."""
         for batch in phase.batches():
             result = self.loss(batch)
             if not (isinstance(result, tuple) and len(result) == 2):

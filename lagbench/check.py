@@ -165,7 +165,7 @@ def _place(error: Exception, cls: Any) -> str:
 
 def _check_class(cls: Any) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Algorithm)):
-        raise _Failed("it does not derive from lagbench.Algorithm; write class Mine(Algorithm)")
+        raise _Failed("it is not a subclass of lagbench.Algorithm; write class Mine(Algorithm)")
     if cls.loss is Algorithm.loss:
         raise _Failed(f"it has no `loss`; write loss(self, batch) -> (scalar, metrics) in {cls.__name__}")
     if cls.minibatch not in _MINIBATCHES:
@@ -177,13 +177,13 @@ def _check_class(cls: Any) -> None:
 def _check_config(cls: type[Algorithm]) -> None:
     config = cls.Config
     if not issubclass(config, Algorithm.Config):
-        raise _Failed("Config does not derive from Algorithm.Config; write class Config(Algorithm.Config)")
+        raise _Failed("Config is not a subclass of Algorithm.Config; write class Config(Algorithm.Config)")
     made = make_config(config, {}, {})
     if make_config(config, {}, json.loads(json.dumps(dataclasses.asdict(made)))) != made:
-        raise _Failed("Config is not the same after a way through JSON; give every field a plain, finite default")
+        raise _Failed("Config changes when written to JSON and read back; give every field a plain, finite default")
     for name in _untyped(config):
         raise _Failed(
-            f"Config.{name} has no type and would be no hyperparameter; write {name}: float = … or the like",
+            f"Config.{name} has no type annotation; write {name}: float = … or the like",
             stops=False,
         )
 
@@ -240,7 +240,7 @@ class _Bench:
         return logged
 
     @staticmethod
-    def train(learner: Learner, collected: Rollout, version: int, where: str = "of ordinary data") -> dict[str, float]:
+    def train(learner: Learner, collected: Rollout, version: int, where: str = "on ordinary data") -> dict[str, float]:
         """One phase; its metrics. Raises _Failed, which says ``where``, if it diverges."""
         rollout, mismatch = learner.begin(collected, version, (version - _FIRST) / 10)
         work, diverged = learner.update(rollout, version)
@@ -289,8 +289,8 @@ class _Bench:
         ]
         if untouched:
             raise _Failed(
-                f"no gradient reaches {', '.join(untouched)}; make the loss from the log_prob of "
-                "self.policy.evaluate(batch)",
+                f"no gradient reaches {', '.join(untouched)}; compute the loss from the log_prob of "
+                f"self.policy.evaluate(batch)",
                 stops=False,
             )
 
@@ -307,7 +307,7 @@ class _Bench:
         phase.metrics()
 
     def updates(self) -> None:
-        """At most U optimizer updates a phase, at least one on fresh data, and nothing else changes the policy."""
+        """At most U optimizer updates per phase, at least one on fresh data, and nothing else changes the policy."""
         plain: list[tuple[int, dict[str, Any]]] = [(cap, {}) for cap in _CAPS]
         for cap, config in [*plain, (_CAPS[1], {"prepare_every": "epoch"}), (_CAPS[2], {"updates": 3})]:
             learner = self.learner(cap, **config)
@@ -320,8 +320,8 @@ class _Bench:
                 return
             if watch.outside():
                 raise _Failed(
-                    "the policy's weights change outside self.optimizer.step(), where updates are counted; let one "
-                    "optimizer make every change",
+                    "the policy's weights change outside self.optimizer.step(), where updates are counted; change "
+                    "them only through this optimizer",
                     stops=False,
                 )
             if not learner.updates_made:
@@ -331,7 +331,7 @@ class _Bench:
                 )
             if not watch.changed():
                 raise _Failed(
-                    "updates leave the policy as it was; give its parameters to the optimizer, at a learning_rate "
+                    "updates do not change the policy; pass its parameters to the optimizer, with a learning_rate "
                     "above 0"
                 )
 
@@ -353,8 +353,8 @@ class _Bench:
             if not torch.allclose(x, junk[name], rtol=1e-4, atol=1e-6):
                 what = name if name.startswith("the ") else f"the gradient of {name}"
                 raise _Failed(
-                    f"{what} depends on what rows that are not valid hold; reduce with batch.objective(…) and "
-                    "batch.mean(…), which leave them out, or select by batch.valid"
+                    f"{what} depends on the contents of invalid rows; reduce with batch.objective(…) and "
+                    "batch.mean(…), which exclude them, or select by batch.valid"
                 )
 
     def lag(self) -> None:
@@ -364,8 +364,8 @@ class _Bench:
         sign = 2.0 * torch.randint(0, 2, collected.valid.shape, generator=torch.Generator().manual_seed(0)) - 1
         old = torch.full_like(collected.behaviour_version, _FIRST - LAG)
         where = (
-            f"where log π − log β is ±{_LOG_RATIO:g}; clamp log-ratios before exp, and mask before it instead of "
-            "multiplying by 0 after"
+            f"where log π − log β is ±{_LOG_RATIO:g}; clamp log-ratios before exp, and mask before exp instead of "
+            f"multiplying by 0 afterwards"
         )
         for version in (_FIRST, _FIRST + 1):
             far = learner.evaluate(collected).log_prob + _LOG_RATIO * sign
@@ -380,8 +380,8 @@ class _Bench:
             runs.append((self.run(learner, range(_FIRST, _FIRST + 2)), learner.algorithm.state_dict()))
         if difference := _difference(*runs):
             raise _Failed(
-                f"two runs of one seed differ in {difference}; draw random numbers with torch alone, whose generator "
-                "the harness seeds"
+                f"two runs of one seed differ in {difference}; draw random numbers only with torch, whose generator "
+                f"the harness seeds"
             )
 
     def state(self) -> None:
@@ -395,7 +395,7 @@ class _Bench:
             state = torch.load(buffer, weights_only=True)
         except Exception as error:
             raise _Failed(
-                f"state_dict() holds more than tensors and numbers, which a checkpoint refuses: {error}"
+                f"state_dict() contains more than tensors and numbers, which cannot be checkpointed: {error}"
             ) from None
         rest = range(_FIRST + 3, _FIRST + 5)
         restored = self.learner()
@@ -403,8 +403,8 @@ class _Bench:
         after = (self.run(restored, rest), restored.algorithm.state_dict())
         if difference := _difference((self.run(learner, rest), learner.algorithm.state_dict()), after):
             raise _Failed(
-                f"a resumed run differs from one that was not interrupted in {difference}; keep what must survive in a "
-                "parameter, a buffer (self.register_buffer) or a submodule, not in a Python attribute, and rollouts of "
+                f"a resumed run differs from one that was not interrupted in {difference}; keep state in a parameter, "
+                f"a buffer (self.register_buffer) or a submodule, not in a Python attribute, and rollouts of "
                 "earlier phases with self.store(rollout, phases=…)"
             )
 
@@ -460,7 +460,7 @@ def _gradients(learner: Learner, losses: list[Tensor]) -> dict[str, Tensor]:
     for loss in losses:
         if not loss.requires_grad:
             raise AlgorithmError(
-                "the loss has no gradient: make it from self.policy.evaluate(batch), and detach nothing there"
+                "the loss has no gradient: compute it from self.policy.evaluate(batch) without detaching"
             )
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, retain_graph=True)
         for name, gradient in zip(parameters, gradients, strict=True):

@@ -82,8 +82,8 @@ class Checkpoint:
         except Exception as error:
             reason = " ".join(str(error).split())
             raise RecordError(
-                f"the checkpoint in {self._directory} cannot be read ({reason}); restore it from a copy of the run, or "
-                f"delete that directory and have all phases made again with: {resume_command(self._directory.parent)}"
+                f"the checkpoint in {self._directory} cannot be read ({reason}); restore it from a copy of the run, "
+                f"or delete that directory to start from the beginning with: {resume_command(self._directory.parent)}"
             ) from error
         self._written = {x for own in files.values() for x in own.values()}
         return saved

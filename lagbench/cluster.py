@@ -1,4 +1,4 @@
-"""Ray, for whoever asks for it (extra ``lagbench[ray]``): a cluster's by its address, or one of this process's own."""
+"""Connections to Ray (extra ``lagbench[ray]``): to a cluster by its address, or a local instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the data of a run comes from, a phase at a time, and where its policy versions go."""
+"""Collectors: provide a run's data phase by phase, and receive its policy versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user gives, as the declared type: names checked, ranges held, JSON without loss."""
+"""User input as the declared types: checked names and ranges, lossless JSON."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """The numbers that a field takes, declared with its type: ``clip: Annotated[float, Range(gt=0)] = 0.2``.
+    """The valid range of a number, declared with its type: ``clip: Annotated[float, Range(gt=0)] = 0.2``.
 
     Attributes:
-        gt: they are greater than this.
-        ge: they are this or greater.
-        lt: they are less than this.
-        le: they are this or less.
+        gt: values are greater than this.
+        ge: values are at least this.
+        lt: values are less than this.
+        le: values are at most this.
     """
 
     gt: float | None = None
@@ -112,13 +112,13 @@ def _check_default(field: dataclasses.Field[Any], kind: Any) -> None:
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
     if default is dataclasses.MISSING:
-        raise AlgorithmError(f"Config.{field.name} has no default; give it one that holds for every task")
+        raise AlgorithmError(f"Config.{field.name} has no default; give it one that suits every task")
     try:
         same = coerce(name, kind, default) == default
     except UsageError as error:
         raise AlgorithmError(str(error)) from None
     if not same:
-        raise AlgorithmError(f"{name} is not of its type; write one that is")
+        raise AlgorithmError(f"{name} does not match its type; change one of them")
 
 
 def field_types(cls: type[Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def field_types(cls: type[Any]) -> dict[str, Any]:
         try:
             hints = typing.get_type_hints(base, include_extras=True)
         except NameError as error:
-            raise AlgorithmError(f"Config has a field of a type that cannot be found: {error}") from error
+            raise AlgorithmError(f"Config has a field whose type cannot be resolved: {error}") from error
         for name in inspect.get_annotations(base):
             inherited = [] if _ranges(hints[name]) else _ranges(kinds.get(name))
             kinds[name] = Annotated[hints[name], *inherited] if inherited else hints[name]

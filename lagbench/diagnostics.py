@@ -1,4 +1,4 @@
-"""What the harness measures of every phase, alike for every algorithm."""
+"""Diagnostics that the harness measures in every phase, for every algorithm."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How far two policies are apart, estimated on samples of the behaviour policy β.
+"""Divergences between two policies, estimated on samples of the behaviour policy β.
 
-`log_ratio` is the log of ρ = π/β at the sampled actions (or of w = π_T/β, with π_T in place of π). Every function
-takes tensors of any shape and returns a scalar over the valid samples; what the others hold, NaN included, does not
-matter, neither to the result nor to its gradient.
+`log_ratio` is the log of ρ = π/β at the sampled actions (or of w = π_T/β, with π_T in place of π). Every function takes
+tensors of any shape and returns a scalar over the valid samples; the contents of other samples, including NaN, affect
+neither the result nor its gradient.
 """
 
 import torch
@@ -14,9 +14,9 @@ __all__ = ["ess", "kl", "tv"]
 def tv(log_ratio: Tensor, log_reference: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
     """Total variation between π and β, or between π and another policy.
 
-    TV(π, β) is half the sum over actions of |π - β|, which is ½·mean|ρ - 1| under β. With `log_reference`, the log of
-    w = π_T/β, TV(π, π_T) is ½·mean|ρ - w|: the samples are still β's. ½·mean|π/π_T - 1| over them is another number
-    unless β = π_T, since it weighs actions by β where the definition weighs them by π_T.
+    TV(π, β) is half the sum over actions of |π - β|, which is ½·mean|ρ - 1| under β. With `log_reference`, the log of w
+    = π_T/β, TV(π, π_T) is ½·mean|ρ - w|: the samples are still β's. ½·mean|π/π_T - 1| over them differs unless β = π_T,
+    because it weights actions by β where the definition weights them by π_T.
 
     An estimate on a finite sample is at least 0 and may exceed 1, which the distance itself cannot.
 
@@ -47,8 +47,8 @@ def tv(log_ratio: Tensor, log_reference: Tensor | None = None, valid: Tensor | N
 def kl(log_ratio: Tensor, valid: Tensor | None = None) -> Tensor:
     """Kullback-Leibler divergence KL(β‖π), as mean(ρ - 1 - log ρ).
 
-    -mean(log ρ) estimates the same; adding ρ - 1, whose mean under β is 0, makes every term at least 0 and the
-    spread smaller where the policies are near.
+    -mean(log ρ) estimates the same; adding ρ - 1, whose mean under β is 0, makes every term at least 0 and reduces the
+    variance for similar policies.
 
     Args:
         log_ratio: log ρ, any shape.
@@ -69,7 +69,8 @@ def kl(log_ratio: Tensor, valid: Tensor | None = None) -> Tensor:
 def ess(log_ratio: Tensor, valid: Tensor | None = None) -> Tensor:
     """Effective sample size as a share of the samples, (Σw)²/(n·Σw²).
 
-    1 where all ratios are equal, 1/n where one sample has all the weight: how much of the data is left after weighting.
+    1 if all ratios are equal, 1/n if one sample has all the weight: the share of the data that remains effective after
+    weighting.
 
     Args:
         log_ratio: log w, any shape.

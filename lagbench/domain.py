@@ -1,4 +1,4 @@
-"""The two domains, control and language: the only place that knows there are two."""
+"""The two domains, control and language: the only module that distinguishes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as one sentence that says what to do, with the exit code the command line gives it."""
+"""Errors: one sentence that says what to do, with an exit code for the command line."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ class LagbenchError(Exception):
     """Something failed. The message is one sentence for the user, shown without a traceback.
 
     Attributes:
-        exit_code: of the command that it ends: 1; 2 for a UsageError, 3 for a run that diverged.
+        exit_code: of the command line: 1; 2 for a UsageError, 3 for a diverged run.
     """
 
     exit_code = 1
 
 
 class UsageError(LagbenchError):
-    """What was asked for cannot be done as asked: exit code 2."""
+    """The request is not valid: exit code 2."""
 
     exit_code = 2
 
 
 class AlgorithmError(UsageError):
-    """An algorithm breaks its contract with the harness (docs/algorithms.md)."""
+    """An algorithm violates the interface (docs/algorithms.md)."""
 
 
 class UpdateLimitError(AlgorithmError):
-    """An algorithm asked for more optimizer updates in a phase than its protocol allows."""
+    """An algorithm attempted more optimizer updates in a phase than its protocol allows."""
 
 
 class MismatchError(LagbenchError):
-    """The learner does not reproduce the log-probabilities that its own version recorded."""
+    """The learner does not reproduce the recorded log-probabilities of its own version."""
 
 
 class DivergedError(LagbenchError):
@@ -45,18 +45,18 @@ class DivergedError(LagbenchError):
 
 
 class RecordError(LagbenchError):
-    """A record cannot be written, or cannot be read for what it claims to be."""
+    """A record cannot be written, or is not valid."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest in spelling to ``name``, or None where none is close."""
+    """The known name closest in spelling to ``name``, or None if none is close."""
     by_fold = {k.casefold(): k for k in known}
     found = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.5)
     return by_fold[found[0]] if found else None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """An error that names the bad value, the nearest good one, and what there is."""
+    """An error that names the bad value, the nearest good one, and the known ones."""
     names = sorted(known)
     close = nearest(name, names)
     hint = f"; did you mean {close!r}?" if close else "."

@@ -1,18 +1,18 @@
 """Estimators of values and advantages: pure functions of tensors, time first.
 
 Every function of a rollout takes tensors of shape `[T, N]` (any further shape may follow) whose row t + 1 holds the
-true successor of row t, unless row t ended its episode. Three ends are told apart:
+true successor of row t, unless row t ended its episode. Three kinds of ends are distinguished:
 
-- *termination*: the episode is over, nothing follows; the value after it is 0 and `next_value` is not read;
-- *truncation* (a time limit): the episode would have gone on; `next_value`, the value of the true final observation,
-  stands for what was cut off;
+- *termination*: the episode is over; the value after it is 0 and `next_value` is not used;
+- *truncation* (a time limit): the episode would have continued; `next_value`, the value of the true final observation,
+  replaces the remaining return;
 - the end of the rollout: as truncation.
 
-Where both flags are set the episode terminated. Rows that are not valid (the step that EnvPool spends on an automatic
-reset, padding) come after a row that ended its episode. No row before them reads them, so they may hold anything, NaN
-included; what comes out at such a row means nothing.
+If both flags are set the episode terminated. Invalid rows (the step that EnvPool spends on an automatic reset, padding)
+come after a row that ended its episode. No earlier row uses them, so they may contain anything, including NaN; results
+at such rows are meaningless.
 
-What is returned is a constant of the loss: no gradient flows through any of these functions.
+Results are constants with respect to the loss: no gradient flows through these functions.
 """
 
 from typing import Literal, NamedTuple
@@ -26,11 +26,11 @@ _EPSILON = 1e-8
 
 
 class VTrace(NamedTuple):
-    """What `vtrace` returns; the advantage is `q - value`.
+    """The result of `vtrace`; the advantage is `q - value`.
 
     Attributes:
-        value_target: v, what the critic is fitted to, `[T, N]`.
-        q: the estimated value of the action taken, with no weight of its own on it, `[T, N]`.
+        value_target: v, the critic's regression target, `[T, N]`.
+        q: the estimated value of the action taken, without a weight for the action itself, `[T, N]`.
     """
 
     value_target: Tensor
@@ -61,9 +61,9 @@ def vtrace(
         v = V + e
         q_t = R_t + gamma * ((1 - terminated_t) * V'_t + continues_t * lam * e_{t+1})
 
-    Clipping at `rho_bar` sets which policy the values belong to, clipping at `c_bar` only how fast errors travel back.
-    The action value is usually written with λ v_{t+1} + (1 - λ) V_{t+1}, which is V_{t+1} + λ e_{t+1}; where the
-    episode continues V_{t+1} is V'_t, so one expression holds at every row, ends included.
+    Truncation at `rho_bar` determines which policy's values are estimated, truncation at `c_bar` only how far errors
+    propagate back. The action value is usually written with λ v_{t+1} + (1 - λ) V_{t+1}, which is V_{t+1} + λ e_{t+1};
+    where the episode continues V_{t+1} is V'_t, so one expression is valid at every row, including ends.
 
     The weight of the action itself is not in `q`: the advantage `q - value` may be multiplied by a ratio once. With
     w = 1 everywhere, `q - value` is GAE(λ); with `rho_bar = c_bar = 1` it is the estimator of GePPO.
@@ -130,8 +130,8 @@ def gae(
 ) -> Tensor:
     """Generalized advantage estimation: temporal differences, summed with weights (γλ)^k up to the end of the episode.
 
-    λ trades bias for variance: 0 trusts the critic after one step, 1 trusts only rewards. Ratios play no part: on data
-    of another policy this is the advantage of that policy. Value targets are `advantage + value`.
+    λ trades bias for variance: 0 trusts the critic after one step, 1 trusts only rewards. No importance ratios are
+        used: on data of another policy this is the advantage of that policy. Value targets are `advantage + value`.
 
     Paper: Schulman et al. 2016.
 
@@ -168,12 +168,12 @@ def gae(
 
 @torch.no_grad()
 def group_relative(outcome: Tensor, group: Tensor, *, scale: bool = False) -> Tensor:
-    """Advantage without a critic: each outcome relative to the mean outcome of its group.
+    """Group-relative advantage, without a critic: each outcome minus the mean outcome of its group.
 
-    Several completions of one prompt are a sample of what the policy does there, so that their mean is a baseline. A
-    group in which all outcomes are equal gives exactly 0, scaled or not.
+    The mean over several completions of one prompt is a baseline. A group whose outcomes are all equal gives exactly 0,
+    scaled or not.
 
-    Paper: Shao et al. 2024 (GRPO), which scales; leaving that out weighs all prompts alike.
+    Paper: Shao et al. 2024 (GRPO), with scaling; without it all prompts have the same weight.
 
     Args:
         outcome: reward of each completion, `[n]`.
@@ -212,20 +212,19 @@ def group_relative(outcome: Tensor, group: Tensor, *, scale: bool = False) -> Te
 
 @torch.no_grad()
 def standardize(x: Tensor, valid: Tensor | None = None, *, mode: Literal["full", "scale", "none"] = "full") -> Tensor:
-    """Bring advantages to a common scale, over valid entries only.
+    """Standardize advantages over valid entries.
 
     `full` is (x - mean)/(std + 1e-8), `scale` is x/(std + 1e-8), which keeps the sign of every advantage, `none` is x.
-    The standard deviation is that of the sample (n - 1), torch's default and what CleanRL divides by. One entry alone
-    has none and is not scaled: it gives 0 under `full` and itself under `scale`. Equal entries give exactly 0 under
-    `full`.
+    The standard deviation is that of the sample (divisor n - 1), as in torch and CleanRL. A single entry is not scaled:
+    it gives 0 with `full` and itself with `scale`. Equal entries give exactly 0 with `full`.
 
     Args:
         x: of any shape.
-        valid: bool, of x's shape; entries of x elsewhere may hold anything. None where all are valid.
-        mode: what to do.
+        valid: bool, of x's shape; other entries of x may contain anything. None if all are valid.
+        mode: how to standardize.
 
     Returns:
-        Of x's shape; 0 wherever `valid` is false.
+        A tensor of x's shape; 0 wherever `valid` is false.
 
     Raises:
         ValueError: if shapes differ, `x` is not floating or `valid` not bool, the mode is unknown, or nothing is valid

@@ -1,4 +1,4 @@
-"""Evaluation: which policy is played when, from which seeds, and how it is summed up."""
+"""Evaluation: when each policy version is evaluated, from which seeds, and how results are summarised."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ from lagbench.spec import RunSpec
 
 @own_settings()
 def evaluate(run: Run, seeds: Sequence[int], *, mode: ActionMode | None = None, threads: int = 0) -> Sequence[Played]:
-    """Play the policy of a finished run, an episode a seed, as an evaluation does; nothing is written.
+    """Evaluate the policy of a finished run, one episode per seed; nothing is written.
 
-    On language each seed draws a question of the test set. On the same kind of machine the same seeds give the same
-    episodes, bit for bit; they are played on the CPU, whatever the run was trained on.
+    On language each seed selects a question of the test set. On the same kind of machine the same seeds give the same
+    episodes, bit for bit; they are played on the CPU, whatever device the run was trained on.
 
     Args:
-        run: whose policy, and whose task.
+        run: the run whose policy and task are used.
         seeds: whole numbers in [0, 2**31), at least one.
-        mode: ``stochastic`` samples actions, ``mode`` takes the mean action, or answers greedily; by default as the
-            evaluations that are scored were played.
-        threads: EnvPool's; 0 for one a core. They change no episode.
+        mode: ``stochastic`` samples actions, ``mode`` uses the mean action (language: greedy answers); by default as in
+            the run's scored evaluations.
+        threads: EnvPool threads, 0 for one per core. They do not affect results.
 
     Returns:
         Episodes in the order of the seeds; each has ``seed``, ``episode_return``, ``length``, ``terminated``,
-            ``truncated``, and what ``evaluations`` has of one: on control ``action``, ``reward`` and ``observation``.
+            ``truncated``, and its other columns of ``evaluations``: on control ``action``, ``reward`` and
+            ``observation``.
 
     Raises:
         RecordError: the run has no policy, or none that can be read.
-        UsageError: there are no seeds, or the task's model or questions cannot be had here.
+        UsageError: there are no seeds, or the task's model or questions are not available.
     """
     if not seeds:
-        raise UsageError("there is nothing to play without a seed; give at least one")
+        raise UsageError("evaluation needs at least one seed")
     spec = dataclasses.replace(run.spec, device="cpu")
     version = run.policy().version(spec.phases)
     actors: Actors = load(spec.domain.actors_class)(spec, threads)
@@ -81,11 +82,11 @@ def evaluate_due(spec: RunSpec, actors: Actors, version: Version, used: Sequence
 
 
 def summarize(run: Run) -> dict[str, Any]:
-    """The final evaluation by mode (mean, standard error, episodes), and the area under the curve of the measure.
+    """The final evaluation by mode (mean, standard error, episodes), and the area under the scored curve.
 
-    The area is the trapezoid over the fractions of the budget; all are of raw returns. A run that did not reach the end
-    of its budget has neither: what stands in for them is a matter of scoring. With a plan of version 0 the standard
-    deviation over episodes, with the divisor n, stands in the place of the standard error.
+    The area is computed by the trapezoidal rule over fractions of the budget; all values are raw returns. A run that
+    did not use its whole budget has neither; scoring handles such runs. For plans of version 0 the standard deviation
+    over episodes, with divisor n, replaces the standard error.
 
     Args:
         run: finished or not.

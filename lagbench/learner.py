@@ -1,4 +1,4 @@
-"""The learner: an algorithm at work on a policy, held to its protocol. Training and ``check`` both drive it."""
+"""The learner: runs an algorithm's updates on a policy within the protocol's limits, for training and ``check``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lagbench.seeding import Stream, generator, sequence
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where a run stopped being finite: the phase, the 0-based update in it, and what."""
+    """Where a run became non-finite: the phase, the 0-based update in it, and the quantity."""
 
     phase: int
     update: int
@@ -36,14 +36,14 @@ class Divergence:
 class Learner:
     """One algorithm, its policy and its optimizer: a phase is ``begin``, ``update``, ``end_phase``.
 
-    What an algorithm draws from torch's global generator, in its constructor and in its updates, comes from the run's
-    seed and leaves the global state as it was: nothing has to be saved for a resume to draw the same.
+    torch's global generator is seeded from the run's seed for the algorithm's constructor and its updates, and restored
+    afterwards, so a resume needs no generator state.
 
     Args:
         algorithm: the class.
         config: values of its ``Config``, all of them.
         policy: on its device; updated in place.
-        protocol: the updates allowed, and how a phase is cut into minibatches.
+        protocol: the updates allowed, and how a phase is divided into minibatches.
         seed: of the run.
         exact_log_prob: as ``Domain.exact_log_prob``.
 
@@ -53,7 +53,7 @@ class Learner:
         updates_made: optimizer updates made since ``begin``.
 
     Raises:
-        AlgorithmError: the algorithm breaks its contract already.
+        AlgorithmError: the algorithm violates the interface.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Learner:
     def _count(self, *_: object) -> None:
         if self.updates_made >= self.cap:
             raise UpdateLimitError(
-                f"the protocol allows {self.cap} optimizer updates a phase and one more was asked for; take "
-                "minibatches from phase.batches(), which stops in time"
+                f"the protocol allows {self.cap} optimizer updates per phase, and one more was attempted; take "
+                f"minibatches from phase.batches(), which stops in time"
             )
         self.updates_made += 1
 
@@ -101,9 +101,9 @@ class Learner:
         """Start the phase of policy version ``version`` at this share of the budget.
 
         Returns:
-            The rollout with the learner's log-probabilities and values as it is now, and the largest mismatch between a
-            log-probability that its own version recorded and the one it gives now; NaN where its own version recorded
-            none. With ``exact_log_prob`` the recorded ones are taken: it is for the caller to judge the mismatch.
+            The rollout with the learner's current log-probabilities and values, and the largest mismatch between
+            log-probabilities recorded by its own version and its current ones; NaN if its own version recorded none.
+            With ``exact_log_prob`` the recorded ones are used, and the caller has to judge the mismatch.
         """
         self.updates_made = 0
         self.algorithm.progress = progress
@@ -116,7 +116,7 @@ class Learner:
         return self._with_proximal(rollout, version)
 
     def phase(self, rollout: Rollout, version: int) -> Phase:
-        """What the algorithm's ``update`` is given to work on the rollout that ``begin`` returned."""
+        """The argument of the algorithm's ``update``, for the rollout that ``begin`` returned."""
         algorithm = self.algorithm
         return Phase(
             rollout,
@@ -135,10 +135,10 @@ class Learner:
         """Let the algorithm make its updates on the rollout that ``begin`` returned.
 
         Returns:
-            The phase, with what was logged, and where something stopped being finite, if it did.
+            The phase, with its metrics, and where something became non-finite, if it did.
 
         Raises:
-            AlgorithmError: the algorithm breaks its contract.
+            AlgorithmError: the algorithm violates the interface.
         """
         phase = self.phase(rollout, version)
         if not torch.isfinite(rollout.log_prob[rollout.valid]).all():
@@ -154,7 +154,7 @@ class Learner:
         return phase, None
 
     def end_phase(self, rollout: Rollout, version: int, metrics: Mapping[str, float]) -> None:
-        """Tell the algorithm how the phase went, then let the policy's normalizer take in its observations.
+        """Pass the diagnostics to the algorithm, then update the policy's normalizer with the phase's observations.
 
         Raises AlgorithmError where it holds state that a checkpoint cannot restore.
         """
@@ -166,7 +166,7 @@ class Learner:
 
     @torch.no_grad()
     def evaluate(self, rollout: Rollout) -> PolicyOutput:
-        """The policy as it is now on a rollout, without gradients."""
+        """The current policy's output on a rollout, without gradients."""
         return self.policy.evaluate(rollout)
 
     @torch.no_grad()

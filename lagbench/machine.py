@@ -1,4 +1,4 @@
-"""What this process may use of the machine that it runs on."""
+"""The resources available to this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """The cores that this process may use: as its affinity and the quota of its control group have it.
+    """The number of cores available to this process, from its affinity and the quota of its control group.
 
     Returns:
         At least 1.

@@ -1,4 +1,4 @@
-"""A phase's updates as an algorithm sees them: prepared data, minibatches, a place to log."""
+"""A phase's updates from an algorithm's view: prepared data, minibatches, logging."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lagbench.estimators import standardize
 from lagbench.rollout import FIELDS, Rollout
 
 Metrics = dict[str, Tensor | float]
-"""What an update logs: numbers or detached scalar tensors by name, the same names at every update."""
+"""Metrics of an update: numbers or detached scalar tensors by name, the same names at every update."""
 HARNESS_METRICS = frozenset({"loss", "gradient_norm", "gradient_norm_max"})
 
 
 class Phase:
-    """What ``Algorithm.update`` works with.
+    """The argument of ``Algorithm.update``.
 
     Args:
-        rollout: what was collected, with the learner's log-probabilities and values at the start of the phase.
-        prepare: sets the rollout's advantages; called once, or once an epoch after ``refresh``.
-        refresh: evaluates the learner again as it is now.
+        rollout: as collected, with the learner's log-probabilities and values at the start of the phase.
+        prepare: sets the rollout's advantages; called once, or once per epoch after ``refresh``.
+        refresh: evaluates the current learner again.
         every: when to prepare.
         minibatch: "steps" or "sequences".
         minibatches: how many an epoch over what was collected is cut into.
@@ -71,7 +71,7 @@ class Phase:
 
     @property
     def latest(self) -> Rollout:
-        """The phase's rollout as ``prepare`` last left it, or as it was collected where nothing was prepared."""
+        """The phase's rollout as last returned by ``prepare``, or as collected if nothing was prepared."""
         return self._prepared or self._collected
 
     @torch.no_grad()
@@ -89,7 +89,7 @@ class Phase:
         return prepared
 
     def batches(self) -> Iterator[Rollout]:
-        """Minibatches, shuffled anew each epoch, until the cap; valid rows are cut into near-equal parts."""
+        """Minibatches, reshuffled each epoch, until the cap; valid rows are divided into nearly equal parts."""
         given, source = 0, self._samples()
         while given < self._cap:
             if given and self._every == "epoch":
@@ -115,8 +115,8 @@ class Phase:
         if n < minibatches:
             what = "valid rows" if steps else "sequences"
             raise AlgorithmError(
-                f"{n} {what} cannot be cut into {minibatches} minibatches; collect more samples a phase, or make "
-                "minibatches larger"
+                f"{n} {what} cannot be divided into {minibatches} minibatches; collect more samples per phase, or use "
+                f"larger minibatches"
             )
         shuffled = source.take(torch.from_numpy(self._rng.permutation(n)).to(source.valid.device))
         small, larger = divmod(n, minibatches)
@@ -128,7 +128,7 @@ class Phase:
             yield batch.replace(advantage=standardize(batch.advantage, valid, mode=self._standardization))
 
     def record(self, metrics: Mapping[str, Tensor | float]) -> None:
-        """Log numbers or detached scalar tensors of one update; the phase's means of them go into its record."""
+        """Log numbers or detached scalar tensors of one update; their means over the phase are recorded."""
         if not isinstance(metrics, Mapping):
             raise AlgorithmError(
                 f"metrics must be a dictionary, not {metrics!r}; an algorithm's own `step` returns them, and "
@@ -136,18 +136,18 @@ class Phase:
             )
         for name, x in metrics.items():
             if name in self._reserved:
-                raise AlgorithmError(f"the metric name {name!r} is the harness's; choose another")
+                raise AlgorithmError(f"the metric name {name!r} is reserved by the harness; choose another")
             if not (isinstance(x, Real) or (isinstance(x, Tensor) and x.numel() == 1 and not x.requires_grad)):
                 raise AlgorithmError(f"the metric {name!r} must be a number or a detached scalar tensor (x.detach())")
         if self._metrics and metrics.keys() != self._metrics[0].keys():
             odd = min(metrics.keys() ^ self._metrics[0].keys())
-            raise AlgorithmError(f"the metric {odd!r} is not there at every update; log the same names each time")
+            raise AlgorithmError(f"the metric {odd!r} is not logged at every update; log the same names each time")
         self._metrics.append({name: x if isinstance(x, Tensor) else float(x) for name, x in metrics.items()})
 
     def metrics(self) -> dict[str, float]:
-        """The mean over the phase's updates of everything recorded, converted here, once.
+        """The mean over the phase's updates of all recorded metrics.
 
-        Of ``gradient_norm`` the largest too, as ``gradient_norm_max``.
+        For ``gradient_norm`` also the maximum, ``gradient_norm_max``.
         """
         if not any(self._metrics):
             return {}

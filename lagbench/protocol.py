@@ -1,4 +1,4 @@
-"""Lag as a controlled variable: how old the data may be, and how many updates a phase makes on it."""
+"""Lag as a controlled variable: how old the data may be, and how many updates per phase makes on it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ MOST_ACTORS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """All that decides how stale a phase's data is. Every field is part of every result.
+    """All settings that determine how stale a phase's data is. Every field is part of every result.
 
     A phase collects ``actors × phase_steps`` samples. In ``reuse`` mode it makes whole epochs over them,
-    ``epoch_updates`` updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Build one with
-    ``resolve``, which fills in what is not given and refuses what cannot be.
+    ``epoch_updates`` updates each; in ``split`` mode it makes one pass in ``updates`` minibatches. Create one with
+    ``resolve``, which fills in defaults and validates.
 
     Attributes:
         lag: max staleness L, in policy versions; 0 is synchronous.
         lag_mode: the name of a ``lagbench.lag.base.LagMode``: ``uniform``, ``fixed``, ``trace``, ``queue``.
-        updates: U, optimizer updates a phase.
-        updates_fixed: whether U is fixed; else it is a cap, below which an algorithm may declare a number of its own.
+        updates: U, maximum number of optimizer updates per phase.
+        updates_fixed: whether U is fixed; otherwise an algorithm may declare a smaller number.
         forward: ``reuse`` or ``split``.
-        minibatch: b, samples a minibatch.
-        actors: N.
-        phase_steps: T, steps of each actor a phase.
-        hidden: units of each hidden layer of actor and critic, on control; a language model has a size of its own.
+        minibatch: b, samples per minibatch.
+        actors: N; on language, slots of prompt groups that are completed with one version.
+        phase_steps: T, steps (language: completions) per actor and phase.
+        hidden: units of each hidden layer of actor and critic, on control.
         lag_options: all options of the lag mode.
     """
 
@@ -59,29 +59,27 @@ class Protocol:
         check_fields(self)
         if not self.hidden or not all(type(units) is int and 1 <= units <= INT32 for units in self.hidden):
             raise UsageError(
-                "hidden layers have at least 1 unit each, and there is at least one, such as 64,64; "
-                f"not {list(self.hidden)}"
+                f"hidden must name at least one layer of at least 1 unit, such as 64,64; not {list(self.hidden)}"
             )
 
     @property
     def samples(self) -> int:
-        """Samples that a phase collects, invalid rows included."""
+        """Samples per phase, including invalid rows."""
         return self.actors * self.phase_steps
 
     @property
     def epoch_updates(self) -> int:
-        """Minibatches M that one pass over a phase's samples is cut into."""
+        """M, minibatches per pass over a phase's samples."""
         return self.samples // self.minibatch
 
     def update_cap(self, own: int | None) -> int:
-        """Optimizer updates allowed in a phase to an algorithm that declares ``own`` of them (``Config.updates``)."""
+        """Optimizer updates allowed per phase for an algorithm that declares ``own`` (``Config.updates``)."""
         return self.updates if own is None or self.updates_fixed else min(own, self.updates)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary; ``Protocol(**it)`` is equal to this.
 
-        ``hidden`` and ``lag_options`` stand in it where they are not the default: specifications and records without
-        them are older than they are.
+        ``hidden`` and ``lag_options`` are included only if not default: older specifications and records lack them.
         """
         data = {f.name: getattr(self, f.name) for f in fields(self)}
         data |= {"hidden": list(self.hidden), "lag_options": dict(self.lag_options)}
@@ -108,13 +106,12 @@ class Protocol:
         hidden: Sequence[int] = DEFAULT_HIDDEN,
         group: Count = 1,
     ) -> Self:
-        """Fill in what is not given: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
+        """Fill in defaults: ten epochs of updates in ``reuse``; ``phase_steps`` from the updates in ``split``.
 
-        Where ``actors`` are not given, samples come in groups of ``group`` that are dealt to them: there are as many
-        actors as groups, at most 8, and as divide the samples. In ``reuse`` a phase collects one minibatch unless
-        ``phase_steps`` says else. ``lag_mode`` may be ``NAME:ARGUMENT``, whose options ``lag_options`` change.
-
-        Raises UsageError for a combination that cannot be run, naming the nearest ones that can.
+        Without ``actors``, samples come in groups of ``group`` that are divided among the actors: as many actors as
+        groups, at most 8, and a number that divides the samples. In ``reuse`` a phase then collects one minibatch
+        unless ``phase_steps`` is given. ``lag_mode`` may be ``NAME:ARGUMENT``, whose options ``lag_options`` override.
+        Raises UsageError for an invalid combination, naming the nearest valid ones.
         """
         if actors is None:
             collected = minibatch * (updates or 1) if forward == "split" else minibatch
@@ -126,7 +123,7 @@ class Protocol:
             if updates * minibatch % actors:
                 raise UsageError(
                     f"split mode collects updates × minibatch = {updates * minibatch} samples a phase, which "
-                    f"{actors} actors cannot share evenly; choose a minibatch that {actors} divides"
+                    f"{actors} actors cannot divide evenly; choose a minibatch that {actors} divides"
                 )
             steps = updates * minibatch // actors
             if phase_steps not in (None, steps):
@@ -139,12 +136,14 @@ class Protocol:
             if updates % m:
                 below = max(updates // m, 1) * m
                 raise UsageError(
-                    f"{updates} updates cannot be made: in reuse mode a phase makes whole epochs of {m} minibatches "
+                    f"{updates} updates are not possible: in reuse mode a phase makes whole epochs of {m} minibatches "
                     f"({actors * steps} samples / {minibatch}); the nearest are {below} or {below + m}"
                 )
         if steps < 2:
             # All actors may end an episode at once, and a phase of resets alone has nothing to learn from.
-            raise UsageError("an actor must take at least 2 steps a phase, not 1; collect more, or use fewer actors")
+            raise UsageError(
+                "an actor must take at least 2 steps per phase, not 1; increase --phase-steps, or use fewer actors"
+            )
         mode, options = _lag_mode(lag_mode, lag_options or {})
         return cls(
             lag=lag,
@@ -185,7 +184,7 @@ def _minibatches(samples: int, minibatch: int) -> int:
         fitting = sorted({*small, *(samples // b for b in small)})
         near = [b for b in fitting if b < minibatch][-1:] + [b for b in fitting if b > minibatch][:1]
         raise UsageError(
-            f"a phase's {samples} samples cannot be cut into minibatches of {minibatch}; the nearest that can "
+            f"a phase's {samples} samples cannot be divided into minibatches of {minibatch}; the nearest that can "
             f"{'are' if len(near) > 1 else 'is'} {' and '.join(map(str, near))}"
         )
     return samples // minibatch

@@ -1,4 +1,4 @@
-"""Names → ``"module:attribute"`` strings. Imports nothing of what it names until it is asked for."""
+"""Names → ``"module:attribute"`` strings. Nothing is imported until it is used."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def task_entry(task: str) -> TaskEntry:
     with the nearest id, where there is none.
     """
     if not isinstance(task, str):
-        raise UsageError(f"a task is given by its id or as path/to/file.py:function, not as {task!r}")
+        raise UsageError(f"a task is named by its id or path/to/file.py:function, not {task!r}")
     if is_own(task):
         return TaskEntry(task, task, domain="control")
     bare = task.removeprefix("lagbench/")
@@ -112,8 +112,8 @@ def task_entry(task: str) -> TaskEntry:
     close = nearest(bare, {*task_ids(), *envpool_ids()})
     hint = f"; did you mean {close!r}?" if close else "."
     raise UsageError(
-        f"unknown task {task!r}{hint} Known: {', '.join(task_ids())}, and EnvPool's (lagbench list tasks --all). Give "
-        "one of your own as path/to/file.py:function or module:function, see docs/tasks.md"
+        f"unknown task {task!r}{hint} Known: {', '.join(task_ids())}, and EnvPool's (lagbench list tasks --all). Name "
+        f"your own task as path/to/file.py:function or module:function, see docs/tasks.md"
     )
 
 

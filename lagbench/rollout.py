@@ -1,4 +1,4 @@
-"""What one phase collected, as frozen time-major tensors."""
+"""The data collected in one phase, as frozen time-major tensors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _JOIN = "; combine rollouts of several phases with rollout.join(*self.stored), a
 
 
 class Rollout:
-    """A phase's samples, or a minibatch of them. Immutable: ``replace`` makes a new one.
+    """A phase's samples, or a minibatch of them. Immutable: ``replace`` returns a new one.
 
     Shapes: S is [T, N] for a phase, [T, n] for sequences of it, [B] for steps (valid rows only).
 
@@ -49,22 +49,22 @@ class Rollout:
             that row t+1 is always the true successor of row t. Language: prompt tokens [P, n], left-padded with -1.
         action: control S + [act], float32 and unclipped, or S, int64, of discrete ones; language S, token ids.
         reward: S, scaled by the harness.
-        terminated: S, bool. Wins where both flags are set.
-        truncated: S, bool.
-        valid: S, bool; false on a row that is no transition (an auto-reset, padding).
+        terminated: S, bool; takes precedence if both flags are set.
+        truncated: S, bool; a time limit.
+        valid: S, bool; false on rows that are not transitions (automatic reset, padding).
         behaviour_version: S, the policy version that chose the action.
         behaviour_log_prob: S, log β(action | observation), recorded at the time of acting.
         group: language: [n], the prompt group of each completion.
         proximal_log_prob: S, of the learner at the start of the phase's updates (π_T).
-        log_prob: S, of the learner as it was when `prepare` was called.
-        value: S, the critic then, at this row's observation.
-        next_value: S, the critic then, at the true next observation.
+        log_prob: S, of the learner when `prepare` was called.
+        value: S, of the critic at that time, for this row's observation.
+        next_value: S, of the critic at that time, for the true next observation.
         advantage: S, set by `prepare`.
         value_target: S, set by `prepare`.
-        extra: whatever else `prepare` adds, each S.
+        extra: further tensors added by `prepare`, each S.
         layout: "phase", "sequences" or "steps".
-        longest: language: the longest completion allowed, in tokens; None on control.
-        group_size: language: completions of each prompt in the phase, however minibatches divide them; None on control.
+        longest: language: maximum length of a completion, in tokens; None on control.
+        group_size: language: completions per prompt in the phase, also in its minibatches; None on control.
         length: [n], valid rows of each sequence: a completion's tokens. For steps [B], all 1.
     """
 
@@ -131,7 +131,7 @@ class Rollout:
         return name in FIELDS and self.__dict__["_made_of"][0].has(name)
 
     def replace(self, *, extra: Mapping[str, Tensor] | None = None, **fields: Tensor) -> Self:
-        """A rollout with these fields set; ``extra`` is merged. Each field must have the shape of ``valid``."""
+        """Return a rollout with these fields set; ``extra`` is merged. Each field must have the shape of ``valid``."""
         for name, x in {**fields, **(extra or {})}.items():
             if name not in ("observation", "action", "group") and x.shape != self.valid.shape:
                 more = x.numel() > self.valid.numel()
@@ -154,16 +154,16 @@ class Rollout:
         return self.sequences(torch.ones_like(self.valid, dtype=torch.int64))
 
     def sequences(self, x: Tensor) -> Tensor:
-        """The sum of ``x`` (shape S) over each sequence's valid samples: what a ratio of whole completions is made of.
+        """The sum of ``x`` (shape S) over each sequence's valid samples, as for ratios of whole completions.
 
-        [n] for sequences: on language of a completion's tokens; on control of an actor's rows, over the ends of
-        episodes. Of steps each is a sequence of its own: ``x`` itself, [B]. Either way ``mean`` and ``objective`` take
-        what has this shape as the value of each of the sequence's samples, and ``x * per_sequence`` has shape S.
+        [n] for sequences: on language over a completion's tokens; on control over an actor's rows, across episode ends.
+        With layout "steps" each step is its own sequence: ``x`` itself, [B]. ``mean`` and ``objective`` broadcast this
+        shape to all samples of the sequence, and ``x * per_sequence`` has shape S.
         """
         return x if self.layout == "steps" else self._valid(x).sum(0)
 
     def mean(self, x: Tensor) -> Tensor:
-        """The mean of ``x`` (shape S, or one value a sequence) over valid samples: for metrics and for TV."""
+        """The mean of ``x`` (shape S, or one value per sequence) over valid samples: for metrics and divergences."""
         if self.layout == "steps":
             return x.mean()
         return self._valid(x).sum() / self.valid.sum()
@@ -171,7 +171,7 @@ class Rollout:
     def objective(self, x: Tensor) -> Tensor:
         """The reduction for losses: ``mean`` on control; on language sum over valid tokens ÷ (completions × longest).
 
-        ``x`` has shape S, or one value a sequence. A sample that an algorithm drops (sets to 0) stays in the
+        ``x`` has shape S, or one value per sequence. Samples dropped by an algorithm (set to 0) stay in the
         denominator.
         """
         if self.longest is None:

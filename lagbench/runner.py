@@ -1,4 +1,4 @@
-"""A run from its spec to its finished record: train → commit → checkpoint → sinks."""
+"""Execute a run from its spec to its finished record: train → commit → checkpoint → sinks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from lagbench.training import PhaseResult, train
 
 CHECKPOINT = "checkpoint"
 CHECKPOINT_EVERY = 60.0
-"""Seconds from one checkpoint to the next, unless a tenth of the run is made before."""
+"""Seconds between checkpoints, at most a tenth of the run."""
 _OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
@@ -42,7 +42,7 @@ class Interrupted(LagbenchError):
     """A signal ended the run; it can be resumed after its last committed phase."""
 
     def __init__(self, path: Path, number: int, phases: int, of: int) -> None:
-        super().__init__(f"interrupted after {phases} of {of} phases; go on with: {resume_command(path)}")
+        super().__init__(f"interrupted after {phases} of {of} phases; resume with: {resume_command(path)}")
         self.path = path
         self.exit_code = 128 + number
 
@@ -106,7 +106,7 @@ def resume(
     sinks: Sequence[Sink] = (),
     ray: str | None = None,
 ) -> Run:
-    """Go on with a run that was cut off, from its last checkpoint, as if it never had been.
+    """Resume an interrupted run from its last checkpoint, with the same result as without the interruption.
 
     The arguments and what is raised are those of ``execute``.
     """
@@ -139,24 +139,24 @@ def run(
     spec: RunSpec | None = None,
     **options: Any,
 ) -> Run:
-    """Run one algorithm under one lag, recorded, to the end of its budget.
+    """Train one algorithm under lag to the end of its budget, and record the run.
 
     Args:
         out: the run's directory; by default a new one, ``runs/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>``.
-        threads: EnvPool's; 0 for one a core. They change no row.
-        checkpoint_every: seconds that a crash may cost.
-        sinks: are told of every phase, beside the records.
-        ray: the address of the cluster that the actors of an asynchronous run are on; None: this machine.
-        spec: a specification, in place of options; run with the version of an installed algorithm that is here, and a
-            warning says where it is another.
+        threads: EnvPool threads, 0 for one per core. They do not affect results.
+        checkpoint_every: seconds between checkpoints.
+        sinks: called for every phase, in addition to the records.
+        ray: address of the Ray cluster for the actors of an asynchronous run; None: this machine.
+        spec: a specification, instead of options; an installed algorithm is run with the installed version, with a
+            warning if it differs.
         options: those of ``lagbench.resolve``.
 
     Returns:
-        The finished run: completed, or diverged.
+        The finished run, completed or diverged.
 
     Raises:
-        UsageError: it cannot be run as asked, or the directory holds a run.
-        LagbenchError: it failed, could not be recorded, or was interrupted; the message has the line that resumes it.
+        UsageError: the options are not valid, or the directory contains a run.
+        LagbenchError: it failed, could not be recorded, or was interrupted; the message has the command to resume it.
     """
     if spec is None:
         spec = suites.resolve(**options)
@@ -199,7 +199,7 @@ def check_ray(spec: RunSpec, ray: str | None) -> None:
     if spec.is_asynchronous:
         cluster.check(cluster.APART, ray)
     elif ray is not None:
-        raise UsageError("--ray is where the actors of an asynchronous run are; add --asynchronous, or leave it out")
+        raise UsageError("--ray names the cluster of an asynchronous run; add --asynchronous, or leave it out")
 
 
 def _check(spec: RunSpec, ray: str | None = None) -> None:
@@ -264,7 +264,7 @@ def _go_on(
                 error.add_note(f"in phase {done}{f', at {place}' if place else ''}; {path} is recorded as failed")
             else:
                 note = f"after {kept} of {spec.phases} phases, which are kept"
-                error.add_note(f"{note}; go on with: {resume_command(path)}")
+                error.add_note(f"{note}; resume with: {resume_command(path)}")
             raise
         finally:
             phases.close()

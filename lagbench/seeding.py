@@ -1,8 +1,7 @@
 """Every random stream of a run, derived from its seed.
 
-A stream is named by what it is for and, where it recurs, by the phase or the evaluation it belongs to, so that each
-can be drawn again on its own: nothing has to be saved to resume a run, and anybody can recompute a draw from
-``spec.json``.
+A stream is identified by its purpose and, if it recurs, by its phase or evaluation, so that each can be recomputed
+independently: resuming a run needs no generator state, and every draw can be recomputed from ``spec.json``.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Stream(IntEnum):
-    """What a random stream is for. The numbers are part of the record format: never renumber."""
+    """The purpose of a random stream. The numbers are part of the record format: never renumber."""
 
     WEIGHTS = 0
     ENVIRONMENT = 1
@@ -34,18 +33,18 @@ class Stream(IntEnum):
 
 
 DRAWN = 2**32
-"""Seeds from here on are nobody's choice: ``drawn`` draws no others, and no suite has one of its own."""
+"""``drawn`` draws seeds from here on, which no suite uses as its own."""
 
 
 def drawn(key: str, n: int) -> list[int]:
-    """Training seeds that follow from a text that was not known before.
+    """Training seeds derived from a text that was not known in advance.
 
     Args:
         key: the text.
         n: how many.
 
     Returns:
-        Seeds [n] in [2**32, 2**63), from which no suite has one of its own.
+        Seeds [n] in [2**32, 2**63), which no suite uses as its own.
     """
     words = (hashlib.sha256(f"{key} {i}".encode()).digest()[:8] for i in range(n))
     return [DRAWN + int.from_bytes(word, "big") % (2**63 - DRAWN) for word in words]

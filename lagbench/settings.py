@@ -1,4 +1,4 @@
-"""The settings of the process that decide what torch computes: a run's own inside, the host's before and after."""
+"""Process settings that affect torch: set for a run, and restored afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the records of a run must look like, from its specification alone."""
+"""The expected shape of a run's records, from its specification alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lagbench.spec import RunSpec
 from lagbench.tasks.spec import TaskSpec, load_task
 
 Layout = Mapping[str, tuple[tuple[int, ...], str]]
-"""Tensors by name: shape, and type as torch calls it (``float32``)."""
+"""Tensors by name: shape, and torch dtype (``float32``)."""
 
 
 def task(spec: RunSpec) -> TaskSpec:
@@ -23,7 +23,7 @@ def task(spec: RunSpec) -> TaskSpec:
         spec: of a run.
 
     Returns:
-        The task, loaded once a process.
+        The task, loaded once per process.
     """
     return _task(spec.task, json.dumps(dict(spec.task_options)))
 
@@ -41,7 +41,7 @@ def tables(spec: RunSpec) -> dict[str, Any]:
 
 
 def sizes(spec: RunSpec) -> dict[str, Any]:
-    """What the columns of a run's tables depend on.
+    """The sizes that determine the columns of a run's tables.
 
     Args:
         spec: of the run.
@@ -62,13 +62,13 @@ def policy(spec: RunSpec) -> Layout:
         Shape and type by name.
 
     Raises:
-        UsageError: a model that it depends on cannot be had.
+        UsageError: a required model is not available.
     """
     return _layout(spec.task, json.dumps(dict(spec.task_options)), spec.protocol.hidden)
 
 
 def longest_episode(spec: RunSpec) -> int:
-    """The steps after which an episode is cut.
+    """The maximum length of an episode.
 
     Args:
         spec: of a run.

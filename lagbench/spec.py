@@ -1,4 +1,4 @@
-"""RunSpec: everything that decides a run's rows, and nothing else."""
+"""RunSpec: everything that determines a run's rows, and nothing else."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ FORMATS: Mapping[int, type[InstalledAlgorithm | AlgorithmSource]] = {1: Algorith
 Recording = Literal["trajectories", "episodes"]
 Execution = Literal["loop", "asynchronous"]
 ASYNCHRONOUS = "asynchronous"
-"""The lag mode of runs whose actors and learner run apart."""
+"""The lag mode of asynchronous runs."""
 
 
 @dataclass(frozen=True)
 class SuiteVersion:
-    """A suite by name and the SHA-256 of what it means."""
+    """A suite by its name and the SHA-256 of its definition."""
 
     name: str
     sha256: str
@@ -43,13 +43,13 @@ class SuiteVersion:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is evaluated at the fractions 0, 1/intervals, …, 1 of the budget.
+    """The evaluations at the fractions 0, 1/intervals, …, 1 of the budget.
 
     Attributes:
-        episodes: of the measure, that which is scored: with sampled actions.
-        intervals: of the budget.
-        mode_episodes: of the policy's mode, beside them. None in a plan of version 0, whose measure is the mode, and
-            which has as many sampled episodes in its last evaluation alone.
+        episodes: number of scored episodes, with sampled actions.
+        intervals: number of intervals of the budget.
+        mode_episodes: further episodes with the policy's mode. None in a plan of version 0, which scores the mode and
+            has as many sampled episodes in its last evaluation only.
     """
 
     episodes: Count
@@ -77,20 +77,20 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """A run, before it is run: equal specs give equal rows on the same kind of machine.
+    """The specification of a run: equal specs give equal rows on the same kind of machine.
 
     Attributes:
         task: the task's id, or ``path/to/file.py:function``.
-        task_options: its options, those that differ from its defaults and what pins its source, data or model.
-        algorithm: name, and the SHA-256 of its source or the distribution and version that it is installed with.
+        task_options: options that differ from the task's defaults, and digests of its source, data or model.
+        algorithm: name, and the SHA-256 of its source or its distribution and version.
         config: every hyperparameter.
-        protocol: how stale the data is, and how many updates are made on it.
+        protocol: lag and updates.
         budget: actor steps on control, completions on language.
-        evaluation: what is evaluated when.
+        evaluation: the evaluation plan.
         seed: every random stream comes from it.
-        suite: name and hash of the suite, or family, that it is a cell of; None for none.
+        suite: name and hash of the suite or family to which the cell belongs; None outside suites.
         record: ``trajectories`` records every transition, ``episodes`` summaries only.
-        device: where the learner computes, as torch names it.
+        device: torch device of the learner.
         torch_threads: of torch on the CPU.
     """
 
@@ -122,17 +122,17 @@ class RunSpec:
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether its actors and its learner run apart, and lag is what comes out."""
+        """Whether its actors and its learner run asynchronously."""
         return self.protocol.lag_mode == ASYNCHRONOUS
 
     @property
     def phases(self) -> int:
-        """Whole phases that the budget pays for; fewer where they are not ``steady``."""
+        """Number of whole phases in the budget; at most, if not ``steady``."""
         return self.budget // self.protocol.samples
 
     @property
     def steady(self) -> bool:
-        """Whether each phase takes of the budget what the protocol says; else it may take more."""
+        """Whether each phase uses exactly the protocol's samples of the budget; otherwise it may use more."""
         option = self.domain.resampling
         return option is None or not self.task_options.get(option, False)
 
@@ -142,7 +142,7 @@ class RunSpec:
         return repeats(self.task, self.task_options)
 
     def over(self, used: int) -> bool:
-        """Whether the budget pays for no further phase once ``used`` of it is spent."""
+        """Whether no further phase fits into the budget once ``used`` of it is spent."""
         return used > (self.phases - 1) * self.protocol.samples
 
     def evaluations(self, used: Iterable[int]) -> dict[int, list[float]]:
@@ -180,9 +180,9 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of ``to_json``. Raises UsageError for what is no spec, or one of a newer format."""
+        """The inverse of ``to_json``. Raises UsageError if it is not a spec, or one of a newer format."""
         if not isinstance(data, Mapping) or "format_version" not in data:
-            raise UsageError("this is not a run specification: it has no format_version")
+            raise UsageError("this is not a run specification: format_version is missing")
         version = data["format_version"]
         if version not in (*FORMATS,):
             raise UsageError(
@@ -220,15 +220,15 @@ class RunSpec:
         if self.phases < 1:
             protocol = self.protocol
             raise UsageError(
-                f"a budget of {self.budget} {self.domain.budget_unit} is less than one phase, which takes "
+                f"a budget of {self.budget} {self.domain.budget_unit} is less than one phase, which needs "
                 f"{protocol.samples} ({protocol.actors} actors × {protocol.phase_steps} {self.domain.step_unit}); give "
                 f"at least --budget {protocol.samples}"
             )
         coerce("the phases of a run", Count, self.phases)
         if self.is_asynchronous and self.suite is not None:
             raise UsageError(
-                f"the lag of an asynchronous run is an outcome, so that it is no cell of {self.suite_name}; leave the "
-                "suite out"
+                f"the lag of an asynchronous run cannot be set, so it is not a cell of {self.suite_name}; leave "
+                f"--suite out"
             )
 
     @classmethod
@@ -341,34 +341,35 @@ def resolve(
     device: str = "cpu",
     torch_threads: int = 1,
 ) -> RunSpec:
-    """A RunSpec from what the user gives and defaults for the rest: the one way the CLI, Python and sweeps make them.
+    """Create a RunSpec from options and defaults; used by the command line, Python and sweeps.
 
-    Numbers may be given as text, as on the command line: ``budget="300k"``. None is the domain's default.
+    Numbers may be strings, as on the command line: ``budget="300k"``. None stands for the domain's default.
 
     Args:
-        algo: a name, ``path/to/file.py:Class``, or a class that derives from ``Algorithm``.
+        algo: a name, ``path/to/file.py:Class``, or a subclass of ``Algorithm``.
         task: an id, or ``path/to/file.py:function``.
-        lag: max staleness L, policy versions.
-        lag_mode: ``uniform``, ``fixed``, ``trace:RUN``, ``queue``, or one that is installed; docs/lag.md.
+        lag: maximum staleness L, in policy versions.
+        lag_mode: ``uniform``, ``fixed``, ``trace:RUN``, ``queue``, or an installed one; see docs/lag.md.
         lag_options: options of the lag mode by name.
-        execution: ``loop``: actors and learner take turns; ``asynchronous``: they run apart, and lag comes out.
-        actor_processes: of an asynchronous run; as many of them as divide the actors, one a further core by default.
-        queue: batches that its queue holds, 1 by default.
-        updates: U, optimizer updates a phase.
-        updates_fixed: U is no cap: the algorithm's own number is ignored.
+        execution: ``loop``: actors and learner alternate; ``asynchronous``: they run concurrently, and lag is measured.
+        actor_processes: number of actor processes of an asynchronous run, a divisor of the actors; by default one per
+            remaining core.
+        queue: capacity of its queue in batches, by default 1.
+        updates: U, optimizer updates per phase.
+        updates_fixed: U is fixed: the algorithm's own number is ignored.
         forward: ``reuse`` or ``split``.
-        minibatch: samples a minibatch.
-        actors: how many.
-        phase_steps: steps of each actor a phase.
-        hidden: units of each hidden layer, on control.
+        minibatch: samples per minibatch.
+        actors: number of actors.
+        phase_steps: steps per actor and phase.
+        hidden: units of each hidden layer (control).
         budget: actor steps, or completions.
         seed: every random stream comes from it.
-        config: hyperparameters by name; the others are the algorithm's for this domain.
+        config: hyperparameters by name; others have the algorithm's defaults for this domain.
         task_options: options of the task by name.
-        eval_episodes: episodes of an evaluation, with sampled actions.
-        eval_mode_episodes: episodes of the mean action, or greedy answers, beside them.
-        eval_intervals: evaluations come at 0, 1/n, …, 1 of the budget.
-        suite: the suite or family that the run is a cell of.
+        eval_episodes: scored episodes per evaluation, with sampled actions.
+        eval_mode_episodes: further episodes per evaluation with the mean action, or greedy answers.
+        eval_intervals: n; evaluations are at 0, 1/n, …, 1 of the budget.
+        suite: the suite or family to which the run belongs.
         record: ``trajectories`` or ``episodes``.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         torch_threads: of torch on the CPU.
@@ -377,7 +378,7 @@ def resolve(
         The complete specification.
 
     Raises:
-        UsageError: something cannot be run as asked.
+        UsageError: an option is not valid.
     """
     task_spec = load_task(task, dict(task_options or {})).pinned()
     domain = task_spec.domain
@@ -388,8 +389,8 @@ def resolve(
     _check_class(cls, algorithm.name)
     if domain.name not in cls.domains:
         raise UsageError(
-            f"{algorithm.name} is for {' and '.join(cls.domains)} alone, and {task_spec.task_id} is a task of "
-            f"{domain.name}; choose another task, or an algorithm of `lagbench list algorithms` that is for both"
+            f"{algorithm.name} is for {' and '.join(cls.domains)} only, but {task_spec.task_id} is a {domain.name} "
+            f"task; choose another task, or another algorithm, see `lagbench list algorithms`"
         )
     forward = forward or domain.forward
     if execution == ASYNCHRONOUS:
@@ -438,9 +439,11 @@ def _apart(
 ) -> tuple[str, dict[str, Any]]:
     """The lag mode of an asynchronous run and its options; by default as many processes as there are further cores."""
     if actors is None:
-        raise UsageError(f"asynchronous runs are of control yet, and not of {domain.name}; leave --asynchronous out")
+        raise UsageError(
+            f"asynchronous runs are only supported on control, not on {domain.name}; leave --asynchronous out"
+        )
     if lag_mode not in ("uniform", ASYNCHRONOUS):
-        raise UsageError(f"the lag of an asynchronous run is an outcome; leave --lag-mode {lag_mode} out")
+        raise UsageError(f"the lag of an asynchronous run cannot be set; leave --lag-mode {lag_mode} out")
     if processes is None:
         processes = next(n for n in range(max(1, min(cores() - 1, actors)), 0, -1) if actors % n == 0)
     return ASYNCHRONOUS, {"actor_processes": processes, "queue": 1 if queue is None else queue}
@@ -450,9 +453,9 @@ def _check_class(cls: Any, name: str) -> None:
     from lagbench.algorithm import Algorithm
 
     if not (isinstance(cls, type) and issubclass(cls, Algorithm)):
-        raise UsageError(f"{name} is not an algorithm: its class must derive from lagbench.Algorithm")
+        raise UsageError(f"{name} is not an algorithm: its class must be a subclass of lagbench.Algorithm")
     if not issubclass(cls.Config, Algorithm.Config):
-        raise UsageError(f"{name} cannot be configured: its Config must derive from Algorithm.Config")
+        raise UsageError(f"{name} cannot be configured: its Config must be a subclass of Algorithm.Config")
     if cls.loss is Algorithm.loss:
         raise UsageError(f"{name} has no `loss`; write loss(self, batch) -> (scalar, metrics)")
 

@@ -1,4 +1,4 @@
-"""Rollouts of both domains without a simulator or a language model, with every kind of row that a real one can have.
+"""Synthetic rollouts of both domains, without simulator or language model, with every kind of row.
 
 They are seeded: the same policy gives the same rollout of the same phase.
 """

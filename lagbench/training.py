@@ -1,4 +1,4 @@
-"""The loop: a generator that yields one result a phase and calls nothing outside itself."""
+"""The training loop: a generator that yields one result per phase and calls nothing outside itself."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _APART = "lagbench.asynchronous.collector:Apart"  # with Ray, which not everybod
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """What a phase gave.
+    """The result of a phase.
 
     Attributes:
-        record: its rows, as they are recorded.
+        record: its rows, as recorded.
         rollout: the rollout as collected, with the learner's log-probabilities and values at the start of the phase.
-        policy: the learner's, live: valid until the next result is asked for.
-        diverged: where the run stopped being finite; then this is the last result.
+        policy: the learner's live policy; valid until the next result is requested.
+        diverged: where the run became non-finite; this is then the last result.
         last: whether no further result follows.
-        state: makes the state that resumes the run after this phase; valid until the next result is asked for.
+        state: returns the state for resuming after this phase; valid until the next result is requested.
     """
 
     record: PhaseRecord
@@ -48,21 +48,22 @@ class PhaseResult:
 def train(
     spec: RunSpec, *, threads: int = 0, state: Mapping[str, Any] | None = None, ray: str | None = None
 ) -> Generator[PhaseResult, None, None]:
-    """Run a spec, phase by phase, whatever the caller's settings of torch, which stay as they are.
+    """Train phase by phase. torch settings of the caller have no effect and are preserved.
 
     Args:
         spec: what to run.
-        threads: EnvPool's threads (0: EnvPool's choice); they change no row.
-        state: of an earlier result of the same spec; the run goes on after it, bit for bit, or asynchronously.
-        ray: the address of the Ray cluster on which the actors of an asynchronous run are; None: on this machine.
+        threads: EnvPool threads (0: EnvPool's choice). They do not affect results.
+        state: of an earlier result of the same spec; training continues after it, bit for bit unless asynchronous.
+        ray: address of the Ray cluster for the actors of an asynchronous run; None: this machine.
 
     Yields:
-        One PhaseResult a phase. Evaluations belong to the phase that makes them due; the one of version 0 to the first.
+        One PhaseResult per phase. Evaluations belong to the phase after which they are due; that of version 0 to the
+        first phase.
 
     Raises:
-        AlgorithmError: the algorithm breaks its contract.
-        MismatchError: the learner does not reproduce the log-probabilities that its own version recorded.
-        UsageError: an asynchronous run has no Ray.
+        AlgorithmError: the algorithm violates the interface.
+        MismatchError: the learner does not reproduce the recorded log-probabilities of its own version.
+        UsageError: Ray is not available for an asynchronous run.
     """
     # Entered for each phase anew: what the caller computes between two of them is by its own settings.
     with own_settings(spec.torch_threads):
@@ -178,8 +179,8 @@ class _Loop:
             return
         if not self.learner.relative_mismatch(rollout, phase) <= MISMATCH_LIMIT:
             raise MismatchError(
-                f"phase {phase}: the learner gives actions of its own version a log-probability that differs by "
-                f"{mismatch:.2g} from the recorded one, and this is not rounding; the records are not to be trusted"
+                f"phase {phase}: the learner's log-probabilities of actions of its own version differ by "
+                f"{mismatch:.2g} from the recorded ones, which is more than rounding; do not use these records"
             )
 
     def _state(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Submissions, what they are held to, and the board. Imports only lagbench's public names."""
+"""Leaderboard: submissions, their validation and reruns, and the board. Imports only lagbench's public names."""

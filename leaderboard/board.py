@@ -1,4 +1,4 @@
-"""The board of a suite as data: what was trained again, and baselines, ranked; what is only claimed, apart."""
+"""The board of a suite as data: ranked baselines and reruns, and unranked claims."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Row:
     """A method on the board.
 
     Attributes:
-        method: what it is of.
-        results: its own, each by itself: of the runs that maintainers made, if any, then of what is claimed, if it is.
-        details: of the same.
-        rank: 1 + the number of methods that are surely better; None where it is not ranked.
-        head: the key of the method that it is another name of: its own where it is none.
-        agreement: of the claim with the rerun, where there are both.
+        method: the method.
+        results: its own, scored separately: of the maintainers' runs, if any, then of the claim, if any.
+        details: likewise.
+        rank: 1 + the number of significantly better methods; None if not ranked.
+        head: the key of the method of which it is another name; else its own.
+        agreement: of claim and rerun, if both exist.
         tv: measured TV(π_T, β) by value of the suite's axis.
-        without_lag: where that lies far below the others', and their median.
+        without_lag: values at which TV is far below that of others, and their median.
     """
 
     method: Method
@@ -49,16 +49,16 @@ class Row:
 
     @property
     def line(self) -> Line:
-        """What it is shown by: what was trained again, else what is claimed."""
+        """The displayed results: of the maintainers' runs, else of the claim."""
         return self.results.lines[0]
 
     @property
     def is_claim(self) -> bool:
-        """Whether nobody but its authors has trained it."""
+        """Whether it has only been trained by its authors."""
         return self.method.runs is None
 
     def to_json(self) -> dict[str, Any]:
-        """What it stands on, as a JSON-able dictionary."""
+        """Its basis, as a JSON-able dictionary."""
         submission, record = self.method.submission, self.method.record
         return {
             "key": self.method.key,
@@ -77,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """A suite's. ``results`` and ``details`` are of the rows that have a rank of their own; None where none has."""
+    """The board of a suite. ``results`` and ``details`` cover the rows with their own rank; None if there are none."""
 
     suite: Suite
     results: Results | None
@@ -87,11 +87,11 @@ class Board:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """All of them, those that are ranked first."""
+        """All rows, ranked ones first."""
         return self.ranked + self.claims
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers, and what they stand on, as a JSON-able dictionary."""
+        """All numbers and their basis, as a JSON-able dictionary."""
         return {
             "format_version": FORMAT_VERSION,
             "suite": {"name": self.suite.name, "sha256": self.suite.sha256},
@@ -113,9 +113,9 @@ def board(
         suite: the suite.
         found: its methods.
         replications: of the bootstrap.
-        progress: told how many methods of how many are scored.
+        progress: called with the number of methods scored and in total.
 
-    Raises UsageError and LagbenchError as ``scoring.grid.read`` for runs of maintainers that may not be compared.
+    Raises UsageError and LagbenchError like ``scoring.grid.read`` if the maintainers' runs cannot be compared.
     """
     own = {}
     for method in found:
@@ -174,7 +174,7 @@ def _own(suite: Suite, method: Method, replications: int) -> tuple[Results, Deta
 
 
 def _claimed(suite: Suite, method: Method) -> scoring.grid.Entry:
-    """What the authors report, as scoring takes it."""
+    """The authors' results as a table of runs."""
     assert method.submission is not None
     manifest = method.submission.manifest
     runs: dict[tuple[int, str], tuple[scoring.grid.ScoredRun, ...]] = {}
@@ -215,12 +215,12 @@ def _scored(scores: Scores, replications: int) -> tuple[Results, Details]:
 
 
 def _heads(suite: Suite, trained: Sequence[Method], replications: int) -> dict[str, str]:
-    """Key → that of the method that it is another name of, or its own.
+    """Key → key of the method of which it is another name, or its own.
 
-    That is the one that was there first, a baseline before all others, and not the best: or whoever sends in the most
-    names has the best luck. It has the same source, or results that agree beyond chance. With other settings or another
-    source what has a lag score that is told apart is a method of its own, with Bonferroni's correction over the names
-    of its source: settings that make no difference make none, and nobody is ranked by what he copied into his claim.
+    This is the earliest entry, baselines first, not the best: otherwise submitting more names would raise the chance of
+    a good result. Entries are the same method with the same source, or with results that agree beyond chance, unless,
+    with other settings or another source, their lag scores differ significantly, with Bonferroni's correction over the
+    names with that source.
     """
     first = sorted(trained, key=lambda one: (not one.is_baseline, one.record.date if one.record else "", one.key))
     prints = {one.key: clones.fingerprint(one.source) if one.source else one.key for one in first}

@@ -1,4 +1,4 @@
-"""Which methods are one under several names: by their source, or by results that agree as no two methods' do."""
+"""Detection of one method under several names, by its source or by results that agree beyond chance."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Numbers = Mapping[tuple[Any, ...], Sequence[float]]
-"""Cell → its returns, at each evaluation."""
+"""Cell → its returns at each evaluation."""
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 _ENDS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 _FEWEST = 3
 
 
 def fingerprint(source: Mapping[str, str]) -> str:
-    """What of a source is left under other names of files and classes, other comments and another layout, as a hash.
+    """A hash of a source that is invariant to names of files and classes, comments and layout.
 
-    Names are those of a module's own classes and functions. What is not Python stands for itself.
+    Only names of a module's own classes and functions are ignored. Files that are not Python are hashed as they are.
     """
     hashes = sorted(hashlib.sha256(_bare(text).encode(errors="surrogatepass")).hexdigest() for text in source.values())
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -47,10 +47,10 @@ def _bare(text: str) -> str:
 
 
 def agree(one: Numbers, other: Numbers) -> bool:
-    """Whether returns are equal, to the last digit, in more evaluations than two methods' would be by chance: in most.
+    """Whether returns are equal to the last digit in most evaluations, which does not happen by chance.
 
-    The first evaluation, of the untrained policy, is everybody's. A number that comes up more than once in a method, as
-    the largest that a task gives does, tells nothing.
+    The first evaluation, of the untrained policy, is common to all methods and ignored, as are values that occur more
+    than once in a method, such as a task's maximum return.
     """
     pairs = [pair for cell in one.keys() & other.keys() for pair in zip(one[cell][1:], other[cell][1:], strict=False)]
     counts = [Counter(side) for side in zip(*pairs, strict=True)]

@@ -1,4 +1,4 @@
-"""A new algorithm against the published runs of a suite: runs what is missing, scores all together, and judges."""
+"""Comparison of a new algorithm with the published runs of a suite."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class Compared:
-    """What came of a comparison.
+    """The result of a comparison.
 
     Attributes:
         new: the label of the new algorithm.
-        results: of everything together; the differences are those of the new algorithm to each of the others.
+        results: of all algorithms together; differences are those of the new algorithm to the others.
         verdicts: one for each of the others.
     """
 
@@ -35,7 +35,7 @@ class Compared:
 
     @property
     def summary(self) -> str:
-        """All verdicts in a line."""
+        """All verdicts in one line."""
         return verdict.summary(self.new, self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
@@ -58,17 +58,17 @@ def compare(
     table: Path | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Compared:
-    """Score what was run together with the baselines, and judge.
+    """Score the new runs together with the baselines, and give verdicts.
 
     Args:
         outcomes: of ``lagbench.run_grid``, of one algorithm's runs over a suite.
         baselines: a table of runs of the same suite, see ``published``.
         replications: of the bootstrap.
-        suite: as whose cells all runs are taken: baselines of a family may have more.
-        table: where the table of everything is written, if anywhere.
-        progress: told how many bootstraps of how many are done.
+        suite: score all runs as its cells; baselines of a family may have more.
+        table: file for the table of all runs, if any.
+        progress: called with the number of bootstraps done and in total.
 
-    Raises LagbenchError where no run has a result, and what scoring raises for runs that may not be compared.
+    Raises LagbenchError if no run has a result, and the errors of scoring if runs cannot be compared.
     """
     name = outcomes[0].cell.spec.algorithm.name
     paths = [o.cell.path for o in outcomes if o.state.status in (*records.files.SCORED, "failed")]
@@ -108,7 +108,7 @@ def _label(name: str, runs: Any, baselines: Any) -> tuple[str, list[str]]:
         elif here == there != {None}:
             same.append(word)
     how = " and ".join(other) or f"the same {' and '.join(same)}"
-    return label, [f"{name} is a baseline too: the runs made here, with {how}, are called {label}"]
+    return label, [f"{name} is also a baseline: the new runs, with {how}, are labelled {label}"]
 
 
 def _values(table: Any, column: str) -> set[str]:

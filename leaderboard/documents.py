@@ -1,4 +1,4 @@
-"""JSON that strangers wrote, as typed structures: what it says, or one sentence on what is wrong with it."""
+"""Untrusted JSON as typed structures, with one-sentence errors."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _WHERE = re.compile(r"(?P<what>.*?)(?: - at `(?P<where>[^`]*)`)?", re.DOTALL)
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of a document: its fields are there, each of its type, and there are no others."""
+    """A part of a document, with exactly its fields, each of its type."""
 
 
 def encode(document: Document) -> bytes:
-    """The bytes of a document: one way to write each, so that equal ones have one hash."""
+    """The bytes of a document in canonical form, so that equal documents have equal hashes."""
     return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1) + b"\n"
 
 
 def decode(kind: type[_T], content: bytes, name: str) -> _T:
-    """The document in some bytes. Raises LagbenchError, with ``name``, for any that ``encode`` would not have written.
+    """Decode a document. Raises LagbenchError, with ``name``, unless the bytes are those that ``encode`` writes.
 
-    So there is no key twice, no number that is another when it is read again, and nothing beside what it says.
+    This excludes duplicate keys, numbers that change when read, and additional content.
     """
     try:
         found = msgspec.json.decode(content, type=kind)
@@ -43,7 +43,7 @@ def decode(kind: type[_T], content: bytes, name: str) -> _T:
         raise LagbenchError(f"{name}: {_sentence(error)}") from None
     assert isinstance(found, Document)
     if encode(found) != content:
-        raise LagbenchError(f"{name}: it is not written as submit writes it, with sorted keys and an indent of 1")
+        raise LagbenchError(f"{name}: it is not formatted as by submit, with sorted keys and an indent of 1")
     return found
 
 

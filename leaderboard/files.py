@@ -12,7 +12,7 @@ _DEPTH = 16
 
 
 def entries(directory: Path, depth: int = 0) -> Iterator[tuple[Path, int]]:
-    """All that lies below a directory but plain directories, and its bytes; -1 for what is no plain file.
+    """All that lies below a directory but plain directories, and its bytes; -1 for what is not a regular file.
 
     Nor are directories plain that lie in too many others.
     """

@@ -1,4 +1,4 @@
-"""What has to be seen beside a row: a claim that its rerun does not bear out, and lag that may be switched off."""
+"""Flags of a row: a claim that differs from its rerun, and lag that may be switched off."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lagbench import scoring
 Scores = scoring.normalize.Scores
 _significance = scoring.significance
 FAR_BELOW = 10.0
-"""How many times smaller than the median of the others a TV is that is flagged."""
+"""A TV smaller than the median of the others by this factor is flagged."""
 FEWEST_OTHERS = 3
 _NO_LAG = 1e-6
-"""Below it the others have no lag either."""
+"""Below this median the others have no lag either."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Difference:
 
     @property
     def apart(self) -> bool:
-        """Whether they differ by more than both spreads allow."""
+        """Whether they differ significantly."""
         return _significance.apart(self.p)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """A claim against its rerun: of the lag score, None where there is none, and by cell."""
+    """A claim compared with its rerun: lag score, if any, and cells."""
 
     lag_score: float | None
     cells: tuple[Difference, ...]
 
     @property
     def apart(self) -> bool:
-        """Whether anything differs by more than both spreads allow."""
+        """Whether anything differs significantly."""
         return _significance.apart(self.lag_score) or any(one.apart for one in self.cells)
 
 
@@ -99,10 +99,10 @@ def measured_tv(runs: Any, axis: str) -> dict[int, float]:
 
 
 def without_lag(own: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Values of the axis where a method's TV lies far below the others' → the median of theirs.
+    """Values of the axis where a method's TV is far below that of others → the median of the others.
 
-    That is, below a tenth of it, of three others at least. On the baselines of mujoco-mini-v0 the lowest, SPO, has a
-    quarter of it; policies that act as they are have none.
+    That is, below a tenth of the median of at least three others. On mujoco-mini-v0 the lowest baseline, SPO, has a
+    quarter of it; actors that use the current policy have 0.
     """
     found = {}
     for value, tv in own.items():

@@ -1,4 +1,4 @@
-"""What there is of each method of a suite: what was submitted, what a maintainer trained from it, the baselines."""
+"""The methods of a suite: submissions, their reruns, and baselines."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ _SUBMITTED = " (submitted)"
 
 @dataclass(frozen=True)
 class Method:
-    """A row of a board to be.
+    """A method of a board.
 
     Attributes:
-        key: by which it is called in addresses, and by nobody else: a submission's slug, or of a baseline a name that
-            no slug can be.
-        name: what it is called, by its authors.
-        algorithm: as the command line calls it.
+        key: unique id in addresses: a submission's slug, or for a baseline a name that cannot be a slug.
+        name: as given by its authors.
+        algorithm: its name on the command line.
         source: its modules.
-        submission: what was submitted; None for a baseline.
-        record: of the rerun; None where there is none.
-        runs: that the maintainers made, as cells of the suite; None where there are none.
-        stale: whether there is a rerun, but of something else than is submitted now; then it counts for nothing.
+        submission: the submission; None for a baseline.
+        record: of the rerun; None without one.
+        runs: of the maintainers, as cells of the suite; None without any.
+        stale: whether the rerun is of an earlier version of the submission; it then does not count.
     """
 
     key: str
@@ -52,7 +51,7 @@ class Method:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is one: by where it lies, whatever it calls itself."""
+        """Whether it is a baseline, by its location, not its name."""
         return self.submission is None
 
     @property
@@ -81,7 +80,9 @@ def find(suite: Suite, directory: Path) -> list[Method]:
     known = {path.name for path in paths}
     for file in sorted((directory.resolve().parent / "reruns" / suite.name).glob("*.arrow")):
         if file.stem not in known:
-            raise LagbenchError(f"{file} is of no submission to {suite.name}: {directory / suite.name} has none such")
+            raise LagbenchError(
+                f"{file} belongs to no submission to {suite.name}: {directory / suite.name} has none with this name"
+            )
     return [*_baselines(suite), *(_submitted(suite, path) for path in paths)]
 
 
@@ -112,7 +113,7 @@ def _submitted(suite: Suite, path: Path) -> Method:
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise LagbenchError(
-            f"{path} is not valid, and comes on no board ({problems[0]}{more}); see: lagbench leaderboard validate "
+            f"{path} is not valid and not shown on any board ({problems[0]}{more}); see: lagbench leaderboard validate "
             f"{path}"
         )
     found = submission.read(path)
@@ -139,7 +140,7 @@ def as_cells(table: Any, suite: Suite, label: str) -> Any:
     rows = table.select(["seed", "path"]).to_pylist()
     seeds = sorted({row["seed"] for row in rows})
     if len(seeds) > len(suite.seeds):
-        raise LagbenchError(f"the rerun of {label} has {len(seeds)} seeds, and {suite.name} has {len(suite.seeds)}")
+        raise LagbenchError(f"the rerun of {label} has {len(seeds)} seeds, but {suite.name} has {len(suite.seeds)}")
     named = dict(zip(seeds, suite.seeds, strict=False))
     for column, values in (
         ("algorithm", [label] * len(rows)),

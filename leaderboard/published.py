@@ -21,7 +21,7 @@ _SUFFIX = ".arrow"
 
 
 def file_of(runs: str) -> Path:
-    """Where the table of runs of that name is, if there is one."""
+    """The file of the table of runs of that name."""
     return DIRECTORY / f"{runs}{_SUFFIX}"
 
 
@@ -36,7 +36,7 @@ def suites() -> list[str]:
 
 
 def load(suite: Suite) -> Any:
-    """The published runs of a suite, a row a run. Raises LagbenchError where there are none, and as ``read``."""
+    """The published runs of a suite, one row per run. Raises LagbenchError if there are none, and as ``read``."""
     file = file_of(suite.runs.name)
     if file.is_file():
         return read(file, suite)
@@ -49,27 +49,28 @@ def load(suite: Suite) -> Any:
 
 
 def read(file: Path, suite: Suite) -> Any:
-    """The runs in a table. Raises LagbenchError where new runs of the suite could not be compared with them.
+    """The runs in a table. Raises LagbenchError if new runs of the suite cannot be compared with them.
 
-    That is another format, another suite or version of it, and another minor version of EnvPool than the one here.
+    This is the case for another format, another suite or version, or another minor version of EnvPool.
     """
     if not file.is_file():
         raise UsageError(f"there is no file {str(file)!r}; make one with: lagbench score RUNS --table {file.name}")
     table = scoring.table.from_file(file)
     for name, sha256 in sorted(set(zip(*_columns(table, "suite", "suite_sha256"), strict=True)), key=str):
         if name != suite.runs.name:
-            raise UsageError(f"{file} holds runs of {name or 'no suite'}, which are no runs of {suite.name}")
+            raise UsageError(f"{file} contains runs of {name or 'no suite'}, not of {suite.name}")
         if sha256 != (here := suite.runs.sha256):
             raise UsageError(
-                f"{file} holds runs of another version of {name} ({sha256[:12]}…) than this lagbench's ({here[:12]}…); "
-                "compare with the lagbench that they were made with"
+                f"{file} contains runs of another version of {name} ({sha256[:12]}…) than this lagbench's "
+                f"({here[:12]}…); "
+                "compare with the version of lagbench that made them"
             )
     here = _minor(version("envpool"))
     for there in sorted({_minor(one) for versions in _columns(table, "envpool")[0] for one in versions}):
         if there != here:
             raise UsageError(
-                f"{file} holds runs with EnvPool {there}, which is another physics than the {here} that is installed; "
-                f"install theirs: pip install 'envpool=={there}.*'"
+                f"{file} holds runs with EnvPool {there}, whose physics differ from the installed {here}; install: "
+                f"pip install 'envpool=={there}.*'"
             )
     return table
 
@@ -81,7 +82,7 @@ def choose(table: Any, names: Sequence[str]) -> Any:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}? Known" if close else "choose from"
-            raise UsageError(f"{name!r} is not among the baselines; {hint}: {', '.join(known)}")
+            raise UsageError(f"{name!r} is not one of the baselines; {hint}: {', '.join(known)}")
     return table.filter(pc.is_in(table["algorithm"], pa.array(names, pa.string()))) if names else table
 
 

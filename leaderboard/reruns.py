@@ -1,4 +1,4 @@
-"""What a maintainer trained from a submission: one table of runs, as scoring takes it, that says what it is of."""
+"""Reruns: a table of a maintainer's runs of a submission, with a record of its origin."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ METADATA = b"rerun"
 
 
 class Beacon(Document, frozen=True, kw_only=True):
-    """The value that nobody chose, and where it is from; ``name`` is None where the tool drew it."""
+    """A public random value and its source; ``name`` is None if it was drawn locally."""
 
     value: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None
 
 
 class Record(Document, frozen=True, kw_only=True):
-    """Of what a table is.
+    """The origin of a table.
 
     Attributes:
         submission: its SHA-256.
-        beacon: from which, with that, the training seeds follow.
-        seeds: they, each with every task and value of the suite's axis.
-        of: how many seeds the suite has; more than there are ``seeds`` where it is too dear to rerun whole.
-        sandbox: what kept the source in its place; None where it was trusted.
+        beacon: from which, with the submission, the training seeds are derived.
+        seeds: the training seeds, each with every task and value of the suite's axis.
+        of: number of seeds of the suite; more than ``seeds`` for a partial rerun.
+        sandbox: the sandbox used; None if the source was trusted.
         lagbench: the version that trained it.
         date: of the rerun, in UTC.
     """
@@ -47,7 +47,7 @@ class Record(Document, frozen=True, kw_only=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all cells of the suite were trained, and not drawn ones alone."""
+        """Whether all cells of the suite were trained."""
         return len(self.seeds) == self.of
 
 
@@ -70,7 +70,7 @@ def read(file: Path) -> Rerun:
     with pa.OSFile(str(file)) as source:
         told = (pa.ipc.open_file(source).schema.metadata or {}).get(METADATA)
     if told is None:
-        raise LagbenchError(f"{file} is no rerun of a submission; make one with: lagbench leaderboard rerun PATH")
+        raise LagbenchError(f"{file} is not a rerun of a submission; make one with: lagbench leaderboard rerun PATH")
     return Rerun(decode(Record, told, str(file)), table)
 
 

@@ -1,4 +1,4 @@
-"""A site on this machine alone, for a browser on it."""
+"""Serve a site to this machine only."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _TYPES = {
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves the files of a site, and nothing else, to this machine. ``port`` 0 takes any that is free."""
+    """Serves only the files of a site, only to this machine. ``port`` 0: any free port."""
 
     daemon_threads = True
 
     def __init__(self, site: Path, port: int) -> None:
         listed = directory.read_manifest(site)
         if listed is None:
-            raise UsageError(f"{site} is no site of lagbench's; make one with: lagbench leaderboard build -o {site}")
+            raise UsageError(f"{site} is not a lagbench site; make one with: lagbench leaderboard build -o {site}")
         self.files = {f"/{name}": site / name for name in listed if Path(name).suffix in _TYPES}
         try:
             super().__init__((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as error:
-            raise UsageError(f"port {port} cannot be had ({error}); give another one with --port") from error
+            raise UsageError(f"port {port} is not available ({error}); give another one with --port") from error
 
     @property
     def url(self) -> str:

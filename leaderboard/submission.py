@@ -1,4 +1,4 @@
-"""A submission as it lies on disk: a method, by its source and settings, and what its author says that it came to."""
+"""Submissions on disk: a method's source and settings, and its author's results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lagbench.leaderboard.text import line_fault, name_fault, prose_fault, shown
 
 MANIFEST, RESULTS, SOURCE = "submission.json", "results.json", "source"
 MANIFEST_BYTES, RESULTS_BYTES, SOURCE_BYTES, SOURCE_FILES = 1 << 16, 1 << 22, 1 << 20, 100
-"""How large the parts of a submission may be, held to before they are read."""
+"""Size limits of the parts of a submission, checked before reading."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 _MODULE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*/){0,8}[A-Za-z_][A-Za-z0-9_.-]*\.py", re.ASCII)
 _URL = re.compile(r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?(/[!#-;=?-\[\]_a-z~]*)?", re.ASCII)
@@ -71,21 +71,21 @@ class Algorithm(Document, frozen=True, kw_only=True):
 
 
 class SuiteName(Document, frozen=True, kw_only=True):
-    """A suite and the SHA-256 of what it means."""
+    """A suite and the SHA-256 of its definition."""
 
     name: Name
     sha256: Sha256
 
 
 class Statement(Document, frozen=True, kw_only=True):
-    """What the authors say of what no file can show: how they tuned, and which runs they threw away, and why."""
+    """The authors' statement: how they tuned, and which runs they discarded, and why."""
 
     tuning: Annotated[str, msgspec.Meta(min_length=1, max_length=PROSE)]
     discarded: Annotated[str, msgspec.Meta(min_length=1, max_length=PROSE)]
 
 
 class Manifest(Document, frozen=True, kw_only=True):
-    """submission.json. ``results`` is the SHA-256 of results.json, so that this document's own is the submission's."""
+    """submission.json. ``results`` is the SHA-256 of results.json, so its own SHA-256 identifies the submission."""
 
     format_version: Literal[2]
     name: Name
@@ -109,9 +109,9 @@ class Manifest(Document, frozen=True, kw_only=True):
             ("name", name_fault(self.name)),
             ("slug", slug_fault(self.slug)),
             *((f"authors[{i}]", line_fault(author)) for i, author in enumerate(self.authors)),
-            ("url", None if _URL.fullmatch(self.url) else "is no https address"),
-            ("license", None if _LICENSE.fullmatch(self.license) else "is no SPDX licence expression, such as MIT"),
-            ("algorithm.main", None if is_module(self.algorithm.main) else "is no path of a module"),
+            ("url", None if _URL.fullmatch(self.url) else "is not an https address"),
+            ("license", None if _LICENSE.fullmatch(self.license) else "is not an SPDX licence expression, such as MIT"),
+            ("algorithm.main", None if is_module(self.algorithm.main) else "is not a module path"),
             *(("config", line_fault(name)) for name in self.config),
             *((f"config.{k}", line_fault(x)) for k, x in self.config.items() if isinstance(x, str) and x),
             ("statement.tuning", prose_fault(self.statement.tuning)),
@@ -121,7 +121,7 @@ class Manifest(Document, frozen=True, kw_only=True):
 
 
 class Cell(Document, frozen=True, kw_only=True):
-    """A run as its author reports it: a cell of the suite, and its evaluations at the planned fractions of the budget.
+    """A run reported by its author: a cell of the suite, and its evaluations at the planned fractions of the budget.
 
     Attributes:
         task: its id; with ``lag``, ``updates`` and ``seed`` that of one cell of the suite.
@@ -172,7 +172,7 @@ class Claim(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Submission:
-    """What a submission says.
+    """A submission.
 
     Attributes:
         path: the directory.
@@ -200,9 +200,9 @@ class Submission:
 
 
 def read(path: Path) -> Submission:
-    """The submission in a directory: every document of its form, every hash right. See ``validate`` for all else.
+    """Read a submission, and verify the form of its documents and its hashes. ``validate`` checks the rest.
 
-    Nothing of it is imported or parsed as Python. Raises LagbenchError, in one sentence, for anything else.
+    Nothing of it is imported or parsed as Python. Raises LagbenchError if it is not valid.
     """
     files = listed(path)
     content, results = (_content(path / name, files) for name in (MANIFEST, RESULTS))
@@ -211,14 +211,14 @@ def read(path: Path) -> Submission:
     main = manifest.algorithm.main
     modules = {name.removeprefix(f"{SOURCE}/"): name for name in files if name.startswith(f"{SOURCE}/")}
     if main not in modules:
-        raise LagbenchError(f"{SOURCE}/{main} is missing, which {MANIFEST} has as the module of the algorithm")
+        raise LagbenchError(f"{SOURCE}/{main} is missing, which {MANIFEST} names as the algorithm's module")
     source = Source(main, {module: (path / name).read_bytes() for module, name in sorted(modules.items())})
     for name, told, found in (
         (RESULTS, manifest.results, hashlib.sha256(results).hexdigest()),
         (f"{SOURCE}/", manifest.algorithm.sha256, source.sha256),
     ):
         if told != found:
-            raise LagbenchError(f"{name} has the SHA-256 {found[:12]}…, and {MANIFEST} says {told[:12]}…")
+            raise LagbenchError(f"{name} has the SHA-256 {found[:12]}…, but {MANIFEST} says {told[:12]}…")
     return Submission(path, hashlib.sha256(content).hexdigest(), manifest, claim, source)
 
 
@@ -245,24 +245,25 @@ def listed(path: Path) -> Mapping[str, int]:
     for file, size in entries(path):
         name = file.relative_to(path).as_posix()
         if size < 0:
-            raise LagbenchError(f"'{shown(name)}' is no plain file")
+            raise LagbenchError(f"'{shown(name)}' is not a regular file")
         if len(found) > SOURCE_FILES + 2:
-            raise LagbenchError(f"there are too many files; {SOURCE_FILES} modules are allowed")
+            raise LagbenchError(f"too many files; at most {SOURCE_FILES} modules are allowed")
         found[name] = size
     limits = {MANIFEST: MANIFEST_BYTES, RESULTS: RESULTS_BYTES}
     for name, size in found.items():
         module = name.removeprefix(f"{SOURCE}/")
         if name not in limits and not (module != name and is_module(module)):
             raise LagbenchError(
-                f"'{shown(name)}' is no file of a submission: there are {MANIFEST}, {RESULTS} and modules in {SOURCE}/"
+                f"'{shown(name)}' does not belong in a submission, which has {MANIFEST}, {RESULTS} and modules in "
+                f"{SOURCE}/"
             )
         if size > (limit := limits.get(name, SOURCE_BYTES)):
-            raise LagbenchError(f"{name} has {size:,} bytes, and {limit:,} are allowed")
+            raise LagbenchError(f"{name} has {size:,} bytes; at most {limit:,} are allowed")
     modules = [name for name in found if name not in limits]
     if (size := sum(found[name] for name in modules)) > SOURCE_BYTES:
-        raise LagbenchError(f"{SOURCE}/ has {size:,} bytes, and {SOURCE_BYTES:,} are allowed")
+        raise LagbenchError(f"{SOURCE}/ has {size:,} bytes; at most {SOURCE_BYTES:,} are allowed")
     if len({name.casefold() for name in modules}) < len(modules):
-        raise LagbenchError(f"{SOURCE}/ has two files whose names differ by case alone")
+        raise LagbenchError(f"{SOURCE}/ has two files whose names differ only in case")
     return dict(sorted(found.items()))
 
 
@@ -276,7 +277,7 @@ def slug_fault(slug: str) -> str | None:
     """What is wrong with a name of a submission's directory; None where nothing is."""
     if not _SLUG.fullmatch(slug):
         return f"must be a-z, 0-9 and -, at most 64, not '{shown(slug)}'"
-    return "is a name that some systems keep for themselves" if slug in _RESERVED else None
+    return "is a reserved name on some systems" if slug in _RESERVED else None
 
 
 def is_module(path: str) -> bool:

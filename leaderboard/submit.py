@@ -1,4 +1,4 @@
-"""Runs made into a submission: first what is missing of the grid, then a directory, whole or not at all."""
+"""Create a submission from runs: check for missing cells, then write the directory atomically."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _of_one(what: str, option: str, rows: Sequence[_Row], column: str, wanted: s
     names = sorted({row[column] for row in rows})
     if wanted is None:
         if len(names) > 1:
-            raise UsageError(f"there are runs of more than one {what}; choose one with {option}: {', '.join(names)}")
+            raise UsageError(f"there are runs of several {what}s; choose one with {option}: {', '.join(names)}")
         wanted = names[0] if names else None
     if wanted not in names:
         known = f"; there are runs of {', '.join(names)}" if names else ""
@@ -116,8 +116,8 @@ def _grid(suite: Suite, rows: Iterable[_Row]) -> list[_Row]:
         finished = [row for row in own if row["status"] in records.files.SCORED]
         if len(finished) > 1:
             raise UsageError(
-                f"{finished[0]['path']} and {finished[1]['path']} are both of {_named(suite, place)}; give directories "
-                "with one run a cell: which of them counts must not be chosen by their scores"
+                f"{finished[0]['path']} and {finished[1]['path']} are both of {_named(suite, place)}; give "
+                f"directories with one run per cell, not chosen by score"
             )
         if finished:
             suite.check(_spec(finished[0]))
@@ -151,7 +151,7 @@ def _check_alike(rows: Sequence[_Row], specs: Sequence[RunSpec]) -> None:
         if others:
             odd = [row["path"] for row, value in zip(rows, own, strict=True) if value != usual]
             raise UsageError(
-                f"all runs must be of one method under one setting, and {name} is {usual} in most and {others[0][0]} "
+                f"all runs must have the same method and settings, but {name} is {usual} in most and {others[0][0]} "
                 f"in {odd[0]}" + (f" and {len(odd) - 1} more" if len(odd) > 1 else "")
             )
 
@@ -162,11 +162,11 @@ def submit(chosen: Chosen, metadata: Metadata, out: Path) -> Submission:
     Args:
         chosen: the runs.
         metadata: name, authors, licence and statement.
-        out: the directory, which must not be there; its name is the submission's in addresses.
+        out: the directory, which must not exist; its name is the submission's id.
 
     Raises:
-        UsageError: the directory is there, or cannot be called so; the metadata are not valid; or the source is not
-            there, or not whole.
+        UsageError: the directory exists or has an invalid name; the metadata are not valid; or the source is missing or
+            incomplete.
         LagbenchError: the directory cannot be written.
     """
     check_out(out)
@@ -182,7 +182,7 @@ def check_out(out: Path) -> None:
     if fault := submission.slug_fault(out.name):
         raise UsageError(f"the name of a submission's directory {fault}; give another -o")
     if out.exists() or out.is_symlink():
-        raise UsageError(f"{out} is there already, and a submission is not changed; move it away, or give another -o")
+        raise UsageError(f"{out} already exists, and submissions are not changed; move it away, or give another -o")
     records.files.check_writable(out, "submit again")
 
 
@@ -195,7 +195,7 @@ def check_manifest(method: Manifest) -> None:
 
 
 def manifest(chosen: Chosen, metadata: Metadata, slug: str) -> Manifest:
-    """What is said of the runs and their method."""
+    """The manifest of the runs and their method."""
     spec = chosen.spec
     found, cls, installed = source(spec), *_class(spec)
     return Manifest(
@@ -236,14 +236,14 @@ def source(spec: RunSpec) -> Source:
     content = file.read_bytes()
     if re.search(rb"^\s*from\s+\.|^\s*(?:from|import)\s+" + re.escape(own.encode()) + rb"\b", content, re.MULTILINE):
         raise UsageError(
-            f"{spec.algorithm.name} is installed, and its module imports others of its distribution, which a "
-            f"submission could not bring along; run it from a file: --algo path/to/{file.name}:{_class(spec)[0]}"
+            f"{spec.algorithm.name} is installed, and its module imports others of its distribution, which cannot be "
+            f"submitted; run it from a file: --algo path/to/{file.name}:{_class(spec)[0]}"
         )
     return Source(file.name, {file.name: content})
 
 
 def claim(chosen: Chosen) -> Claim:
-    """What the runs came to."""
+    """The results of the runs."""
     plan, spec = chosen.suite.evaluation, chosen.spec
     return Claim(
         format_version=2,

@@ -1,4 +1,4 @@
-"""Text that strangers wrote: what of it is taken, and how the rest is shown."""
+"""Untrusted text: validation and safe display."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def line_fault(text: Any, longest: int = 1_000) -> str | None:
     if fault := _fault(text, longest):
         return fault
     if not text.isprintable():
-        return f"has a character that cannot be printed: '{shown(text)}'"
+        return f"has an unprintable character: '{shown(text)}'"
     if _MARKUP.search(text):
-        return f"has a < or >, which markup begins with: '{shown(text)}'"
+        return f"has a < or >: '{shown(text)}'"
     return None
 
 
@@ -36,7 +36,7 @@ def prose_fault(text: Any, longest: int = 4_000) -> str | None:
     if fault := _fault(text, longest):
         return fault
     if not text.replace("\n", "").replace("\t", "").isprintable():
-        return f"has a character that cannot be printed: '{shown(text)}'"
+        return f"has an unprintable character: '{shown(text)}'"
     return None
 
 
@@ -46,9 +46,9 @@ def _fault(text: Any, longest: int) -> str | None:
     if not text.strip():
         return "is empty"
     if text != text.strip():
-        return "has spaces at an end"
+        return "has leading or trailing spaces"
     if len(text) > longest:
-        return f"has {len(text):,} characters, and {longest:,} are allowed"
+        return f"has {len(text):,} characters; at most {longest:,} are allowed"
     return None
 
 
@@ -66,8 +66,8 @@ def name_fault(name: str) -> str | None:
         return fault
     for c in _plain(name):
         if not (c.isascii() or (c.isalpha() and unicodedata.name(c, "").startswith("GREEK"))):
-            return f"has '{shown(c)}', which is no Latin or Greek letter, digit or mark of ASCII"
-    return None if fold(name) else "has no letter and no digit"
+            return f"has '{shown(c)}', which is not a Latin or Greek letter, digit or ASCII punctuation mark"
+    return None if fold(name) else "has neither a letter nor a digit"
 
 
 def fold(name: str) -> str:

@@ -1,4 +1,4 @@
-"""``validate``: all that can be said of a submission without training it; and whether its source is an algorithm."""
+"""``validate``: checks of a submission without training, and ``lagbench check`` of its source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LISTED = 20
 
 @dataclass(frozen=True)
 class Validation:
-    """What was found: the submission's SHA-256, None where it cannot be read, and each problem in a sentence."""
+    """The result: the submission's SHA-256, None if it cannot be read, and each problem in a sentence."""
 
     path: Path
     sha256: str | None
@@ -53,7 +53,7 @@ class Validation:
 
 
 def validate(path: Path) -> Validation:
-    """Examine the submission in a directory, in a process that may use only so much. Nothing of it is run."""
+    """Validate the submission in a directory, in a process with limited resources. Nothing of it is executed."""
     with tempfile.TemporaryDirectory(prefix="lagbench-") as out, tempfile.TemporaryFile() as stdout:
         try:
             # An interpreter alone does no harm: it reads, and says what it read.
@@ -69,7 +69,7 @@ def validate(path: Path) -> Validation:
             sha256, problems = msgspec.json.decode(stdout.read(), type=tuple[str | None, list[str]])
         except (Overstepped, msgspec.DecodeError) as error:
             reason = str(error) if isinstance(error, Overstepped) else "the process that read it died"
-            sha256, problems = None, [f"it cannot be read as any other: {reason}"]
+            sha256, problems = None, [f"it cannot be read: {reason}"]
     return Validation(path, sha256, tuple(problems))
 
 
@@ -95,19 +95,19 @@ def _problems(found: Submission) -> Iterator[str]:
         yield f"suite: there is no suite {found.manifest.suite.name}; known: {', '.join(suite_names())}"
         return
     if suite.replaced_by is not None:
-        yield f"suite: {suite.name} is retired; {suite.replaced_by} takes its place"
+        yield f"suite: {suite.name} is retired; {suite.replaced_by} replaces it"
     elif suite.sha256 != found.manifest.suite.sha256:
         mine, here = found.manifest.suite.sha256[:12], suite.sha256[:12]
-        yield f"suite: it is of another version of {suite.name} ({mine}…) than this lagbench's ({here}…)"
+        yield f"suite: it belongs to another version of {suite.name} ({mine}…) than this lagbench's ({here}…)"
     else:
         yield from _claim(found.claim, suite)
 
 
 def _place(found: Submission) -> Iterator[str]:
     if found.path.name != found.slug:
-        yield f"slug: it is {found.slug}, and the directory is called {found.path.name}"
+        yield f"slug: it is {found.slug}, but the directory is named {found.path.name}"
     if (parent := found.path.absolute().parent.name) in suite_names() and parent != found.manifest.suite.name:
-        yield f"suite: it is {found.manifest.suite.name}, and it lies among those of {parent}"
+        yield f"suite: it is {found.manifest.suite.name}, but it is in the directory of {parent}"
 
 
 def _names(found: Submission) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _names(found: Submission) -> Iterator[str]:
     for what, folded in own.items():
         for whose, taken in ours:
             if folded == taken:
-                yield f"{what}: it cannot be told from {whose}; choose another"
+                yield f"{what}: it is confusable with {whose}; choose another"
                 break
 
 
@@ -151,7 +151,7 @@ def _claim(claim: Claim, suite: Suite) -> Iterator[str]:
     }
     for name, value in planned.items():
         if (told := getattr(claim, name)) != value:
-            yield f"results.json: {name} is {told}, and {value} in {suite.name}"
+            yield f"results.json: {name} is {told}, but {value} in {suite.name}"
     wanted = [(cell.task, cell.protocol.lag, cell.protocol.updates, cell.seed) for cell in suite.cells()]
     for i, (place, cell) in enumerate(zip_longest(wanted, claim.cells)):
         if cell is None or place is None or place != (cell.task, cell.lag, cell.updates, cell.seed):
@@ -172,13 +172,13 @@ def _cell(cell: Cell, suite: Suite) -> Iterator[str]:
         yield f"it {cell.status} with {len(cell.returns)} of {complete} evaluations"
     beside = len(cell.returns) if plan.mode_episodes else 0
     if (len(cell.errors), len(cell.mode_returns), len(cell.mode_errors)) != (len(cell.returns), beside, beside):
-        yield "it has not one standard error, and one mean of the mean action, for each of its evaluations"
+        yield "the numbers of standard errors and of mean-action returns are not that of its evaluations"
     low, high = (0.0, 1.0) if suite.domain.returns_are_scores else (-_MOST, _MOST)
     for values, episodes in ((cell.errors, plan.episodes), (cell.mode_errors, plan.mode_episodes)):
         if any((error is None) != (episodes == 1) or not 0 <= (error or 0.0) <= high - low for error in values):
-            yield f"a standard error is none that {episodes} episodes can have"
+            yield f"a standard error is impossible for {episodes} episodes"
     if any(not low <= value <= high for value in (*cell.returns, *cell.mode_returns)):
-        yield f"a mean return is not between {low:,.0f} and {high:,.0f}, as every return of {cell.task} is"
+        yield f"a mean return is not between {low:,.0f} and {high:,.0f}, the range of {cell.task}"
 
 
 def check(found: Submission, kept: Sandbox) -> list[str]:

@@ -1,4 +1,4 @@
-"""Results in words: better, worse or not separable, and how many seeds would be likely to separate them."""
+"""Verdicts: better, worse or not separable, and the number of seeds likely to separate."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _significance = scoring.significance
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the new algorithm stands to a baseline.
+    """The verdict on a baseline.
 
     Attributes:
         against: the baseline.
         outcome: by the p-value of the difference in lag score, with Holm's correction over all pairs of algorithms,
-            those of two baselines too; ``none`` where there is nothing to judge by.
+            including pairs of baselines; ``none`` without a verdict.
         text: the sentence, with the numbers.
         seeds: of each of the two, that would be likely to separate what is not separable; None where more than
             ``MOST_SEEDS``.
@@ -126,11 +126,11 @@ def _from(whole: float, found: IntervalEstimate | None) -> IntervalEstimate | No
 def _verdict(results: Results, pair: Comparison) -> Verdict:
     new, other = pair.first, pair.second
     if lacking := _lacking(results, (new, other)):
-        return Verdict(other, "none", f"{new} and {other}: no verdict, for {lacking}")
+        return Verdict(other, "none", f"{new} and {other}: no verdict: {lacking}")
     measured = _measured(results, pair)
     if measured is None:
-        why = "one seed gives no interval" if len(results.seeds) < 2 else "runs diverged that have no score"
-        return Verdict(other, "none", f"{new} and {other}: no verdict, for {why}")
+        why = "one seed gives no interval" if len(results.seeds) < 2 else "diverged runs have no score"
+        return Verdict(other, "none", f"{new} and {other}: no verdict: {why}")
     difference, numbers = measured
     if _significance.apart(pair.p):
         outcome: VerdictOutcome = "better" if difference.value > 0 else "worse"
@@ -142,7 +142,7 @@ def _verdict(results: Results, pair: Comparison) -> Verdict:
     return Verdict(
         other,
         "not separable",
-        f"{new} and {other} are not separable: {numbers}; {many} {verb} to separate them, and here are {there}",
+        f"{new} and {other} are not separable: {numbers}; {many} {verb} to separate them; tthere are {there}",
         wanted,
     )
 

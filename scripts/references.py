@@ -109,7 +109,7 @@ def main(
     axes |= {"algo": ["ppo"], "task": chosen, "seeds": seeds, "record": "episodes"}
     cells = lagbench.plan_grid(out / suite.runs.name, **axes)
     hours = cost.hours(cell.spec for cell in cells)
-    about = "" if hours is None else f", some {duration(3600 * hours)} of one core where none is there yet"
+    about = "" if hours is None else f", about {duration(3600 * hours)} on one core where none is there yet"
     click.echo(f"{len(cells)} runs{about}", err=True)
     outcomes = lagbench.run_grid(cells, jobs=jobs, watcher=cli.follow.board(out, quiet))
     made = {

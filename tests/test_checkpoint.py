@@ -149,7 +149,7 @@ def test_what_cannot_be_read(tmp_path: Path, file: str, content: bytes | None) -
         Checkpoint(directory).load()
     assert str(caught.value).startswith(f"the checkpoint in {directory} cannot be read (")
     assert str(caught.value).endswith(
-        "; restore it from a copy of the run, or delete that directory and have all phases made again with: lagbench "
+        "; restore it from a copy of the run, or delete that directory to start from the beginning with: lagbench "
         f"resume {tmp_path}"
     )
     assert "\n" not in str(caught.value)
@@ -160,8 +160,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(RecordError) as caught:
         Checkpoint(tmp_path / "c").save(SPEC, state(0), COUNTS)
     assert str(caught.value) == (
-        f"cannot write {tmp_path / 'c'} (File exists); move that out of the way, then go on with: lagbench resume "
-        f"{tmp_path}"
+        f"cannot write {tmp_path / 'c'} (File exists); move it away, then resume with: lagbench resume {tmp_path}"
     )
 
 

@@ -216,7 +216,7 @@ def test_a_type_that_cannot_be_found_is_the_algorithms_fault() -> None:
     class Bad(Algorithm.Config):
         odd: Elsewhere = None  # type: ignore[name-defined]  # noqa: F821
 
-    with pytest.raises(AlgorithmError, match="a type that cannot be found: name 'Elsewhere' is not defined"):
+    with pytest.raises(AlgorithmError, match="whose type cannot be resolved: name 'Elsewhere' is not defined"):
         make_config(Bad, {}, {})
 
 
@@ -234,7 +234,7 @@ def test_a_field_without_a_default_is_the_algorithms_fault() -> None:
     [
         (2.0, "the default of Config.odd must be in [0, 1], not 2.0"),
         ("wide", "the default of Config.odd must be a number in [0, 1], not 'wide'"),
-        ("0.5", "the default of Config.odd is not of its type; write one that is"),
+        ("0.5", "the default of Config.odd does not match its type; change one of them"),
     ],
 )
 def test_a_default_that_its_field_does_not_take_is_the_algorithms_fault(default: Any, sentence: str) -> None:

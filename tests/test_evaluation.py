@@ -319,9 +319,9 @@ def test_a_finished_run_is_played_again(tmp_path: Path) -> None:
 
 def test_what_cannot_be_played(tmp_path: Path) -> None:
     run = lagbench.run(spec=spec(1, config={"learning_rate": 1e30}), out=tmp_path / "run")
-    with pytest.raises(UsageError, match="there is nothing to play without a seed; give at least one"):
+    with pytest.raises(UsageError, match="evaluation needs at least one seed"):
         lagbench.evaluate(run, [])
-    with pytest.raises(UsageError, match=r"must lie in \[0, 2\*\*31\), not -1"):
+    with pytest.raises(UsageError, match=r"must be in \[0, 2\*\*31\), not -1"):
         lagbench.evaluate(run, [-1])
     (tmp_path / "run" / "policy.safetensors").unlink()
     with pytest.raises(RecordError, match=r"policy\.safetensors cannot be read"):

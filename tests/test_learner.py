@@ -58,7 +58,7 @@ def test_more_updates_are_refused(allowed: int) -> None:
                 self.step(*self.loss(batch))
 
     learner, rollout = learner_of(Greedy, allowed)
-    with pytest.raises(UpdateLimitError, match=f"allows {allowed} optimizer updates a phase and one more"):
+    with pytest.raises(UpdateLimitError, match=f"allows {allowed} optimizer updates per phase, and one more"):
         learner.update(rollout, VERSION)
     assert learner.updates_made == allowed
 

@@ -169,9 +169,9 @@ def test_what_the_harness_set_must_come_back() -> None:
 
 def test_too_few_samples_for_the_minibatches() -> None:
     data = numbered(torch.tensor([[True, False], [True, True]]))
-    with pytest.raises(AlgorithmError, match="3 valid rows cannot be cut into 4 minibatches"):
+    with pytest.raises(AlgorithmError, match="3 valid rows cannot be divided into 4 minibatches"):
         next(Work(data, minibatches=4).phase.batches())
-    with pytest.raises(AlgorithmError, match="2 sequences cannot be cut into 3 minibatches"):
+    with pytest.raises(AlgorithmError, match="2 sequences cannot be divided into 3 minibatches"):
         next(Work(data, minibatches=3, minibatch="sequences").phase.batches())
 
 
@@ -212,7 +212,7 @@ def test_no_updates_no_metrics() -> None:
 @pytest.mark.parametrize(
     ("metrics", "says"),
     [
-        ({"tv": torch.tensor(1.0)}, "'tv' is the harness's; choose another"),
+        ({"tv": torch.tensor(1.0)}, "'tv' is reserved by the harness; choose another"),
         (
             {"a": torch.tensor(1.0, requires_grad=True)},
             r"'a' must be a number or a detached scalar tensor \(x.detach\(\)\)",
@@ -232,5 +232,5 @@ def test_what_may_not_be_logged(metrics: dict[str, Any], says: str) -> None:
 def test_the_same_names_at_every_update(second: dict[str, Tensor]) -> None:
     work = phase()
     work.record({"a": torch.tensor(1.0)})
-    with pytest.raises(AlgorithmError, match="is not there at every update"):
+    with pytest.raises(AlgorithmError, match="is not logged at every update"):
         work.record(second)

@@ -70,22 +70,25 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
         ({"lag": "x"}, "lag must be a whole number in [0, 2147483647], not 'x'"),
         ({"lagg": 1}, "unknown option 'lagg'; did you mean 'lag'? Known: actors, "),
         # All actors may be reset at once: a phase of one step could be nothing else.
-        ({"phase_steps": 1, "minibatch": 64}, "an actor must take at least 2 steps a phase, not 1"),
+        ({"phase_steps": 1, "minibatch": 64}, "an actor must take at least 2 steps per phase, not 1"),
         (
             {"forward": "split", "minibatch": 64, "phase_steps": None},
-            "an actor must take at least 2 steps a phase, not 1",
+            "an actor must take at least 2 steps per phase, not 1",
         ),
         (
             {"minibatch": 300},
-            "a phase's 2048 samples cannot be cut into minibatches of 300; the nearest that can are 256 and 512",
+            "a phase's 2048 samples cannot be divided into minibatches of 300; the nearest that can are 256 and 512",
         ),
-        ({"minibatch": 4096}, "cannot be cut into minibatches of 4096; the nearest that can is 2048"),
-        ({"updates": 20}, "20 updates cannot be made"),
-        ({"updates": 20}, "whole epochs of 8 minibatches (2048 samples / 256); the nearest are 16 or 24"),
+        ({"minibatch": 4096}, "cannot be divided into minibatches of 4096; the nearest that can is 2048"),
+        ({"updates": 20}, "20 updates are not possible"),
+        (
+            {"updates": 20},
+            "whole epochs of 8 minibatches (2048 samples / 256); the nearest are 16 or 24",
+        ),
         ({"updates": 3}, "the nearest are 8 or 16"),
         (
             {"forward": "split", "minibatch": 100, "updates": 3, "phase_steps": None},
-            "= 300 samples a phase, which 64 actors cannot share evenly; choose a minibatch that 64 divides",
+            "= 300 samples a phase, which 64 actors cannot divide evenly; choose a minibatch that 64 divides",
         ),
         (
             {"forward": "split", "minibatch": 128, "updates": 3, "phase_steps": 32},
@@ -93,9 +96,9 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
         ),
         (
             {"hidden": (64, 0)},
-            "hidden layers have at least 1 unit each, and there is at least one, such as 64,64; not [64, 0]",
+            "hidden must name at least one layer of at least 1 unit, such as 64,64; not [64, 0]",
         ),
-        ({"hidden": ()}, "there is at least one, such as 64,64; not []"),
+        ({"hidden": ()}, "at least one layer of at least 1 unit, such as 64,64; not []"),
         ({"hidden": 64}, "hidden must be whole numbers, not 64"),
         ({"hidden": "64,x"}, "hidden must be a whole number, not 'x'"),
         ({"lag_mode": "unifrom"}, "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, "),

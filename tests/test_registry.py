@@ -63,7 +63,7 @@ def test_an_unknown_task_names_the_nearest_and_all() -> None:
         registry.task_entry("Hoper-v5")
     assert str(caught.value).startswith("unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, ")
     assert str(caught.value).endswith(
-        ", and EnvPool's (lagbench list tasks --all). Give one of your own as path/to/file.py:function or "
+        ", and EnvPool's (lagbench list tasks --all). Name your own task as path/to/file.py:function or "
         "module:function, see docs/tasks.md"
     )
     with pytest.raises(UsageError, match="did you mean 'Go1JoystickFlatTerrain-v1'"):

@@ -138,7 +138,7 @@ def test_run_resolves_and_names_the_directory(tmp_path: Path, monkeypatch: pytes
     assert run.spec.config["clip"] == 0.1
     with pytest.raises(UsageError, match="give a spec or options, not both"):
         lagbench.run(spec=spec, lag=3)
-    with pytest.raises(UsageError, match="holds a run already"):
+    with pytest.raises(UsageError, match="already contains a run"):
         lagbench.run(**small, out=str(run.path))
 
 
@@ -151,7 +151,7 @@ def test_a_signal_is_taken_at_the_end_of_the_phase(number: int, spec: RunSpec, a
         execute(spec, path, threads=1, sinks=[sink])
     assert handlers() == before
     assert caught.value.exit_code == 128 + number
-    assert str(caught.value) == f"interrupted after 2 of 5 phases; go on with: lagbench resume '{path}'"
+    assert str(caught.value) == f"interrupted after 2 of 5 phases; resume with: lagbench resume '{path}'"
     assert sink.told == [("start", 0), 0, 1, "stopping", "close"]
     assert open_run(path).status == "unfinished"
     later = At(4, lambda: os.kill(os.getpid(), number))
@@ -214,7 +214,7 @@ def test_what_is_no_fault_of_the_algorithm_can_be_resumed(
         with pytest.raises(type(error)) as caught:
             execute(spec, path, threads=1)
     assert caught.value is error
-    assert error.__notes__ == [f"after 3 of 5 phases, which are kept; go on with: lagbench resume {path}"]
+    assert error.__notes__ == [f"after 3 of 5 phases, which are kept; resume with: lagbench resume {path}"]
     assert open_run(path).status == "unfinished"
     assert same(resume(path, threads=1), alone)
 
@@ -250,13 +250,15 @@ class Tamper(Sink):
 def test_a_mismatch_is_recorded_as_failed(tmp_path: Path) -> None:
     """The learner is not the policy that acted: the run is over, and says why."""
     path = tmp_path / "run"
-    with pytest.raises(lagbench.LagbenchError, match="the records are not to be trusted") as caught:
+    with pytest.raises(lagbench.LagbenchError, match="do not use these records") as caught:
         execute(resolve(**SMALL), path, threads=1, sinks=[Tamper()])
     assert caught.value.exit_code == 1
     assert caught.value.__notes__ == [f"in phase 2; {path} is recorded as failed"]
     run = open_run(path)
     assert (run.status, run.summary["phases"]) == ("failed", 2)
-    assert run.summary["reason"].startswith("MismatchError: phase 2: the learner gives actions of its own version")
+    assert run.summary["reason"].startswith(
+        "MismatchError: phase 2: the learner's log-probabilities of actions of its own version"
+    )
     assert run.phases.count_rows() == 2
     assert run.policy() is not None
 
@@ -271,7 +273,7 @@ def test_a_spec_that_was_edited_is_refused_with_the_difference(spec: RunSpec, al
     edited["protocol"]["lag"] = 0
     file.write_text(json.dumps(edited))
     with pytest.raises(
-        UsageError, match=r"is not the specification that this run began with \(protocol.lag is 0, was 3\)"
+        UsageError, match=r"is not the specification with which this run was started \(protocol.lag is 0, was 3\)"
     ):
         resume(path, threads=1)
     file.write_text(published)

@@ -140,7 +140,7 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
     [
         ({"task": "Hoper-v5"}, "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, Ant-v5, "),
         ({"algo": 5}, "algo must be text or a class, not 5"),
-        ({"algo": int}, "int is not an algorithm: its class must derive from lagbench.Algorithm"),
+        ({"algo": int}, "int is not an algorithm: its class must be a subclass of lagbench.Algorithm"),
         ({"algo": "vacco"}, "unknown algorithm 'vacco'; did you mean 'vaco'? Known: "),
         ({"config": {"learnin_rate": 1}}, "unknown hyperparameter 'learnin_rate'; did you mean 'learning_rate'?"),
         ({"config": {"learning_rate": "fast"}}, "learning_rate must be a number in [0, inf), not 'fast'"),
@@ -149,17 +149,17 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"lag": -1}, "lag must be in [0, 2147483647], not -1"),
         ({"lag_mode": "fixt"}, "unknown lag mode 'fixt'; did you mean 'fixed'? Known: asynchronous, "),
         ({"forward": "splitt"}, "unknown forward value 'splitt'; did you mean 'split'? Known: reuse, split."),
-        ({"updates": 6}, "6 updates cannot be made: in reuse mode a phase makes whole epochs of 4 minibatches "),
+        ({"updates": 6}, "6 updates are not possible: in reuse mode a phase makes whole epochs of 4 minibatches "),
         ({"updates": 6}, "the nearest are 4 or 8"),
-        ({"minibatch": 48}, "128 samples cannot be cut into minibatches of 48; the nearest that can are 32 and 64"),
-        ({"forward": "split", "minibatch": 30, "phase_steps": None}, "which 8 actors cannot share evenly"),
+        ({"minibatch": 48}, "128 samples cannot be divided into minibatches of 48; the nearest that can are 32 and 64"),
+        ({"forward": "split", "minibatch": 30, "phase_steps": None}, "which 8 actors cannot divide evenly"),
         ({"forward": "split", "minibatch": 32, "updates": 2}, "in split mode the phase's steps follow from"),
         # 0 is a number like another, and no way to ask for the default.
         ({"actors": 0}, "actors must be in [1, 2147483647], not 0"),
         ({"minibatch": 0}, "minibatch must be in [1, 2147483647], not 0"),
         ({"phase_steps": 0}, "phase_steps must be in [1, 2147483647], not 0"),
         ({"updates": 0}, "updates must be in [1, 2147483647], not 0"),
-        ({"budget": 127}, "127 actor steps is less than one phase, which takes 128 (8 actors × 16 steps); give at"),
+        ({"budget": 127}, "127 actor steps is less than one phase, which needs 128 (8 actors × 16 steps); give at"),
         ({"budget": 0}, "give at least --budget 128"),
         ({"budget": -5}, "give at least --budget 128"),
         ({"record": "trajectory"}, "unknown record value 'trajectory'; did you mean 'trajectories'? Known: episodes, "),
@@ -184,7 +184,7 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"budgt": 1}, "unknown option 'budgt'; did you mean 'budget'? Known: actor_processes, actors, algo, "),
         ({"config": {"gamma": 1.5}}, "gamma must be in [0, 1], not 1.5"),
         ({"config": {"lam": -0.1}}, "lam must be in [0, 1], not -0.1"),
-        ({"task": "GSM8kMini-v0", "phase_steps": None, "hidden": (8,)}, "--hidden is the size of the networks of"),
+        ({"task": "GSM8kMini-v0", "phase_steps": None, "hidden": (8,)}, "--hidden sets the networks of"),
         ({"device": "gpu"}, "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
         ({"device": "mps"}, "unknown device 'mps'. Known: cpu, cuda."),
         ({"device": "cuda:99"}, "--device cuda:99: no CUDA device 99 can be used here; use --device cpu"),
@@ -199,10 +199,10 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(options: dict[str, Any], se
     [
         ("Mime", "unknown class in {0} 'Mime'; did you mean 'Mine'? Known: Lossless, Mine, "),
         ("Lossless", "{0}:Lossless has no `loss`; write loss(self, batch) -> (scalar, metrics)"),
-        ("Stranger", "{0}:Stranger is not an algorithm: its class must derive from lagbench.Algorithm"),
-        ("function", "{0}:function is not an algorithm: its class must derive from lagbench.Algorithm"),
+        ("Stranger", "{0}:Stranger is not an algorithm: its class must be a subclass of lagbench.Algorithm"),
+        ("function", "{0}:function is not an algorithm: its class must be a subclass of lagbench.Algorithm"),
         ("Odd", "Config.weights has type list; use bool, int, float, str, a Literal, or one of them | None"),
-        ("Unconfigured", "{0}:Unconfigured cannot be configured: its Config must derive from Algorithm.Config"),
+        ("Unconfigured", "{0}:Unconfigured cannot be configured: its Config must be a subclass of Algorithm.Config"),
     ],
 )
 def test_a_class_that_is_no_algorithm_is_refused_in_a_sentence(mine: Path, name: str, sentence: str) -> None:
@@ -349,8 +349,8 @@ def without(name: str, inner: str | None = None) -> Any:
     [
         (edited(format_version=1), "the specification is not complete: "),
         (edited(format_version=[2]), "the specification has format [2]; this lagbench reads up to 2"),
-        ([], "this is not a run specification: it has no format_version"),
-        ({"task": "Hopper-v5"}, "this is not a run specification: it has no format_version"),
+        ([], "this is not a run specification: format_version is missing"),
+        ({"task": "Hopper-v5"}, "this is not a run specification: format_version is missing"),
         (
             edited(format_version=99),
             "the specification has format 99; this lagbench reads up to 2: install a newer one",
@@ -364,10 +364,10 @@ def without(name: str, inner: str | None = None) -> Any:
         (edited(protocol=[]), "the specification is not complete"),
         # What resolve refuses is refused from a file, too.
         (edited(protocol={"lag": -1}), "lag must be in [0, 2147483647], not -1"),
-        (edited(protocol={"updates": 6}), "6 updates cannot be made"),
-        (edited(protocol={"minibatch": 48}), "cannot be cut into minibatches of 48"),
+        (edited(protocol={"updates": 6}), "6 updates are not possible"),
+        (edited(protocol={"minibatch": 48}), "cannot be divided into minibatches of 48"),
         (edited(protocol={"lag_mode": "fixt"}), "unknown lag mode 'fixt'; did you mean 'fixed'?"),
-        (edited(protocol={"hidden": ["64"]}), "hidden layers have at least 1 unit each"),
+        (edited(protocol={"hidden": ["64"]}), "hidden must name at least one layer"),
         (edited(protocol={"hidden": 64}), "hidden must be whole numbers, not 64"),
         (edited(protocol={"lag": "3"}), "lag must be a whole number in [0, 2147483647], not '3'"),
         (edited(budget=127), "a budget of 127 actor steps is less than one phase"),
@@ -410,5 +410,5 @@ def test_a_file_that_is_not_there_or_is_no_json(tmp_path: Path) -> None:
 
 
 def test_an_algorithm_of_the_other_domain_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"^gspo is for language alone, and Hopper-v5 is a task of control; "):
+    with pytest.raises(UsageError, match=r"^gspo is for language only, but Hopper-v5 is a control task; "):
         resolve(algo="gspo", task="Hopper-v5")

@@ -453,8 +453,10 @@ def test_an_actor_that_is_not_its_version_is_found_out(
     with pytest.raises(MismatchError) as caught:
         list(train(spec(6, lag=lag)))
     sentence = str(caught.value)
-    assert sentence.startswith(f"phase {phase}: the learner gives actions of its own version a log-probability that ")
-    assert sentence.endswith("and this is not rounding; the records are not to be trusted")
+    assert sentence.startswith(
+        f"phase {phase}: the learner's log-probabilities of actions of its own version differ by "
+    )
+    assert sentence.endswith("which is more than rounding; do not use these records")
     assert caught.value.exit_code == 1
 
 
@@ -495,7 +497,7 @@ def test_actors_that_compute_something_else_are_found_out(monkeypatch: pytest.Mo
         return output(self, observation) + 0.001
 
     monkeypatch.setattr(StackedNetworks, "__call__", shifted)
-    with pytest.raises(MismatchError, match="phase 0: the learner gives"):
+    with pytest.raises(MismatchError, match="phase 0: the learner's log-prob"):
         list(train(spec(2)))
 
 
@@ -593,7 +595,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["Greedy", "Behind", "Late"])
 def test_an_update_too_many_is_refused(mine: Path, name: str) -> None:
-    with pytest.raises(UpdateLimitError, match="the protocol allows 8 optimizer updates a phase") as caught:
+    with pytest.raises(UpdateLimitError, match="the protocol allows 8 optimizer updates per phase") as caught:
         list(train(spec(2, algo=f"{mine}:{name}")))
     assert isinstance(caught.value, AlgorithmError)
     assert caught.value.exit_code == 2

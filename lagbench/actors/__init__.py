@@ -1,1 +1,1 @@
-"""Acting: policy versions in, rollouts and episodes out."""
+"""Actors: collect rollouts and episodes with given policy versions."""

@@ -1,4 +1,4 @@
-"""What the loop and the evaluation ask of a domain's actors, and what they get back."""
+"""The interface between a domain's actors and the training loop and evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lagbench.rollout import Rollout
 
 @dataclass(frozen=True, kw_only=True)
 class EndedEpisode:
-    """A training episode that ended, in ``phase``; what its domain records of it beside this, a subclass adds."""
+    """A training episode that ended in ``phase``; subclasses add the fields of their domain."""
 
     episode_id: int
     actor: int
@@ -29,7 +29,7 @@ class EndedEpisode:
 
 @dataclass(frozen=True, kw_only=True)
 class Episode(EndedEpisode):
-    """One of control. (``seed``, ``reset``) names its start."""
+    """A control episode. (``seed``, ``reset``) identify its initial state."""
 
     seed: int
     reset: int
@@ -37,23 +37,23 @@ class Episode(EndedEpisode):
 
 @dataclass(frozen=True)
 class Transitions:
-    """What a phase adds to the trajectories table: n rows in their order, by column.
+    """The rows that a phase adds to the trajectories table: n rows in order, by column.
 
     A column is an array [n] or, of a list of fixed size, [n, size]; or a sequence of n strings or of n arrays.
     """
 
     columns: Mapping[str, Any]
     ends: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """Where there are final observations: the rows (indices into the n) that have one."""
+    """Row indices (into the n) that have a final observation, if the domain has them."""
     final_observation: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0)))
     """Those rows'."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What one phase gave: the rollout that the learner sees, raw rows to record, episodes that ended.
+    """The result of collecting one phase: the learner's rollout, raw rows to record, and finished episodes.
 
-    ``spent`` is what it took of the budget.
+    ``spent`` is the budget it used.
     """
 
     rollout: Rollout
@@ -64,12 +64,12 @@ class Collection:
 
 @dataclass(frozen=True, kw_only=True)
 class Played(ABC):
-    """One evaluation episode. What its domain records of it, a subclass has under the columns' names.
+    """One evaluation episode. Subclasses add their domain's fields, named like the columns.
 
     Attributes:
-        seed: from which it began.
+        seed: of its initial state.
         terminated: whether it ended by termination.
-        truncated: whether it was cut by the time limit.
+        truncated: whether it was truncated by the time limit.
     """
 
     seed: int
@@ -89,7 +89,7 @@ class Played(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedEpisode(Played):
-    """One of control: the actions that were chosen and what they earned.
+    """A control episode: its actions, rewards and observations.
 
     ``action`` is float32 [length, act], or int32 [length] of discrete ones, ``reward`` float32 [length],
     ``observation`` float64 [length, obs].
@@ -115,9 +115,9 @@ class Actors(ABC):
 
     @abstractmethod
     def make_policy(self) -> Policy:
-        """The initial policy, version 0: the run's seeded weights, and a normalizer from the warm-up.
+        """The initial policy, version 0: weights from the run's seed, and a normalizer from the warm-up.
 
-        To be called once, first: the warm-up starts the actors' own statistics too.
+        Call it once, first: the warm-up also initialises the actors' own statistics.
         """
 
     @abstractmethod
@@ -128,20 +128,19 @@ class Actors(ABC):
     def play(
         self, version: Version, seeds: Sequence[int], *, stochastic: bool = False, drawn: bool = False
     ) -> Sequence[Played]:
-        """One episode a seed, each played to its end; the policy's mode, or a sample of it.
+        """Play one complete episode per seed, with the policy's mode or with sampled actions.
 
-        Where an evaluation begins its episodes always alike, whatever their seeds, ``drawn`` has each seed draw how its
-        own begins.
+        On a domain whose evaluation episodes have fixed starts, ``drawn`` selects the start by the seed instead.
         """
 
     @abstractmethod
     def diagnostics(self) -> dict[str, float]:
-        """What the actors themselves log of the last phase."""
+        """Diagnostics of the last phase that the actors measure."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """What a resume needs beside the spec: arrays and numbers."""
+        """State needed to resume, in addition to the specification: arrays and numbers."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Bring fresh actors to a saved state, bit for bit."""
+        """Restore a saved state in new actors, bit for bit."""

@@ -265,8 +265,8 @@ class ControlActors(Actors):
         moved = np.flatnonzero((self._observation != state["observation"].numpy()).any(axis=1))
         if len(moved):
             raise RecordError(
-                f"{self._spec.task} cannot be resumed: of {self._n} environments, {len(moved)} are not where they were "
-                "after the same resets and actions; run it again from the start"
+                f"{self._spec.task} cannot be resumed: of {self._n} environments, {len(moved)} do not return to their "
+                f"recorded state after the same resets and actions; start a new run"
             )
 
     def _begin_anew(self) -> None:

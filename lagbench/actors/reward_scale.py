@@ -1,4 +1,4 @@
-"""Reward scaling on control: the harness's, alike for every algorithm, no part of a policy version."""
+"""Reward scaling on control: by the harness, the same for every algorithm, not part of a policy version."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Actors and learner that run apart, on Ray: how data and policy versions go between them."""
+"""Asynchronous actors and learner on Ray, and the exchange of data and policy versions between them."""

@@ -181,7 +181,7 @@ class Apart(Collector):
             if times > _FRUITLESS:
                 raise LagbenchError(
                     f"actor process {process} died {times} times in phase {following} ({type(error).__name__}); see to "
-                    "the machine's memory, and go on with: lagbench resume RUN"
+                    "the machine's memory, and resume with: lagbench resume RUN"
                 ) from error
             self._dropped += 1
             state = self._states[process] if content is None else unpacked(content)[1]

@@ -1,4 +1,4 @@
-"""Between actors and learner: the newest policy version one way, and a bounded queue of segments the other."""
+"""The exchange of actors and learner: the newest policy version, and a bounded queue of segments."""
 
 from __future__ import annotations
 

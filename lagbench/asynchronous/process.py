@@ -1,4 +1,4 @@
-"""An actor process: takes the newest policy version, acts for a segment with it, hands it in, and so on."""
+"""An actor process: repeatedly fetches the newest policy version, collects a segment and queues it."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, algo: str, config: tuple[tuple[str, str], ...], as_json: bool, quiet: bool) -> None:
-    """Check an algorithm, NAME or path/to/file.py:Class, against the harness's contract.
+    """Check whether an algorithm, NAME or path/to/file.py:Class, meets the interface's requirements.
 
-    Both domains, on synthetic rollouts, in seconds. Exit code 0 where every check passes, else 1. With -q only what
-    fails.
+    Runs in seconds, on synthetic rollouts of both domains. Exit code: 0 if every check passes, else 1. With -q only
+    failed checks are printed.
     """
     from lagbench.check import check
 

@@ -17,19 +17,19 @@ from lagbench.cli.options import OneOf, json_option, quiet_option
     "--to",
     required=True,
     type=OneOf(["parquet", "minari", "slim"]),
-    help="parquet: one file a table; minari: a dataset of the training episodes; slim: the run without single steps.",
+    help="parquet: one file per table; minari: a dataset of the training episodes; slim: the run without single steps.",
 )
 @click.option(
     "-o",
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="A new directory; for Minari a root of datasets, as MINARI_DATASETS_PATH names one.",
+    help="A new directory; for Minari the root directory of datasets, as in MINARI_DATASETS_PATH.",
 )
 @json_option
 @quiet_option
 def command(run: str, to: str, out: Path, as_json: bool, quiet: bool) -> None:
-    """Write RUN's records in another format; of a run that is not finished, what it has committed.
+    """Write RUN's records in another format; for an unfinished run, the committed phases.
 
     \b
     lagbench export RUN --to parquet -o tables/

@@ -1,4 +1,4 @@
-"""The run that an argument names."""
+"""Find the run named by an argument."""
 
 from __future__ import annotations
 

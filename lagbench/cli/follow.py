@@ -1,4 +1,4 @@
-"""What ``run`` and ``resume`` share: a sign of life, sinks to follow a run with, and the end of one."""
+"""Shared by ``run`` and ``resume``: start message, sinks, and the final output."""
 
 from __future__ import annotations
 

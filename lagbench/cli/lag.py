@@ -17,29 +17,31 @@ _FORMATS = ("pdf", "png", "svg")
 
 @click.command()
 @click.argument("mode", type=Name("mode", registry.lag_modes))
-@click.option("--lag", type=INTEGER, default=0, metavar="L", help="Max staleness, where the mode asks for it.")
+@click.option("--lag", type=INTEGER, default=0, metavar="L", help="Maximum staleness, if the mode has none of its own.")
 @click.option(
     "--lag-set",
     "options",
     type=ASSIGNMENT,
     multiple=True,
     metavar="NAME=VALUE",
-    help="An option of the lag mode. May be repeated.",
+    help="Set an option of the lag mode. May be repeated.",
 )
 @click.option(
     "--actors",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Actors.  [default: {_ACTORS}, or those of the trace]",
+    help=f"Number of actors.  [default: {_ACTORS}, or that of the trace]",
 )
 @click.option(
     "--phases",
     type=click.IntRange(min=1),
     metavar="K",
-    help=f"Phases.  [default: {_PHASES}, or those of the trace]",
+    help=f"Number of phases.  [default: {_PHASES}, or that of the trace]",
 )
-@click.option("--seed", type=INTEGER, default=0, metavar="S", help="Of the run.", show_default=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Draw it too: .pdf, .png or .svg.")
+@click.option("--seed", type=INTEGER, default=0, metavar="S", help="Seed of the run.", show_default=True)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Also plot it to a .pdf, .png or .svg file."
+)
 @json_option
 def command(
     mode: str,
@@ -51,7 +53,7 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Show how old the data is that a lag mode gives: its histogram, without training.
+    """Print the histogram of lags that a lag mode produces, without training.
 
     \b
     lagbench lag uniform --lag 8
@@ -59,7 +61,7 @@ def command(
     lagbench lag queue --lag-set capacity=2 --lag-set learner=1.5
     lagbench lag trace:RUN
 
-    Counted is every actor in every phase, those of the beginning included, when there are few versions yet.
+    Counts every actor in every phase, including the first phases, in which few versions exist.
     """  # noqa: D301 - click takes the character itself
     from lagbench.lag import staleness, traces
     from lagbench.lag.histogram import Histogram
@@ -68,7 +70,7 @@ def command(
 
     if out is not None:
         if out.suffix.removeprefix(".") not in _FORMATS:
-            raise UsageError(f"{out} has no ending that says its format; give one of {', '.join(_FORMATS)}")
+            raise UsageError(f"{out} has no suffix of a known format; use one of {', '.join(_FORMATS)}")
         check_writable(out, "try again")
     if mode.partition(":")[0] == "trace":
         given = Protocol.resolve(lag_mode=mode, minibatch=1, actors=1, phase_steps=2, lag_options=dict(options))

@@ -1,4 +1,4 @@
-"""``lagbench``: finds the command, loads it alone, and turns errors into a sentence and an exit code."""
+"""``lagbench``: loads the command that is called, and prints errors as a sentence with an exit code."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lagbench.cli.group import LazyGroup
 from lagbench.errors import LagbenchError
 
 _COMMANDS = {
-    "run": ("lagbench.cli.run:command", "Run one algorithm under one lag, to a finished record."),
-    "resume": ("lagbench.cli.resume:command", "Go on with a run that was cut off."),
-    "sweep": ("lagbench.cli.sweep:command", "Run a grid of cells, or a suite, on one machine or many."),
-    "score": ("lagbench.cli.score:command", "Score runs: who does how well as lag grows, and how sure that is."),
-    "report": ("lagbench.cli.report:command", "Figures and tables of runs, as files and as one page."),
-    "show": ("lagbench.cli.show:command", "Show a run, a task or an algorithm."),
-    "replay": ("lagbench.cli.replay:command", "Step a run's recorded episodes again, and compare bit for bit."),
+    "run": ("lagbench.cli.run:command", "Train one algorithm under lag, and record the run."),
+    "resume": ("lagbench.cli.resume:command", "Resume an interrupted run."),
+    "sweep": ("lagbench.cli.sweep:command", "Run a grid of cells, or a suite, on one or many machines."),
+    "score": ("lagbench.cli.score:command", "Score runs: scores by lag with confidence intervals."),
+    "report": ("lagbench.cli.report:command", "Make figures and tables of runs, as files and as a page."),
+    "show": ("lagbench.cli.show:command", "Show a run, a suite, a task or an algorithm."),
+    "replay": ("lagbench.cli.replay:command", "Replay a run's episodes, and compare bit for bit."),
     "list": ("lagbench.cli.list:command", "List tasks, algorithms or suites."),
-    "lag": ("lagbench.cli.lag:command", "Show how old the data is that a lag mode gives, without training."),
-    "check": ("lagbench.cli.check:command", "Check an algorithm against the harness's contract, in seconds."),
-    "export": ("lagbench.cli.export:command", "Write a run as Parquet, or as a Minari dataset."),
-    "video": ("lagbench.cli.video:command", "Film a recorded evaluation episode."),
+    "lag": ("lagbench.cli.lag:command", "Print the histogram of lags of a lag mode."),
+    "check": ("lagbench.cli.check:command", "Check an algorithm, in seconds."),
+    "export": ("lagbench.cli.export:command", "Export a run as Parquet, Minari dataset or slim copy."),
+    "video": ("lagbench.cli.video:command", "Render a recorded evaluation episode as a video."),
 }
 
 

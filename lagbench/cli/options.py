@@ -1,4 +1,4 @@
-"""Options that mean the same in every command, and how their values are read."""
+"""Options shared by the commands, and parsing of their values."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Seeds(Several):
             return super()._each(part, param, ctx)
         low, high = (self._one.convert(end, param, ctx) for end in (first, last))
         if high < low:
-            self.fail(f"{part!r} is no range: {high} is less than {low}", param, ctx)
+            self.fail(f"{part!r} is not a range: {high} is less than {low}", param, ctx)
         return range(low, high + 1)
 
 
@@ -180,7 +180,7 @@ threads_option: Decorator = click.option(
     type=click.IntRange(min=0),
     default=0,
     metavar="K",
-    help="EnvPool's threads; 0: one a core. Changes speed, never a row.",
+    help="EnvPool threads; 0: one per core. Affects speed, not results.",
     show_default=True,
 )
 checkpoint_option: Decorator = click.option(
@@ -188,23 +188,21 @@ checkpoint_option: Decorator = click.option(
     type=DURATION,
     default="60s",
     metavar="TIME",
-    help="What a crash may cost: a checkpoint after so long, or a tenth of the run; 0: after each phase.",
+    help="Time between checkpoints (at most a tenth of the run); 0: after each phase.",
     show_default=True,
 )
 ray_option: Decorator = click.option(
     "--ray",
     metavar="ADDRESS",
-    help="Of an asynchronous run: the Ray cluster of its actors, auto, or HOST:PORT of its head.  [default: none]",
+    help="Asynchronous runs: Ray cluster for the actors: auto, or HOST:PORT of its head.  [default: none]",
 )
-json_option: Decorator = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."
-)
-quiet_option: Decorator = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
+quiet_option: Decorator = click.option("-q", "--quiet", is_flag=True, help="Do not print progress.")
 log_option: Decorator = click.option(
     "--log",
     type=OneOf(["tensorboard", "jsonl"]),
     multiple=True,
-    help="Also log every phase so, in the run's directory. May be repeated.",
+    help="Also write a log of every phase to the run's directory. May be repeated.",
 )
 set_option: Decorator = click.option(
     "--set",
@@ -212,7 +210,7 @@ set_option: Decorator = click.option(
     type=ASSIGNMENT,
     multiple=True,
     metavar="NAME=VALUE",
-    help="A hyperparameter of the algorithm; see `lagbench show ALGO`. May be repeated.",
+    help="Set a hyperparameter; see `lagbench show ALGO`. May be repeated.",
 )
 
 
@@ -230,7 +228,8 @@ spec_options: Decorator = stacked(
         "--lag-mode",
         type=Name("mode", registry.lag_modes),
         metavar="MODE",
-        help="uniform: each actor draws a version 0 … L old; fixed: always L old.  [default: uniform]",
+        help="How versions are assigned to actors. uniform: drawn from those 0 … L versions old; fixed: L versions "
+        "old; docs/lag.md has more.  [default: uniform]",
     ),
     click.option(
         "--lag-set",
@@ -238,35 +237,38 @@ spec_options: Decorator = stacked(
         type=ASSIGNMENT,
         multiple=True,
         metavar="NAME=VALUE",
-        help="An option of the lag mode. May be repeated.",
+        help="Set an option of the lag mode. May be repeated.",
     ),
     click.option(
         "--forward",
         type=OneOf(["reuse", "split"]),
-        help="reuse: whole epochs over a phase's samples; split: one pass in U minibatches.  "
+        help="How a phase's samples are used. reuse: whole epochs; split: one pass in U minibatches.  "
         "[default: reuse; language: split]",
     ),
-    click.option("--minibatch", type=INTEGER, metavar="B", help="Samples a minibatch.  [default: 256; language: 32]"),
+    click.option("--minibatch", type=INTEGER, metavar="B", help="Samples per minibatch.  [default: 256; language: 32]"),
     click.option(
-        "--actors", type=INTEGER, metavar="N", help="Actors.  [default: 32; language: one a prompt, at most 8]"
+        "--actors",
+        type=INTEGER,
+        metavar="N",
+        help="Number of actors.  [default: 32; language: one per prompt, at most 8]",
     ),
     click.option(
         "--phase-steps",
         type=INTEGER,
         metavar="T",
-        help="Steps of an actor a phase.  [default: 64; split: as U × B takes]",
+        help="Steps per actor and phase.  [default: 64; split: U × B / N]",
     ),
     click.option(
         "--hidden",
         type=Several(INTEGER),
         metavar="UNITS",
-        help="Units of each hidden layer of actor and critic, on control.  [default: 64,64]",
+        help="Units of each hidden layer of actor and critic (control).  [default: 64,64]",
     ),
     click.option(
         "--budget",
         type=INTEGER,
         metavar="STEPS",
-        help="Actor steps in all, such as 300k; language: completions.  [default: 1M; language: 20480]",
+        help="Total actor steps, such as 300k; language: completions.  [default: 1M; language: 20480]",
     ),
     click.option(
         "--task-set",
@@ -274,32 +276,33 @@ spec_options: Decorator = stacked(
         type=ASSIGNMENT,
         multiple=True,
         metavar="NAME=VALUE",
-        help="An option of the task. May be repeated.",
+        help="Set an option of the task. May be repeated.",
     ),
     click.option(
         "--eval-episodes",
         type=INTEGER,
         metavar="E",
-        help="Episodes of each evaluation, with sampled actions: what is scored.  [default: 20; language: 200]",
+        help="Episodes per evaluation with sampled actions, which are scored.  [default: 20; language: 200]",
     ),
     click.option(
         "--eval-mode-episodes",
         type=INTEGER,
         metavar="M",
-        help="Episodes of the mean action, or greedy answers, beside them.  [default: 10, language: 200, at most E]",
+        help="Further episodes per evaluation with the mean action (language: greedy), not scored.  [default: 10; "
+        "language: 200; at most E]",
     ),
     click.option(
         "--eval-intervals",
         type=INTEGER,
         metavar="I",
-        help="Evaluate at every 1/I of the budget, from 0.  [default: 10]",
+        help="Evaluate at every 1/I of the budget, starting at 0.  [default: 10]",
     ),
-    click.option("--device", metavar="NAME", help="Where the learner computes: cpu, cuda.  [default: cpu]"),
+    click.option("--device", metavar="NAME", help="Device of the learner: cpu, cuda.  [default: cpu]"),
     click.option(
         "--torch-threads",
         type=INTEGER,
         metavar="K",
-        help="Threads of torch on the CPU, for a large model. With others, rows differ by rounding.  [default: 1]",
+        help="torch threads on the CPU, for large models. Results differ by rounding for other values.  [default: 1]",
     ),
 )
 """All that decides rows beside algorithm, task, lag, updates, seed, hyperparameters; named as by lagbench.resolve."""

@@ -1,4 +1,4 @@
-"""Results as they are printed: tables for people, one document for programs."""
+"""Output of results: tables for people, one document for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a command is, on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
+"""Progress on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 

@@ -19,22 +19,22 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @click.option(
     "--training",
     is_flag=True,
-    help="Step the training episodes again too: about two thirds of the time that the run took.",
+    help="Also replay the training episodes, which takes about two thirds of the run's time.",
 )
 @threads_option
 @json_option
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, run: str, training: bool, threads: int, as_json: bool, quiet: bool) -> None:
-    """Step RUN's recorded evaluation episodes again, and compare every observation, reward and flag bit for bit.
+    """Replay RUN's evaluation episodes in the simulator, and compare every observation, reward and flag bit for bit.
 
     \b
     lagbench replay RUN
     lagbench replay RUN --training
 
-    The actions of the final evaluation are recomputed from the policy file; seeds, staleness draws, sums and content
-    hashes are checked too. The first row that differs is named. Exit code 0 where all agrees, else 1. With -q only what
-    does not.
+    Also recomputes the actions of the final evaluation from the policy file, and checks seeds, staleness draws, sums
+    and content hashes. On language, completions are graded again. Reports the first row that differs. Exit code: 0 if
+    everything agrees, else 1. With -q only failed checks are printed.
     """  # noqa: D301 - click takes the character itself
     with starting(quiet or as_json):
         from lagbench.cli.find import run_directory

@@ -26,13 +26,13 @@ _REPLICATIONS = 50_000
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="For the report: a directory that is empty, not there yet, or holds a report of before.",
+    help="Output directory: new, empty, or with an earlier report, which is replaced.",
 )
 @click.option(
     "--by",
     multiple=True,
     metavar="NAME",
-    help="A swept hyperparameter, whose values become lines of their own. May be repeated.",
+    help="A swept hyperparameter; each value becomes a line. May be repeated.",
 )
 @suite_option
 @click.option(
@@ -40,7 +40,7 @@ _REPLICATIONS = 50_000
     type=INTEGER,
     default=_REPLICATIONS,
     metavar="N",
-    help="Of the bootstrap behind the intervals.",
+    help="Bootstrap replications for the intervals.",
     show_default=True,
 )
 @json_option
@@ -54,10 +54,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make figures and tables of runs: directories that hold them, or tables of `lagbench score --table`.
+    """Make figures and tables of runs: directories that contain them, or tables from `lagbench score --table`.
 
-    DIR gets each figure as PDF, SVG and PNG, and index.html, a page that needs no network. docs/report.md says what
-    the figures show.
+    Writes each figure as PDF, SVG and PNG, and a self-contained page, index.html, to DIR. docs/report.md explains the
+    figures.
     """
     if replications < 1:
         raise UsageError(f"--replications must be at least 1, not {replications}")
@@ -79,7 +79,7 @@ def command(
     if not quiet:
         click.echo(f"made in {time.monotonic() - began:.1f} s: {replications:,} replications", err=True)
         if replaced:
-            click.echo(f"the report that was in {out} is replaced", err=True)
+            click.echo(f"replaced the earlier report in {out}", err=True)
         for note in results.notes:
             click.echo(f"note: {note}", err=True)
         for reason in plots.left_out(results, details):

@@ -25,11 +25,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Go on with a run that was cut off, from its last checkpoint.
+    """Resume an interrupted run from its last checkpoint.
 
-    RUN is its directory. Everything comes from spec.json and the checkpoint in there; phases recorded after it are made
-    again. The finished record is the same, bit for bit, as that of a run that was left alone; not that of an
-    asynchronous one.
+    RUN is its directory. All settings come from its spec.json; phases recorded after the checkpoint are collected
+    again. Except for asynchronous runs, the record is identical, bit for bit, to that of an uninterrupted run.
     """
     quiet = quiet or as_json
     with starting(quiet):

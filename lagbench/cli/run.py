@@ -32,44 +32,48 @@ _FLAGS = {"config": "--set", "task_options": "--task-set", "lag_options": "--lag
     "--suite",
     type=Name("name", suites.names),
     metavar="SUITE",
-    help="Run one cell of a suite, see `lagbench list suites`: it fixes all but the algorithm.",
+    help="Run one cell of a suite (see `lagbench list suites`), which fixes everything except the algorithm.",
 )
 @click.option(
     "--algo",
     type=Name("name", registry.algorithms),
     metavar="ALGO",
-    help="A name, see `lagbench list algorithms`, or path/to/file.py:Class.  [default: ppo]",
+    help="Algorithm: a name (see `lagbench list algorithms`) or path/to/file.py:Class.  [default: ppo]",
 )
 @click.option(
     "--task",
     type=Name("id", registry.task_ids),
     metavar="ID",
-    help="A task, see `lagbench list tasks`, or path/to/file.py:function.  [default: Hopper-v5]",
+    help="Task: an id (see `lagbench list tasks`) or path/to/file.py:function.  [default: Hopper-v5]",
 )
 @click.option(
-    "--lag", type=INTEGER, metavar="L", help="Max staleness in policy versions; 0: synchronous.  [default: 0]"
+    "--lag", type=INTEGER, metavar="L", help="Maximum staleness in policy versions; 0: synchronous.  [default: 0]"
 )
-@click.option("--updates", type=INTEGER, metavar="U", help="Optimizer updates a phase.  [default: 10 epochs; split: 1]")
-@click.option("--seed", type=INTEGER, metavar="S", help="Every random stream comes from it.  [default: 0]")
+@click.option(
+    "--updates", type=INTEGER, metavar="U", help="Optimizer updates per phase.  [default: 10 epochs; split: 1]"
+)
+@click.option("--seed", type=INTEGER, metavar="S", help="Seed of all random streams.  [default: 0]")
 @set_option
 @spec_options
 @click.option(
     "--asynchronous",
     is_flag=True,
-    help="Actors and learner run apart, on Ray: lag is what comes out (docs/asynchrony.md).",
+    help="Run actors and learner asynchronously on Ray, and measure the resulting lag (docs/asynchrony.md).",
 )
 @click.option(
     "--actor-processes",
     type=INTEGER,
     metavar="A",
-    help="Asynchronous: processes that share the actors.  [default: this process's cores less 1]",
+    help="Asynchronous runs: number of actor processes.  [default: available cores − 1]",
 )
-@click.option("--queue", type=INTEGER, metavar="Q", help="Asynchronous: batches that the queue holds.  [default: 1]")
+@click.option(
+    "--queue", type=INTEGER, metavar="Q", help="Asynchronous runs: capacity of the queue in batches.  [default: 1]"
+)
 @click.option(
     "--record",
     type=OneOf(["trajectories", "episodes"]),
     metavar="WHAT",
-    help="trajectories: every transition; episodes: summaries only.  [default: trajectories]",
+    help="What to record. trajectories: every transition; episodes: summaries only.  [default: trajectories]",
 )
 @ray_option
 @threads_option
@@ -80,15 +84,15 @@ _FLAGS = {"config": "--set", "task_options": "--task-set", "lag_options": "--lag
     "spec_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Run what the spec.json of another run says, with the source beside it; no option that decides a row goes "
-    "with it.",
+    help="Run the specification of another run, its spec.json, with the source stored next to it; cannot be combined "
+    "with options that change results.",
 )
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The run's directory.  [default: a new one in runs/]",
+    help="Directory of the run.  [default: a new one in runs/]",
 )
 @json_option
 @quiet_option
@@ -104,7 +108,7 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> int:
-    """Run one algorithm under one lag, to a finished record.
+    """Train one algorithm under lag, and record the run.
 
     \b
     lagbench run --algo vaco --lag 8
@@ -115,8 +119,8 @@ def command(
     lagbench run --suite mujoco-mini-v1 --task Hopper-v5 --lag 8 --seed 2 --algo vaco
 
     Backward lag: each actor acts with a policy version up to L versions old. Forward lag: U optimizer updates are made
-    on each phase's data. A run is written to runs/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>, and can be resumed; its
-    directory is the last line on stdout, progress goes to stderr.
+    on each phase's data. A run is written to runs/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n> and can be resumed. The
+    last line on stdout is its directory; progress goes to stderr.
     """  # noqa: D301 - click takes the character itself
     given: dict[str, Any] = {k: v for k, v in options.items() if v is not None and v != ()}
     if asynchronous:
@@ -124,7 +128,7 @@ def command(
     if spec_file is not None and given:
         name = next(iter(given))
         flag = {**_FLAGS, "execution": "--asynchronous"}.get(name, f"--{name.replace('_', '-')}")
-        raise UsageError(f"--spec says all that decides a run's rows; {flag} cannot go with it")
+        raise UsageError(f"--spec contains all settings that determine results; {flag} cannot be combined with it")
     for name in _FLAGS.keys() & given.keys():
         given[name] = dict(given[name])
     quiet = quiet or as_json

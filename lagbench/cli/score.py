@@ -27,7 +27,7 @@ _TERMINAL = 2_000
     "--by",
     multiple=True,
     metavar="NAME",
-    help="A swept hyperparameter, whose values become rows of their own. May be repeated.",
+    help="A swept hyperparameter; each value becomes a row. May be repeated.",
 )
 @suite_option
 @click.option(
@@ -35,15 +35,15 @@ _TERMINAL = 2_000
     type=INTEGER,
     default=_TERMINAL,
     metavar="N",
-    help=f"Of the bootstrap behind the intervals; {REPORT_REPLICATIONS:,} for what is published.",
+    help=f"Bootstrap replications for the intervals; use {REPORT_REPLICATIONS:,} for publication.",
     show_default=True,
 )
 @click.option(
-    "--table", type=click.Path(path_type=Path, dir_okay=False), help="Also write the table of runs, an Arrow file."
+    "--table", type=click.Path(path_type=Path, dir_okay=False), help="Also write the table of runs to this Arrow file."
 )
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="One line a number on stdout.")
-@click.option("--latex", "as_latex", is_flag=True, help="Tables for LaTeX on stdout.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print one line per number as CSV.")
+@click.option("--latex", "as_latex", is_flag=True, help="Print LaTeX tables.")
 @quiet_option
 def command(
     runs: tuple[Path, ...],
@@ -56,10 +56,10 @@ def command(
     as_latex: bool,
     quiet: bool,
 ) -> None:
-    """Score runs: directories that hold them, or tables of them made with --table.
+    """Score runs: directories that contain them, or tables written with --table.
 
     IQM, median, mean and optimality gap with 95% intervals by lag, scores by task, lag score, retention, tolerance,
-    ranks. docs/scores.md says what the numbers mean.
+    ranks. docs/scores.md defines the numbers.
     """
     if as_json + as_csv + as_latex > 1:
         raise UsageError("give one of --json, --csv and --latex")

@@ -1,4 +1,4 @@
-"""What ``score`` and ``report`` share: runs and tables on the command line, read as one table."""
+"""Shared by ``score`` and ``report``: read runs and tables as one table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ suite_option: Decorator = click.option(
     "--suite",
     type=Name("name", suites.names),
     metavar="SUITE",
-    help="As whose cells the runs are scored.  [default: the smallest suite of their family that has all of them]",
+    help="Score the runs as cells of this suite.  [default: the smallest suite of their family that contains all of "
+    "them]",
 )
 
 

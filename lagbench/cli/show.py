@@ -30,7 +30,7 @@ def _names() -> list[str]:
 @click.argument("what", metavar="RUN-OR-NAME", type=Name("name", _names))
 @json_option
 def command(what: str, as_json: bool) -> None:
-    """Show a run (its directory), a suite, a task or an algorithm (by name, or path/to/file.py:NAME)."""
+    """Show a run (by directory), or a suite, a task or an algorithm (by name, or path/to/file.py:NAME)."""
     with starting(quiet=False):
         facts, lines = _look(what)
     if as_json:
@@ -67,7 +67,7 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
                 return facts, _lines(facts)
             if nearest(what, _names()):
                 raise unknown("task, algorithm or suite", what, _names()) from None
-            raise UsageError(f"{what!r} is no task, algorithm or suite, and {error}") from None
+            raise UsageError(f"{what!r} is not a task, algorithm or suite, and {error}") from None
         run = open_run(path)
         return _run(run), _run_lines(run)
     return facts, _lines(facts)
@@ -107,7 +107,7 @@ def _run_lines(run: Run) -> list[str]:
     rows = {**description.about(run.spec), **description.result(run)}
     if run.result is None:
         rows["status"] += (
-            f", {run.phases.count_rows()} of {run.spec.phases} phases; go on with: {resume_command(run.path)}"
+            f", {run.phases.count_rows()} of {run.spec.phases} phases; resume with: {resume_command(run.path)}"
         )
     elif "diverged" in run.summary:
         rows["status"] = description.divergence(run)
@@ -157,7 +157,7 @@ def _algorithm(name: str) -> dict[str, Any]:
 
     cls = algorithms.load(algorithms.identify(name))
     if not hasattr(cls, "Config"):
-        raise UsageError(f"{name} is not an algorithm: its class must derive from lagbench.Algorithm")
+        raise UsageError(f"{name} is not an algorithm: its class must be a subclass of lagbench.Algorithm")
     kinds = field_types(cls.Config)
     return {
         "algorithm": name,

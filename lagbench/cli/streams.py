@@ -1,4 +1,4 @@
-"""The standard streams of a command: a result that cannot be written is an error, a message that cannot be is lost."""
+"""The standard streams of a command: an unwritable result is an error, an unwritable message is dropped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class _Results(io.FileIO):
         except OSError as error:
             discard_results()
             raise LagbenchError(
-                f"the result cannot be written to stdout ({error.strerror}); send it to a file, a pipe or a terminal"
+                f"the result cannot be written to stdout ({error.strerror}); redirect it to a file, a pipe or a "
+                f"terminal"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""A suite in words: its grid, its rules, what it takes."""
+"""Description of a suite: grid, rules, estimated hours."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lagbench.sweep import cost
 
 RULES = (
     "one set of hyperparameters for every task, lag, number of updates and seed",
-    "tuned on seeds that are not the suite's; what was tried is said",
-    "every cell is run; a run that diverged is a result, and scores after it as it began or as it last did, the lower",
-    "the score is that of the last evaluation, never of the best",
+    "tuned on seeds outside the suite; the search is documented",
+    "every cell is run; a diverged run is a result: its missing evaluations count as its first or last one, the lower",
+    "the score is that of the last evaluation, never the best",
 )
 
 
@@ -47,7 +47,7 @@ def rows(suite: Suite) -> dict[str, str]:
     values = ", ".join(map(str, suite.values))
     updates = f"{values if suite.axis == 'updates' else protocol.updates}: fixed"
     if not protocol.updates_fixed:
-        updates = f"at most {protocol.updates}, an algorithm's own"
+        updates = f"at most {protocol.updates}, set by the algorithm"
     runs = len(list(suite.cells()))
     return {
         "suite": suite.name,
@@ -58,10 +58,10 @@ def rows(suite: Suite) -> dict[str, str]:
         "updates": f"{updates} ({protocol.forward}, minibatches of {protocol.minibatch})",
         **({"networks": network(protocol)} if protocol.hidden != DEFAULT_HIDDEN else {}),
         "seeds": f"{suite.seeds[0]}-{suite.seeds[-1]}",
-        "runs": f"{runs} an algorithm: {_hours(suite)}",
-        "budget": f"{suite.budget:,} {suite.domain.budget_unit} a run, in phases of {_phase(suite)}",
+        "runs": f"{runs} per algorithm: {_hours(suite)}",
+        "budget": f"{suite.budget:,} {suite.domain.budget_unit} per run, in phases of {_phase(suite)}",
         "evaluation": evaluation(suite.evaluation, suite.domain),
-        "references": _referred(suite) if found is None else "what scores 0 and 1:",
+        "references": _referred(suite) if found is None else "returns that score 0 and 1:",
         **({} if found is None else {f"  {name}": _reference(task) for name, task in found.tasks.items()}),
         "rules": RULES[0],
         **{" " * (i + 1): rule for i, rule in enumerate(RULES[1:])},
@@ -71,14 +71,14 @@ def rows(suite: Suite) -> dict[str, str]:
 
 def _family(suite: Suite) -> dict[str, str]:
     others = [other.name for other in of_runs(suite.runs.name) if other.name != suite.name]
-    return {"family": f"{suite.family}: its runs are those of {', '.join(others)} too"} if others else {}
+    return {"family": f"{suite.family}: shares its runs with {', '.join(others)}"} if others else {}
 
 
 def _hours(suite: Suite) -> str:
     hours = cost.hours(_planned(suite, task, value) for task in suite.tasks for value in suite.values)
     if hours is None:
-        return "how long they take is not known"
-    return f"about {duration(3600 * hours * len(suite.seeds))} of one core"
+        return "unknown duration"
+    return f"about {duration(3600 * hours * len(suite.seeds))} on one core"
 
 
 def _planned(suite: Suite, task: str, value: int) -> RunSpec:

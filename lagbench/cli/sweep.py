@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--suite",
     type=Name("name", suites.names),
     metavar="SUITE",
-    help="Run a suite, see `lagbench list suites`: all of its cells, or those that the options choose.",
+    help="Run a suite (see `lagbench list suites`): all of its cells, or those selected by other options.",
 )
 @click.option(
     "--algo",
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     multiple=True,
     callback=flat,
     metavar="ALGO,…",
-    help="Names, see `lagbench list algorithms`, or path/to/file.py:Class.  [required]",
+    help="Algorithms: names (see `lagbench list algorithms`) or path/to/file.py:Class.  [required]",
 )
 @click.option(
     "--task",
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     multiple=True,
     callback=flat,
     metavar="ID,…",
-    help="Tasks, see `lagbench list tasks`, or path/to/file.py:function.  [default: Hopper-v5]",
+    help="Tasks: ids (see `lagbench list tasks`) or path/to/file.py:function.  [default: Hopper-v5]",
 )
 @click.option(
     "--lag",
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     multiple=True,
     callback=flat,
     metavar="L,…",
-    help="Max staleness in policy versions; 0: synchronous.  [default: 0]",
+    help="Maximum staleness in policy versions; 0: synchronous.  [default: 0]",
 )
 @click.option(
     "--updates",
@@ -74,10 +74,15 @@ if TYPE_CHECKING:
     multiple=True,
     callback=flat,
     metavar="U,…",
-    help="Optimizer updates a phase.  [default: 10 epochs; split: 1]",
+    help="Optimizer updates per phase.  [default: 10 epochs; split: 1]",
 )
 @click.option(
-    "--seeds", type=Seeds(), multiple=True, callback=flat, metavar="S,…", help="Such as 0-4 or 0,3,7-9.  [default: 0]"
+    "--seeds",
+    type=Seeds(),
+    multiple=True,
+    callback=flat,
+    metavar="S,…",
+    help="Seeds, such as 0-4 or 0,3,7-9.  [default: 0]",
 )
 @click.option(
     "--set",
@@ -85,7 +90,7 @@ if TYPE_CHECKING:
     type=ASSIGNMENT,
     multiple=True,
     metavar="NAME=VALUE,…",
-    help="A hyperparameter, see `lagbench show ALGO`; several values make an axis. May be repeated.",
+    help="Set a hyperparameter (see `lagbench show ALGO`); several values add an axis. May be repeated.",
 )
 @spec_options
 @click.option(
@@ -94,7 +99,7 @@ if TYPE_CHECKING:
     default="episodes",
     show_default=True,
     metavar="WHAT",
-    help="trajectories: every transition; episodes: summaries only.",
+    help="What to record. trajectories: every transition; episodes: summaries only.",
 )
 @threads_option
 @click.option(
@@ -102,20 +107,22 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The directory of all runs; any number of sweeps may share one.  [default: runs/sweep, or runs/FAMILY]",
+    help="Directory of all runs; several sweeps may share one.  [default: runs/sweep, or runs/FAMILY]",
 )
 @click.option(
     "--results",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="A table of runs, of `lagbench score RUNS --table FILE`: cells that it has are done.",
+    help="A table of runs from `lagbench score RUNS --table FILE`, whose cells are treated as done.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Cells at once.  [default: one a core]")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Number of concurrent cells.  [default: one per core]"
+)
 @click.option(
     "--ray", "address", metavar="ADDRESS", help="Run the cells on a Ray cluster: auto, or HOST:PORT of its head."
 )
-@click.option("--dry-run", is_flag=True, help="Only list the cells, what there is of them, and the hours to go.")
-@click.option("--print-commands", is_flag=True, help="Only print what to type for each cell that is left, one a line.")
+@click.option("--dry-run", is_flag=True, help="Only list the cells, their status, and the estimated remaining hours.")
+@click.option("--print-commands", is_flag=True, help="Only print a command for each remaining cell, one per line.")
 @json_option
 @quiet_option
 def command(
@@ -132,18 +139,18 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> int:
-    """Run a grid of cells, or a suite; run again, do what is missing.
+    """Run a grid of cells, or a suite. Rerun the command to resume.
 
     \b
     lagbench sweep --suite mujoco-mini-v1 --algo ppo,vaco
     lagbench sweep --algo vaco --lag 0,16 --set delta=0.1,0.2,0.4 --seeds 0-4 -o runs/delta
     lagbench sweep --algo ppo,mine.py:Mine --task Hopper-v5,Walker2d-v5 --budget 300k --dry-run
 
-    Options repeat or take commas, and all that have several values are multiplied out. A cell is a run in
-    DIR/<task>/<algorithm>/[<set>/]lag<L>-u<U>-seed<S>. A sweep that was ended or killed goes on where it was when the
-    same line is typed again; typed on several machines that share DIR, they divide the cells.
+    Options can be repeated or take comma-separated values; the grid is the product of all values. A cell is a run in
+    DIR/<task>/<algorithm>/[<set>/]lag<L>-u<U>-seed<S>. Finished cells are kept and interrupted ones are resumed. If the
+    command is run on several machines that share DIR, they divide the cells.
 
-    Exit code 0 where every cell has a result, and divergence is one; 1 where some failed.
+    Exit code: 0 if every cell has a result (divergence is one), 1 if some failed.
     """  # noqa: D301 - click takes the character itself
     given = {name: value for name, value in options.items() if value not in (None, (), [])}
     for name in {"task_options", "lag_options"} & given.keys():
@@ -176,7 +183,7 @@ def command(
         return 0
     assert executor is not None
     if not all(state.is_over for state in states.values()):
-        check_writable(out, "type the same line again, or another directory with --out", into=True)
+        check_writable(out, "rerun the command, or give another directory with --out", into=True)
     outcomes = _run(cells, known, out, executor, as_json, quiet)
     return 1 if any(outcome.state.is_failure for outcome in outcomes) else 0
 
@@ -216,7 +223,7 @@ def _run(
             outcomes: Sequence[CellOutcome] = run_grid(cells, executor=executor, watcher=watcher, taken=known)
     except SweepEnded as ended:
         _report(ended.outcomes, as_json)
-        ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
+        ended.add_note(f"resume with: {shlex.join(['lagbench', *sys.argv[1:]])}")
         raise
     _report(outcomes, as_json)
     return outcomes
@@ -238,7 +245,7 @@ def _list(states: Mapping[Planned, State], as_json: bool) -> None:
         seconds = cost.seconds(o.cell.spec)
         about = "" if o.state.is_over or seconds is None else f"  {duration(seconds)}"
         click.echo(f"{o.cell.path!s:<{width}}  {o.state.status}{about}{': ' * bool(o.state.reason)}{o.state.reason}")
-    about = "" if hours is None else f", some {duration(3600 * hours)} of one core"
+    about = "" if hours is None else f", about {duration(3600 * hours)} on one core"
     click.echo(f"{len(left)} of {len(states)} cells to run{about}")
 
 
@@ -253,7 +260,7 @@ def _report(outcomes: Sequence[CellOutcome], as_json: bool) -> None:
         if o.state.reason:
             click.echo(f"{o.state.status}: {o.cell.path}: {o.state.reason}")
     if counts["failed"]:
-        click.echo("a run that is recorded as failed is not tried again while its directory is there")
+        click.echo("a run recorded as failed is not tried again as long as its directory exists")
     click.echo(_counted(states))
 
 

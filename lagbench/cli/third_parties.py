@@ -1,4 +1,4 @@
-"""What other packages tell programmers: whoever types a command hears none of it."""
+"""Silence deprecation warnings and advice of other packages on the command line."""
 
 from __future__ import annotations
 

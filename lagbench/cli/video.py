@@ -13,15 +13,15 @@ from lagbench.cli.options import INTEGER, json_option, quiet_option
 
 @click.command()
 @click.argument("run")
-@click.option("--episode", type=INTEGER, default=0, show_default=True, help="Which of the evaluation's, from 0.")
-@click.option("--evaluation", type=INTEGER, help="Which evaluation, from 0.  [default: the last]")
 @click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The file to write: .mp4 (H.264) or .gif."
+    "--episode", type=INTEGER, default=0, show_default=True, help="Index of the episode in the evaluation, from 0."
 )
+@click.option("--evaluation", type=INTEGER, help="Index of the evaluation, from 0.  [default: the last]")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output file: .mp4 (H.264) or .gif.")
 @json_option
 @quiet_option
 def command(run: str, episode: int, evaluation: int | None, out: Path, as_json: bool, quiet: bool) -> None:
-    """Film a recorded evaluation episode of RUN, in real time.
+    """Render a recorded evaluation episode of RUN as a video, in real time.
 
     \b
     lagbench video RUN -o hopper.mp4

@@ -1,1 +1,1 @@
-"""Backward lag, simulated: which policy versions there are, and which actor holds which."""
+"""Simulated backward lag: the buffer of policy versions, and their assignment to actors."""

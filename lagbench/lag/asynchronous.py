@@ -1,4 +1,4 @@
-"""Lag that is not made but comes out: of actors and learner that run apart (docs/asynchrony.md)."""
+"""The lag mode of asynchronous runs, whose lag is measured, not simulated (docs/asynchrony.md)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ class Asynchronous(LagMode):
         if actors % processes:
             fitting = max(n for n in range(1, processes) if actors % n == 0)
             raise UsageError(
-                f"{actors} actors cannot be shared evenly by {processes} processes; give --actor-processes {fitting}"
+                f"{actors} actors cannot be divided evenly among {processes} processes; give --actor-processes "
+                f"{fitting}"
             )
         return int(self.config.queue) + 1
 
     def versions(self, phase: int) -> NoReturn:
         """See ``LagMode.versions``: nothing says beforehand which they are."""
-        raise UsageError("the lag of an asynchronous run is an outcome; run it, and see: lagbench lag trace:RUN")
+        raise UsageError(
+            "the lag of an asynchronous run is known only afterwards; run it, then: lagbench lag trace:RUN"
+        )

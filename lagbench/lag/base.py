@@ -1,4 +1,4 @@
-"""What a lag mode is: who acts with which policy version."""
+"""The base class of lag modes, which assign policy versions to actors."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from lagbench.protocol import Protocol
 
 
 class LagMode(ABC):
-    """Gives each actor a policy version for each phase, all of them following from protocol, seed and phase.
+    """Assigns each actor a policy version for each phase, determined by protocol, seed and phase.
 
-    An entry point in the group ``lagbench.lag_modes`` makes one known by its name (docs/lag.md).
+    Registered under a name by an entry point in the group ``lagbench.lag_modes`` (docs/lag.md).
 
     Args:
-        protocol: ``actors`` and ``lag`` most of all, and the mode's own options.
-        seed: of the run; what is random comes from ``lagbench.seeding``.
+        protocol: with ``actors``, ``lag`` and the mode's options.
+        seed: of the run; draw random numbers through ``lagbench.seeding``.
     """
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """The options of the mode, as those of an algorithm are declared; all of them stand in the protocol."""
+        """The options of the mode, declared like an algorithm's ``Config``; all are part of the protocol."""
 
     def __init__(self, protocol: Protocol, seed: int) -> None:
         self.protocol = protocol
@@ -35,13 +35,13 @@ class LagMode(ABC):
 
     @classmethod
     def preset(cls, argument: str) -> Mapping[str, Any]:
-        """What ``NAME:argument`` sets of the options. Raises UsageError for what is none."""
-        raise UsageError(f"this lag mode takes nothing behind a colon, and {argument!r} stands there; leave it out")
+        """The options set by ``NAME:argument``. Raises UsageError for an invalid argument."""
+        raise UsageError(f"this lag mode takes no argument after a colon, but {argument!r} was given; leave it out")
 
     def largest(self, phases: int) -> int:
-        """The largest lag over so many phases: what the run says as its ``lag``. By default ``--lag`` says it."""
+        """The largest lag over this many phases, recorded as the run's ``lag``; by default the value of ``--lag``."""
         return self.protocol.lag
 
     @abstractmethod
     def versions(self, phase: int) -> NDArray[np.int64]:
-        """The version [actors] that each actor holds: ``phase`` is the learner's, and ``phase - lag`` the oldest."""
+        """The version of each actor, [actors], from ``phase - lag`` to ``phase``, the learner's version."""

@@ -1,4 +1,4 @@
-"""Lag without chance: all actors hold the same version."""
+"""Deterministic lag: all actors have the same version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How old the data is: how many actors' phases, or rows, have which lag."""
+"""Histograms of lag, over actors and phases or over rows."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ class PolicyBuffer:
         for number in sorted(set(wanted)):
             if self._versions[number].sha256() != self._sha256[number]:
                 raise AlgorithmError(
-                    f"phase {self.newest}: policy version {number} is not what it was when it was pushed; an algorithm "
-                    "may change its policy, and no version that acts"
+                    f"phase {self.newest}: policy version {number} has changed since it entered the buffer; an "
+                    f"algorithm may change its policy, but not stored versions"
                 )
         return [self._versions[number] for number in wanted]
 

@@ -1,4 +1,4 @@
-"""Lag as a model of an asynchronous engine makes it."""
+"""Lag from a simulated asynchronous engine."""
 
 from __future__ import annotations
 

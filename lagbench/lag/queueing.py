@@ -1,4 +1,4 @@
-"""Which versions an asynchronous engine would consume: generators, a queue and a learner as discrete events.
+"""Discrete-event simulation of an asynchronous engine: generators, a queue and a learner.
 
 Each generator takes the newest policy version, works on a segment for a while, and puts it at the end of a line. The
 learner takes a batch from the front of the line whenever it is idle, updates for a while, and publishes the next
@@ -102,12 +102,13 @@ class Engine:
     def __post_init__(self) -> None:
         if self.take == "each" and self.generators != self.batch:
             raise UsageError(
-                f"the learner cannot take a segment of each generator, {self.generators} of them, as a batch of "
+                f"the learner cannot take one segment of each generator, {self.generators} of them, as a batch of "
                 f"{self.batch}; give generators=1, or take=first"
             )
         if self.generators + self.capacity < self.batch:
             raise UsageError(
-                f"a batch of {self.batch} segments never comes together, as {self.generators} generators hold one each "
+                f"a batch of {self.batch} segments is never complete, because {self.generators} generators hold one "
+                f"each "
                 f"and the queue {self.capacity}; give more generators, or a larger capacity"
             )
 
@@ -180,7 +181,7 @@ class Played:
         batch = actors if options.batch is None else options.batch
         if actors % batch:
             raise UsageError(
-                f"{actors} actors cannot be filled in equal parts by a batch of {batch} segments; give a batch that "
+                f"{actors} actors cannot be divided evenly among a batch of {batch} segments; give a batch that "
                 f"divides {actors}"
             )
         engine = Engine(

@@ -1,4 +1,4 @@
-"""Who holds which version: as the run's lag mode says, so that anybody can check the record."""
+"""The versions of all actors, as determined by the run's lag mode, so that records can be verified."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def draw(protocol: Protocol, seed: int, phase: int) -> NDArray[np.int64]:
     if versions.shape != (protocol.actors,) or not np.issubdtype(versions.dtype, np.integer):
         raise UsageError(
             f"the lag mode {name} gave an array {versions.shape} of {versions.dtype} in phase {phase}, where the "
-            f"{protocol.actors} actors need a whole number each; mend its `versions`"
+            f"{protocol.actors} actors need one integer each; correct its `versions`"
         )
     if len(wrong := np.flatnonzero((versions < oldest) | (versions > phase))):
         raise UsageError(
             f"the lag mode {name} gave actor {wrong[0]} policy version {versions[wrong[0]]} in phase {phase}, where "
-            f"there are versions {oldest} to {phase} (--lag {protocol.lag}); mend its `versions`, or raise the lag"
+            f"there are versions {oldest} to {phase} (--lag {protocol.lag}); correct its `versions`, or increase --lag"
         )
     return versions.astype(np.int64, copy=False)
 
@@ -42,7 +42,8 @@ def settled(protocol: Protocol, seed: int, phases: int) -> Protocol:
     lag = mode(protocol, seed).largest(phases)
     if protocol.lag not in (0, lag):
         raise UsageError(
-            f"the lag of {protocol.lag_mode} follows from it and is {lag}, not {protocol.lag}; leave --lag out"
+            f"the lag of {protocol.lag_mode} is determined by the mode and is {lag}, not {protocol.lag}; leave --lag "
+            f"out"
         )
     return dataclasses.replace(protocol, lag=lag)
 

@@ -1,4 +1,4 @@
-"""Lag as a recorded run had it."""
+"""The lag of a recorded run."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def pin(text: str) -> str:
         try:
             content = to_bytes(registry.load(_OF_RUN)(text))
         except LagbenchError as error:
-            raise UsageError(f"there is no trace to be had from {text!r}: {error}") from error
+            raise UsageError(f"there is no trace in {text!r}: {error}") from error
     _matrix(_table(content, text), text)
     return known.remember(Source(FILE, {FILE: content}, {FILE: text})).sha256
 
@@ -49,7 +49,7 @@ def source(sha256: str) -> Source:
 def versions(sha256: str) -> NDArray[np.int64]:
     """The versions [phases, actors] of a trace. Raises UsageError where it is nowhere."""
     if not sha256:
-        raise UsageError("there is no trace to play; give --lag-mode trace:RUN, or trace:FILE (docs/lag.md)")
+        raise UsageError("no trace was given; give --lag-mode trace:RUN, or trace:FILE (docs/lag.md)")
     found = source(sha256)
     return _matrix(_table(found.text, found.place), found.place)
 
@@ -89,7 +89,7 @@ def _table(content: bytes, place: str) -> pa.Table:
         ) from error
     for name in COLUMNS:
         if name not in table.column_names or not pa.types.is_integer(table.schema.field(name).type):
-            raise UsageError(f"{place} is not a trace: it has no column {name!r} of whole numbers; see docs/lag.md")
+            raise UsageError(f"{place} is not a trace: it has no column {name!r} of integers; see docs/lag.md")
     return table
 
 

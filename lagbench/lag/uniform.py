@@ -1,4 +1,4 @@
-"""Lag as the reference simulates it: each actor draws one of the versions that there are."""
+"""Lag as simulated in Align and Filter: each actor draws one of the versions in the buffer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What chooses actions: networks, the normalizer that belongs to them, and their versions."""
+"""Policies: networks, their normalizers and their versions."""

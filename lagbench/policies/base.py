@@ -1,4 +1,4 @@
-"""What every policy offers to algorithms and to the harness."""
+"""The interface of policies to algorithms and the harness."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class PolicyOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class Version:
-    """One policy version: what it takes to act as the policy did after ``number`` phases. Its tensors are its own."""
+    """One policy version: the acting weights after ``number`` phases, as copies."""
 
     number: int
     state: Mapping[str, Tensor]
 
     def sha256(self) -> str:
-        """Of names, types, shapes and bytes of the tensors as they are now."""
+        """SHA-256 of names, types, shapes and bytes of the current tensors."""
         total = hashlib.sha256()
         for name, tensor in sorted(self.state.items()):
             total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -51,7 +51,7 @@ class Policy(nn.Module, ABC):
     """A policy, with its normalizer and, if it has one, its critic.
 
     Attributes:
-        has_critic: whether ``evaluate`` gives values.
+        has_critic: whether ``evaluate`` returns values.
         has_normalizer: whether it normalizes observations, with statistics that are part of every version.
     """
 
@@ -67,12 +67,12 @@ class Policy(nn.Module, ABC):
         """Copies of the tensors that acting needs: weights and normalizer, no critic."""
 
     def conditioning(self, batch: Rollout) -> Tensor:
-        """How far a relative error of 1 in what the policy computes moves each log-probability: 1 or more, shape S."""
+        """The change of each log-probability per relative error of 1 in the policy's outputs: at least 1, shape S."""
         return torch.ones_like(batch.behaviour_log_prob)
 
     def version(self, number: int) -> Version:
-        """This policy as it is now, as version ``number``."""
+        """The current policy as version ``number``."""
         return Version(number, self.acting_state())
 
     def observe(self, rollout: Rollout) -> None:
-        """Take a phase's valid observations into the normalizer."""
+        """Update the normalizer with a phase's valid observations."""

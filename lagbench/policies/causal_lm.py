@@ -1,4 +1,4 @@
-"""The policy of language tasks: a causal model over tokens, whatever it is made of."""
+"""The policy of language tasks: a causal model over tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors that lie one after the other in one vector, so that one operation does for all of them."""
+"""Tensors stored contiguously in one vector, for operations on all of them at once."""
 
 from __future__ import annotations
 

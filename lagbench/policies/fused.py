@@ -1,4 +1,4 @@
-"""Actor and critic in one pass: a batched product a layer, and their gradient, written down, in one vector."""
+"""Actor and critic in one fused pass: a batched product per layer, and an explicit gradient in one vector."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ActorCritic(torch.autograd.Function):
         """See ``torch.autograd.Function``. Raises RuntimeError where a weight has been changed since."""
         parameters = ctx.parameters
         if ctx.versions != [x._version for x in _used(parameters)]:
-            raise RuntimeError("a weight was changed after `evaluate` and before `backward`; evaluate again")
+            raise RuntimeError("a weight was changed between `evaluate` and `backward`; evaluate again")
         needed = ctx.needs_input_grad[-len(parameters) :]
         if torch.is_grad_enabled():
             found = _by_autograd(ctx.plain(), gradients, parameters, needed)

@@ -1,4 +1,4 @@
-"""A causal language model as Hugging Face's tools keep it: a hub id, a local directory or a GGUF file."""
+"""Causal language models in Hugging Face formats: a hub id, a local directory or a GGUF file."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ class Pretrained:
         """
         if not self.tokenizer.chat_template:
             raise UsageError(
-                f"{self.source!r} has no chat template, so it cannot be asked as in a chat; give --task-set "
-                "prompt=plain, or a model that was tuned to follow instructions"
+                f"{self.source!r} has no chat template, so prompt=chat is impossible; give --task-set prompt=plain, "
+                f"or an instruction-tuned model"
             )
         if self.says_date and day is None:
             raise UsageError(
-                f"the chat template of {self.source!r} says the date, and the specification has none; give --task-set "
-                "date=YYYY-MM-DD"
+                f"the chat template of {self.source!r} uses the date, but the specification has none; give --task-set "
+                f"date=YYYY-MM-DD"
             )
         formatted = self._formatted(texts, day if self.says_date else None)
         return [list(ids) for ids in self.tokenizer(formatted, add_special_tokens=False, verbose=False)["input_ids"]]
@@ -105,8 +105,8 @@ class Pretrained:
             )
         except Exception as error:  # whatever the template does
             raise UsageError(
-                f"the chat template of {self.source!r} cannot be used ({_reason(error)}); mend it, or give --task-set "
-                "prompt=plain"
+                f"the chat template of {self.source!r} cannot be used ({_reason(error)}); correct it, or give "
+                f"--task-set prompt=plain"
             ) from error
         return formatted
 
@@ -134,7 +134,7 @@ class Pretrained:
             )
         if missing := sorted(found["missing_keys"]):
             raise UsageError(
-                f"{self.source!r} has weights, but not all of its model: {missing[0]} is missing; give a complete one"
+                f"{self.source!r} lacks weights of its model: {missing[0]} is missing; give a complete model"
             )
         made: nn.Module = loaded
         return made
@@ -169,8 +169,8 @@ def _find(source: str, changed: int) -> Pretrained:
         config = _had(lambda: AutoConfig.from_pretrained(name, trust_remote_code=False, **options), source, _CONFIG)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise UsageError(
-                f"{source!r} is a model of the kind {config.model_type!r}, which does not go on with a text; give a "
-                "causal language model"
+                f"{source!r} is a model of the kind {config.model_type!r}, which is not a causal language model; give "
+                f"one that is"
             )
         tokenizer = _had(
             lambda: AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options), source, "tokenizer"
@@ -183,13 +183,12 @@ def _find(source: str, changed: int) -> Pretrained:
     ends = tuple(int(x) for x in (own, *sorted(special & named - {own})) if x is not None and x < size)
     if own is None and not ends:
         raise UsageError(
-            f"the tokenizer of {source!r} has no end token, by which a completion ends; set eos_token in its "
-            "tokenizer_config.json"
+            f"the tokenizer of {source!r} has no end-of-sequence token; set eos_token in its tokenizer_config.json"
         )
     if not ends:
         raise UsageError(
-            f"the tokenizer of {source!r} ends with a token that its model lacks: number {own} of {size}; give a model "
-            "with the tokenizer that it was made with"
+            f"the tokenizer of {source!r} uses an end token outside the model's vocabulary: number {own} of {size}; "
+            f"give a model with its original tokenizer"
         )
     return Pretrained(source, _sha256(source, options), tokenizer, config, ends, (name, options))
 
@@ -199,7 +198,9 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix != ".gguf":
-            raise UsageError(f"{source!r} is no model: give a directory, a .gguf file or an id on the Hugging Face hub")
+            raise UsageError(
+                f"{source!r} is not a model: give a directory, a .gguf file or an id on the Hugging Face hub"
+            )
         return str(path.parent), {"gguf_file": path.name}
     if not path.is_dir():
         if path.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
@@ -207,7 +208,7 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
         return source, {}
     _refuse_adapter(source, path)
     if not any(file for pattern in _WEIGHTS for file in path.glob(pattern)):
-        raise UsageError(f"{source!r} holds no weights (*.safetensors, *.gguf); restore them, or give another model")
+        raise UsageError(f"{source!r} contains no weights (*.safetensors, *.gguf); restore them, or give another model")
     quantized = sorted(path.glob("*.gguf"))
     if quantized and not (path / _CONFIG).is_file():
         return str(path), {"gguf_file": quantized[0].name}
@@ -227,9 +228,9 @@ def _refuse_adapter(source: str, folder: Path) -> None:
         return
     base = _json(source, folder / _ADAPTER).get("base_model_name_or_path")
     raise UsageError(
-        f"{source!r} is an adapter of {base!r}, and no model by itself: merge it first, in Python with "
-        f"peft.AutoPeftModelForCausalLM.from_pretrained({source!r}).merge_and_unload().save_pretrained(DIR), put the "
-        "tokenizer's files there, and give --task-set model=DIR"
+        f"{source!r} is an adapter of {base!r}, not a complete model: merge it first, in Python with "
+        f"peft.AutoPeftModelForCausalLM.from_pretrained({source!r}).merge_and_unload().save_pretrained(DIR), add the "
+        f"tokenizer's files, and give --task-set model=DIR"
     )
 
 

@@ -1,4 +1,4 @@
-"""A few tokens sampled from a language model and learned from: whether a run can be made with it."""
+"""Test whether runs are possible with a language model, by sampling and training on a few tokens."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def rehearse(model: Pretrained, precision: str, device: str, prompt: tuple[int, 
         reason = (str(error).strip() or "no reason given").splitlines()[0][:200]
         raise _unfit(model, f"it fails ({type(error).__name__}: {reason})") from error
     if not apart <= limit:
-        raise _unfit(model, f"what it says of a token depends on padding or later tokens, by up to {apart:.2g} nats")
+        raise _unfit(model, f"its output for a token depends on padding or later tokens, by up to {apart:.2g} nats")
 
 
 def _unfit(model: Pretrained, reason: str) -> UsageError:
     return UsageError(
-        f"a run cannot be made with {model.source!r}, a model of the kind {model.config.model_type!r}: {reason}; give "
-        "one of another kind, docs/gsm8k.md says which"
+        f"runs are not possible with {model.source!r}, a model of the kind {model.config.model_type!r}: {reason}; "
+        f"choose a supported kind, see docs/gsm8k.md"
     )
 
 

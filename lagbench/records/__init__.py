@@ -1,4 +1,4 @@
-"""What a run leaves behind: Arrow tables, readable with nothing of ours.
+"""Records of runs: Arrow tables that can be read without lagbench.
 
 The public modules resolve on first use.
 """

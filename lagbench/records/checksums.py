@@ -1,4 +1,4 @@
-"""By which a file of a run shows that it is as it was written."""
+"""Checksums that verify the files of a run."""
 
 from __future__ import annotations
 

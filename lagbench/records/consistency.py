@@ -1,4 +1,4 @@
-"""Whether a run's tables agree with its specification and with one another. Nothing is stepped.
+"""Consistency of a run's tables with its specification and with each other, without simulation.
 
 Each function yields every difference, in the order of the rows; the first is all that most want.
 """

@@ -1,4 +1,4 @@
-"""The content hash of a table: SHA-256 over its values in row order, however they are cut into batches and files."""
+"""The content hash of a table: SHA-256 over its values in row order, independent of batches and files."""
 
 from __future__ import annotations
 

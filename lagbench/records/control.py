@@ -1,4 +1,4 @@
-"""The tables of control: a row a transition, and episodes of many."""
+"""The tables of control runs: one row per transition, and episodes."""
 
 from __future__ import annotations
 

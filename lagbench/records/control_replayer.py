@@ -1,4 +1,4 @@
-"""A run of control held to itself: episodes stepped again in EnvPool, actions recomputed by the policy file."""
+"""Replay of control runs: episodes stepped again in EnvPool, actions recomputed from the policy file."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ControlReplayer(Replayer):
         message = f"{counted(stepped.episodes, 'episode')}, {counted(stepped.steps, 'step')}, bit for bit"
         if stepped.inexact:
             message += (
-                f" but for {counted(stepped.inexact, 'episode')}, whose rewards agree to {stepping.TOLERANCE:g} in the "
+                f" except {counted(stepped.inexact, 'episode')}, whose rewards agree to {stepping.TOLERANCE:g} in the "
                 f"first {stepping.AGREEING} steps: recorded with {', '.join(elsewhere)}"
             )
         return Replayed(stepped.episodes, stepped.steps, stepped.difference, message, not stepped.inexact)
@@ -79,7 +79,7 @@ class ControlReplayer(Replayer):
         if not self.run.spec.repeats:
             return self._not_again()
         stepped = step_training(self.run, self._task, self.phases, self.threads, self.told)
-        done = f"{counted(stepped.episodes, 'episode')} and those under way, {counted(stepped.steps, 'step')}"
+        done = f"{counted(stepped.episodes, 'episode')} and unfinished ones, {counted(stepped.steps, 'step')}"
         return Replayed(stepped.episodes, stepped.steps, stepped.difference, f"{done}, bit for bit")
 
     def _not_again(self) -> Replayed:
@@ -134,8 +134,8 @@ class ControlReplayer(Replayer):
         there = dict.fromkeys(str(entry["packages"].get("envpool")) for entry in self.run.environment)
         if others := [version for version in there if version != here]:
             return [
-                f"it was recorded with EnvPool {' and '.join(others)} and replayed with {here}: a difference may come "
-                "from that"
+                f"it was recorded with EnvPool {' and '.join(others)} and replayed with {here}: differences may be "
+                f"due to this"
             ]
         return []
 

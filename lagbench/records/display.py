@@ -1,4 +1,4 @@
-"""A run as a notebook shows it: HTML with a curve in it that needs nothing else."""
+"""A run in a notebook: self-contained HTML with a curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that shows whether it is whole: one line with its checksum and a few facts, then its content."""
+"""A file with an integrity check: one line with its checksum and some facts, then its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""environment.json: where and with what a run ran, one entry each time that it was started or resumed."""
+"""environment.json: machine and versions of a run, with one entry per start or resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Episodes, put together from the rows of a run: one object each, its arrays in step order."""
+"""Episodes assembled from the rows of a run: one object each, with arrays in step order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in another form: Parquet, one file a table, a Minari dataset of its training episodes, or a slim run."""
+"""Export of a run: Parquet with one file per table, a Minari dataset of its training episodes, or a slim run."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total
     written: Export = registry.load(FORMATS[to])(run, out, progress)
     if run.result is not None:
         return written
-    unfinished = f"{run.path} is not finished; this is what it had committed"
+    unfinished = f"{run.path} is not finished; only its committed phases are exported"
     return dataclasses.replace(written, notes=(unfinished, *written.notes))
 
 
 def refuse_what_is_there(out: Path) -> None:
     """Raise UsageError where ``out`` is anything but an empty directory, RecordError where it cannot be written."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already; delete it, or give another directory with --out")
+        raise UsageError(f"{out} already exists; delete it, or give another directory with --out")
     check_writable(out, "export again")
 
 

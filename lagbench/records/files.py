@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and errors of the file system as one sentence."""
+"""Atomic writing of files, and errors of the file system as one sentence."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _HINTS = {
     errno.EFBIG: "allow larger files",
     errno.EROFS: "make that file system writable",
     errno.EACCES: "allow writing there",
-    errno.EEXIST: "move that out of the way",
-    errno.ENOTDIR: "move what is no directory out of the way",
+    errno.EEXIST: "move it away",
+    errno.ENOTDIR: "move away what is not a directory",
 }
 
 

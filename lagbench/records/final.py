@@ -1,4 +1,4 @@
-"""final.arrow: the scored episodes of a run's final evaluation, with what it takes to play them again.
+"""final.arrow: the scored episodes of a run's final evaluation, with the data to replay them.
 
 A slim run has no single steps; this file beside it has those that a final score rests on. Its rows and columns are
 those of ``evaluations``, without the columns that a replay makes again (``RecordKind.replayed_columns``).

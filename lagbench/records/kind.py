@@ -1,4 +1,4 @@
-"""What the tables of a domain hold, and how their rows are read back as episodes."""
+"""The tables of a domain, and reading of their rows as episodes."""
 
 from __future__ import annotations
 

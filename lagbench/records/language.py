@@ -1,4 +1,4 @@
-"""The tables of language: a row a completion, with its tokens as lists and its text as it was written."""
+"""The tables of language runs: one row per completion, with its tokens as lists and its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of language held to itself: completions graded again, tokens held to the policy file."""
+"""Replay of language runs: completions graded again, tokens compared with the policy file."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ class LanguageReplayer(Replayer):
         if others:
             listed = " and ".join(map(str, others))
             return [
-                f"it was graded by version {listed} of the rules and again by {grading.VERSION}: a difference may come "
-                "from that"
+                f"it was graded by version {listed} of the rules and again by {grading.VERSION}: differences may be "
+                f"due to this"
             ]
         return []
 

@@ -1,4 +1,4 @@
-"""A file as memory that Arrow, NumPy and torch share."""
+"""A memory-mapped file shared by Arrow, NumPy and torch."""
 
 from __future__ import annotations
 

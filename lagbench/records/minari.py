@@ -37,13 +37,13 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
     spec = run.spec
     task = load_task(spec.task, spec.task_options)
     if not isinstance(task, ControlTask):
-        raise UsageError(f"a Minari dataset is made of the episodes of a control task, which {spec.task} is not")
+        raise UsageError(f"a Minari dataset needs episodes of a control task; {spec.task} is not")
     name, space = dataset_id(spec), task.action_space
     refuse_what_is_there(out / name)
     rows = run.trajectories.count_rows()
     run.verify()
     if not run.episodes.count_rows():
-        raise RecordError(f"{run.path} has no training episode that ended: there is nothing to export")
+        raise RecordError(f"{run.path} has no finished training episode to export")
     ended: list[dict[str, int]] = []
     with appearing(out / name) as directory:
         storage = MinariStorage.new(
@@ -62,9 +62,9 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
     _make_namespaces(out, name)
     notes = []
     if left := rows - steps:
-        notes.append(f"left out: {left:,} steps of episodes that had not ended")
+        notes.append(f"left out: {left:,} steps of unfinished episodes")
     if task.options:
-        notes.append("it names no Gymnasium environment: the run changed options of its task")
+        notes.append("it has no Gymnasium environment, because the run changed options of its task")
     return Export(out / name, {"episodes": len(ended), "steps": steps}, name, tuple(notes))
 
 
@@ -87,7 +87,7 @@ def _metadata(run: Run, name: str) -> dict[str, Any]:
         "algorithm_name": spec.algorithm.name,
         "description": (
             f"Training episodes of {spec.algorithm.name} on {spec.task} at max staleness {spec.protocol.lag} "
-            f"({spec.protocol.lag_mode}) and {spec.protocol.updates} updates a phase, recorded by lagbench. Actions "
+            f"({spec.protocol.lag_mode}) and {spec.protocol.updates} updates per phase, recorded by lagbench. Actions "
             "are those that the policy chose, to be clipped to the environment's bounds; infos are those of a reset "
             "and then of each action."
         ),

@@ -1,4 +1,4 @@
-"""A run as Parquet: one file a table, with its columns, rows and order, and the schema's metadata."""
+"""A run as Parquet: one file per table, with its columns, rows and order, and the schema's metadata."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
                     writer.write_table(group)
                     rows[table] += group.num_rows
                     progress(sum(rows.values()), total)
-    without = f"there are no trajectories: {run.path} was run with --record episodes"
+    without = f"no trajectories: {run.path} was run with --record episodes"
     notes = () if "trajectories" in datasets else (without,)
     return Export(out, rows, notes=notes)
 

@@ -1,4 +1,4 @@
-"""A run as it lies on disk, finished or not: ``open_run(path)``."""
+"""A run on disk, finished or not: ``open_run(path)``."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ RUNS = Path("runs")
 
 
 class Run:
-    """One run, read only. Of a run that is not finished it shows the phases committed when a table was first asked for.
+    """One run, read-only. For an unfinished run, the phases committed when a table was first accessed.
 
     Attributes:
         path: its directory.
-        spec: what was run.
-        result: what result.json holds; None while the run is not finished.
+        spec: its specification.
+        result: the content of result.json; None for an unfinished run.
     """
 
     def __init__(self, path: Path, spec: RunSpec, result: dict[str, Any] | None) -> None:
@@ -53,17 +53,17 @@ class Run:
 
     @property
     def status(self) -> str:
-        """``completed``, ``diverged`` or ``failed``; ``unfinished`` where the run goes on or was interrupted."""
+        """``completed``, ``diverged`` or ``failed``; ``unfinished`` if it is running or was interrupted."""
         return "unfinished" if self.result is None else str(self.result["status"])
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The run's summary; empty while it is not finished."""
+        """The run's summary; empty for an unfinished run."""
         return {} if self.result is None else dict(self.result["summary"])
 
     @functools.cached_property
     def trajectories(self) -> Any:
-        """Every valid transition, as a pyarrow dataset. Raises RecordError where the run recorded episodes only."""
+        """Every valid transition, as a pyarrow dataset. Raises RecordError if the run recorded only episodes."""
         if self.spec.record != "trajectories":
             raise RecordError(f"{self.path} has no trajectories: it was run with --record episodes")
         self.check_steps("trajectories")
@@ -71,7 +71,7 @@ class Run:
 
     @functools.cached_property
     def episodes(self) -> Any:
-        """The training episodes that ended, as a pyarrow dataset."""
+        """The finished training episodes, as a pyarrow dataset."""
         return self._table("episodes")
 
     @functools.cached_property
@@ -81,16 +81,16 @@ class Run:
 
     @functools.cached_property
     def phases(self) -> Any:
-        """One row a phase, as a pyarrow dataset."""
+        """One row per phase, as a pyarrow dataset."""
         return self._table("phases")
 
     @functools.cached_property
     def environment(self) -> list[dict[str, Any]]:
-        """The entries of environment.json, one each time that the run was started or resumed. Raises RecordError."""
+        """The entries of environment.json, one per start or resume. Raises RecordError."""
         return environment.read_entries(self.path / environment.FILE)
 
     def schema(self, table: str) -> Any:
-        """A table's pyarrow schema, held to be that table's and of this run. Raises RecordError."""
+        """A table's pyarrow schema, verified to belong to this table and run. Raises RecordError."""
         if self.result is not None:
             file = self.path / table / TABLE_FILE
             return self._own(table_file.schema(file, table), file)
@@ -101,27 +101,26 @@ class Run:
             if (self.path / table / TABLE_FILE).exists():
                 # A run has no shards once it is finished, and only then.
                 raise RecordError(f"{self.path / RESULT_FILE} is missing; restore it from a copy of the run")
-            raise RecordError(f"{self.path} holds no rows yet; go on with: lagbench resume {self.path}")
+            raise RecordError(f"{self.path} has no rows yet; resume with: lagbench resume {self.path}")
         check_table(schema, table, self.path / table)
         return self._own(schema, self.path / table)
 
     def check_steps(self, table: str) -> None:
         """Raise RecordError where this is a slim copy, whose table lacks the columns of single steps."""
         if left_out(self.schema(table)):
-            raise RecordError(f"{self.path} is a slim copy, without single steps; use the run that it was made from")
+            raise RecordError(f"{self.path} is a slim copy, without single steps; use the original run")
 
     def read(self, table: str) -> Iterator[Any]:
-        """The record batches of a table in order, few of them in memory. Raises RecordError where one is damaged."""
+        """The record batches of a table in order, with few in memory. Raises RecordError if one is damaged."""
         if self.result is None:
             return streams.read(self.path / table, self._committed)
         return table_file.batches(self.path / table / TABLE_FILE, table)
 
     def training_episodes(self) -> Iterator[Any]:
-        """The training episodes with their transitions: those that ended in the order of their ends, then the rest.
+        """The training episodes with their transitions: finished ones ordered by end, then the others.
 
-        On control ``TrainingEpisode``, on language ``Completion``. In memory are one batch of the table and the
-        episodes under way. Raises RecordError where the run recorded
-        summaries only.
+        On control ``TrainingEpisode``, on language ``Completion``. Memory holds one batch of the table and unfinished
+        episodes. Raises RecordError if the run recorded only summaries.
         """
         self.trajectories  # noqa: B018 - to be checked now
         return kind_of(self.spec).training_episodes(self.read("trajectories"), self.spec, self.path / "trajectories")
@@ -136,11 +135,11 @@ class Run:
         return kind_of(self.spec).evaluation_episodes(self.read("evaluations"))
 
     def batches(self, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, Tensor]]:
-        """Transitions in order as torch tensors by column, [n] or [n, size]: n = ``batch_size``, at the end the rest.
+        """Transitions in order as torch tensors by column, [n] or [n, size]; n = ``batch_size``, at the end the rest.
 
-        The tensors share memory with the file, of which only what is touched is read; a batch is copied where it lies
-        across two of the file's, and booleans, which Arrow packs, are always. What is written into a tensor stays in
-        this process. Raises UsageError for a column that no tensor can hold.
+        The tensors are memory-mapped, and only accessed parts are read; booleans, which Arrow packs, and batches that
+        span two of the file's batches are copied. Writes to a tensor stay in this process. Raises UsageError for a
+        column that cannot be a tensor.
         """
         from lagbench.records import tensors
 
@@ -148,7 +147,7 @@ class Run:
         return tensors.batches(self.read("trajectories"), schema, columns, batch_size)
 
     def content_hash(self) -> dict[str, str]:
-        """The content hash of each table, from its values as they are now; result.json says what they were."""
+        """The content hash of each table, computed from its current values; result.json has the recorded ones."""
         hashes = {}
         for table in tables_of(self.spec):
             schema = self.schema(table)
@@ -158,20 +157,20 @@ class Run:
         return hashes
 
     def verify(self) -> None:
-        """Raise RecordError unless all is as it was written; of a run that is not finished, as far as committed."""
+        """Raise RecordError unless all values are as recorded; for an unfinished run, all committed values."""
         self.environment  # noqa: B018 - to be checked
         for table, digest in self.content_hash().items():
             if self.result is not None and digest != self.result["content_hash"][table]:
                 raise RecordError(
-                    f"{self.path / table / TABLE_FILE} has other values than were recorded: its content hash is not "
-                    f"the one in {RESULT_FILE}; restore it from a copy of the run"
+                    f"{self.path / table / TABLE_FILE} contains changed values: its content hash is not the one in "
+                    f"{RESULT_FILE}; restore it from a copy of the run"
                 )
         if self.result is not None and POLICY_FILE in self.result["files"]:
             self._policy_file()
 
     @own_settings()
     def policy(self) -> Policy:
-        """The policy after the last phase. Raises RecordError where there is none or the file is damaged."""
+        """The policy after the last phase. Raises RecordError if there is none or the file is damaged."""
         file = self.path / POLICY_FILE
         if self.result is None:
             raise RecordError(f"{self.path} has no policy yet: it is not finished; see: lagbench resume {self.path}")
@@ -187,9 +186,9 @@ class Run:
             raise unreadable(file, error) from error
 
     def curve(self, mode: ActionMode | None = None) -> list[CurvePoint]:
-        """The evaluations by ``mode``, in order; None: by the measure of the run's plan, which is scored.
+        """The evaluations with this ``mode``, in order; None: the scored ones.
 
-        An evaluation that stands for several fractions of the budget gives a point each.
+        An evaluation that represents several fractions of the budget gives a point for each.
         """
         chosen = pc.field("mode") == (mode or self.spec.evaluation.measure)
         return curve(self.evaluations.to_table(columns=list(COLUMNS), filter=chosen).to_pylist())
@@ -206,7 +205,9 @@ class Run:
 
     def _own(self, schema: Any, file: Path) -> Any:
         if changed := differences(recorded_spec(schema), self.spec.to_json()):
-            raise RecordError(f"{file} is of another run ({'; '.join(changed)}); restore it from a copy of this one")
+            raise RecordError(
+                f"{file} belongs to another run ({'; '.join(changed)}); restore it from a copy of this one"
+            )
         return schema
 
     @functools.cached_property
@@ -228,7 +229,7 @@ class Run:
         at_least = max(promised, counts[many] - 1)
         place = (streams.shards(self.path / few) or [self.path / few])[-1]
         raise RecordError(
-            f"{place} is cut short: of the {at_least} phases that were committed the table holds only {counts[few]}; "
+            f"{place} is truncated: of the {at_least} committed phases the table contains only {counts[few]}; "
             "restore it from a copy of the run"
         )
 
@@ -280,19 +281,17 @@ class Run:
 
 
 def open_run(path: Path | str, *, verify: bool = False) -> Run:
-    """The run in a directory; its tables are opened when they are asked for.
-
-    What is read is always held to its structure.
+    """Open the run in a directory; its tables are opened on first access. Their structure is always verified.
 
     Args:
         path: the run's directory.
-        verify: read everything now, and hold it to the run's content hashes and checksums too.
+        verify: read everything now, and verify the run's content hashes and checksums.
 
     Returns:
         The run, finished or not.
 
     Raises:
-        RecordError: there is no run, or none that can be read.
+        RecordError: there is no readable run.
         UsageError: its spec.json was edited.
     """
     path = Path(path)
@@ -319,10 +318,10 @@ def find_run(text: str, root: Path = RUNS) -> Path:
     if len(found) == 1:
         return found[0]
     if found:
-        raise RecordError(f"{text!r} may be any of {', '.join(map(str, found))}; give the whole path")
+        raise RecordError(f"{text!r} is ambiguous: {', '.join(map(str, found))}; give the whole path")
     close = difflib.get_close_matches(text, [p.name for p in known], n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else "give the directory of a run"
-    raise RecordError(f"there is no run {text!r}, neither as a path nor in {root}/; {hint}")
+    raise RecordError(f"there is no run {text!r}, neither as a path nor below {root}/; {hint}")
 
 
 def _result(file: Path) -> dict[str, Any] | None:

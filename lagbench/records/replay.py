@@ -1,4 +1,4 @@
-"""A run held to itself: its episodes stepped again, its actions recomputed, its draws drawn again."""
+"""Replay: a run's episodes stepped again, its actions and draws recomputed, and compared with the record."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ HASH, PLAN, DRAWS, VERSIONS, SUMS, POLICY = (
 )
 _OF_ALL = (HASH, PLAN, DRAWS, VERSIONS, SUMS)
 Progress = Callable[[int, int], None]
-"""Told how many steps of how many have been made."""
+"""Called with the number of steps done and in total."""
 
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """What a replay found.
+    """The result of a replay.
 
     Attributes:
         path: the run.
         status: its status.
-        checks: in the order in which they were made.
-        episodes: evaluation episodes that were gone through again.
-        steps: and their steps; on language tokens.
-        training_episodes: training episodes that were gone through to their end.
-        training_steps: steps of training episodes, open ones included.
-        actions: actions that were recomputed from the policy file.
-        action_difference: the largest distance of a recorded action from the recomputed one; None without any.
-        exact: whether all that was gone through came out bit for bit; else some did to within a tolerance only.
-        tolerance: how far what is recomputed may be from the record, by what it is: of an ``action``, or the ``logit``
-            of a token; of the rewards of a simulation that was recorded elsewhere ``elsewhere_reward``, over the first
-            ``elsewhere_steps`` of each episode.
-        notes: sentences on what to bear in mind.
+        checks: in order.
+        episodes: number of evaluation episodes replayed.
+        steps: number of their steps; on language tokens.
+        training_episodes: number of training episodes replayed to their end.
+        training_steps: number of training steps replayed, including unfinished episodes.
+        actions: number of actions recomputed from the policy file.
+        action_difference: the largest difference of a recorded and a recomputed action; None without any.
+        exact: whether everything was reproduced bit for bit; otherwise some only within a tolerance.
+        tolerance: allowed differences from the record, by quantity: ``action``, or ``logit`` of a token;
+            ``elsewhere_reward`` for rewards simulated on another machine, over the first ``elsewhere_steps`` of each
+            episode.
+        notes: remarks, one sentence each.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class ReplayReport:
 
     @property
     def difference(self) -> Difference | None:
-        """The first difference of the first check that failed; None where none did."""
+        """The first difference of the first failed check; None if none failed."""
         return next((check.difference for check in self.checks if check.difference is not None), None)
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class ReplayReport:
 
 
 def checks(spec: RunSpec) -> tuple[str, ...]:
-    """The names of the checks that a replay makes of a run, in order; ``training`` adds one."""
+    """The names of the checks of a replay, in order; ``training`` adds one."""
     replayer: type[Replayer] = load(spec.domain.replayer)
     return (*_OF_ALL, replayer.evaluations_check, POLICY)
 
@@ -103,30 +103,30 @@ def replay(
     threads: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> ReplayReport:
-    """Hold a run to its own record; nothing is written.
+    """Verify a run's record by replaying it; nothing is written.
 
-    Always: the content hashes; the evaluations against the plan of the specification, seeds included; the versions that
-    the actors held against the run's seed, and those of the transitions against them; the sums of ``episodes`` against
-    the transitions. Then, on control, every evaluation episode is stepped again in EnvPool, and each observation,
-    reward and flag is compared bit for bit; on language every completion is graded again, from the record alone. What
-    the policy does by its mode in the final evaluation is recomputed from the policy file.
+    Checks the content hashes; the evaluations against the plan of the specification, including seeds; the actors'
+    versions against the run's seed, and those of the transitions against them; and the sums of ``episodes`` against the
+    transitions. On control every evaluation episode is stepped again in EnvPool, and each observation, reward and flag
+    is compared bit for bit; on language every completion is graded again, from the record alone. The actions of the
+    final evaluation are recomputed from the policy file.
 
     Args:
-        run: finished or not; of a run that is not, what it has committed.
-        training: go through the training episodes again too.
-        where: a pyarrow expression over the columns of ``evaluations``; only those episodes are gone through again.
-        episodes: to be gone through in place of those of ``evaluations``, of a run that is slim and has their steps
-            elsewhere: see ``records.final``. That they are rows of ``evaluations`` is not looked at.
-        exact: compare simulations bit for bit wherever they were recorded. Else, those of another EnvPool, CPU or
-            platform may come out otherwise within a tolerance: see ``ReplayReport.tolerance``.
-        threads: EnvPool's; 0 for one a core. They change no result.
-        progress: is told how many steps of how many have been made.
+        run: finished or not; for an unfinished run, its committed phases.
+        training: also replay the training episodes.
+        where: a pyarrow expression over the columns of ``evaluations``; only those episodes are replayed.
+        episodes: episodes to replay instead of those of ``evaluations``, for a slim run whose steps are stored
+            elsewhere: see ``records.final``. It is not checked that they are rows of ``evaluations``.
+        exact: require bit-identical simulations. Otherwise those of another EnvPool, CPU or platform may differ within
+            a tolerance: see ``ReplayReport.tolerance``.
+        threads: EnvPool threads, 0 for one per core. They do not affect results.
+        progress: called with the number of steps done and in total.
 
     Returns:
-        What was checked, and the first difference of each check that failed.
+        The checks, with the first difference of each failed one.
 
     Raises:
-        RecordError: the run cannot be read, or it has no training episodes to go through.
+        RecordError: the run cannot be read, or it has no training episodes to replay.
     """
     if training and run.spec.record != "trajectories":
         raise RecordError(
@@ -160,7 +160,7 @@ class _Replay:
             HASH,
             lambda: next(consistency.wrong_hashes(run), None),
             "every value is as it was recorded",
-            None if finished else "a run that is not finished has none; its shards' checksums match",
+            None if finished else "an unfinished run has none; the checksums of its shards match",
         )
         self._check(
             PLAN,
@@ -171,7 +171,7 @@ class _Replay:
             DRAWS,
             lambda: next(consistency.wrong_draws(run), None),
             f"the versions held in {counted(self._phases, 'phase')} are "
-            + ("such as processes could hold" if run.spec.is_asynchronous else "those of the run's seed"),
+            + ("possible for asynchronous processes" if run.spec.is_asynchronous else "those of the run's seed"),
         )
         self._check(
             VERSIONS,
@@ -257,18 +257,18 @@ def _no_transitions(run: Run) -> str | None:
     """Why there is no row of ``trajectories`` to look at; None where there are."""
     if run.spec.record != "trajectories":
         return "the run recorded no transitions"
-    return "the copy was made without transitions" if left_out(run.schema("trajectories")) else None
+    return "this copy has no transitions" if left_out(run.schema("trajectories")) else None
 
 
 def _no_final(run: Run) -> str:
     if run.result is None:
         return "the run is not finished and has no policy file yet"
     if run.status == "diverged":
-        return "the run diverged: no evaluation is of its last policy"
+        return "the run diverged: its last policy was not evaluated"
     return "no evaluation of the last policy is among the episodes"
 
 
 def _notes(run: Run, phases: int) -> list[str]:
     if run.result is not None:
         return []
-    return [f"it is not finished: this is what it had committed, {phases} of {run.spec.phases} phases"]
+    return [f"it is not finished: {phases} of {run.spec.phases} phases were committed and checked"]

@@ -1,4 +1,4 @@
-"""What a replay asks of a domain: its episodes gone through again, its rows held to one another."""
+"""The interface of a domain to replays: episodes replayed, rows checked for consistency."""
 
 from __future__ import annotations
 

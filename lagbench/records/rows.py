@@ -1,4 +1,4 @@
-"""What one phase adds to a run's records, as plain data."""
+"""The rows that one phase adds to a run's records, as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a run: their columns, the same for every run of a domain, with the sizes of the task."""
+"""The schemas of a run's tables, determined by its domain and the sizes of its task."""
 
 from __future__ import annotations
 
@@ -95,8 +95,7 @@ def check_table(schema: Any, table: str, file: Path) -> None:
         )
     if metadata.get(CHECKSUM) != _checksum(schema):
         raise RecordError(
-            f"{file} has not the columns with which it was written: their checksum does not match; restore it from a "
-            "copy of the run"
+            f"{file} has changed columns: their checksum does not match; restore it from a copy of the run"
         )
 
 

@@ -1,4 +1,4 @@
-"""A slim run: a copy without single steps, small enough for a repository, with all that scoring takes."""
+"""A slim run: a copy without single steps, small enough for a repository, with everything that scoring needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(run: Run, out: Path, progress: Progress, bare: Collection[str] = ()) -
     """
     refuse_what_is_there(out)
     if run.result is None:
-        raise RecordError(f"{run.path} is not finished, and a copy could not be; see: lagbench resume {run.path}")
+        raise RecordError(f"{run.path} is not finished and cannot be copied; see: lagbench resume {run.path}")
     run.verify()
     total, rows = sum(run.result["rows"].values()), {}
     with appearing(out) as directory:

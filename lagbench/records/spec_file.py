@@ -1,4 +1,4 @@
-"""spec.json, held against the specification that every table of the run carries."""
+"""spec.json, verified against the specification in the metadata of every table."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def check_spec(path: Path, data: Any) -> None:
     recorded = _recorded(path)
     if recorded is not None and (changed := differences(data, recorded)):
         raise UsageError(
-            f"{path / SPEC_FILE} is not the specification that this run began with ({'; '.join(changed)}); change it "
+            f"{path / SPEC_FILE} is not the specification with which this run was started ({'; '.join(changed)}); "
+            f"change it "
             "back, or start a new run"
         )
 

@@ -1,4 +1,4 @@
-"""Recorded episodes, stepped again in EnvPool and held to the record bit for bit."""
+"""Recorded episodes, stepped again in EnvPool and compared with the record bit for bit."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ class _Training:
         """What is wrong where an actor has fewer rows than its phases, or more."""
         self._env.close()
         if self._left:
-            missing = f"missing in its last {self._left} steps"
+            missing = f"missing in the last {self._left} steps"
             return Difference("trajectories", {"actor": self._shortest}, "rows", missing, "all there", "specified")
         if self._rows is not None and len(self._rows["step"]):
             where = _where(self._rows, 0)

@@ -1,4 +1,4 @@
-"""A table while a run goes on: Arrow IPC streams, one shard each time that the run is started or resumed.
+"""A table during a run: Arrow IPC streams, one shard per start or resume.
 
 Beside a shard lie its sums: a line for each message of the stream, written before it, with the byte at which the
 message ends and the CRC-32 of its bytes. So no byte of a shard reaches Arrow that was not written so.
@@ -139,13 +139,13 @@ def _checked(file: Path, *, last: bool) -> list[Message]:
     whole = _within(size, messages)
     # Only in the last shard can a message have been under way.
     if len(messages) - len(whole) > last:
-        raise RecordError(f"{file} is cut short: its sums tell of {len(messages) - len(whole)} more; {_RESTORE}")
+        raise RecordError(f"{file} is truncated: its checksums list {len(messages) - len(whole)} more; {_RESTORE}")
     if len(messages) == len(whole) and size > (end := whole[-1].end if whole else 0):
         with file.open("rb") as source:
             source.seek(end)
             tail = source.read(len(_END) + 1)
         if not _END.startswith(tail):
-            raise RecordError(f"{file} has more in it than {sums_file(file).name} beside it tells of; {_RESTORE}")
+            raise RecordError(f"{file} has more data than {sums_file(file).name} lists; {_RESTORE}")
     return whole
 
 
@@ -172,7 +172,7 @@ def _messages(sums: Path) -> list[Message]:
         line = _SUM.fullmatch(text, at, at + _SUM_SIZE)
         start = found[-1].end if found else 0
         if line is None or int(line[1], 16) <= start:
-            raise RecordError(f"{sums} is damaged: line {len(found) + 1} is not one of its sums; {_RESTORE}")
+            raise RecordError(f"{sums} is damaged: line {len(found) + 1} is not a checksum line; {_RESTORE}")
         found.append(Message(start, int(line[1], 16), int(line[2], 16)))
     return found
 
@@ -209,7 +209,7 @@ def _read_shard(cut: Cut, first: Any) -> Iterator[Any]:
     content = mapped(cut.file)
     reader = _open(cut.file, content, cut.messages)
     if not reader.schema.equals(first, check_metadata=True):
-        raise RecordError(f"{cut.file} has other columns than the shards before it; {_RESTORE}")
+        raise RecordError(f"{cut.file} has different columns than earlier shards; {_RESTORE}")
     for message in cut.messages[1:]:
         _check(cut.file, content, message)
         try:
@@ -257,7 +257,7 @@ def plan(directory: Path, committed: int) -> list[Cut]:
         left -= kept
     if left:
         raise RecordError(
-            f"{directory} holds only {committed - left} of the {committed} phases that were committed; {_RESTORE}"
+            f"{directory} contains only {committed - left} of the {committed} committed phases; {_RESTORE}"
         )
     return cuts
 

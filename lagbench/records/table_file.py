@@ -1,4 +1,4 @@
-"""A table of a finished run: one Arrow IPC file, held to its structure before a value of it is touched."""
+"""A table of a finished run: one Arrow IPC file, whose structure is verified before its values are read."""
 
 from __future__ import annotations
 

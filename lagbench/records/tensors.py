@@ -66,4 +66,4 @@ def _check(name: str, schema: Any) -> None:
     kind = schema.field(name).type
     inner = kind.value_type if pa.types.is_fixed_size_list(kind) else kind
     if not pa.types.is_primitive(inner):
-        raise UsageError(f"the column {name!r} is {kind}, which no tensor can hold; read it from the table itself")
+        raise UsageError(f"the column {name!r} is {kind}, which cannot be a tensor; read it from the table")

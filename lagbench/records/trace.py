@@ -16,7 +16,7 @@ def versions_of_run(text: str) -> NDArray[np.int64]:
     """
     run = open_run(find_run(text))
     if run.result is None:
-        raise UsageError(f"{run.path} is not finished; go on with: lagbench resume {run.path}")
+        raise UsageError(f"{run.path} is not finished; resume with: lagbench resume {run.path}")
     rows = run.phases.to_table(columns=["versions"])["versions"].to_pylist()
     if not rows:
         raise UsageError(f"{run.path} has no phase")

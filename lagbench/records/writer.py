@@ -1,4 +1,4 @@
-"""The writer of a run directory: what it has committed stays readable, whatever becomes of the process."""
+"""The writer of a run directory: committed phases stay readable if the process dies."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class RunWriter:
         counts = {table: committed.get(table, 0) for table in tables}
         if len(set(counts.values())) != 1 or committed.keys() - tables.keys():
             raise RecordError(f"the checkpoint of {path} does not fit its tables: it counts {dict(committed)}")
-        with explained(path, f"go on with: {resume_command(path)}"), contextlib.ExitStack() as resources:
+        with explained(path, f"resume with: {resume_command(path)}"), contextlib.ExitStack() as resources:
             _refuse_a_finished_run(path, tables)
             resources.enter_context(locked(path / LOCK_FILE, path))
             _refuse_a_finished_run(path, tables)
@@ -165,8 +165,8 @@ class RunWriter:
             directory.mkdir(exist_ok=True)
             if numbers[table] and not streams.schema(directory).equals(schema, check_metadata=True):
                 raise RecordError(
-                    f"{directory} has other columns than this lagbench writes; resume the run with the lagbench that "
-                    f"began it (see {environment.FILE})"
+                    f"{directory} has other columns than this lagbench writes; resume the run with the lagbench "
+                    f"version that started it (see {environment.FILE})"
                 )
             stream = streams.Stream(directory / streams.shard_name(numbers[table]), schema)
             self._resources.callback(stream.abandon)
@@ -185,7 +185,7 @@ class RunWriter:
         before = {table: stream.position for table, stream in self._streams.items()}
         try:
             for table, stream in self._streams.items():
-                with explained(stream.file, f"go on with: {resume_command(self.path)}"):
+                with explained(stream.file, f"resume with: {resume_command(self.path)}"):
                     stream.append(batches[table])
         except BaseException:
             for table, stream in self._streams.items():
@@ -206,7 +206,7 @@ class RunWriter:
         go after it. Raises RecordError.
         """
         self._check_open()
-        with self, explained(self.path, f"go on with: {resume_command(self.path)}"):
+        with self, explained(self.path, f"resume with: {resume_command(self.path)}"):
             for stream in self._streams.values():
                 stream.close()
             files = {}
@@ -245,7 +245,7 @@ class RunWriter:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise RecordError(f"the writer of {self.path} is closed; go on with: {resume_command(self.path)}")
+            raise RecordError(f"the writer of {self.path} is closed; resume with: {resume_command(self.path)}")
 
     def __enter__(self) -> Self:
         return self
@@ -265,7 +265,7 @@ def _copy(source: Source, there: Path) -> bool:
         # A try that was killed just then has left it there, or it is no copy.
         if all((there / name).is_file() and (there / name).read_bytes() == x for name, x in source.files.items()):
             return False
-        raise UsageError(f"{there}, where a run has a source, is there already; give another directory with --out")
+        raise UsageError(f"{there}, where a run stores its source, already exists; give another directory with --out")
     scratch = there.with_name(there.name + TEMPORARY)
     shutil.rmtree(scratch, ignore_errors=True)
     for name, content in source.files.items():
@@ -280,8 +280,8 @@ def _copy(source: Source, there: Path) -> bool:
 def _refuse_a_run(path: Path) -> None:
     for name in (SPEC_FILE, RESULT_FILE, *TABLES):
         if (path / name).exists():
-            then = "" if (path / RESULT_FILE).exists() else f", or go on with: {resume_command(path)}"
-            raise UsageError(f"{path} holds a run already ({name}); give another directory with --out{then}")
+            then = "" if (path / RESULT_FILE).exists() else f", or resume with: {resume_command(path)}"
+            raise UsageError(f"{path} already contains a run ({name}); give another directory with --out{then}")
 
 
 def _refuse_a_finished_run(path: Path, tables: Iterable[str]) -> None:

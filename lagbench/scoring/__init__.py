@@ -1,4 +1,4 @@
-"""From runs to scores: how well an algorithm does as lag grows, and how sure we are (docs/concepts/scores.md).
+"""Scoring: from runs to scores by lag with confidence intervals (docs/concepts/scores.md).
 
 The public modules resolve on first use.
 """

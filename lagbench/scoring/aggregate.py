@@ -1,4 +1,4 @@
-"""What rliable aggregates over runs and tasks, of many matrices in one go: replications, values of the axis."""
+"""rliable's aggregates over runs and tasks, for many matrices at once: replications, values of the axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run measured in training: means over all phases, and the course of them in a few blocks."""
+"""Diagnostics of a run: means over all phases, and means over blocks of phases."""
 
 from __future__ import annotations
 

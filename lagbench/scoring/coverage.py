@@ -1,4 +1,4 @@
-"""How often the 95% intervals hold what they should, at the sizes that suites have, and how that is measured."""
+"""Measured coverage of the 95% intervals for the sizes of suites, and its measurement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def note(seeds: int, tasks: int) -> str:
     ``tasks`` is 1 for numbers by task.
     """
     if seeds < 2:
-        return "From one run on a task there is no interval."
+        return "With one run on a task there is no interval."
     alike = [(n, m) for n, m in MEASURED if (m == 1) == (tasks == 1) and n <= seeds]
     size = (seeds, tasks) if (seeds, tasks) in MEASURED else max(alike)
     nearest = "" if size == (seeds, tasks) else f", the nearest to {_size(seeds, tasks)}"

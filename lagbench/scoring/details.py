@@ -1,4 +1,4 @@
-"""What figures take beyond the results: scores over training and by threshold, and what was measured in training."""
+"""Further data for figures: scores over training and by threshold, and diagnostics of training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TaskCurve:
 
     Attributes:
         task: its id.
-        curve: by fraction; empty where there is no run, or one diverged to nothing.
+        curve: by fraction; empty without runs, or if a diverged run has no value.
     """
 
     task: str
@@ -40,10 +40,10 @@ class PointDetails:
 
     Attributes:
         value: of the axis.
-        curve: IQM at each fraction of the budget; empty where nothing can be said over all tasks.
+        curve: IQM at each fraction of the budget; empty without aggregates over tasks.
         profile: the share of runs whose final score is above each threshold; empty likewise.
         tasks: curves by task.
-        measured: means over runs and tasks of what every run has.
+        measured: means over runs and tasks of diagnostics that every run has.
     """
 
     value: int
@@ -73,7 +73,7 @@ class Details:
     Attributes:
         budget: of each run.
         unit: of the budget.
-        fractions: of the budget, at which was evaluated.
+        fractions: of the budget, at the evaluations.
         thresholds: of the profiles: scores.
         lines: by entry.
     """
@@ -86,12 +86,12 @@ class Details:
 
 
 def details(scores: Scores, *, replications: int, progress: Progress = lambda done, total: None) -> Details:
-    """The details of some scores: equal ones give equal details.
+    """The details of scores; equal scores give equal details.
 
     Args:
         scores: of ``normalize.scores``.
         replications: of the bootstrap.
-        progress: told how many entries of how many are done.
+        progress: called with the number of entries done and in total.
 
     Returns:
         With 95% intervals, as ``score.score``.

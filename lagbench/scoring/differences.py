@@ -1,4 +1,4 @@
-"""Entries against one another, by one bootstrap of all their runs: differences, probabilities of improvement, ranks."""
+"""Comparisons of entries, by one bootstrap of all their runs: differences, probabilities of improvement, ranks."""
 
 from __future__ import annotations
 

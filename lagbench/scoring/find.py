@@ -1,4 +1,4 @@
-"""The runs in and below some directories. Imports nothing heavy."""
+"""Find the runs in and below some directories. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
         Each run's directory once, sorted.
 
     Raises:
-        UsageError: there is no such directory, or one holds no run.
+        UsageError: a directory does not exist, or contains no run.
     """
     found: dict[Path, Path] = {}
     for path in paths:
         if not path.is_dir():
-            raise UsageError(f"there is no directory {str(path)!r}; give directories that hold runs")
+            raise UsageError(f"there is no directory {str(path)!r}; give directories that contain runs")
         here = list(_runs_below(path))
         if not here:
-            raise UsageError(f"no runs found in {str(path)!r}: no directory in it has a {SPEC_FILE} as a run has")
+            raise UsageError(f"no runs found in {str(path)!r}: none of its directories contains a {SPEC_FILE}")
         for run in here:
             found.setdefault(run.resolve(), run)
     return sorted(found.values())

@@ -1,4 +1,4 @@
-"""A table of runs as the grid that it should be: what is there, what is missing, and what may not be mixed."""
+"""A table of runs as a grid: existing and missing cells, and checks of what may be combined."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lagbench.suites import Axis, Suite
 from lagbench.tasks import spec as tasks
 
 FEW_SEEDS = 3
-"""Below so many seeds an interval says next to nothing, and the output says that."""
+"""Below this number of seeds intervals are not informative, which the output states."""
 _LISTED = 3
 
 
@@ -33,9 +33,9 @@ class ScoredRun:
     Attributes:
         seed: of the run.
         returns: mean returns at the planned fractions of the budget; shorter where it diverged.
-        diverged: whether it did.
-        measured: diagnostics and the algorithm's metrics, means over its phases; those that are known.
-        mode_returns: of the mean action, or of greedy answers, beside the scored ones; none in a plan of version 0.
+        diverged: whether it diverged.
+        measured: known diagnostics and metrics of the algorithm, as means over its phases.
+        mode_returns: with the mean action, or greedy answers; none in a plan of version 0.
     """
 
     seed: int
@@ -50,13 +50,13 @@ class Entry:
     """One line of every table: an algorithm with one set of hyperparameters.
 
     Attributes:
-        label: by which it is called: the algorithm's name, with the swept hyperparameters where there are any.
+        label: the algorithm's name, with swept hyperparameters if any.
         algorithm: its name.
-        source: the SHA-256 of its source, or its distribution and version; more than one where that was changed between
-            its runs.
+        source: the SHA-256 of its source, or its distribution and version; more than one where that changed between its
+        runs.
         config: its hyperparameters.
         runs: finished runs by (value of the axis, task), by rising seed.
-        missing: what the grid lacks, a phrase a task and value.
+        missing: missing cells, one phrase per task and value.
     """
 
     label: str
@@ -72,17 +72,17 @@ class Grid:
     """Entries × values of the axis × tasks × seeds.
 
     Attributes:
-        suite: whose cells the runs are; None for none.
-        measure: how actions were chosen in the evaluations that are scored.
+        suite: of the runs; None outside suites.
+        measure: how actions were chosen in the scored evaluations.
         axis: ``lag`` or ``updates``.
         forward: ``reuse`` or ``split``.
         values: of the axis, rising.
         tasks: ids.
         seeds: of the runs.
         budget: of each run, in the unit of the domain.
-        fractions: of the budget, at which was evaluated.
+        fractions: of the budget, at the evaluations.
         entries: the lines of every table.
-        notes: what has to be said beside every number.
+        notes: remarks that belong to the numbers.
     """
 
     suite: SuiteVersion | None
@@ -104,16 +104,16 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
     Args:
         table: one row a run.
         by: hyperparameters that split an algorithm into entries.
-        suite: as whose cells the runs are taken, where they are of a family: all that are none of them are left out. By
-            default the smallest suite of the family that has all of them.
+        suite: for runs of a family, score them as its cells, without other runs. By default the smallest suite of the
+            family that contains all of them.
 
     Returns:
-        What is there, and what is missing.
+        The grid, with missing cells.
 
     Raises:
         UsageError: runs may not be scored together: of several suites or versions of one, protocols, configurations,
             EnvPool minor versions; different runs of one cell.
-        LagbenchError: none is finished.
+        LagbenchError: no run is finished.
     """
     rows = table.to_pylist(maps_as_pydicts="strict")
     _check_finished(rows)
@@ -167,13 +167,13 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
 
 
 def short_source(source: str) -> str:
-    """An algorithm's source as it is said in a line.
+    """An algorithm's source in short form.
 
     Args:
         source: a SHA-256, or distribution and version.
 
     Returns:
-        The beginning of a SHA-256; else ``source``.
+        The first characters of a SHA-256; else ``source``.
     """
     return source if " " in source else f"{source[:12]}…"
 
@@ -190,7 +190,7 @@ def _check_finished(rows: Sequence[Mapping[str, Any]]) -> None:
     counts = Counter(row["status"] for row in rows)
     found = " and ".join(f"{n} {status}" for status, n in sorted(counts.items()))
     first = min((row["path"] for row in rows if row["status"] == "unfinished"), default=None)
-    hint = f"go on with one: lagbench resume {first}" if first else f"see: lagbench show {rows[0]['path']}"
+    hint = f"resume one with: lagbench resume {first}" if first else f"see: lagbench show {rows[0]['path']}"
     raise LagbenchError(f"no run is finished ({found}), so there is nothing to score; {hint}")
 
 
@@ -202,17 +202,17 @@ def _suite(rows: Sequence[Mapping[str, Any]], chosen: str | None) -> Suite | Non
             (f"{n} of {name} ({sha256[:12]}…)" if name else f"{n} of no suite", name or "")
             for (name, sha256), n in versions.items()
         )
-        raise UsageError(f"runs of more than one suite cannot be scored together ({found}); score them apart")
+        raise UsageError(f"runs of more than one suite cannot be scored together ({found}); score them separately")
     ((name, sha256),) = versions
     if name is None and chosen is None:
         return None
     if name is None or (chosen is not None and suites.load(chosen).runs.name != name):
-        raise UsageError(f"the runs are of {name or 'no suite'}, and none is one of {chosen}")
+        raise UsageError(f"the runs are of {name or 'no suite'}, and none belongs to {chosen}")
     family = suites.of_runs(name) or [suites.load(name)]
     if (here := family[0].runs.sha256) != sha256:
         raise UsageError(
             f"the runs are of another version of {name} ({sha256[:12]}…) than this lagbench's ({here[:12]}…); score "
-            "them with the lagbench that they were run with"
+            f"them with the version of lagbench that ran them"
         )
     if chosen is not None:
         return suites.load(chosen)
@@ -238,8 +238,9 @@ def _check_envpool(rows: Sequence[Mapping[str, Any]]) -> None:
     if len(minors) > 1:
         found = _named((f"{n} with {minor}", minor) for minor, n in minors.items())
         raise UsageError(
-            f"runs of more than one minor version of EnvPool, the physics, cannot be scored together ({found}); score "
-            "them apart"
+            f"runs with several minor versions of EnvPool, whose physics differ, cannot be scored together ({found}); "
+            f"score "
+            f"them separately"
         )
 
 
@@ -312,7 +313,7 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
         place = (row["task"], row[suite.axis], row["seed"])
         if not _has(suite, row):
             raise UsageError(
-                f"{row['path']} is no run of {suite.name}: it has no {place[0]}, {suite.axis} {place[1]}, "
+                f"{row['path']} is not a run of {suite.name}, which has no {place[0]}, {suite.axis} {place[1]}, "
                 f"seed {place[2]}"
             )
         options = json.loads(row["task_options"])
@@ -322,7 +323,7 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
         more = options.keys() - planned["task_options"].keys()
         pins = {name: options.pop(name) for name in (more and suite.pins(row["task"])) & more}
         if changed := differences(found, planned):
-            raise UsageError(f"{row['path']} is no run of {suite.name}: {'; '.join(changed)} in the suite")
+            raise UsageError(f"{row['path']} is not a run of {suite.name}: {'; '.join(changed)} in the suite")
         first, path = firsts.setdefault(row["task"], (pins, row["path"]))
         if changed := differences(pins, first):
             raise _different(row["path"], path, changed)
@@ -372,8 +373,8 @@ def _check_configurations(split: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
             names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
             values = "; ".join(f"{k} is {_text(before.get(k))} and {_text(now.get(k))}" for k in names)
             raise UsageError(
-                f"{label} was run with {len(configs)} configurations: {values}; score them apart, or as rows of their "
-                f"own: {' '.join(f'--by {k}' for k in names)}"
+                f"{label} was run with {len(configs)} configurations: {values}; score them separately, or as separate "
+                f"rows: {' '.join(f'--by {k}' for k in names)}"
             )
 
 
@@ -443,7 +444,7 @@ def _former(row: Mapping[str, Any]) -> list[str]:
 
 def _left_out(paths: Sequence[str], suite: str | None) -> list[str]:
     n = len(paths)
-    return [f"{n} run{'s are' if n > 1 else ' is'} no cell of {suite}, and left out"] if paths else []
+    return [f"{n} run{'s are' if n > 1 else ' is'} not in {suite}, and left out"] if paths else []
 
 
 def _statuses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -465,13 +466,13 @@ def _versions(split: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
         sources = Counter(source for row in rows if (source := row["algorithm_source"]) is not None)
         if len(sources) > 1:
             found = _named((f"{n} with {short_source(source)}", source) for source, n in sources.items())
-            notes.append(f"the source of {label} was changed between its runs ({found})")
+            notes.append(f"the source of {label} changed between its runs ({found})")
     everything = [row for rows in split.values() for row in rows]
     versions = {version for row in everything for version in row["lagbench"]}
     if len(versions) > 1:
-        notes.append(f"the runs were made with more than one lagbench: {', '.join(sorted(versions))}")
+        notes.append(f"the runs were made with several versions of lagbench: {', '.join(sorted(versions))}")
     if unknown_ := sum(_finished(row) and not row["lagbench"] for row in everything):
-        notes.append(f"{unknown_} of the runs have no environment.json: with which versions they ran is not known")
+        notes.append(f"{unknown_} of the runs have no environment.json, so their versions are unknown")
     return notes
 
 
@@ -488,9 +489,7 @@ def _few(entries: Sequence[Entry], axis: Axis) -> list[str]:
     fewest = {entry.label: min(map(len, entry.runs.values()), default=0) for entry in entries}
     few = [f"{label} ({n})" for label, n in fewest.items() if 0 < n < FEW_SEEDS]
     return (
-        [f"fewer than {FEW_SEEDS} seeds somewhere, so that intervals say next to nothing: {_listed(few)}"]
-        if few
-        else []
+        [f"fewer than {FEW_SEEDS} seeds in some cells, so intervals are not informative: {_listed(few)}"] if few else []
     )
 
 

@@ -198,12 +198,12 @@ def _why_undefined(scores: Scores, points: Sequence[Point], runs: int) -> str:
     if scores.scales is None:
         return "returns are not normalised"
     if len(grid.values) < 2:
-        return f"there is but one value of {grid.axis}"
+        return f"there is only one value of {grid.axis}"
     iqms = [point.final.iqm for point in points if point.final]
     if len(iqms) < len(points):
         return "the grid is not complete"
     if runs < 2:
-        return "from one run on a task there is no interval"
+        return "with one run on a task there is no interval"
     if relative_to == "first" and grid.values[0] != (wanted := robustness.anchor_value(grid.axis)):
         return f"the grid has no {grid.axis} {wanted}"
     base = max(iqms, key=lambda iqm: iqm.value) if relative_to == "peak" else iqms[0]

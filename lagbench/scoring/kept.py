@@ -1,4 +1,4 @@
-"""Dataclasses of one another to JSON and from it, without loss."""
+"""Lossless conversion of nested dataclasses to and from JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured in training, quantity by quantity: why scores fall as they do."""
+"""Diagnostics of training by quantity, which explain how scores fall."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lagbench.scoring.results import IntervalEstimate, Results
 from lagbench.scoring.sheets import Sheet, in_text
 
 HELD = "_fraction"
-"""How the name of a metric ends that says which share of the samples an algorithm clips, filters, truncates, …"""
+"""Suffix of metrics that give the share of samples that an algorithm clips, filters, truncates, …"""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is measured.
+    """A diagnostic.
 
     Attributes:
         name: the diagnostic's; None: the algorithm's own share of samples held back.
@@ -34,20 +34,20 @@ _SHARE = Quantity(None, "clipped, filtered, truncated", "share of samples")
 QUANTITIES: Mapping[str, tuple[Quantity, ...]] = {
     "lag": (
         Quantity("tv_backward", "TV before the updates", r"TV($\pi_T$, $\beta$)"),
-        Quantity("tv_forward", "TV made by the updates", r"TV($\pi$, $\pi_T$)"),
+        Quantity("tv_forward", "TV caused by the updates", r"TV($\pi$, $\pi_T$)"),
         _TV,
         Quantity("ess", "ESS before the updates", "share of samples"),
         _KL,
         _SHARE,
     ),
     # w and its ESS are constant within a phase: what forward lag moves is ρ.
-    "updates": (_TV, _KL, Quantity("updates_made", "updates made", "updates a phase"), _SHARE),
+    "updates": (_TV, _KL, Quantity("updates_made", "updates made", "updates per phase"), _SHARE),
 }
 """What is shown, by axis."""
 
 
 def held(line: LineDetails) -> str | None:
-    """The metric in which a line says what share of its samples it holds back: the first that is called so.
+    """The metric for a line's share of clipped or dropped samples: the first with the suffix.
 
     Args:
         line: an entry.
@@ -60,7 +60,7 @@ def held(line: LineDetails) -> str | None:
 
 
 def known(details: Details, axis: str) -> list[Quantity]:
-    """The quantities of which something was measured.
+    """The quantities that were measured.
 
     Args:
         details: of all entries.
@@ -77,10 +77,10 @@ def series(line: LineDetails, quantity: Quantity) -> list[IntervalEstimate | Non
 
     Args:
         line: an entry.
-        quantity: what was measured.
+        quantity: the diagnostic.
 
     Returns:
-        By value of the axis; empty where none was measured.
+        By value of the axis; empty if it was not measured.
     """
     name = held(line) if quantity.name is None else quantity.name
     found = [point.measured.get(name) if name else None for point in line.points]
@@ -88,27 +88,27 @@ def series(line: LineDetails, quantity: Quantity) -> list[IntervalEstimate | Non
 
 
 def shares(details: Details) -> str:
-    """Which share of its samples each algorithm logs.
+    """The share of samples that each algorithm logs.
 
     Args:
         details: of all entries.
 
     Returns:
-        A sentence; empty where none does.
+        A sentence; empty if none does.
     """
     named = ", ".join(f"{line.label}: {name}" for line in details.lines if (name := held(line)))
-    return f"Shares of samples, each as its algorithm logs it: {named}." if named else ""
+    return f"Shares of samples, as logged by each algorithm: {named}." if named else ""
 
 
 def sheet(results: Results, details: Details) -> Sheet | None:
-    """The table of what was measured, a column a quantity.
+    """The table of diagnostics, one column per quantity.
 
     Args:
         results: of ``score.score_grid``.
         details: of the same scores.
 
     Returns:
-        The table; None where nothing was measured.
+        The table; None if nothing was measured.
     """
     shown = known(details, results.axis)
     if not shown:

@@ -29,7 +29,7 @@ class Scale:
     reference: float
 
     def score(self, returns: Array) -> Array:
-        """(return − start) / (reference − start); nothing is clipped."""
+        """(return − start) / (reference − start), not clipped."""
         return (returns - self.start) / (self.reference - self.start)
 
 
@@ -39,21 +39,21 @@ class Scores:
 
     Attributes:
         grid: the runs.
-        scales: by task; None where nothing is known to normalise returns by.
+        scales: by task; None without references.
     """
 
     grid: Grid
     scales: Mapping[str, Scale] | None
 
     def curve(self, entry: Entry, value: int, task: str) -> Array | None:
-        """[runs, fractions], by rising seed: scores, or returns where there are no scales. None as ``returns``."""
+        """[runs, fractions], by increasing seed: scores, or returns without scales. None as for ``returns``."""
         whole = self.returns(entry, value, task)
         return whole if whole is None or self.scales is None else self.scales[task].score(whole)
 
     def returns(self, entry: Entry, value: int, task: str) -> Array | None:
-        """[runs, fractions], by rising seed, after a run diverged what it counts as.
+        """[runs, fractions], by increasing seed, with the substitute values of diverged runs.
 
-        None where there is no run, and where one diverged and that is not known.
+        None without runs, and if a diverged run's value is unknown.
         """
         runs = entry.runs.get((value, task), ())
         if not runs or (any(map(self._cut_short, runs)) and self.scales is None and self.grid.measure == "mode"):
@@ -86,18 +86,18 @@ class Scores:
         return np.stack([curve for curve in curves if curve is not None], axis=1)
 
     def absent(self, entry: Entry, value: int) -> str:
-        """Why nothing can be said over all tasks of an entry at a value of the axis; empty where it can."""
+        """Why an entry has no aggregates over tasks at a value of the axis; empty if it has."""
         seeds = {task: [run.seed for run in entry.runs.get((value, task), ())] for task in self.grid.tasks}
         if lacking := [task for task in self.grid.tasks if not seeds[task]]:
             return f"no runs on {', '.join(lacking)}"
         if len({tuple(own) for own in seeds.values()}) > 1:
-            return "not the same seeds on every task"
+            return "different seeds on different tasks"
         if any(self.curve(entry, value, task) is None for task in self.grid.tasks):
-            return "a run diverged, and what scores 0 is not known"
+            return "a run diverged, and the return that scores 0 is unknown"
         return ""
 
     def area(self, curves: Array) -> Array:
-        """The area under curves [..., fractions]: the trapezoid over the fractions of the budget."""
+        """The area under curves [..., fractions], by the trapezoidal rule over fractions of the budget."""
         return np.asarray(np.trapezoid(curves, self.grid.fractions, axis=-1))
 
     def _cut_short(self, run: ScoredRun) -> bool:
@@ -111,19 +111,19 @@ def scores(grid: Grid) -> Scores:
         grid: the runs.
 
     Returns:
-        Scores, or returns where there are no scales.
+        Scores, or returns without scales.
     """
     return Scores(grid, scales(grid))
 
 
 def scales(grid: Grid) -> Mapping[str, Scale] | None:
-    """What a grid's returns are normalised by: the suite's references.
+    """The normalisation of a grid's returns: the suite's references.
 
     Args:
         grid: the runs.
 
     Returns:
-        Scales by task, 0 and 1 where returns are scores already, as accuracy is one; None without references.
+        Scales by task, 0 and 1 if returns are already scores, such as accuracy; None without references.
     """
     if are_scores(grid):
         return {task: Scale(0.0, 1.0) for task in grid.tasks}
@@ -136,7 +136,7 @@ def scales(grid: Grid) -> Mapping[str, Scale] | None:
 
 
 def are_scores(grid: Grid) -> bool:
-    """Whether a grid's returns are scores already, as accuracy is one.
+    """Whether a grid's returns are already scores, such as accuracy.
 
     Args:
         grid: the runs.

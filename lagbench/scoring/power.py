@@ -1,4 +1,4 @@
-"""The power of a suite: how likely its runs tell two algorithms apart, by the spread of those that there are."""
+"""The power of a suite: the probability that its runs separate two algorithms, from the spread of existing runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _QUANTILES = 10_000
 
 @dataclass(frozen=True)
 class Power:
-    """With which probability two algorithms are told apart.
+    """The probability that two algorithms are separated.
 
     Attributes:
         difference: of their lag scores.
-        alone: where they alone are compared.
-        corrected: at least, among all that are compared, with Holm's correction.
+        alone: for a single comparison.
+        corrected: lower bound with Holm's correction over all comparisons.
     """
 
     difference: float
@@ -48,7 +48,7 @@ def spread(error: float, runs: int) -> float:
 
 
 def power(spreads: Sequence[float], runs: int, tasks: int, pairs: int) -> tuple[Power, ...]:
-    """The power of ``runs`` seeds on ``tasks`` tasks, where ``pairs`` are compared, at each of ``DIFFERENCES``.
+    """The power of ``runs`` seeds on ``tasks`` tasks with ``pairs`` comparisons, at each of ``DIFFERENCES``.
 
     Args:
         spreads: σ of several algorithms, whose variances are averaged.
@@ -68,14 +68,14 @@ def power(spreads: Sequence[float], runs: int, tasks: int, pairs: int) -> tuple[
 
 
 def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: int = 1) -> float:
-    """The probability that a true difference is found, in whichever direction.
+    """The probability that a true difference is detected, in either direction.
 
-    The difference of two lag scores from n seeds each is normal with the standard error σ√(2/n), and is divided by what
-    the runs show of that, σ√(2/n) √(χ²/ν): a noncentral t. It must be beyond the quantile where Holm's correction over
-    ``pairs`` begins.
+    The difference of two lag scores from n seeds each is normal with standard error σ√(2/n); divided by its estimate,
+    σ√(2/n) √(χ²/ν), it follows a noncentral t distribution. It must exceed the quantile of the first step of Holm's
+    correction over ``pairs``.
 
     Args:
-        difference: of the two lag scores, truly.
+        difference: true difference of the two lag scores.
         sigma: σ of a lag score from a single seed.
         runs: n of each.
         tasks: how many.
@@ -98,7 +98,7 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
 
 
 def to_file(suite: Suite, spreads: Mapping[str, float | None], file: Path) -> None:
-    """Write what ``published`` reads.
+    """Write the file that ``published`` reads.
 
     Args:
         suite: of the runs.
@@ -109,13 +109,13 @@ def to_file(suite: Suite, spreads: Mapping[str, float | None], file: Path) -> No
         LagbenchError: a spread is None.
     """
     if None in spreads.values():
-        raise LagbenchError(f"{suite.name} has no power: not every algorithm has a lag score with an interval")
+        raise LagbenchError(f"{suite.name} has no known power: not every algorithm has a lag score with an interval")
     document = {"suite": {"name": suite.name, "sha256": suite.sha256}, "spreads": dict(spreads)}
     file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def file_of(suite: Suite) -> Traversable:
-    """Where the spreads of a suite's published runs are, if they are.
+    """The file with the spreads of a suite's published runs.
 
     Args:
         suite: of the runs.
@@ -127,23 +127,23 @@ def file_of(suite: Suite) -> Traversable:
 
 
 def published(suite: Suite) -> str:
-    """The power of a suite by its published runs.
+    """The power of a suite from its published runs.
 
     Args:
         suite: of the runs.
 
     Returns:
-        A sentence; empty where nothing is published.
+        A sentence; empty if nothing is published.
 
     Raises:
-        LagbenchError: what is published is of another version of the suite.
+        LagbenchError: the published file belongs to another version of the suite.
     """
     file = file_of(suite)
     if not file.is_file():
         return ""
     data = json.loads(file.read_text("utf-8"))
     if data["suite"]["sha256"] != suite.sha256:
-        raise LagbenchError(f"the power of {suite.name} is of another version of it; publish its scores again")
+        raise LagbenchError(f"the published power belongs to another version of {suite.name}; publish its scores again")
     spreads = list(data["spreads"].values())
     seeds, tasks, pairs = len(suite.seeds), len(suite.tasks), len(spreads) * (len(spreads) - 1) // 2
     whose = f"{len(spreads)} published algorithm{'s' * (len(spreads) != 1)}"
@@ -151,23 +151,23 @@ def published(suite: Suite) -> str:
 
 
 def sentence(found: Sequence[Power], runs: int, tasks: int, pairs: int, whose: str = "these runs") -> str:
-    """What stands under every table.
+    """The power as a sentence, shown under tables.
 
     Args:
         found: of ``power``.
         runs: seeds of each algorithm.
         tasks: how many.
         pairs: over which Holm's correction is.
-        whose: the spread is.
+        whose: source of the spread.
 
     Returns:
-        A sentence; empty where nothing is known.
+        A sentence; empty if unknown.
     """
     if not found:
         return ""
     sizes = "/".join(f"{one.difference:g}" for one in found)
     text = (
-        f"Power, by the spread of {whose}: lag scores that differ by {sizes} are told apart with probability "
+        f"Power, by the spread of {whose}: lag scores that differ by {sizes} are separated with probability "
         f"{_shares(one.alone for one in found)} ({runs} seeds on {tasks} task{'s' * (tasks != 1)})"
     )
     if pairs == 1:

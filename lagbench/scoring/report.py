@@ -1,4 +1,4 @@
-"""A report: figures as PDF, SVG and PNG, and one page that needs no network, in a directory of its own."""
+"""Reports: a directory with figures as PDF, SVG and PNG, and a self-contained page."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _facts(results: Results, details: Details) -> list[tuple[str, str]]:
         (results.axis, ", ".join(map(str, results.values))),
         ("scored", domain_of(results.tasks[0]).modes[results.measure]),
         ("seeds", f"{len(results.seeds)} ({seeds})" if len(results.seeds) > 1 else seeds),
-        ("budget", f"{details.budget:,} {details.unit} a run"),
+        ("budget", f"{details.budget:,} {details.unit} per run"),
         ("runs", f"{sum(line.runs for line in results.lines)}, of {len(results.lines)} algorithms or configurations"),
         ("intervals", f"95%, {results.replications:,} replications of a stratified bootstrap by rliable"),
     ]
@@ -126,7 +126,7 @@ def check_free(directory: Path) -> bool:
     listed = None
     if directory.is_symlink() or directory.exists():
         if not directory.is_dir():
-            raise UsageError(f"{directory} is no directory; give another one with -o")
+            raise UsageError(f"{directory} is not a directory; give another one with -o")
         there = sorted(entry.name for entry in directory.iterdir())
         listed = _listed(directory)
         for name in there:
@@ -134,12 +134,13 @@ def check_free(directory: Path) -> bool:
                 continue
             if listed is None or name not in listed:
                 raise UsageError(
-                    f"{directory} holds something else than a report of lagbench's, {name!r}; give another directory "
+                    f"{directory} contains a file that is not part of a lagbench report, {name!r}; give another "
+                    f"directory "
                     "with -o"
                 )
             if _digest(directory / name) not in listed[name]:
                 raise UsageError(
-                    f"{directory / name} was changed since lagbench wrote it; move it away, or give another directory "
+                    f"{directory / name} has changed since lagbench wrote it; move it away, or give another directory "
                     "with -o"
                 )
     check_writable(directory, "make the report again", into=True)

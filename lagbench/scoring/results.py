@@ -1,4 +1,4 @@
-"""What comes out of scoring, as data."""
+"""Results of scoring, as data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lagbench.spec import SuiteVersion
 from lagbench.suites import Axis
 
 Kind = Literal["score", "accuracy", "return"]
-"""What a score is; ``return`` where nothing was normalised."""
+"""The kind of score; ``return`` if returns are not normalised."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class IntervalEstimate:
 
     Attributes:
         value: the number.
-        low: the lower bound; None where there is but one run to draw from.
-        high: the upper bound, likewise.
+        low: the lower bound; None with a single run.
+        high: the upper bound; None with a single run.
     """
 
     value: float
@@ -34,12 +34,12 @@ class IntervalEstimate:
 
     @property
     def above_zero(self) -> bool:
-        """Whether the whole interval lies above 0."""
+        """Whether the whole interval is above 0."""
         return self.low is not None and self.low > 0
 
     @property
     def below_zero(self) -> bool:
-        """Whether the whole interval lies below 0."""
+        """Whether the whole interval is below 0."""
         return self.high is not None and self.high < 0
 
 
@@ -64,8 +64,7 @@ class Tolerance:
         value: the number.
         low: lower bound of its 95% interval.
         high: upper bound.
-        largest: the axis's largest value: where a number is that, IQM never falls below, and the tolerance is
-            censored, at least so much.
+        largest: the axis's largest value; a number equal to it is censored: IQM never falls below.
     """
 
     value: float
@@ -87,7 +86,7 @@ class Aggregates:
         iqm: mean of the middle half.
         median: of the tasks' means.
         mean: of the tasks' means.
-        optimality_gap: mean of what is lacking to a score of 1.
+        optimality_gap: mean shortfall from a score of 1.
     """
 
     iqm: IntervalEstimate
@@ -98,16 +97,16 @@ class Aggregates:
 
 @dataclass(frozen=True)
 class TaskScore:
-    """Mean scores of one entry on one task at one value of the axis; returns where nothing is normalised.
+    """Mean scores of one entry on one task at one value of the axis; returns if not normalised.
 
-    All are None where there is no run; in version 0 also where one diverged and what it counts as is not known.
+    All are None without runs; in version 0 also if a run diverged and its value is unknown.
 
     Attributes:
         task: its id.
         seeds: of the runs that there are.
         diverged: how many of them did.
         returned: mean return of the last evaluations.
-        mode_returned: that of the mean action, or of greedy answers, beside them; None in version 0.
+        mode_returned: that with the mean action, or greedy answers; None in version 0.
         final: mean final score.
         area: mean area under the curve of scores.
     """
@@ -131,7 +130,7 @@ class Point:
         diverged: how many of them did.
         final: aggregates of the final scores.
         area: aggregates of the areas under the curve.
-        absent: why there are no aggregates, where there are none.
+        absent: why there are no aggregates; empty if there are.
         rank: by IQM of the final scores.
         retention: IQM as a share of the anchor's.
         tasks: scores by task.
@@ -159,13 +158,13 @@ class Line:
         config: its hyperparameters.
         runs: how many.
         diverged: how many of them did.
-        missing: what the grid lacks, a phrase a task and value.
+        missing: missing cells, one phrase per task and value.
         points: by value of the axis.
         lag_score: with its interval.
         spread: standard deviation of the lag score from a single seed; None without an interval.
         rank: by lag score.
         tolerance: None where it is undefined.
-        undefined: why there are no retention and tolerance, where there are none.
+        undefined: why there are no retention and tolerance; empty if there are.
     """
 
     label: str
@@ -194,8 +193,8 @@ class Comparison:
         iqm: the differences by value of the axis.
         improvement: the probability over all values of the axis.
         improvements: the probabilities by value of the axis.
-        p: p-value of the difference in lag score, or of the improvement where nothing is normalised, with Holm's
-            correction over all pairs; None where there is no interval.
+        p: p-value of the difference in lag score, or of the improvement if not normalised, with Holm's correction over
+            all pairs; None without an interval.
         ps: p-values of the differences in IQM, likewise.
     """
 
@@ -211,27 +210,27 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Results(Kept):
-    """All that is said of a table of runs.
+    """All results of a table of runs.
 
     Attributes:
-        suite: whose cells the runs are; None for none.
-        measure: how actions were chosen in the evaluations that are scored.
+        suite: of the runs; None outside suites.
+        measure: how actions were chosen in the scored evaluations.
         axis: ``lag`` or ``updates``.
         forward: ``reuse`` or ``split``.
         values: of the axis, rising.
         tasks: ids.
         seeds: of the runs.
-        kind: what a score is, a normalised one or accuracy; ``return`` where nothing became a score, so that there are
-            per-task returns and probabilities of improvement only.
+        kind: normalised score or accuracy; ``return`` if not normalised, with per-task returns and probabilities of
+            improvement only.
         scales: the returns that score 0 and 1, by task.
         lines: by entry.
         comparisons: by pair of entries.
         replications: of the bootstrap.
-        coverage: how often intervals over all tasks cover the true value, in a sentence.
-        coverage_by_task: how often intervals by task do.
-        pairs: over how many Holm's correction is.
-        power: how likely these runs tell lag scores apart; empty where there are none with an interval.
-        notes: what has to be said beside the numbers.
+        coverage: measured coverage of intervals over all tasks, in a sentence.
+        coverage_by_task: measured coverage of intervals per task.
+        pairs: number of pairs in Holm's correction.
+        power: probability that these runs separate lag scores; empty without intervals.
+        notes: remarks that belong to the numbers.
     """
 
     suite: SuiteVersion | None
@@ -259,11 +258,11 @@ class Results(Kept):
 
     @property
     def power_note(self) -> str:
-        """The power in a sentence; empty where it is not known."""
+        """The power in a sentence; empty if unknown."""
         return sentence(self.power, len(self.seeds), len(self.tasks), self.pairs)
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """One flat row a number, for a CSV file: label, against, task, value of the axis, measure, quantity."""
+        """One flat row per number, for a CSV file: label, against, task, value of the axis, measure, quantity."""
         for line in self.lines:
             yield from _rows({"label": line.label}, "final", lag_score=line.lag_score, tolerance=line.tolerance)
             for point in line.points:

@@ -1,4 +1,4 @@
-"""A table of runs → results: the numbers of every entry, and of every entry against every other."""
+"""Scoring of a table of runs: the numbers of every entry, and comparisons of all pairs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def score(
     Args:
         table: one row a run.
         by: hyperparameters that split an algorithm into lines.
-        suite: as whose cells the runs are taken; see ``grid.read``.
+        suite: score the runs as its cells; see ``grid.read``.
         replications: of the bootstrap.
         progress: told how many bootstraps of how many are done.
 
@@ -38,7 +38,7 @@ def score(
 
     Raises:
         UsageError: runs may not be scored together; see ``grid.read``.
-        LagbenchError: none is finished.
+        LagbenchError: no run is finished.
     """
     return score_grid(normalize.scores(grid.read(table, by, suite)), replications=replications, progress=progress)
 
@@ -49,7 +49,7 @@ def score_grid(
     replications: int = TERMINAL_REPLICATIONS,
     progress: Progress = lambda done, total: None,
 ) -> Results:
-    """The results of scores that are normalised already: the second half of ``score``.
+    """The results of normalised scores: the second half of ``score``.
 
     Args:
         scores: of ``normalize.scores``.

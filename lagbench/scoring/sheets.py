@@ -1,4 +1,4 @@
-"""Results as tables of text, to be laid out on a terminal, in LaTeX or on a page."""
+"""Results as tables of text, for a terminal, LaTeX or a page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lagbench.scoring.results import Aggregates, IntervalEstimate, Kind, Line, P
 from lagbench.scoring.significance import LEVEL, apart
 
 NOTHING = "–"
-"""What stands for a number that is not there."""
+"""Placeholder for a missing number."""
 _FORMS: Mapping[Kind, str] = {"score": ".1f", "accuracy": ".3f", "return": ".1f"}
 # Of 1,200 questions one is 0.0008, and the standard error of an accuracy some 0.01.
 DIGITS: Mapping[Kind, int] = {"score": 2, "accuracy": 3, "return": 1}
@@ -26,7 +26,7 @@ class Sheet:
         title: above it.
         columns: names of the columns.
         rows: of as many cells.
-        notes: under it: what is missing in it, and how far its intervals can be trusted.
+        notes: below it: missing values, and reliability of its intervals.
     """
 
     title: str
@@ -137,7 +137,7 @@ def _returns(results: Results) -> Sheet:
     modes = domain_of(results.tasks[0]).modes
     notes = [f"Of {modes[results.measure]}; ± is the standard error over seeds."]
     if results.measure != "mode":
-        notes.append(f"In brackets: of {modes['mode']}, which ranks nothing.")
+        notes.append(f"In brackets: of {modes['mode']}, not used for ranking.")
     return Sheet("Final returns by task", ("algorithm", results.axis, *results.tasks), tuple(rows), tuple(notes))
 
 
@@ -165,7 +165,7 @@ def _comparisons(results: Results) -> Sheet:
         improvement = in_text(pair.improvement, "{:.2f}")
         rows.append((*cells, improvement + " *" * (apart(pair.p) and not results.normalized)))
     corrected = f", with Holm's correction over {results.pairs} pairs" if results.pairs > 1 else ""
-    notes = (f"* told apart: p ≤ {LEVEL}{corrected}",)
+    notes = (f"* significant: p ≤ {LEVEL}{corrected}",)
     return Sheet("Differences", tuple(columns), tuple(rows), (*notes, *_sure(results)))
 
 
@@ -177,7 +177,7 @@ def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
         nothing: for None.
 
     Returns:
-        The number, and its interval where there is one.
+        The number, and its interval if any.
     """
     if found is None:
         return nothing
@@ -199,7 +199,7 @@ def _signed(results: Results, found: IntervalEstimate | None, p: float | None) -
 
 
 def in_text(found: IntervalEstimate | None, form: str, nothing: str = NOTHING) -> str:
-    """A number and its interval, where there is one.
+    """A number and its interval, if any.
 
     Args:
         found: the estimate.
@@ -227,7 +227,7 @@ def _rank(rank: int | None, ranks: Sequence[int | None]) -> str:
 def _tied(results: Results, ranks: Sequence[int | None]) -> str:
     tied = any(rank is not None and ranks.count(rank) > 1 for rank in ranks)
     corrected = f", with Holm's correction over {results.pairs} pairs" if results.pairs > 1 else ""
-    return f"Rank: 1 + the number of those that are surely better{corrected}" + ("; = is shared." if tied else ".")
+    return f"Rank: 1 + the number of significantly better ones{corrected}" + ("; = is shared." if tied else ".")
 
 
 def _diverged(found: Line | Point) -> str:

@@ -1,4 +1,4 @@
-"""Whether entries differ: the p-value of a difference by its bootstrap, and Holm's correction for many of them."""
+"""Significance of differences: p-values from the bootstrap, and Holm's correction for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import comb, sqrt
 
 LEVEL = 0.05
-"""Of differences that are not there, at most this share of tables shows any as one."""
+"""Significance level: the share of tables that may separate any pair of equal entries."""
 
 _ROUNDING = 1e-12
 
@@ -14,7 +14,7 @@ _ROUNDING = 1e-12
 def unbiased(error: float, runs: int) -> float:
     """The standard error of an estimate, from the standard deviation of its bootstrap.
 
-    A bootstrap knows the variance of n runs with the divisor n, not n − 1: it is √((n−1)/n) of what it should be.
+    The bootstrap's variance has the divisor n instead of n − 1, so its standard deviation is too small by √((n−1)/n).
 
     Args:
         error: standard deviation of the bootstrap.
@@ -27,7 +27,7 @@ def unbiased(error: float, runs: int) -> float:
 
 
 def degrees(runs: int, tasks: int) -> int:
-    """The degrees of freedom of a difference of two entries whose spreads are alike.
+    """The degrees of freedom of a difference of two entries with equal variance.
 
     Args:
         runs: n of each entry on each task.
@@ -40,7 +40,7 @@ def degrees(runs: int, tasks: int) -> int:
 
 
 def quantile(runs: int, tasks: int, pairs: int = 1) -> float:
-    """How many standard errors a difference must be from 0 where Holm's correction begins.
+    """The number of standard errors from 0 required at the first step of Holm's correction.
 
     Args:
         runs: n of each entry on each task.
@@ -56,10 +56,10 @@ def quantile(runs: int, tasks: int, pairs: int = 1) -> float:
 
 
 def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
-    """The two-sided p-value of a difference of two entries, of so many runs on each task, by Student's t.
+    """The two-sided p-value of a difference of two entries, by Student's t.
 
-    Tails of the bootstrap itself are too thin for a correction: with 5 seeds on 3 tasks, of tables of nine equal
-    entries 17% show some as different by them, and 4% by this (docs/scores.md).
+    The bootstrap's own tails are too thin for a correction: with 5 seeds on 3 tasks, 17% of tables of nine equal
+    entries would separate some pair by them, and 4% by this test (docs/scores.md).
 
     Args:
         difference: of the two.
@@ -83,8 +83,8 @@ def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
 def smallest(runs: int, cells: int) -> float:
     """The smallest two-sided p-value that a permutation of ``runs`` against as many within each of ``cells`` can give.
 
-    Where all runs of one entry are above all of the other, a probability of improvement has no spread, and may have
-    none by chance.
+    If all runs of one entry are above all of the other, a probability of improvement has no spread, which may happen by
+    chance.
 
     Args:
         runs: n of each entry in each cell.
@@ -98,10 +98,10 @@ def smallest(runs: int, cells: int) -> float:
 
 
 def apart(p: float | None) -> bool:
-    """Whether two are told apart.
+    """Whether two entries are separated.
 
     Args:
-        p: a corrected p-value; None where there is no interval.
+        p: a corrected p-value; None without an interval.
 
     Returns:
         Whether p ≤ ``LEVEL``; False for None.
@@ -110,14 +110,14 @@ def apart(p: float | None) -> bool:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's p-values of all of these together: one is to be compared with the level itself.
+    """p-values with Holm's correction, to be compared with the level itself.
 
-    The i-th smallest of m is multiplied by m − i + 1, and none is smaller than one before it, nor above 1.
+    The i-th smallest of m is multiplied by m − i + 1, and made monotone and at most 1.
 
     Paper: Holm 1979.
 
     Args:
-        p_values: of all comparisons that are made.
+        p_values: of all comparisons.
 
     Returns:
         Corrected p-values, in the order of ``p_values``.

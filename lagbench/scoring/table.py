@@ -1,4 +1,4 @@
-"""Run directories as one Arrow table, a row a run: the only input of everything else in scoring."""
+"""Run directories as one Arrow table, with one row per run: the only input of scoring."""
 
 from __future__ import annotations
 
@@ -78,23 +78,23 @@ _NULLABLE = {
 }
 _ORDER = ("algorithm", "config", "suite", "task", "lag", "updates", "seed", "status", "content_hash", "path")
 Progress = Callable[[int, int], object]
-"""Is told how many of how many are done."""
+"""Called with the number done and in total."""
 
 
 def collect(paths: Sequence[Path], progress: Progress = lambda done, total: None) -> Any:
-    """The table of all runs in and below some directories, a row a run: those that are not finished or failed too.
+    """The table of all runs in and below some directories, including unfinished and failed ones.
 
-    What it is made from is held to the runs' content hashes. Rows are sorted, so that the order of ``paths`` is none.
+    Content hashes are verified. Rows are sorted, so the order of ``paths`` does not matter.
 
     Args:
         paths: directories.
-        progress: is told how many runs of how many are read.
+        progress: called with the number of runs read and in total.
 
     Returns:
         A pyarrow table of ``SCHEMA``.
 
     Raises:
-        UsageError: there is no such directory, or one holds no run.
+        UsageError: a directory does not exist, or contains no run.
         RecordError: a run cannot be read.
     """
     runs = find_runs(paths)
@@ -170,7 +170,7 @@ def _verify(run: Run) -> None:
     for table in ("evaluations", "phases"):
         if table_hash(run.schema(table), run.read(table)) != run.result["content_hash"][table]:
             raise RecordError(
-                f"{run.path / table} has other values than were recorded: its content hash is not the one in "
+                f"{run.path / table} contains changed values: its content hash is not the one in "
                 f"{RESULT_FILE}; restore it from a copy of the run"
             )
 
@@ -199,10 +199,10 @@ def _environment(run: Run) -> dict[str, Any]:
 
 
 def canonical(data: Mapping[str, Any]) -> str:
-    """JSON that is equal where the data is.
+    """Canonical JSON: equal for equal data.
 
     Args:
-        data: that JSON can hold.
+        data: JSON-compatible.
 
     Returns:
         One line, with sorted keys.
@@ -211,11 +211,11 @@ def canonical(data: Mapping[str, Any]) -> str:
 
 
 def check(table: Any, what: str) -> Any:
-    """Hold a table to what scoring takes.
+    """Verify that a table can be scored.
 
     Args:
         table: a pyarrow table.
-        what: it is, for messages.
+        what: name of the table, for messages.
 
     Returns:
         The table, sorted.
@@ -231,7 +231,7 @@ def check(table: Any, what: str) -> Any:
             raise LagbenchError(f"{what} cannot be scored: a row has no {field.name}")
     for row in table.to_pylist(maps_as_pydicts=None):
         if problem := _problem(row):
-            raise LagbenchError(f"{row['path']} cannot be scored: {problem}; run it again, or leave it out")
+            raise LagbenchError(f"{row['path']} cannot be scored: {problem}; run it again, or exclude it")
     return _sorted(table)
 
 
@@ -243,22 +243,22 @@ def _problem(row: Mapping[str, Any]) -> str:
     for values in (returns, row["mode_returns"]):
         for fraction, value in zip(fractions, values, strict=False):
             if value is None or not math.isfinite(value):
-                return f"its return at {fraction:.0%} of the budget is not a number"
+                return f"its return at {fraction:.0%} of the budget is not finite"
     if len(row["errors"]) != len(returns) or len(row["mode_errors"]) != len(row["mode_returns"]):
-        return "it has not one standard error for each of its evaluations"
+        return "the number of standard errors is not that of its evaluations"
     if len(row["mode_returns"]) != (0 if row["evaluation_mode_episodes"] is None else len(returns)):
-        return "the mean action was not evaluated where sampled actions were"
+        return "mean actions and sampled actions were not evaluated at the same points"
     if row["status"] == "diverged" and not returns:
         return "its first policy was not evaluated"
     if len(fractions) != len(returns) or fractions != planned[: len(fractions)]:
-        return "its evaluations are not at the fractions of the budget that were planned"
+        return "its evaluations are not at the planned fractions of the budget"
     if row["status"] == "completed":
         if len(fractions) != len(planned):
-            return f"it has {len(fractions)} of {len(planned)} evaluations, though it was completed"
+            return f"it has {len(fractions)} of {len(planned)} evaluations, although it is completed"
         if row["final"] != returns[-1] or not _close(row["area"], float(np.trapezoid(returns, fractions))):
-            return "its final return or its area is not that of its evaluations"
+            return "its final return or area does not match its evaluations"
     elif row["final"] is not None or row["area"] is not None:
-        return "it has a final return, though it did not reach the end of its budget"
+        return "it has a final return, although it did not use its whole budget"
     return ""
 
 
@@ -276,11 +276,11 @@ def _key(value: Any) -> Any:
 
 
 def to_file(table: Any, file: Path) -> None:
-    """Write a table as an Arrow IPC file, whole or not at all.
+    """Write a table as an Arrow IPC file, atomically.
 
     Args:
         table: of ``SCHEMA``.
-        file: where to.
+        file: the destination.
 
     Raises:
         RecordError: it cannot be written.
@@ -296,28 +296,30 @@ def from_file(file: Path) -> Any:
     """The table in a file.
 
     Args:
-        file: that ``to_file`` wrote.
+        file: written by ``to_file``.
 
     Returns:
         A pyarrow table of ``SCHEMA``.
 
     Raises:
-        LagbenchError: it holds no table that can be scored.
+        LagbenchError: it contains no table that can be scored.
     """
     try:
         with file.open("rb") as source:
             reader = pa.ipc.open_file(source)
             metadata = reader.schema.metadata or {}
             if metadata.get(b"table") != NAME.encode():
-                raise UsageError(f"{file} is no table of runs; make one with: lagbench score RUNS --table {file.name}")
+                raise UsageError(
+                    f"{file} is not a table of runs; make one with: lagbench score RUNS --table {file.name}"
+                )
             if (version := metadata.get(b"format_version", b"?").decode()) != str(FORMAT_VERSION):
                 raise LagbenchError(
                     f"{file} has format {version}; this lagbench reads {FORMAT_VERSION}: install the newest one (pip "
-                    "install -U lagbench), or make it again from the runs"
+                    f"install -U lagbench), or create it again from the runs"
                 )
             table = reader.read_all()
             table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
-        raise LagbenchError(f"{file} cannot be read ({reason}); make it again from the runs") from error
+        raise LagbenchError(f"{file} cannot be read ({reason}); create it again from the runs") from error
     return check(table, str(file))

@@ -1,1 +1,1 @@
-"""Where a run's progress is shown or logged; none of them decides anything."""
+"""Sinks: display and logs of a run, without influence on it."""

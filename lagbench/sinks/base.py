@@ -1,4 +1,4 @@
-"""What a sink is, and what happens to one that fails."""
+"""The base class of sinks, and handling of their failures."""
 
 from __future__ import annotations
 

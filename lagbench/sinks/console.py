@@ -1,4 +1,4 @@
-"""A run on the terminal: what it is, how it goes, what came out. Plain lines where stderr is no terminal."""
+"""Display of a run on the terminal: settings, progress, result. Plain lines if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lagbench.training import PhaseResult
 _PLAIN_EVERY_S = 10.0
 _PACE_PHASES = 50
 _BAR_WIDTH = 60
-_BEGINNING = "setting up, evaluating and collecting for the first time"
+_BEGINNING = "setting up, first evaluation and collection"
 _RESUMING = "setting up"
 _STOPPING = "stopping at the end of this phase; Ctrl-C again to stop at once"
 
@@ -155,7 +155,7 @@ class Terminal(RichConsole):
 
     def on_broken_pipe(self) -> None:
         """Raise, so that the sink is dropped; rich would end the process, and the run with it."""
-        raise BrokenPipeError("nobody reads it any more")
+        raise BrokenPipeError("its reader has closed it")
 
     def say_at_once(self, line: str) -> None:
         """Write a line from a signal's handler, which may have come in the midst of printing."""

@@ -1,4 +1,4 @@
-"""Names and texts that describe a run, for a terminal, a log or a notebook to lay out."""
+"""Descriptions of a run as names and texts, for terminal, logs and notebooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ACTIVE = "filter_active"
 _DROPPED = ("filtered_fraction", "clipped_fraction", "truncated_fraction", "outside_fraction")
 _SMALL = 1e-3  # below it a TV is no 0.000
-FORMER = "the measure of version 0"
+FORMER = "as in version 0"
 _DIGEST = 12  # characters that tell a file from another; all of them are in the specification
 
 
@@ -27,13 +27,13 @@ def about(spec: RunSpec) -> dict[str, str]:
     p, unit = spec.protocol, spec.domain.budget_unit
     epochs = "one pass" if p.forward == "split" else f"{p.updates // p.epoch_updates} epochs of {p.epoch_updates}"
     own = p.update_cap(spec.config.get("updates"))
-    cap = "" if own == p.updates else f"{own}, the algorithm's own, of "
+    cap = "" if own == p.updates else f"{own}, set by the algorithm, of "
     options = {k: f"{v[:_DIGEST]}…" if k.endswith("_sha256") else v for k, v in spec.task_options.items()}
     rows = {
         "algorithm": spec.algorithm.name,
         "task": " ".join([spec.task, *assignments(options)]),
         "lag": lag(p),
-        "updates": f"{cap}{p.updates} a phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
+        "updates": f"{cap}{p.updates} per phase ({p.forward}: {epochs}, minibatches of {p.minibatch})",
         "budget": f"{spec.budget:,} {unit}: {spec.phases:,} phases of {p.actors} actors × {p.phase_steps} "
         f"{spec.domain.step_unit}",
         "evaluation": evaluation(spec.evaluation, spec.domain),
@@ -52,7 +52,7 @@ def about(spec: RunSpec) -> dict[str, str]:
 def evaluation(plan: EvaluationPlan, domain: Domain) -> str:
     """What is evaluated when."""
     _, *beside = [f"{n} of {domain.modes[mode]}" for mode, n in plan.modes(last=False).items()]
-    text = f"{_episodes(plan.episodes)} of {domain.modes[plan.measure]}" + "".join(f", beside them {x}" for x in beside)
+    text = f"{_episodes(plan.episodes)} of {domain.modes[plan.measure]}" + "".join(f" and {x}" for x in beside)
     return f"{text}, at every 1/{plan.intervals} of the budget" + ("" if beside else f" ({FORMER})")
 
 
@@ -87,7 +87,7 @@ def result(run: Run) -> dict[str, str]:
         rows |= apart(run)
     logged = [dict(metrics) for metrics in run.phases.to_table(columns=["metrics"])["metrics"].to_pylist()]
     if any(_ACTIVE in metrics for metrics in logged) and not any(metrics.get(_ACTIVE) for metrics in logged):
-        rows["filter"] = "inactive: it never fired"
+        rows["filter"] = "never active"
     return rows
 
 
@@ -104,16 +104,16 @@ def apart(run: Run) -> dict[str, str]:
     columns = ["collecting", "updating", "waiting", "acting", "blocked", "fetching"]
     table = run.phases.to_table(columns=["segments_dropped", *(f"seconds_{name}" for name in columns)])
     total = {name: sum(table[f"seconds_{name}"].to_pylist()[1:]) for name in columns}
-    rows = {"lag came out": f"{lags(run).summary()}, in versions"}
+    rows = {"measured lag": f"{lags(run).summary()}, in versions"}
     if dropped := sum(table["segments_dropped"].to_pylist()):
-        rows["dropped"] = f"{dropped:.0f} segments, of actor processes that died"
+        rows["dropped"] = f"{dropped:.0f} segments, by actor processes that died"
     if table.num_rows < 2:
         return rows
     learner, actors = total["collecting"] + total["updating"], total["acting"] + total["blocked"] + total["fetching"]
     steps = (table.num_rows - 1) * run.spec.protocol.samples
     rows["throughput"] = (
-        f"{rate(steps / learner)} actor steps beside evaluations; idle: learner {total['waiting'] / learner:.0%}, "
-        f"actors {(total['blocked'] + total['fetching']) / actors:.0%}; weights come in "
+        f"{rate(steps / learner)} actor steps without evaluations; idle: learner {total['waiting'] / learner:.0%}, "
+        f"actors {(total['blocked'] + total['fetching']) / actors:.0%}; weights are fetched in "
         f"{1000 * total['fetching'] / (table.num_rows - 1):.0f} ms"
     )
     return rows

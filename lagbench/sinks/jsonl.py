@@ -1,4 +1,4 @@
-"""One JSON line a phase, in ``log.jsonl`` of the run's directory."""
+"""One JSON line per phase, in ``log.jsonl`` of the run's directory."""
 
 from __future__ import annotations
 

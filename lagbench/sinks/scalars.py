@@ -1,4 +1,4 @@
-"""The scalars of a phase, under the names that every log gives them."""
+"""The scalars of a phase, with the names used by all logs."""
 
 from __future__ import annotations
 

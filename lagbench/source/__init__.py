@@ -1,1 +1,1 @@
-"""An algorithm's source: what belongs to it, how it is loaded, and what a specification says of it."""
+"""An algorithm's source: its files, loading, and its representation in specifications."""

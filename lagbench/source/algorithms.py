@@ -1,4 +1,4 @@
-"""What a specification says of an algorithm, made from a name, a file or a class; and the class, from what it says."""
+"""Algorithms in specifications: identified from a name, a file or a class, and loaded from it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _parts(name: str) -> tuple[Path, str]:
 def _collected(name: str) -> Source:
     path, attribute = _parts(name)
     if not path.is_file():
-        raise UsageError(f"there is no file {str(path)!r}; give an algorithm of your own as path/to/file.py:Class")
+        raise UsageError(f"there is no file {str(path)!r}; name your own algorithm as path/to/file.py:Class")
     source = collect(path)
     if not attribute:
         classes = _classes(source) or ["Class"]

@@ -1,4 +1,4 @@
-"""A class that is given in Python: the file that it is in, or could be in."""
+"""The file of a class that is given in Python."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def source_of_class(cls: type) -> tuple[str, Source]:
     name = cls.__name__
     if cls.__qualname__ != name:
         raise UsageError(
-            f"{cls.__qualname__} is made inside of something else, from where no run can load it; put it at the top of "
-            "a file"
+            f"{cls.__qualname__} is defined inside a function or class and cannot be loaded by a run; move it to the "
+            f"top level of a file"
         )
     found = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if found is None:
         return f"{notebook.FILE}:{name}", collect_text(notebook.FILE, notebook.text_of(cls).encode())
     file = Path(found)
     if is_installed(file):
-        raise UsageError(f"{name} is installed, in {file}, but not under a name; give it an entry point for one")
+        raise UsageError(f"{name} is installed, in {file}, but has no entry point; add one")
     shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
     return f"{shown}:{name}", collect(shown)
 
@@ -41,7 +41,8 @@ def check_same(cls: type, name: str, loaded: Any) -> None:
     # Of a notebook the text is of when it was made, and the same statements compile otherwise there.
     if getattr(sys.modules.get(cls.__module__), "__file__", None) and _content(cls) != _content(loaded):
         raise UsageError(
-            f"{cls.__name__} is not what {name} is now, for one of them was changed; import it again, or give {name!r}"
+            f"{cls.__name__} is not what {name} is now, because one of them has changed; import it again, or give "
+            f"{name!r}"
         )
 
 

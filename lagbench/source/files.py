@@ -1,4 +1,4 @@
-"""A source: the modules of an algorithm that no installed distribution brought, and their digest."""
+"""A source: the modules of an algorithm that belong to no installed distribution, and their digest."""
 
 from __future__ import annotations
 

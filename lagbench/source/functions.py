@@ -1,4 +1,4 @@
-"""Functions that make tasks, by ``module:function`` or ``path/to/file.py:function``."""
+"""Task functions, given as ``module:function`` or ``path/to/file.py:function``."""
 
 from __future__ import annotations
 
@@ -80,5 +80,5 @@ def _not_found(name: str, reason: str) -> UsageError:
 
 def _collected(file: Path) -> Source:
     if not file.is_file():
-        raise UsageError(f"there is no file {str(file)!r}; give a task of your own as path/to/file.py:function")
+        raise UsageError(f"there is no file {str(file)!r}; name your own task as path/to/file.py:function")
     return collect(file)

@@ -1,4 +1,4 @@
-"""What belongs to a source: the imports of its files, followed without running any of them."""
+"""Collect a source: follow the imports of its files without executing them."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class _Walk:
         if spec.origin in ("built-in", "frozen") or not (self._closed or not is_installed(Path(spec.origin))):
             return False
         if not spec.origin.endswith(tuple(SOURCE_SUFFIXES)) or not Path(spec.origin).is_file():
-            raise UsageError(f"{spec.origin} is no file of Python source, so that a run cannot copy it; install it")
+            raise UsageError(f"{spec.origin} is not a Python source file, so a run cannot copy it; install it")
         return True
 
 

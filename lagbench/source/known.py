@@ -1,4 +1,4 @@
-"""Where a source is found that has a digest: here already, in the directory of a run, or where its name says."""
+"""Find a source by its digest: already loaded, in a run's directory, or at its named place."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def find(name: str, sha256: str, file: Path, collect: Callable[[Path], Source]) 
         if source.sha256 == sha256:
             return remember(source)
     copy = _copies.get(sha256)
-    where = f"{copy} does not hold it" if copy else "no copy of it lies beside the specification"
+    where = f"{copy} does not hold it" if copy else "there is no copy next to the specification"
     if not file.is_file():
         raise UsageError(
             f"the source of {name} (SHA-256 {sha256[:_SHOWN]}…) cannot be found: there is no file {str(file)!r}, and "
-            f"{where}; give the spec.json in the directory of a run, which has the source beside it"
+            f"{where}; give the spec.json in a run's directory, which contains the source"
         )
     raise UsageError(
         f"the source of {name} has changed since this run was specified (SHA-256 {sha256[:_SHOWN]}…, now "
@@ -64,8 +64,8 @@ def find_file(what: str, sha256: str, name: str) -> Source:
         remember(Source(name, {name: (copy / name).read_bytes()}, {name: str(copy / name)}))
     if sha256 not in _sources:
         raise UsageError(
-            f"the {what} with the SHA-256 {sha256[:_SHOWN]}… cannot be found, and no copy of it lies beside the "
-            "specification; give the spec.json in the directory of a run, which has it beside it"
+            f"the {what} with the SHA-256 {sha256[:_SHOWN]}… cannot be found, and there is no copy next to the "
+            f"specification; give the spec.json in a run's directory, which contains a copy"
         )
     return _sources[sha256]
 

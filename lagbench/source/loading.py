@@ -1,4 +1,4 @@
-"""A source as modules of its own: no name in it meets one of another source's, or of the process's."""
+"""Load a source as separate modules, isolated from other sources and from the process's modules."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def refuse_while_importing() -> None:
     """Raise UsageError where a source that is being imported calls this: it would start a run whenever it is loaded."""
     if getattr(_importing, "depth", 0):
         raise UsageError(
-            "it starts a run when it is imported, and to load its algorithm is to import it; put what starts the run "
-            'below: if __name__ == "__main__":'
+            "it starts a run when it is imported, which loading its algorithm does; move what starts the run below: if "
+            '__name__ == "__main__":'
         )
 
 
@@ -118,8 +118,8 @@ class _Finder(MetaPathFinder, Loader):
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None and not is_installed(Path(file)):
             raise UsageError(
-                f"{name} is imported from {file}, of which no run would have a copy, for only code says where that is; "
-                f"put it beside {Path(self._source.place).name}, set PYTHONPATH, or install it"
+                f"{name} is imported from {file}, which was found through sys.path and would not be copied into the "
+                f"run; put it next to {Path(self._source.place).name}, set PYTHONPATH, or install it"
             )
 
 

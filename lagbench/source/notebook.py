@@ -1,4 +1,4 @@
-"""A class that was made in a notebook or at a prompt, as the file that it could have been in."""
+"""The source of a class defined in a notebook or at a prompt, as a file."""
 
 from __future__ import annotations
 import __future__
@@ -65,7 +65,7 @@ class _Definitions:
                 if code.co_flags & __future__.annotations.compiler_flag:
                     self.futures.add("from __future__ import annotations")
                 return "".join(lines[first - 1 : nodes[-1].end_lineno]).rstrip("\n")
-        raise UsageError(f"Python does not know the text of {value.__name__}{self._advice()}")
+        raise UsageError(f"Python has no source text of {value.__name__}{self._advice()}")
 
     def _taken(self, name: str, value: Any) -> str:
         """A statement that makes it, as an import of the notebook's does, or of a constant."""
@@ -82,10 +82,12 @@ class _Definitions:
                 return f"{name} = {value!r}"
         except (ValueError, SyntaxError):
             pass
-        raise UsageError(f"{self._asked} uses {name}, which no import and no constant can stand for{self._advice()}")
+        raise UsageError(
+            f"{self._asked} uses {name}, which cannot be expressed as an import or a constant{self._advice()}"
+        )
 
     def _advice(self) -> str:
-        return f"; put {self._asked} with all that it uses into a file, and give path/to/file.py:{self._asked}"
+        return f"; put {self._asked} and everything it uses into a file, and give path/to/file.py:{self._asked}"
 
 
 def _imports() -> Iterator[tuple[str, str | None, str]]:

@@ -1,4 +1,4 @@
-"""Suites: frozen grids of cells, as data. A suite's meaning never changes under its name; a change is another suite."""
+"""Suites: frozen grids of cells, as data. A suite never changes; a changed suite gets another name."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Suite:
 
     Attributes:
         name: its id, that of its file.
-        about: what it is for, in a sentence; this and what follows ``data`` are no part of its meaning.
-        data: what it means, which the hash is of. In its protocol the axis, lag or updates, is a list.
-        family: by which its runs are named; suites of a family differ in their grids alone, and share their runs.
-        references: the suite or family whose references are its own too, where they are not of its name.
-        replaced_by: the suite that took its place, where it is retired: its runs are scored, and none are made.
+        about: its purpose, in a sentence; this and the fields after ``data`` are not hashed.
+        data: its definition, which is hashed. In its protocol the axis, lag or updates, is a list.
+        family: names its runs; suites of a family differ only in their grids, and share runs.
+        references: the suite or family whose references it uses, if not its own.
+        replaced_by: its replacement, if it is retired: its runs can be scored, but no new ones made.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Suite:
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of what the suite means."""
+        """The hash of the suite's definition."""
         return _sha256(self.data)
 
     @property
@@ -70,9 +70,9 @@ class Suite:
 
     @cached_property
     def runs(self) -> SuiteVersion:
-        """Name and hash as they stand in the spec of every run of it: its own, or those of its family.
+        """Name and hash in the spec of its runs: its own, or those of its family.
 
-        A family's hash is that of what its suites have in common, all but the grid.
+        A family's hash covers everything its suites have in common, that is, all but the grid.
         """
         if self.family is None:
             return self.version
@@ -92,7 +92,7 @@ class Suite:
 
     @property
     def axis(self) -> Axis:
-        """What it varies: backward lag, or the updates a phase."""
+        """The varied quantity: backward lag, or the updates per phase."""
         return "updates" if isinstance(self.data["protocol"]["updates"], list) else "lag"
 
     @property
@@ -106,7 +106,7 @@ class Suite:
         return range(self.data["seeds"])
 
     def admits(self, seed: int) -> bool:
-        """Whether a run with this seed counts as one of its cells: its own seeds, and those that were drawn."""
+        """Whether a run with this seed counts as one of its cells: its own seeds, and drawn ones."""
         return seed in self.seeds or seed >= DRAWN
 
     @property
@@ -116,7 +116,7 @@ class Suite:
 
     @property
     def evaluation(self) -> EvaluationPlan:
-        """What is evaluated when."""
+        """The evaluation plan."""
         return EvaluationPlan(**self.data["evaluation"])
 
     def protocol(self, value: int) -> Protocol:
@@ -134,7 +134,7 @@ class Suite:
                     yield Cell(task, self.protocol(value), seed)
 
     def options(self, value: int) -> dict[str, Any]:
-        """What the suite fixes at one value of its axis, as the options of ``lagbench.resolve``."""
+        """The settings fixed by the suite at one value of its axis, as options of ``lagbench.resolve``."""
         return {
             **self.data["protocol"],
             self.axis: value,
@@ -155,7 +155,7 @@ class Suite:
         retired.
         """
         if self.replaced_by is not None:
-            raise UsageError(f"{self.name} is retired; run {self.replaced_by}, which takes its place (docs/suites.md)")
+            raise UsageError(f"{self.name} is retired; run {self.replaced_by}, which replaces it (docs/suites.md)")
         task, value = self.place(task, options.pop(self.axis, None))
         if seed not in self.seeds:
             raise UsageError(f"{self.name} has the seeds {self.seeds[0]}-{self.seeds[-1]}, not {seed}")
@@ -165,7 +165,7 @@ class Suite:
                 self._check_task_options(task, given)
             elif name in fixed and (units(given) != units(fixed[name]) if name == "hidden" else given != fixed[name]):
                 own = "; an algorithm makes fewer with --set updates=N" if name == "updates" else ""
-                raise UsageError(f"{name} is {fixed[name]} in {self.name}, and cannot be {given}{own}")
+                raise UsageError(f"{name} is {fixed[name]} in {self.name} and cannot be {given}{own}")
         run = spec.resolve(algo=algo, task=task, seed=seed, suite=self.runs, **{**options, **fixed})
         # A plan of version 0 is none that options make.
         run = dataclasses.replace(run, evaluation=self.evaluation)
@@ -213,15 +213,15 @@ class Suite:
         pins = self.pins(run.task)
         found["task_options"] = {name: x for name, x in found["task_options"].items() if name not in pins}
         if changed := differences({name: found[name] for name in planned}, planned):
-            raise UsageError(f"the specification leaves {self.name}: {'; '.join(changed)} in the suite")
+            raise UsageError(f"the specification is not in {self.name}: {'; '.join(changed)} in the suite")
 
     def _check_task_options(self, task: str, given: Mapping[str, Any]) -> None:
         fixed = self.task(task).options
         for name, value in load_task(task, given).options.items():
             if name not in fixed:
-                raise UsageError(f"the task option {name} is as it comes in {self.name}, and cannot be {value}")
+                raise UsageError(f"the task option {name} has its default in {self.name} and cannot be {value}")
             if value != fixed[name]:
-                raise UsageError(f"the task option {name} is {fixed[name]} in {self.name}, and cannot be {value}")
+                raise UsageError(f"the task option {name} is {fixed[name]} in {self.name} and cannot be {value}")
 
     def _one_of(self, name: str, given: Any, known: tuple[Any, ...]) -> Any:
         if given is None and len(known) == 1:
@@ -250,7 +250,7 @@ def retired() -> list[str]:
 
 
 def load(name: str) -> Suite:
-    """The suite of that name, a retired one too.
+    """The suite of that name, also a retired one.
 
     Args:
         name: one of ``suite_names()``.
@@ -259,7 +259,7 @@ def load(name: str) -> Suite:
         The suite.
 
     Raises:
-        UsageError: there is none; the message has the nearest name.
+        UsageError: there is none; the message suggests the nearest name.
     """
     if name in names():
         return _load(name, _ROOT)
@@ -271,7 +271,7 @@ def load(name: str) -> Suite:
 
 
 def of_runs(name: str) -> list[Suite]:
-    """The suites whose runs have that name in their specs, the smallest first: one, or those of a family."""
+    """The suites whose runs have this name in their specs, the smallest first: one, or those of a family."""
     everything = [load(own) for own in (*names(), *retired())]
     found = [suite for suite in everything if suite.runs.name == name]
     return sorted(found, key=lambda suite: len(list(suite.cells())))
@@ -282,20 +282,20 @@ def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
     """A run's specification from options, or with ``suite`` from one of its cells.
 
     Args:
-        suite: whose cell; it fixes all but ``algo``, ``task``, its axis, ``seed``, ``config``, ``record``, ``device``.
+        suite: of the cell; it fixes everything except ``algo``, ``task``, its axis, ``seed``, ``config``, ``record``,
+            ``device``.
         options: ``algo`` (``"ppo"``), ``task`` (``"Hopper-v5"``), ``lag`` (0), ``lag_mode`` (``"uniform"``),
-            ``lag_options``,
-            ``updates`` (10 epochs), ``updates_fixed`` (False), ``forward`` (``"reuse"``), ``minibatch``, ``actors``,
-            ``phase_steps``, ``hidden`` ((64, 64)), ``budget``, ``seed`` (0), ``config``, ``task_options``,
-            ``eval_episodes``, ``eval_mode_episodes``, ``eval_intervals`` (10), ``record`` (``"trajectories"``),
-            ``device`` (``"cpu"``), ``torch_threads`` (1): those of ``lagbench run --help``, in the same units, also as
-            text (``budget="300k"``). ``algo`` may be a class.
+            ``lag_options``, ``updates`` (10 epochs), ``updates_fixed`` (False), ``forward`` (``"reuse"``),
+            ``minibatch``, ``actors``, ``phase_steps``, ``hidden`` ((64, 64)), ``budget``, ``seed`` (0), ``config``,
+            ``task_options``, ``eval_episodes``, ``eval_mode_episodes``, ``eval_intervals`` (10), ``record``
+            (``"trajectories"``), ``device`` (``"cpu"``), ``torch_threads`` (1): those of ``lagbench run --help``, in
+            the same units, also as strings (``budget="300k"``). ``algo`` may be a class.
 
     Returns:
-        The complete specification, which ``train`` and ``run`` take.
+        The complete specification, for ``train`` and ``run``.
 
     Raises:
-        UsageError: there is no such name, or it cannot be run as asked.
+        UsageError: a name or an option is not valid.
     """
     return spec.resolve(**options) if suite is None else load(suite).resolve(**options)
 

@@ -1,4 +1,4 @@
-"""The returns that a suite's scores are normalised by: of the untrained policy, and of PPO at lag 0."""
+"""The returns by which a suite's scores are normalised: of the untrained policy, and of PPO at lag 0."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def load(suite: Suite) -> References | None:
     data = json.loads(file.read_text("utf-8"))
     own = suites.of_runs(suite.references)[0] if suite.references else suite
     if data["suite"]["sha256"] != own.runs.sha256:
-        raise LagbenchError(f"the references of {suite.name} are of another version of it; measure them again")
+        raise LagbenchError(f"the references of {suite.name} belong to another version of it; measure them again")
     if missing := [task for task in suite.tasks if task not in data["tasks"]]:
         raise LagbenchError(f"the references of {suite.name} lack {', '.join(missing)}; measure those too")
     tasks = {name: read(at) for name, at in data["tasks"].items()}

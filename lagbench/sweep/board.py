@@ -1,4 +1,4 @@
-"""A sweep on the terminal: a table that moves; where stderr is no terminal, a line for each cell that ends."""
+"""Display of a sweep on the terminal: a live table, or a line per finished cell if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Board(Watcher):
         self._total = len(states)
         left = [cell.spec for cell, state in states.items() if not state.is_over]
         hours = cost.hours(left)
-        about = f" (some {description.duration(3600 * hours)} of one core)" if hours else ""
+        about = f" (about {description.duration(3600 * hours)} on one core)" if hours else ""
         self._print(f"{in_words(self._total)}, {len(left)} to run{about}, {slots} at a time, in {self._out}")
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
@@ -84,7 +84,7 @@ class Board(Watcher):
     def elsewhere(self, cells: int) -> None:
         """See ``Watcher.elsewhere``."""
         if cells and cells != self._elsewhere and self._live is None and not self._tally.running:
-            self._print(f"waiting for {in_words(cells)} that other processes run")
+            self._print(f"waiting for {in_words(cells)} run by other processes")
         self._elsewhere = cells
 
     def stopping(self) -> None:

@@ -1,4 +1,4 @@
-"""The cells of a sweep: what is to be run in which directory, and what that directory says has become of it."""
+"""The cells of a sweep: specs with directories, and their state."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Status = Literal["missing", "unfinished", "completed", "diverged", "failed", "un
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """One cell: a spec, the directory of its run, and the options of ``lagbench.resolve`` that the spec comes from.
+    """One cell: a spec, the directory of its run, and the options of ``lagbench.resolve`` it was made from.
 
     Compared by identity: in a grid no two have one directory.
 
     Attributes:
-        spec: what is to be run.
+        spec: the run's specification.
         path: the directory of its run.
         options: of ``lagbench.resolve``.
     """
@@ -41,14 +41,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class State:
-    """What has become of a cell.
+    """The state of a cell.
 
     Attributes:
-        status: ``completed``, ``diverged`` and ``failed`` are a finished run's; an ``unfinished`` one can be resumed.
-            ``unusable`` is a directory with something that cannot be read, ``other`` one with another spec's run. What
-            ``crashed`` in this sweep left nothing that says so, and is tried again by the next.
-        reason: why it is not completed, where there is more to say.
-        score: the mean return of the final evaluation, by the measure that is scored, where there is one.
+        status: ``completed``, ``diverged`` and ``failed`` for finished runs; ``unfinished`` runs can be resumed.
+            ``unusable``: the directory cannot be read; ``other``: it contains a run of another spec. ``crashed``: the
+            process died in this sweep; the next sweep tries again.
+        reason: why it is not completed; may be empty.
+        score: the mean return of the final scored evaluation, if any.
         error: its standard error.
     """
 
@@ -89,7 +89,7 @@ def look(cell: Planned) -> State:
             return State("other", f"{path} holds another run: {told}")
         return _state(open_run(path))
     except (LagbenchError, OSError, ValueError) as error:
-        return State("unusable", f"{error}; move {path} away to run it anew")
+        return State("unusable", f"{error}; move {path} away to run it again")
 
 
 def _state(run: Run) -> State:
@@ -114,8 +114,8 @@ def survey(cells: Iterable[Planned], taken: Mapping[Planned, State] | None = Non
     states = {cell: known[cell] if cell in known else look(cell) for cell in cells}
     others = [state.reason for state in states.values() if state.status == "other"]
     if others:
-        more = f" (and {len(others) - 1} more such)" if len(others) > 1 else ""
-        raise UsageError(f"{others[0]}{more}; sweep into another directory with --out, or move that one away")
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        raise UsageError(f"{others[0]}{more}; sweep into another directory with --out, or move it away")
     return states
 
 

@@ -1,4 +1,4 @@
-"""Claims: one process at a time works on a cell, among all that share its file system and nothing else.
+"""Claims: at most one process works on a cell, among processes that share only its file system.
 
 A claim is a file beside the cell's directory, ``<cell>.claim-<n>``, created exclusively: the n-th of its cell, which
 counts while no later one stands. Its holder renews its modification time. A claim that is not renewed is stale, and is

@@ -1,4 +1,4 @@
-"""How long runs take, about, before they are run: from costs measured on one core (docs/sweeps.md compares)."""
+"""Estimated duration of runs, from costs measured on one core (compared in docs/sweeps.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from lagbench.protocol import DEFAULT_HIDDEN
 from lagbench.spec import RunSpec
 
-# Microseconds of one core that an actor step takes, acting and recording included.
+# Microseconds on one core that an actor step takes, acting and recording included.
 _STEP_US = {
     "Ant": 210,
     "HalfCheetah": 33,
@@ -39,7 +39,7 @@ def is_known(task: str) -> bool:
 
 
 def seconds(spec: RunSpec) -> float | None:
-    """Seconds of one core for a run; None for a task whose cost is not known."""
+    """Seconds on one core for a run; None for a task whose cost is not known."""
     if not is_known(spec.task):
         return None
     name = spec.task.rpartition("-v")[0]

@@ -1,4 +1,4 @@
-"""A sweep from its cells to their records: ``run_grid``."""
+"""The driver of a sweep: ``run_grid``."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LOOKING_SHARE = 0.05
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """A cell and what has become of it.
+    """A cell and its state.
 
     Attributes:
         cell: its ``spec``, and the ``path`` of its directory.
-        state: its ``status``, ``reason``, and of a finished run ``score`` (the mean return of its last evaluation) and
+        state: its ``status``, ``reason``, and for a finished run ``score`` (the mean return of its last evaluation) and
             ``error`` (that mean's standard error).
     """
 
@@ -54,24 +54,24 @@ def run_grid(
     watcher: Watcher | None = None,
     taken: Mapping[Planned, State] | None = None,
 ) -> list[CellOutcome]:
-    """Run what is not done of a grid: start what is missing, resume what was cut off, leave what others have claimed.
+    """Run a grid: start missing cells, resume interrupted ones, and skip cells claimed by other processes.
 
-    Returns when every cell is over, those of other processes that share the directory included. A failed cell stops
-    nothing; an earlier failure that is recorded is not tried again.
+    Returns when every cell is done, including those of other processes that share the directory. A failed cell does not
+    stop the others; recorded failures are not tried again.
 
     Args:
         cells: of ``grid.plan``.
-        jobs: cells at once, in processes that share the cores out; None: one a core.
-        executor: what runs them, in place of such processes.
-        watcher: is told how it goes.
-        taken: cells that are done elsewhere, see ``taken.taken``; their directories are not looked at.
+        jobs: number of concurrent processes, which divide the cores; None: one per core.
+        executor: runs the cells, instead of such processes.
+        watcher: receives progress.
+        taken: cells that are done elsewhere, see ``taken.taken``; their directories are ignored.
 
     Returns:
         Every cell with its state, in the order of the plan.
 
     Raises:
-        UsageError: a directory holds a run of another specification; nothing was started.
-        SweepEnded: after SIGINT or SIGTERM, and where a reason such as a full disk would stop every cell.
+        UsageError: a directory contains a run of another specification; nothing was started.
+        SweepEnded: after SIGINT or SIGTERM, or if a cause such as a full disk affects every cell.
     """
     states = survey(cells, taken)
     sweep = _Sweep(states, executor or Processes(jobs), watcher or Watcher())
@@ -80,13 +80,13 @@ def run_grid(
 
 
 def make_executor(address: str | None, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> Executor:
-    """What runs cells in processes of this machine or, with the address of one, on a Ray cluster.
+    """An executor that runs cells in processes of this machine or on a Ray cluster.
 
     Args:
         address: of a Ray cluster; None for this machine.
-        jobs: cells at once; None: one a core.
-        threads: EnvPool's, of each cell; 0: the cores shared out.
-        go: what runs a cell.
+        jobs: number of concurrent cells; None: one per core.
+        threads: EnvPool threads per cell; 0: the cores are divided.
+        go: function that runs a cell.
 
     Returns:
         For ``run_grid``.
@@ -129,7 +129,7 @@ class _Sweep:
                     self._states[cell] = look(cell)
                 self._tell(lambda w: w.close())
         if self._general:
-            raise SweepEnded(f"no cell can go on: {self._general}", self.outcomes())
+            raise SweepEnded(f"no cell can continue: {self._general}", self.outcomes())
         if any(not state.is_over for state in self._states.values()):
             number = received() or 2
             over = sum(state.is_over for state in self._states.values())

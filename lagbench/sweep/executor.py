@@ -1,4 +1,4 @@
-"""What runs the cells of a sweep: told which to start, it says how they get on."""
+"""The interface of executors, which run the cells of a sweep and report their progress."""
 
 from __future__ import annotations
 

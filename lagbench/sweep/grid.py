@@ -1,4 +1,4 @@
-"""The grid of a sweep: axes of options, multiplied out to cells, each with a directory of its own."""
+"""The grid of a sweep: the product of option axes, with a directory per cell."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def plan(
     config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> list[Planned]:
-    """Every cell of a grid, seed by seed: a sweep that is cut short has something of each setting.
+    """Every cell of a grid, ordered by seed, so that an interrupted sweep covers all settings.
 
     Args:
         out: the directory of the sweep; a cell's is ``<task>/<algorithm>/[<config>/]lag<L>-u<U>-seed<S>`` in it.
         algo: algorithms, by name, as ``path/to/file.py:Class`` or as classes.
-        suite: of which suite; an axis that is not given is then the suite's, else the default of ``lagbench.resolve``.
+        suite: a suite; axes that are not given are then the suite's, else the default of ``lagbench.resolve``.
         task: tasks.
-        lag: values of max staleness.
-        updates: values of updates a phase.
+        lag: values of maximum staleness.
+        updates: values of updates per phase.
         seeds: seeds.
-        config: hyperparameters; each with a list of values is an axis.
-        options: the other options of ``lagbench.resolve``, alike for all cells.
+        config: hyperparameters; each list of values is an axis.
+        options: other options of ``lagbench.resolve``, the same for all cells.
 
     Returns:
         Cells, each with ``spec`` and ``path``.
 
     Raises:
-        UsageError: a cell cannot be run, or two would share a directory.
+        UsageError: a cell is not valid, or two would share a directory.
     """
     given = {"algo": algo, "task": task, "lag": lag, "updates": updates, "seed": seeds}
     axes = {name: _values(x) for name, x in given.items()}
@@ -78,7 +78,7 @@ def plan(
             first, second = (s.algorithm.name if before.spec.task == spec.task else s.task for s in (before.spec, spec))
             raise UsageError(
                 f"{first} and {second} would share the directory {cell.path}; rename one of them, or sweep them into "
-                "directories of their own"
+                f"separate directories"
             )
     return list(cells.values())
 

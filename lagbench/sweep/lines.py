@@ -1,4 +1,4 @@
-"""Cells as shell commands, for schedulers of other people's."""
+"""Cells as shell commands, for external schedulers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells in processes of this machine, each forked in a moment from one that has loaded everything."""
+"""Executor with local processes, forked from one that has loaded everything."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Running:
             return Ended(self.cell, self.end.reason, self.end.elsewhere, self.end.is_general)
         code = self.process.exitcode or 0
         what = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+        hint = ", possibly out of memory" if code == -signal.SIGKILL else ""
         log = worker.log_file(self.cell.path)
         see = f"; see {log}" if log.exists() and log.stat().st_size else ""
         return Ended(self.cell, f"its process was {what}{hint}{see}" if code < 0 else f"its process {what}{see}")

@@ -1,4 +1,4 @@
-"""Cells as tasks of a Ray cluster (extra ``lagbench[ray]``): their records are collected here, with nothing shared."""
+"""Executor on a Ray cluster (extra ``lagbench[ray]``): records are collected here, without a shared file system."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class _Running:
 
 
 class RayCluster(Executor):
-    """Runs each cell as a task of one core; one whose worker is lost goes on elsewhere, from what was collected.
+    """Runs each cell as a task on one core; one whose worker is lost goes on elsewhere, from what was collected.
 
     Args:
         address: ``auto``, or host:port of the head.
@@ -215,7 +215,7 @@ class RayCluster(Executor):
         running.fruitless += 1
         if running.fruitless > _FRUITLESS:
             what = type(error).__name__
-            self._end(running, End(f"{running.fruitless} workers were lost to it one after the other ({what})"))
+            self._end(running, End(f"{running.fruitless} workers in a row were lost running it ({what})"))
         else:
             self._submit(running)
 

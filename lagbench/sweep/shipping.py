@@ -1,4 +1,4 @@
-"""The changes of a run's directory, made on one machine and applied on another that shares nothing with it."""
+"""Transfer of changes in a run's directory between machines without a shared file system."""
 
 from __future__ import annotations
 

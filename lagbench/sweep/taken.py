@@ -1,4 +1,4 @@
-"""Cells that a table of runs has: done without a directory."""
+"""Cells that are done according to a table of runs, without directories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def taken(cells: Sequence[Planned], rows: Iterable[Mapping[str, Any]]) -> dict[P
 
 def _state(row: Mapping[str, Any]) -> State:
     if row["status"] == "diverged":
-        return State("diverged", "it diverged, says the table of results")
+        return State("diverged", "diverged according to the table of results")
     return State("completed", score=row["returns"][-1], error=row["errors"][-1])
 
 

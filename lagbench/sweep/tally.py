@@ -1,4 +1,4 @@
-"""How far a sweep is, and when it will be done."""
+"""Progress and estimated end of a sweep."""
 
 from __future__ import annotations
 

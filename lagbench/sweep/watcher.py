@@ -1,4 +1,4 @@
-"""Who follows a sweep."""
+"""The interface for following a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that runs one cell, and holds its claim."""
+"""The process that runs one cell and keeps its claim."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tasks: what is stepped or answered, behind one description for both domains."""
+"""Tasks, described in the same way for both domains."""

@@ -169,7 +169,7 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
         if num_envs < 1:
             raise UsageError(f"a vector environment needs at least 1 environment, not {num_envs}")
         if threads < 0:
-            raise UsageError(f"threads must be 0 (one a core) or more, not {threads}")
+            raise UsageError(f"threads must be 0 (one per core) or more, not {threads}")
         self.task = task
         self.num_envs = num_envs
         self.single_observation_space = task.observation_space
@@ -199,7 +199,7 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
         if options:
             raise UsageError(f"reset takes no options here, not {sorted(options)}; every environment is reset")
         if self.closed:
-            raise ClosedEnvironmentError("this environment is closed; make another")
+            raise ClosedEnvironmentError("this environment is closed; create another")
         if isinstance(seed, (int, np.integer)):
             self._begin(_derived_seeds(int(seed), self.num_envs))
             super().reset(seed=int(seed))  # only np_random, which nothing here draws from
@@ -220,7 +220,7 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
         """
         if not self._begun:
             if self.closed:
-                raise ClosedEnvironmentError("this environment is closed; make another")
+                raise ClosedEnvironmentError("this environment is closed; create another")
             raise ResetNeeded("reset the environment before the first step")
         observation, reward, terminated, truncated, info = self._step(self._within(actions, self.num_envs))
         return _float64(observation), reward, terminated, truncated, info
@@ -234,14 +234,14 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
         and for lists that are not of length N.
         """
         if self._seeds is None:
-            raise UsageError("restore needs the seeds that the environments were made with; give them to make")
+            raise UsageError("restore needs the environments' seeds; pass them to make")
         if len(resets) != self.num_envs or len(actions) != self.num_envs:
             raise UsageError(
-                f"restore needs {self.num_envs} numbers of resets and as many lists of actions, "
-                f"not {len(resets)} and {len(actions)}"
+                f"restore needs {self.num_envs} reset counts and as many action lists, not {len(resets)} and "
+                f"{len(actions)}"
             )
         if min(resets) < 1:
-            raise UsageError(f"every environment was reset at least once, not {min(resets)} times")
+            raise UsageError(f"every environment is reset at least once, not {min(resets)} times")
         self._begin(self._seeds)
         return self._restore(resets, actions)
 
@@ -364,7 +364,7 @@ def _checked_seeds(seeds: Sequence[int], n: int) -> list[int]:
     checked = [int(s) for s in seeds]
     for s in checked:
         if not 0 <= s < 2**31:
-            raise UsageError(f"an environment's seed must lie in [0, 2**31), not {s}")
+            raise UsageError(f"an environment's seed must be in [0, 2**31), not {s}")
     return checked
 
 

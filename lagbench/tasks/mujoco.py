@@ -80,7 +80,7 @@ def known_ids() -> frozenset[str]:
 def _envpool_spec(task_id: str, **options: Any) -> Any:
     if task_id not in known_ids():
         close = nearest(task_id, known_ids())
-        hint = f"; did you mean {close!r}?" if close else "; envpool.list_all_envs() names what there is"
+        hint = f"; did you mean {close!r}?" if close else "; see envpool.list_all_envs()"
         raise UsageError(f"EnvPool has no task {task_id!r}{hint}")
     try:
         return envpool.make_spec(task_id, **options)
@@ -200,4 +200,4 @@ def make_vector(
 def make_single(task_id: str, **options: Any) -> Any:
     """What ``gymnasium.make("lagbench/<task>")`` calls: raises UsageError always, these environments are vectors."""
     name = f"lagbench/{task_id}"
-    raise UsageError(f"{name} is a vector environment; make it with gymnasium.make_vec({name!r}, num_envs=1)")
+    raise UsageError(f"{name} is a vector environment; create it with gymnasium.make_vec({name!r}, num_envs=1)")

@@ -1,4 +1,4 @@
-"""Tasks made known under an id, to lagbench and as ``lagbench/<id>`` to Gymnasium."""
+"""Registration of tasks under an id, in lagbench and as ``lagbench/<id>`` in Gymnasium."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def register_task(task_id: str, *, entry: str = CONTROL_TASK, **options: Any) ->
             simulator.
     """
     if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
-        raise UsageError(f"a task is registered by its id, text such as 'Pendulum-v1', not {task_id!r}")
+        raise UsageError(f"a task is registered by its id, a string such as 'Pendulum-v1', not {task_id!r}")
     if not isinstance(entry, str) or ":" not in entry:
-        raise UsageError(f"entry names a function as module:function or path/to/file.py:function, not {entry!r}")
+        raise UsageError(f"entry must be module:function or path/to/file.py:function, not {entry!r}")
     bare = task_id.removeprefix("lagbench/")
     new = TaskEntry(bare, entry, MappingProxyType(options))
     new = dataclasses.replace(new, domain=make(new, {}).domain.name)

@@ -124,15 +124,15 @@ def make(entry: TaskEntry, options: Mapping[str, Any], source: Source | None = N
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"{entry.entry} cannot make the task {entry.task_id}: {reason}") from error
+        raise UsageError(f"{entry.entry} cannot create the task {entry.task_id}: {reason}") from error
     if not isinstance(made, TaskSpec):
         made = registry.load(registry.ENVIRONMENT_TASK)(entry.entry, source, given, made)
     elif "vectorization" in given.keys() - made.options.keys():
         raise UsageError(f"vectorization is an option of Gymnasium environments, not of {entry.task_id}; leave it out")
     if entry.domain not in (None, made.domain.name):
         raise UsageError(
-            f"{entry.entry} makes a task of {made.domain.name}, which takes an id: by lagbench.register_task, or by an "
-            f"entry point in the group {registry.TASK_GROUP}"
+            f"{entry.entry} creates a {made.domain.name} task, which must be registered under an id: with "
+            f"lagbench.register_task, or by an entry point in the group {registry.TASK_GROUP}"
         )
     task: TaskSpec = dataclasses.replace(made, task_id=entry.task_id)
     return task

@@ -1,1 +1,1 @@
-"""Recorded episodes as films: ``film`` of ``lagbench.video.film``; what draws runs in a process of its own."""
+"""Videos of recorded episodes: ``film`` in ``lagbench.video.film``; rendering runs in a separate process."""

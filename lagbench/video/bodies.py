@@ -1,4 +1,4 @@
-"""MuJoCo's bodies as their observations tell them: joint positions and velocities, and where a camera stands."""
+"""MuJoCo bodies from observations: joint positions and velocities, and the camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded evaluation episode as a film."""
+"""Render a recorded evaluation episode as a video."""
 
 from __future__ import annotations
 
@@ -64,16 +64,18 @@ def film(
         LagbenchError: there is no OpenGL here, with the package that brings it; or drawing failed.
     """
     if out.suffix not in _KINDS:
-        raise UsageError(f"a video is a file that ends in {' or '.join(_KINDS)}, not {out.name!r}")
+        raise UsageError(f"a video file must end in {' or '.join(_KINDS)}, not {out.name!r}")
     if out.exists():
-        raise UsageError(f"{out} is there already; delete it, or give another file with --out")
+        raise UsageError(f"{out} already exists; delete it, or give another file with --out")
     check_writable(out, "try again")
     if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise UsageError("videos need an extra: pip install 'lagbench[video]'")
     task = load_task(run.spec.task, run.spec.task_options)
     body = task.envpool_id.rpartition("-")[0] if isinstance(task, EnvPoolTask) else ""
     if not isinstance(task, EnvPoolTask) or body not in BODIES:
-        raise UsageError(f"there is no video of {run.spec.task}: only of Gymnasium's MuJoCo tasks, such as Hopper-v5")
+        raise UsageError(
+            f"no video of {run.spec.task}: only Gymnasium's MuJoCo tasks, such as Hopper-v5, can be rendered"
+        )
     recorded = _find(run, episode, evaluation)
     arrays: dict[str, NDArray[Any]] = {
         "observation": _step_again(run, task, recorded) if recorded.observation is None else recorded.observation,
@@ -92,7 +94,7 @@ def film(
 def _find(run: Run, episode: int, evaluation: int | None) -> EvaluationEpisode:
     known = {(e.evaluation, e.episode): e for e in run.evaluation_episodes() if e.mode == run.spec.evaluation.measure}
     if not known:
-        raise UsageError(f"{run.path} has no evaluation to film")
+        raise UsageError(f"{run.path} has no evaluation to render")
     last = max(known)[0]
     if evaluation is None:
         evaluation = last
@@ -110,7 +112,7 @@ def _step_again(run: Run, task: EnvPoolTask, recorded: EvaluationEpisode) -> NDA
     stepped = step_evaluations(task, [recorded], 1, lambda steps: None, keep=[0])
     if stepped.difference:
         raise RecordError(
-            f"{run.path} holds no observations, and its actions, stepped again, do not give what it recorded "
+            f"{run.path} contains no observations, and replaying its actions does not reproduce its record "
             f"({stepped.difference}); see: lagbench replay {run.path}"
         )
     return stepped.seen[0]
@@ -143,11 +145,10 @@ def _draw(job: Job, arrays: Mapping[str, NDArray[Any]], directory: Path, progres
         if code == 0:
             return
         if code > 0 and code != NO_OPENGL:
-            raise LagbenchError(f"the video could not be drawn ({reason})")
+            raise LagbenchError(f"the video could not be rendered ({reason})")
         reasons.append(f"{backend or 'MuJoCo'}: {reason}")
     raise LagbenchError(
-        "there is no OpenGL to draw with here; on Debian and Ubuntu: apt-get install libegl1 libgl1 "
-        f"({'; '.join(reasons)})"
+        f"OpenGL is not available; on Debian and Ubuntu: apt-get install libegl1 libgl1 ({'; '.join(reasons)})"
     )
 
 

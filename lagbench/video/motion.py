@@ -1,4 +1,4 @@
-"""A recorded episode as states of MuJoCo's model, one a step. Draws nothing."""
+"""A recorded episode as a sequence of MuJoCo states. Does not render."""
 
 from __future__ import annotations
 

@@ -14,14 +14,14 @@ _COMMANDS = {
 @click.group(cls=cli.group.LazyGroup, commands=lambda: _COMMANDS, invoke_without_command=True)
 @click.pass_context
 def group(ctx: click.Context) -> None:
-    """Submit a method, check it, train it again, build the board.
+    """Submit a method, validate it, rerun it, build the leaderboard.
 
     \b
     lagbench leaderboard submit runs/mine --algo mine.py:Mine --name Mine …
     lagbench leaderboard validate mine/
     lagbench leaderboard rerun mine/
 
-    docs/submitting.md goes from nothing to a place on the board.
+    docs/submitting.md describes the whole process.
     """  # noqa: D301 - click takes the character itself
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -20,7 +20,8 @@ def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
         "--submissions",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="Of submissions: a directory a suite, and in it one a submission; reruns/ lies beside it.  "
+        help="Directory of submissions, with one directory per suite, and in it one per submission; reruns/ is next "
+        "to it. "
         "[default: those of the checkout]",
     )(function)
 
@@ -32,7 +33,7 @@ def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
     required=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="For the site: a directory that is empty, not there yet, or holds a site of before.",
+    help="Output directory: new, empty, or with an earlier site, which is replaced.",
 )
 @submissions_option
 @click.option(
@@ -40,15 +41,15 @@ def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
     type=cli.options.INTEGER,
     default=cli.output.REPORT_REPLICATIONS,
     metavar="N",
-    help="Of the bootstrap behind the intervals.",
+    help="Bootstrap replications for the intervals.",
     show_default=True,
 )
 @cli.options.json_option
 @cli.options.quiet_option
 def command(out: Path, submissions: Path | None, replications: int, as_json: bool, quiet: bool) -> None:
-    """Build the board as a static site: baselines and what was trained again, ranked, and claims, apart.
+    """Build the leaderboard as a static site: ranked baselines and reruns, and unranked claims.
 
-    Every submission is validated, every number computed. The site needs no network, and the same files give the same
+    Validates every submission and computes every number. The site needs no network, and the same files give the same
     bytes.
     """
     quiet = quiet or as_json
@@ -67,7 +68,7 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
     if quiet:
         return
     if replaced:
-        click.echo(f"the site that was in {out} is replaced", err=True)
+        click.echo(f"replaced the earlier site in {out}", err=True)
     for board in boards:
         click.echo(f"{board.suite.name}: {len(board.ranked)} ranked, {len(board.claims)} claimed", err=True)
 
@@ -75,7 +76,7 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
 def make(submissions: Path | None, out: Path, replications: int, quiet: bool) -> list[Board]:
     """Build the site of the boards of all suites. Raises UsageError where there is no directory ``submissions``."""
     if submissions is not None and not submissions.is_dir():
-        raise UsageError(f"there is no directory {submissions}; give that of the submissions with --submissions")
+        raise UsageError(f"there is no directory {submissions}; give the directory of submissions with --submissions")
     with cli.follow.starting(quiet):
         from lagbench import load_suite
         from lagbench.leaderboard import board, methods

@@ -35,7 +35,7 @@ def _suites() -> list[str]:
     type=cli.options.Name("name", _suites),
     required=True,
     metavar="SUITE",
-    help="The suite to run it over, see `lagbench list suites`.",
+    help="The suite to run (see `lagbench list suites`).",
 )
 @click.option(
     "-o",
@@ -43,7 +43,7 @@ def _suites() -> list[str]:
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="DIR",
-    help="For the runs, the table of all that is compared, and the comparison.",
+    help="Output directory for runs, table and comparison.",
 )
 @click.option(
     "--against",
@@ -51,13 +51,13 @@ def _suites() -> list[str]:
     multiple=True,
     callback=cli.options.flat,
     metavar="NAME,…",
-    help="Baselines.  [default: all that are published]",
+    help="Baselines to compare with.  [default: all published ones]",
 )
 @click.option(
     "--baselines",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="A table of runs, of lagbench score --table, in place of the published ones.",
+    help="A table of baseline runs from `lagbench score --table`, instead of the published ones.",
 )
 @cli.options.set_option
 @click.option(
@@ -66,22 +66,22 @@ def _suites() -> list[str]:
     multiple=True,
     callback=cli.options.flat,
     metavar="S,…",
-    help="Run some of the suite's seeds only, for a first look: no verdict.  [default: all]",
+    help="Run only some of the suite's seeds, for a first look without a verdict.  [default: all]",
 )
 @click.option(
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Runs at once.  [default: one a core]",
+    help="Number of concurrent runs.  [default: one per core]",
 )
-@click.option("--device", metavar="NAME", help="Where the learner computes: cpu, cuda.  [default: cpu]")
+@click.option("--device", metavar="NAME", help="Device of the learner: cpu, cuda.  [default: cpu]")
 @click.option(
     "--replications",
     type=cli.options.INTEGER,
     default=_REPLICATIONS,
     metavar="N",
-    help=f"Of the bootstrap behind the intervals; {cli.output.REPORT_REPLICATIONS:,} for what is published.",
+    help=f"Bootstrap replications for the intervals; use {cli.output.REPORT_REPLICATIONS:,} for publication.",
     show_default=True,
 )
 @cli.options.json_option
@@ -100,16 +100,15 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Run ALGO over a suite, and compare it with published baselines.
+    """Run ALGO on a suite, and compare it with baselines.
 
     \b
     lagbench compare mine.py:Mine --suite mujoco-mini-v1 -o runs/mine
 
-    ALGO is a name or path/to/file.py:Class. Only what is new is run; the same line again goes on where it was, and
-    what is done is only scored. DIR then holds runs/, table.arrow (lagbench score reads it), comparison.json and
-    comparison.txt. docs/compare.md says how it is judged.
+    ALGO is a name or path/to/file.py:Class. Only its own runs are made; rerun the command to resume. Writes runs/,
+    table.arrow (for `lagbench score`), comparison.json and comparison.txt to DIR. docs/compare.md explains the verdict.
 
-    Exit code 0 where every run has a result, and divergence is one, whatever the verdict; 1 where some failed.
+    Exit code: 0 if every run has a result (divergence is one), whatever the verdict; 1 if some failed.
     """  # noqa: D301 - click takes the character itself
     if replications < 1:
         raise UsageError(f"--replications must be at least 1, not {replications}")
@@ -139,7 +138,7 @@ def command(
     except UsageError:
         raise
     except LagbenchError as ended:
-        ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
+        ended.add_note(f"resume with: {shlex.join(['lagbench', *sys.argv[1:]])}")
         raise
     with cli.progress.progress("bootstrap", quiet) as told:
         found = compare.compare(

@@ -26,40 +26,48 @@ if TYPE_CHECKING:
 @click.option(
     "--beacon",
     metavar="VALUE",
-    help="What the seeds follow from, with the submission.  [default: drawn, and marked so]",
+    help="Public random value from which, with the submission, the seeds are derived.  [default: drawn, and marked as "
+    "such]",
 )
-@click.option("--beacon-name", metavar="TEXT", help='Whose, such as "drand quicknet, round 5000000".')
+@click.option("--beacon-name", metavar="TEXT", help='Source of the value, such as "drand quicknet, round 5000000".')
 @click.option(
     "--cells",
     type=float,
     default=1.0,
     metavar="SHARE",
-    help="Of a suite that is too dear, so many of its seeds, each with every task and lag: 0.2 at least.",
+    help="Share of the seeds to train, each with every task and lag, if the suite is too expensive; at least 0.2.",
     show_default=True,
 )
-@click.option("--again", is_flag=True, help="Train one cell of the table that is there once more, and compare.")
+@click.option("--again", is_flag=True, help="Train one cell of the existing table again, and compare.")
 @sandbox_options
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True), default=16.0, metavar="GIB", show_default=True)
 @click.option(
-    "--time-limit", type=cli.options.DURATION, default="12h", metavar="TIME", help="Of a cell.", show_default=True
+    "--time-limit",
+    type=cli.options.DURATION,
+    default="12h",
+    metavar="TIME",
+    help="Time limit per cell.",
+    show_default=True,
 )
-@click.option("--device", default="cpu", metavar="NAME", help="Where the learner computes.", show_default=True)
+@click.option("--device", default="cpu", metavar="NAME", help="Device of the learner.", show_default=True)
 @click.option("--torch-threads", type=click.IntRange(min=1), default=1, metavar="K", show_default=True)
 @cli.options.threads_option
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Cells at once.  [default: one a core]")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Number of concurrent cells.  [default: one per core]"
+)
 @click.option("--ray", "address", metavar="ADDRESS", help="Train on a Ray cluster: auto, or HOST:PORT of its head.")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="For the runs.  [default: runs/reruns/SUITE/SLUG]",
+    help="Directory for the runs.  [default: runs/reruns/SUITE/SLUG]",
 )
 @click.option(
     "--table",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The table.  [default: reruns/SUITE/SLUG.arrow beside submissions/, where the board looks]",
+    help="The table.  [default: reruns/SUITE/SLUG.arrow next to submissions/, where the board reads it]",
 )
 @cli.options.json_option
 @cli.options.quiet_option
@@ -83,21 +91,21 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Train a submission's source on its suite, in a sandbox, and write the table that ranks it.
+    """Train a submission on its suite, in a sandbox, and write the table from which it is ranked.
 
     \b
     cd leaderboard/submissions/mujoco-mini-v1
     lagbench leaderboard rerun mine --beacon VALUE --beacon-name "drand quicknet, round N"
     lagbench leaderboard rerun mine --again
 
-    PATH is validated first. Training seeds follow from the submission's SHA-256 and the beacon, so that nobody can
-    choose them. The source has no network, sees nothing but Python, and writes nothing but its run. Type the same line
-    again to go on where it was.
+    PATH is validated first. Training seeds are derived from the submission's SHA-256 and the beacon, so that no one can
+    choose them. The source has no network, sees only Python and its run, and can write only its run. Rerun the command
+    to resume.
 
-    Exit code 0 where the table is written, or agrees; 1 where a cell has no result, or differs.
+    Exit code: 0 if the table is written, or agrees; 1 if a cell has no result, or differs.
     """  # noqa: D301 - click takes the character itself
     if (beacon is None) != (beacon_name is None):
-        raise UsageError("a beacon's value and its name go together: give both --beacon and --beacon-name, or neither")
+        raise UsageError("give both --beacon and --beacon-name, or neither")
     quiet = quiet or as_json
     with cli.follow.starting(quiet):
         from lagbench.leaderboard import rerun as making
@@ -111,7 +119,7 @@ def command(
         found = validate(path)
         if not found.passed:
             first = found.problems[0]
-            raise LagbenchError(f"{path} is not valid: {first}; all of it: lagbench leaderboard validate {path}")
+            raise LagbenchError(f"{path} is not valid: {first}; for all problems: lagbench leaderboard validate {path}")
         method = submission.read(path)
         table = table or reruns.file_of(path)
         out = out or Path("runs", "reruns", method.manifest.suite.name, method.slug)
@@ -121,7 +129,7 @@ def command(
             committed = reruns.read(table)
             one = making.again(method, committed, out / "again")
         elif table.exists():
-            raise UsageError(f"{table} is there already, and a method is not rerun until it is lucky; see --again")
+            raise UsageError(f"{table} already exists, and a method is rerun only once; see --again")
         else:
             given = None if beacon is None or beacon_name is None else Beacon(value=beacon, name=beacon_name)
             machine = making.Machine(device, torch_threads)
@@ -159,5 +167,5 @@ def _sweep(
     except UsageError:
         raise
     except LagbenchError as ended:
-        ended.add_note(f"go on with: {shlex.join(['lagbench', *sys.argv[1:]])}")
+        ended.add_note(f"resume with: {shlex.join(['lagbench', *sys.argv[1:]])}")
         raise

@@ -10,7 +10,8 @@ sandbox_options: cli.options.Decorator = cli.options.stacked(
     click.option(
         "--sandbox",
         metavar="COMMAND",
-        help="Run the source by COMMAND, a container, with {directory} for what it may write.  [default: bubblewrap]",
+        help="Run the source with COMMAND, such as a container; {directory} is replaced by the writable directory.  "
+        "[default: bubblewrap]",
     ),
-    click.option("--trust-source", is_flag=True, help="Run it without a sandbox: of a source that you have read."),
+    click.option("--trust-source", is_flag=True, help="Run without a sandbox; only for source that you have read."),
 )

@@ -22,19 +22,19 @@ _REPLICATIONS = 2_000
     type=click.IntRange(0, 65_535),
     default=_PORT,
     metavar="N",
-    help="On 127.0.0.1; 0 takes any that is free.",
+    help="Port on 127.0.0.1; 0: any free port.",
     show_default=True,
 )
 @building.submissions_option
 @cli.options.quiet_option
 def command(site: Path | None, port: int, submissions: Path | None, quiet: bool) -> None:
-    """Show the board in a browser on this machine, until it is interrupted.
+    """Serve the leaderboard on this machine, until interrupted.
 
-    SITE is what `lagbench leaderboard build -o SITE` made. Without it the site is built for the occasion, in seconds,
-    with a short bootstrap.
+    SITE is a site made by `lagbench leaderboard build -o SITE`. Without it, a temporary site is built in seconds, with
+    fewer bootstrap replications.
     """
     if site is not None and submissions is not None:
-        raise UsageError("give SITE, which is built already, or --submissions to build from, not both")
+        raise UsageError("give either SITE or --submissions, not both")
     from lagbench.leaderboard.serve import Server
 
     with contextlib.ExitStack() as stack:

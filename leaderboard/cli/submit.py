@@ -15,26 +15,32 @@ if TYPE_CHECKING:
     from lagbench.leaderboard.submission import Submission
 
 _TUNING = "How were the hyperparameters chosen: which settings were tried, on which seeds, by what rule?"
-_DISCARDED = "Which runs of this suite were thrown away or repeated, and why? (none, where none were)"
+_DISCARDED = "Which runs of this suite were discarded or repeated, and why? (none, if none were)"
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--algo", metavar="NAME", help="The algorithm, where RUNS has more than one; named as its runs name it.")
+@click.option("--algo", metavar="NAME", help="The algorithm, if RUNS contain several; as named in its runs.")
 @click.option(
     "--suite",
     type=cli.options.Name("name", suite_names),
     metavar="SUITE",
-    help="The suite, where RUNS has more than one.",
+    help="The suite, if RUNS contain several.",
 )
-@click.option("--name", required=True, metavar="TEXT", help="What it is called on the board.")
-@click.option("--author", "authors", required=True, multiple=True, metavar="TEXT", help="May be repeated.")
-@click.option("--url", required=True, help="Of the paper or the code: https://….")
-@click.option("--license", "licence", required=True, metavar="SPDX", help="Of code and data, such as Apache-2.0.")
-@click.option("--tuning", metavar="TEXT", help="How hyperparameters were chosen.  [default: asked for]")
-@click.option("--discarded", metavar="TEXT", help="Which runs were thrown away, and why.  [default: asked for]")
+@click.option("--name", required=True, metavar="TEXT", help="Name shown on the board.")
+@click.option("--author", "authors", required=True, multiple=True, metavar="TEXT", help="An author. May be repeated.")
+@click.option("--url", required=True, help="https address of the paper or the code.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="A new directory.  [default: by the name]"
+    "--license", "licence", required=True, metavar="SPDX", help="License of the submission, such as Apache-2.0."
+)
+@click.option("--tuning", metavar="TEXT", help="How hyperparameters were chosen.  [default: prompt]")
+@click.option("--discarded", metavar="TEXT", help="Which runs were discarded, and why.  [default: prompt]")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A new directory.  [default: derived from the name]",
 )
 @cli.options.json_option
 @cli.options.quiet_option
@@ -52,15 +58,15 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Make a submission of RUNS: every cell of a suite by one algorithm with one set of hyperparameters.
+    """Create a submission from RUNS: every cell of a suite, by one algorithm with one set of hyperparameters.
 
     \b
     lagbench leaderboard submit runs/mine --name Mine --author "A. Body" \\
         --url https://github.com/a/body --license MIT -o mine
 
-    RUNS are directories that hold runs, as a sweep or `lagbench compare` writes them. What is missing from the grid is
-    listed before anything is written. DIR is then a method: its source as text with all modules of its own, its
-    settings, what you say of it, and what the runs came to. docs/submitting.md says what happens with it.
+    RUNS are directories written by a sweep or by `lagbench compare`. Missing cells are listed before anything is
+    written. The submission contains the method's source, its hyperparameters, your statement, and the results of the
+    runs. docs/submitting.md describes the process.
     """  # noqa: D301 - click takes the character itself
     quiet = quiet or as_json
     with cli.follow.starting(quiet):
@@ -99,7 +105,7 @@ def _asked(option: str, given: str | None, question: str) -> str:
     if given is not None:
         return given
     if not sys.stdin.isatty():
-        raise UsageError(f"a submission says it, and nobody is here to be asked: give {option}. {question}")
+        raise UsageError(f"a submission needs it, and there is no terminal to ask: give {option}. {question}")
     answer: str = click.prompt(question, err=True)
     return answer
 

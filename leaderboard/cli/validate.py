@@ -20,13 +20,13 @@ from lagbench.leaderboard.cli.sandboxed import sandbox_options
 def command(
     paths: tuple[Path, ...], check: bool, sandbox: str | None, trust_source: bool, as_json: bool, quiet: bool
 ) -> int:
-    """Check submissions without training anything of them, and list every problem.
+    """Validate submissions without training, and list every problem.
 
     \b
     lagbench leaderboard validate leaderboard/submissions/mujoco-mini-v1/mine
     lagbench leaderboard validate --check mine/
 
-    Exit code 0 where all of them are valid, else 1. With -q only the problems.
+    Exit code: 0 if all are valid, else 1. With -q only problems are printed.
     """  # noqa: D301 - click takes the character itself
     with cli.follow.starting(quiet or as_json):
         from lagbench.leaderboard import sandbox as sandboxes

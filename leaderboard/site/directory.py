@@ -40,7 +40,7 @@ def check_free(out: Path) -> bool:
     if not (out.is_symlink() or out.exists()):
         return False
     if not out.is_dir():
-        raise UsageError(f"{out} is no directory; give another one with -o")
+        raise UsageError(f"{out} is not a directory; give another one with -o")
     listed = read_manifest(out)
     if listed is None:
         for path in out.iterdir():
@@ -54,7 +54,7 @@ def check_free(out: Path) -> bool:
             raise _foreign(out, name)
         if name in listed and (path.is_symlink() or digest(path) != listed[name]):
             raise UsageError(
-                f"{path} was changed since lagbench wrote it; move it away, or give another directory with -o"
+                f"{path} has changed since lagbench wrote it; move it away, or give another directory with -o"
             )
     return True
 
@@ -89,7 +89,9 @@ def digest(file: Path) -> str:
 
 
 def _foreign(out: Path, name: str) -> UsageError:
-    return UsageError(f"{out} holds something else than a site of lagbench's, {name!r}; give another directory with -o")
+    return UsageError(
+        f"{out} contains a file that is not part of a lagbench site, {name!r}; give another directory with -o"
+    )
 
 
 def _write_manifest(made: Path) -> None:

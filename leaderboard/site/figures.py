@@ -1,4 +1,4 @@
-"""The charts of the site: those of a report, as files for a wide page and for a narrow one, and the same as a table."""
+"""The charts of the site: figures of a report in a wide and a narrow version, with a table."""
 
 from __future__ import annotations
 

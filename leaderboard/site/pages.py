@@ -1,4 +1,4 @@
-"""Boards → the files of the site: pages, charts, and the numbers beside them."""
+"""Render boards as the files of the site: pages, charts and data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text and numbers as a page shows them. What others wrote is shown as text, whatever it is."""
+"""Formatting of text and numbers for pages. Untrusted text is shown as plain text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMERIC = re.compile(r"[−+-]?[≥\d–]")
 
 
 def plain(text: str) -> str:
-    """Text in which every sign is seen: what is invisible, or turns the direction of what follows, becomes its code.
+    """Text with all characters visible: invisible ones, and those that change its direction, become codes.
 
     Newlines and tabs stay, and joiners between letters that are not ASCII. Of more than four accents on a letter only
     four are kept.
@@ -48,7 +48,7 @@ def line(text: str) -> str:
 
 
 def link(url: str) -> str | None:
-    """An address that a page may link to, as it is; None where it is none of http or https, or hides where it goes."""
+    """An address that a page may link to; None unless it is http or https with a plain host."""
     if len(url) > _URL_LENGTH or not url.isascii() or not url.isprintable() or set(url) & set(" \"'<>\\^`{|}"):
         return None
     try:

@@ -195,7 +195,7 @@ def test_the_trace_of_it_gives_the_same_rows_and_each_is_its_versions(
 def test_it_can_be_replayed_and_what_could_not_be_is_found(run: Run, tmp_path: Path) -> None:
     done = lagbench("replay", run.path, "--training")
     assert done.code == 0, done.out
-    assert f"the versions held in {PHASES} phases are such as processes could hold" in done.out
+    assert f"the versions held in {PHASES} phases are possible for asynchronous processes" in done.out
 
 
 def test_it_shows_its_lag(outcome: tuple[Path, str], run: Run) -> None:
@@ -203,13 +203,13 @@ def test_it_shows_its_lag(outcome: tuple[Path, str], run: Run) -> None:
     path, said = outcome
     assert f"at most {QUEUE + 1} (asynchronous: 2 actor processes, a queue of {QUEUE})" in said
     assert " · lags 0 " in said
-    assert f"of {PHASES} phases; go on with: lagbench resume run" in said
+    assert f"of {PHASES} phases; resume with: lagbench resume run" in said
     shown = lagbench("show", path)
     held = np.array(run.phases.to_table()["versions"].to_pylist())
     histogram = Histogram.of(np.arange(PHASES)[:, None] - held)
-    assert f"lag came out      {histogram.summary()}, in versions" in shown.out
-    assert "dropped           1 segments, of actor processes that died" in shown.out
-    assert "actor steps beside evaluations; idle: learner " in shown.out
+    assert f"measured lag      {histogram.summary()}, in versions" in shown.out
+    assert "dropped           1 segments, by actor processes that died" in shown.out
+    assert "actor steps without evaluations; idle: learner " in shown.out
     assert all(line in shown.out.splitlines() for line in histogram.lines())
     assert lagbench("show", path, "--json").json["lags"] == json.loads(json.dumps(histogram.to_json()))
 
@@ -217,11 +217,11 @@ def test_it_shows_its_lag(outcome: tuple[Path, str], run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--actor-processes 3", "8 actors cannot be shared evenly by 3 processes; give --actor-processes 2"),
+        ("--actor-processes 3", "8 actors cannot be divided evenly among 3 processes; give --actor-processes 2"),
         ("--actor-processes 0", "actor_processes must be in [1, 2147483647], not 0"),
         ("--queue 0", "queue must be in [1, 2147483647], not 0"),
-        ("--lag 8", "the lag of asynchronous follows from it and is 2, not 8; leave --lag out"),
-        ("--lag-mode fixed", "the lag of an asynchronous run is an outcome; leave --lag-mode fixed out"),
+        ("--lag 8", "the lag of asynchronous is determined by the mode and is 2, not 8; leave --lag out"),
+        ("--lag-mode fixed", "the lag of an asynchronous run cannot be set; leave --lag-mode fixed out"),
         ("--ray 127.0.0.1:9", "there is no Ray cluster at 127.0.0.1:9 ([Errno 111] Connection refused); start one wi"),
     ],
 )
@@ -237,16 +237,19 @@ def test_what_cannot_be_run_apart_is_refused(arguments: str, sentence: str, tmp_
     [
         ("run --queue 2", "queue is an option of asynchronous runs; add --asynchronous, or leave it out"),
         ("run --actor-processes 2", "actor_processes is an option of asynchronous runs; add --asynchronous, or leave"),
-        ("run --ray auto", "--ray is where the actors of an asynchronous run are; add --asynchronous, or leave it out"),
+        ("run --ray auto", "--ray names the cluster of an asynchronous run; add --asynchronous, or leave it out"),
         (
             "run --asynchronous --task GSM8kMini-v0",
-            "asynchronous runs are of control yet, and not of language; leave -",
+            "asynchronous runs are only supported on control, not on language; leave -",
         ),
         (
             "run --asynchronous --suite TESTING --task Hopper-v5 --lag 0",
-            "is an outcome, so that it is no cell of TESTING",
+            "cannot be set, so it is not a cell of TESTING",
         ),
-        ("lag asynchronous", "the lag of an asynchronous run is an outcome; run it, and see: lagbench lag trace:RUN"),
+        (
+            "lag asynchronous",
+            "the lag of an asynchronous run is known only afterwards; run it, then: lagbench lag trace:RUN",
+        ),
     ],
 )
 def test_what_is_not_apart_is_refused(arguments: str, sentence: str, here: Path) -> None:

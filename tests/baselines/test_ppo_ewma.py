@@ -36,7 +36,7 @@ def placed(log_ratio: float, log_w: float, **config: float) -> PPOEWMA:
     ],
 )
 def test_each_case_alone(r: float, w: float, advantage: float, term: float, gradient: float) -> None:
-    """Whatever the harness says the proximal policy is: the average takes its place."""
+    """Whatever the harness says the proximal policy is: the average replaces it."""
     algorithm = placed(numbers(r).log().item(), numbers(w).log().item())
     data = batch(numbers(-1.0), numbers(advantage), numbers(5.0))
     loss, slope, _ = loss_and_gradient(algorithm, data)

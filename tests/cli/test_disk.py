@@ -109,7 +109,7 @@ def test_a_full_disk(moment: Moment, what: str, disk: Disk, here: Path, alone: P
     run = disk.directory / "run"
     with held(here, moment, *ON_DISK) as process, disk.full(process):
         assert refused(process) == (
-            f"Error: cannot write {Path('disk/run', what)} {disk.refusal}, then go on with: lagbench resume disk/run"
+            f"Error: cannot write {Path('disk/run', what)} {disk.refusal}, then resume with: lagbench resume disk/run"
         )
         assert phases(run, reference) == moment.committed
         # As long as there is no room, it says so again.
@@ -168,7 +168,7 @@ def test_a_directory_made_read_only(
     with held(here, moment, *RUN, prepare=unprivileged) as process, read_only(run):
         assert refused(process) == (
             f"Error: cannot write run/{what} (Permission denied); allow writing there, "
-            "then go on with: lagbench resume run"
+            "then resume with: lagbench resume run"
         )
         assert phases(run, reference) == whole
         with started(here, *RESUME, prepare=unprivileged) as resumed:

@@ -47,7 +47,7 @@ def test_refusals(finished: Path, here: Path) -> None:
     refused = lagbench("export", finished, "--to", "parquet", "-o", "out")
     assert (refused.code, refused.sentence) == (
         2,
-        "Error: out is there already; delete it, or give another directory with --out",
+        "Error: out already exists; delete it, or give another directory with --out",
     )
     assert lagbench("export", "nowhere", "--to", "parquet", "-o", "new").code == 2
     assert lagbench("run", "--algo", "ppo", *SMALL, "--record", "episodes", "-o", "bare", "-q").code == 0

@@ -244,7 +244,7 @@ def test_a_signal_ends_the_writing_cleanly(
         done = 6 if len(signals) == 1 else 5
         assert (process.child.out, process.child.err) == (
             "",
-            f"interrupted after {done} of 12 phases; go on with: lagbench resume run\n",
+            f"interrupted after {done} of 12 phases; resume with: lagbench resume run\n",
         )
     assert phases(here / "run", reference) == max(done, moment.committed)
     for shard in (here / "run").glob("*/*.arrows"):

@@ -38,10 +38,10 @@ def test_a_traces_actors_and_phases_are_its_own(finished: Path) -> None:
     ("arguments", "sentence"),
     [
         ("unifrom", "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, fixed, queue, trace, u"),
-        ("queue --lag 9", "the lag of queue follows from it and is 1, not 9; leave --lag out"),
+        ("queue --lag 9", "the lag of queue is determined by the mode and is 1, not 9; leave --lag out"),
         ("queue --lag-set eta=many", "eta must be a whole number in [0, 2147483647], not 'many'"),
-        ("trace", "there is no trace to play; give --lag-mode trace:RUN"),
-        ("uniform -o lag.gif", "lag.gif has no ending that says its format; give one of pdf, png, svg"),
+        ("trace", "no trace was given; give --lag-mode trace:RUN"),
+        ("uniform -o lag.gif", "lag.gif has no suffix of a known format; use one of pdf, png, svg"),
         ("uniform --actors 0", "--actors"),
         ("uniform --phases 0", "--phases"),
     ],

@@ -54,7 +54,7 @@ def test_before_work_begins(name: str, finished: Path, place: Path) -> None:
     assert done.code == 1
     assert done.sentence.startswith("Error: cannot write ")
     assert "file/out" in done.sentence
-    assert "(Not a directory); move what is no directory out of the way, then " in done.sentence
+    assert "(Not a directory); move away what is not a directory, then " in done.sentence
     assert sorted(path.name for path in place.iterdir()) == ["file", "mine.py"]
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_file_is_not_replaced(finished: Path, place: Path) -> None:
     os.mkfifo(place / "pipe")
     done = lagbench("score", finished, "--table", "pipe")
     assert done.code == 1
-    assert "cannot write pipe (it is neither a file nor a directory); move that out of the way" in done.sentence
+    assert "cannot write pipe (it is neither a file nor a directory); move it away" in done.sentence
 
 
 def test_a_directory_is_made_where_it_is_missing(finished: Path, here: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_signal_ends_a_run_so_that_it_can_be_resumed(here: Path, number: int, 
         for _ in range(times):
             child.signal(number)
         assert child.wait() == code
-    found = re.fullmatch(r"interrupted after (\d+) of 1000 phases; go on with: lagbench resume 'my run'\n", child.err)
+    found = re.fullmatch(r"interrupted after (\d+) of 1000 phases; resume with: lagbench resume 'my run'\n", child.err)
     assert found, child.err
     assert child.out == ""
     run = open_run(path)
@@ -85,7 +85,7 @@ def test_two_processes_do_not_write_one_run(here: Path) -> None:
         again = lagbench("run", *LONG, "--out", "run")
         assert (again.code, again.sentence) == (
             2,
-            "Error: run holds a run already (spec.json); give another directory with --out, or go on with: "
+            "Error: run already contains a run (spec.json); give another directory with --out, or resume with: "
             "lagbench resume run",
         )
         resumed = lagbench("resume", "run")

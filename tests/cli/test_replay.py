@@ -91,7 +91,7 @@ def test_a_run_that_is_not_finished(here: Path) -> None:
     done = lagbench("replay", "run", "--training")
     assert done.code == 0
     assert "skip  policy               the run is not finished and has no policy file yet" in done.out
-    assert done.err.splitlines()[-1] == "note: it is not finished: this is what it had committed, 2 of 5 phases"
+    assert done.err.splitlines()[-1] == "note: it is not finished: 2 of 5 phases were committed and checked"
 
 
 def test_an_edited_spec_is_not_valid(finished: Path, here: Path) -> None:
@@ -100,7 +100,7 @@ def test_an_edited_spec_is_not_valid(finished: Path, here: Path) -> None:
     Path("run/spec.json").write_text(json.dumps({**spec, "seed": 5}))
     done = lagbench("replay", "run")
     assert done.code == 1
-    assert "spec.json is not the specification that this run began with (seed is 5, was 0)" in done.sentence
+    assert "spec.json is not the specification with which this run was started (seed is 5, was 0)" in done.sentence
 
 
 def test_what_is_no_run(here: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_report_and_the_same_again(runs: Path) -> None:
     first = {file.name: file.read_bytes() for file in Path("out").iterdir()}
     again = lagbench("report", runs, *OPTIONS)
     assert again.code == 0
-    assert "the report that was in out is replaced" in again.err
+    assert "replaced the earlier report in out" in again.err
     assert {file.name: file.read_bytes() for file in Path("out").iterdir()} == first
 
 
@@ -72,8 +72,8 @@ def test_50_000_replications_unless_told_otherwise() -> None:
         ([".", "-o", "out", "--replications", "0"], "--replications must be at least 1, not 0"),
         (["."], "Missing option '-o'"),
         (["-o", "out"], "Missing argument 'RUNS...'"),
-        ([".", "-o", "."], "holds something else than a report of lagbench's, 'text.txt'"),
-        ([".", "-o", "text.txt"], "text.txt is no directory"),
+        ([".", "-o", "."], "contains a file that is not part of a lagbench report, 'text.txt'"),
+        ([".", "-o", "text.txt"], "text.txt is not a directory"),
     ],
 )
 def test_one_clear_sentence(arguments: list[str], sentence: str) -> None:
@@ -87,7 +87,7 @@ def test_one_clear_sentence(arguments: list[str], sentence: str) -> None:
 def test_several_configurations_are_refused(runs: Path) -> None:
     done = lagbench("report", runs, "-o", "out")
     assert done.code == 2
-    assert "as rows of their own: --by delta" in done.sentence
+    assert "as separate rows: --by delta" in done.sentence
     assert not Path("out").exists()
 
 

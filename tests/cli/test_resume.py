@@ -38,7 +38,7 @@ def run(cut_off: Path, here: Path) -> Path:
 
 
 def test_it_goes_on_as_if_nothing_had_been(run: Path, finished: Path) -> None:
-    assert "unfinished, 3 of 5 phases; go on with: lagbench resume " in lagbench("show", run).out
+    assert "unfinished, 3 of 5 phases; resume with: lagbench resume " in lagbench("show", run).out
     done = lagbench("resume", "run", "--log", "jsonl")
     assert (done.code, done.out) == (0, "run\n")
     lines = done.err.splitlines()
@@ -113,7 +113,7 @@ def test_another_source_is_refused(here: Path) -> None:
     assert "the source of mine.py:OutOfMemory has changed since this run was specified (SHA-256 " in done.sentence
     assert {f: f.read_bytes() for f in Path("run").rglob("*") if f.is_file()} == before
     (here / "mine.py").unlink()
-    assert "cannot be found: there is no file 'mine.py', and no copy of it" in lagbench("resume", "run").sentence
+    assert "cannot be found: there is no file 'mine.py', and there is no copy" in lagbench("resume", "run").sentence
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint(run: Path, finished: Path, damage: bytes, sentence
     assert done.code == 1
     assert sentence in done.sentence
     # And what it says to do helps.
-    assert done.sentence.endswith(" or delete that directory and have all phases made again with: lagbench resume run")
+    assert done.sentence.endswith(" or delete that directory to start from the beginning with: lagbench resume run")
     shutil.rmtree(run / "checkpoint")
     assert lagbench("resume", "run", "-q").code == 0
     assert content_hash(run) == content_hash(finished)
@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint(run: Path, finished: Path, damage: bytes, sentence
 @pytest.mark.parametrize(
     ("what", "code", "sentence"),
     [
-        ("nothing", 2, "there is no run 'nothing', neither as a path nor in runs/; give the directory of a run"),
+        ("nothing", 2, "there is no run 'nothing', neither as a path nor below runs/; give the directory of a run"),
         ("mine.py", 2, "there is no run 'mine.py'"),
         (".", 1, "'.' is not the directory of a run: it has no spec.json"),
     ],

@@ -18,7 +18,7 @@ def test_progress_on_stderr_and_the_directory_on_stdout(here: Path) -> None:
     lines = done.err.splitlines()
     heading = [line.split()[0] for line in lines[:9]]
     assert heading == ["algorithm", "task", "lag", "updates", "budget", "evaluation", "seed", "config", "records"]
-    assert lines[9] == "setting up, evaluating and collecting for the first time"
+    assert lines[9] == "setting up, first evaluation and collection"
     assert lines[10].startswith("64 of 320 actor steps · ")
     for name in ("/s · ", " left · ", "evaluation ", "backward lag ", "TV ", "filtered "):
         assert name in lines[10]
@@ -133,13 +133,13 @@ REFUSED = [
     ("--task-set max_episode_steps=abc", "'max_episode_steps'"),
     ("--lag -1", "lag must be in [0, 2147483647], not -1"),
     ("--lag 1.5", "Invalid value for '--lag': '1.5' is not a whole number (1M, 1e6 and 1_000_000 are)"),
-    ("--updates 83", "83 updates cannot be made: in reuse mode a phase makes whole epochs of 8 minibatches"),
+    ("--updates 83", "83 updates are not possible: in reuse mode a phase makes whole epochs of 8 minibatches"),
     ("--updates 83", "the nearest are 80 or 88"),
     ("--updates 0", "updates must be in [1, 2147483647], not 0"),
     ("--minibatch 300", "the nearest that can are 256 and 512"),
     ("--phase-steps 0", "phase_steps must be in [1, 2147483647], not 0"),
-    ("--forward split --minibatch 100", "which 32 actors cannot share evenly"),
-    ("--budget 1k", "a budget of 1000 actor steps is less than one phase, which takes 2048 (32 actors × 64 steps)"),
+    ("--forward split --minibatch 100", "which 32 actors cannot divide evenly"),
+    ("--budget 1k", "a budget of 1000 actor steps is less than one phase, which needs 2048 (32 actors × 64 steps)"),
     ("--budget 1k", "give at least --budget 2048"),
     ("--seed -1", "seed must be in [0, 9223372036854775807], not -1"),
     ("--seed 9223372036854775808", "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
@@ -149,11 +149,14 @@ REFUSED = [
     ("--set clip=-1", "clip must be above 0, not -1.0"),
     ("--set target_kl=0 --algo ppo-kl", "target_kl must be above 0, not 0.0"),
     ("--threads -1", "'--threads'"),
-    ("--algo yours.py:Mine", "there is no file 'yours.py'; give an algorithm of your own as path/to/file.py:Class"),
+    ("--algo yours.py:Mine", "there is no file 'yours.py'; name your own algorithm as path/to/file.py:Class"),
     ("--algo mine.py", "'mine.py' needs the name of its class: mine.py:Mine"),
     ("--algo mine.py:Mime", "unknown class in mine.py 'Mime'; did you mean 'Mine'? Known: Chatty, "),
     ("--algo mine.py:Lossless", "mine.py:Lossless has no `loss`; write loss(self, batch) -> (scalar, metrics)"),
-    ("--algo mine.py:Stranger", "mine.py:Stranger is not an algorithm: its class must derive from lagbench.Algorithm"),
+    (
+        "--algo mine.py:Stranger",
+        "mine.py:Stranger is not an algorithm: its class must be a subclass of lagbench.Algorithm",
+    ),
     ("--algo mine.py:Odd", "Config.sizes has type list; use bool, int, float, str, a Literal, or one of them | None"),
     (
         "--algo layers.py:Mine",
@@ -165,9 +168,15 @@ REFUSED = [
     ("--spec .", "'.' cannot be read: Is a directory"),
     ("--spec mine.py", "'mine.py' is not JSON: "),
     ("--spec newer.json", "the specification has format 99; this lagbench reads up to 2: install a newer one"),
-    ("--spec nothing.json --lag 3", "--spec says all that decides a run's rows; --lag cannot go with it"),
-    ("--spec nothing.json --set a=3", "--spec says all that decides a run's rows; --set cannot go with it"),
-    ("--spec nothing.json --lag-mode fixed", "; --lag-mode cannot go with it"),
+    (
+        "--spec nothing.json --lag 3",
+        "--spec contains all settings that determine results; --lag cannot be combined with it",
+    ),
+    (
+        "--spec nothing.json --set a=3",
+        "--spec contains all settings that determine results; --set cannot be combined with it",
+    ),
+    ("--spec nothing.json --lag-mode fixed", "; --lag-mode cannot be combined with it"),
 ]
 
 
@@ -213,7 +222,7 @@ def test_a_directory_that_holds_a_run_is_refused_and_left_alone(finished: Path) 
     before = {f: f.read_bytes() for f in finished.rglob("*") if f.is_file()}
     done = lagbench("run", *SMALL, "--out", finished)
     assert done.code == 2
-    assert done.sentence == f"Error: {finished} holds a run already (spec.json); give another directory with --out"
+    assert done.sentence == f"Error: {finished} already contains a run (spec.json); give another directory with --out"
     assert {f: f.read_bytes() for f in finished.rglob("*") if f.is_file()} == before
 
 
@@ -305,12 +314,12 @@ def test_a_run_out_of_memory_can_be_resumed(here: Path) -> None:
     assert done.code == 1
     assert done.err.splitlines()[-2:] == [
         "MemoryError: too much",
-        "after 2 of 5 phases, which are kept; go on with: lagbench resume run",
+        "after 2 of 5 phases, which are kept; resume with: lagbench resume run",
     ]
     run = package.open("run")
     assert run.status == "unfinished"
     assert run.phases.count_rows() == 2
-    assert "unfinished, 2 of 5 phases; go on with: lagbench resume run\n" in lagbench("show", "run").out
+    assert "unfinished, 2 of 5 phases; resume with: lagbench resume run\n" in lagbench("show", "run").out
 
 
 def specs(data: Any) -> Any:
@@ -330,6 +339,6 @@ def test_a_cell_of_a_suite(here: Path) -> None:
     assert lagbench("run", *cell, "--algo", "vaco", "-q", "-o", "cell").code == 0
     spec = json.loads((here / "cell" / "spec.json").read_text())
     assert (spec["suite"]["name"], spec["protocol"]["lag"], spec["budget"], spec["seed"]) == ("TESTING", 2, 2048, 1)
-    assert lagbench("run", *cell, "--budget", "4k").sentence == "Error: budget is 2048 in TESTING, and cannot be 4000"
+    assert lagbench("run", *cell, "--budget", "4k").sentence == "Error: budget is 2048 in TESTING and cannot be 4000"
     refused = lagbench("run", "--suite", "TESTING", "--task", "Hopper-v5", "--lag", "1")
     assert (refused.code, refused.sentence) == (2, "Error: TESTING has no lag 1; choose one of: 0, 2")

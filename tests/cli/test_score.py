@@ -171,7 +171,7 @@ def test_unfinished_runs_only(tmp_path: Path) -> None:
     build.write(tmp_path / "runs/one", build.make_spec(), [build.make_record(0)]).close()
     done = lagbench("score", tmp_path / "runs", "-q")
     assert done.code == 1
-    assert "no run is finished (1 unfinished), so there is nothing to score; go on with one: lagbench" in done.sentence
+    assert "no run is finished (1 unfinished), so there is nothing to score; resume one with: lagbench" in done.sentence
 
 
 def test_a_nan_in_a_table(rows: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_nan_in_a_table(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     table.to_file(pa.Table.from_pylist(broken, table.SCHEMA), tmp_path / "x.arrow")
     done = lagbench("score", tmp_path / "x.arrow", "-q")
     assert done.code == 1
-    assert "its return at 100% of the budget is not a number" in done.sentence
+    assert "its return at 100% of the budget is not finite" in done.sentence
 
 
 def test_the_columns_of_a_csv_are_all_there_are(mini: Path) -> None:

@@ -51,8 +51,8 @@ def test_a_run_by_its_name(finished: Path, here: Path) -> None:
     assert "completed" in lagbench("show", "lag2-u20-seed0-0").out
     sentence = lagbench("show", "lag2-u20-seed0").sentence
     assert sentence == (
-        "Error: 'lag2-u20-seed0' is no task, algorithm or suite, and there is no run 'lag2-u20-seed0', neither as a "
-        "path nor in runs/; did you mean 'lag2-u20-seed0-0'?"
+        "Error: 'lag2-u20-seed0' is not a task, algorithm or suite, and there is no run 'lag2-u20-seed0', neither as "
+        "a path nor below runs/; did you mean 'lag2-u20-seed0-0'?"
     )
 
 
@@ -97,11 +97,16 @@ def test_an_algorithm(here: Path) -> None:
         (
             "zzz",
             2,
-            "'zzz' is no task, algorithm or suite, and there is no run 'zzz', neither as a path nor in runs/; give",
+            "'zzz' is not a task, algorithm or suite, and there is no run 'zzz', neither as a path nor below runs/; "
+            "give",
         ),
         ("mine.py", 2, "'mine.py' needs the name of its class: mine.py:Mine"),
         ("mine.py:Mime", 2, "unknown class in mine.py 'Mime'; did you mean 'Mine'?"),
-        ("mine.py:Stranger", 2, "mine.py:Stranger is not an algorithm: its class must derive from lagbench.Algorithm"),
+        (
+            "mine.py:Stranger",
+            2,
+            "mine.py:Stranger is not an algorithm: its class must be a subclass of lagbench.Algorithm",
+        ),
         ("yours.py:Mine", 2, "there is no file 'yours.py'"),
         (".", 1, "'.' is not the directory of a run: it has no spec.json"),
     ],
@@ -117,10 +122,10 @@ def test_a_suite() -> None:
     assert (done.code, done.err) == (0, "")
     rows = dict(line.split(maxsplit=1) for line in done.out.splitlines())
     assert rows["lag"] == "0, 8, 32 (uniform)"
-    assert rows["family"] == "mujoco-1m-v1: its runs are those of mujoco-lite-v1 too"
-    assert rows["runs"] == "45 an algorithm: about 1 h 41 min of one core"
+    assert rows["family"] == "mujoco-1m-v1: shares its runs with mujoco-lite-v1"
+    assert rows["runs"] == "45 per algorithm: about 1 h 41 min on one core"
     assert rows["evaluation"] == (
-        "20 episodes of sampled actions, beside them 10 of the mean action, at every 1/10 of the budget"
+        "20 episodes of sampled actions and 10 of the mean action, at every 1/10 of the budget"
     )
     assert rows["rules"] == "one set of hyperparameters for every task, lag, number of updates and seed"
     facts = lagbench("show", "mujoco-reuse-mini-v1", "--json").json
@@ -131,7 +136,7 @@ def test_a_suites_references(monkeypatch: pytest.MonkeyPatch) -> None:
     at = TaskReferences(Reference(16.04, 1.26, tuple(range(30))), Reference(2351.0, 80.0, tuple(range(20))))
     monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
     rows = dict(line.split(maxsplit=1) for line in lagbench("show", "mujoco-mini-v1").out.splitlines())
-    assert rows["references"] == "what scores 0 and 1:"
+    assert rows["references"] == "returns that score 0 and 1:"
     text = "0: version 0, 16.0 ± 1.3 (30 seeds); 1: PPO at lag 0, 2351.0 ± 80.0 (20 seeds)"
     assert [rows[task] for task in ("Hopper-v5", "Walker2d-v5", "HalfCheetah-v5")] == [text] * 3
 
@@ -146,7 +151,7 @@ def test_a_suites_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     rows = dict(line.split(maxsplit=1) for line in lagbench("show", "mujoco-mini-v1").out.splitlines())
     numbers = r"0\.\d\d/0\.\d\d/0\.\d\d"
     assert re.fullmatch(
-        r"Power, by the spread of 3 published algorithms: lag scores that differ by 0\.1/0\.2/0\.3 are told apart with "
+        rf"Power, by the spread of 3 published algorithms: lag scores that differ by 0\.1/0\.2/0\.3 are separated with "
         rf"probability {numbers} \(5 seeds on 3 tasks\), with Holm's correction over 3 pairs at least {numbers}\.",
         rows["power"],
     )
@@ -168,5 +173,5 @@ def test_a_retired_suite_and_a_family() -> None:
     refused = lagbench("sweep", "--suite", "mujoco-mini-v0", "--algo", "ppo")
     assert (refused.code, refused.sentence) == (
         2,
-        "Error: mujoco-mini-v0 is retired; run mujoco-mini-v1, which takes its place (docs/suites.md)",
+        "Error: mujoco-mini-v0 is retired; run mujoco-mini-v1, which replaces it (docs/suites.md)",
     )

@@ -97,7 +97,7 @@ def test_a_specification_alone_asks_for_the_source(
     shutil.copy(before / "spec.json", tmp_path)
     done = lagbench("run", "--spec", "spec.json", "--out", "run")
     assert (done.code, (tmp_path / "run").exists()) == (2, False)
-    assert "cannot be found: there is no file 'mine.py', and no copy of it lies beside the spec" in done.sentence
+    assert "cannot be found: there is no file 'mine.py', and there is no copy next to the spec" in done.sentence
     lay_out(tmp_path, TREE)
     assert lagbench("run", "--spec", "spec.json", "--out", "run", "-q").code == 0
 

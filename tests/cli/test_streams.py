@@ -9,7 +9,7 @@ import pytest
 from lagbench.records.reader import open_run
 from tests.cli.run_here import SMALL
 
-SENTENCE = "Error: the result cannot be written to stdout ({}); send it to a file, a pipe or a terminal\n"
+SENTENCE = "Error: the result cannot be written to stdout ({}); redirect it to a file, a pipe or a terminal\n"
 FULL, CLOSED = SENTENCE.format("No space left on device"), SENTENCE.format("Bad file descriptor")
 RUN = f"run {' '.join(SMALL)} --out run"
 

@@ -42,7 +42,7 @@ def test_a_grid_is_run_and_then_left_alone(here: Path) -> None:
     done = lagbench(*arguments)
     assert (done.code, done.out) == (0, "4 cells: 4 completed\n")
     first, *lines = done.err.splitlines()
-    assert first == "4 cells, 4 to run (some 6 s of one core), 2 at a time, in out"
+    assert first == "4 cells, 4 to run (about 6 s on one core), 2 at a time, in out"
     assert sorted(line.partition("] ")[2].split("  ")[1] for line in lines) == [
         CELL.format(algo, lag, 0) for algo in ("Mine", "ppo") for lag in (0, 2)
     ]
@@ -86,7 +86,7 @@ def test_failures_are_listed_and_stop_nothing(here: Path) -> None:
     assert failed.startswith(f"failed: out/{CELL.format('Forgetful', 0, 0)}: AlgorithmError: ")
     assert diverged.startswith(f"diverged: out/{CELL.format('Nan', 0, 0)}: diverged in phase 2, update ")
     assert crashed == f"crashed: out/{CELL.format('OutOfMemory', 0, 0)}: MemoryError: too much"
-    assert hint == "a run that is recorded as failed is not tried again while its directory is there"
+    assert hint == "a run recorded as failed is not tried again as long as its directory exists"
     assert summary == "4 cells: 1 completed, 1 diverged, 1 failed, 1 crashed"
     again = lagbench(*arguments, "--json")
     assert again.code == 1
@@ -118,7 +118,7 @@ def test_a_dry_run_lists_cells_and_hours(here: Path) -> None:
     # By the name of its runs, among which those of the larger suite will lie.
     assert lines[0].startswith("runs/mujoco-1m-v1/Hopper-v5/ppo/lag0-u80-seed0")
     assert all(re.search(r"  missing  (\d+ min )?\d+ s$", line) for line in lines)
-    assert re.fullmatch(r"45 of 45 cells to run, some \d h \d\d min of one core", last)
+    assert re.fullmatch(r"45 of 45 cells to run, about \d h \d\d min on one core", last)
     assert lagbench("sweep", "--algo", "ppo", *PENDULUM, "--seeds", "0-1", "-o", "out", "-q").code == 0
     done = lagbench("sweep", "--algo", "ppo", *PENDULUM, "--seeds", "1-2", "-o", "out", "--dry-run")
     assert [line.split()[1] for line in done.out.splitlines()[:2]] == ["completed", "missing"]
@@ -152,8 +152,8 @@ def test_commands_are_printed_for_what_is_left(here: Path) -> None:
             ("--suite", "TESTING", "--suite", "mujoco-mini-v0", "--algo", "ppo"),
             "--suite was given 2 times; give it once",
         ),
-        (("--suite", "TESTING", "--algo", "ppo", "--budget", "1M"), "budget is 2048 in TESTING, and cannot be 1000000"),
-        (("--algo", "ppo", "--seeds", "4-0"), "'4-0' is no range: 0 is less than 4"),
+        (("--suite", "TESTING", "--algo", "ppo", "--budget", "1M"), "budget is 2048 in TESTING and cannot be 1000000"),
+        (("--algo", "ppo", "--seeds", "4-0"), "'4-0' is not a range: 0 is less than 4"),
         (("--algo", "ppo", "--seeds", "all"), "'all' is not a whole number"),
         (("--algo", "ppo,"), "'ppo,' is not a list such as a,b,c"),
         (("--algo", "ppo", "--set", "clip=0.1,"), "--set clip=0.1, is not a list such as clip=0.1,0.2"),
@@ -182,7 +182,7 @@ def test_two_sweeps_of_different_specs_do_not_share_a_directory(here: Path) -> N
     assert done.code == 2
     assert done.sentence == (
         f"Error: out/{CELL.format('ppo', 0, 0)} holds another run: budget is 640, was 320; sweep into another "
-        "directory with --out, or move that one away"
+        "directory with --out, or move it away"
     )
     assert sorted(p.name for p in here.glob("out/*/*/*")) == ["lag0-u20-seed0"]
 
@@ -196,7 +196,7 @@ def test_a_directory_of_another_version_stops_nothing(here: Path) -> None:
     assert done.code == 1
     assert done.out.splitlines() == [
         f"unusable: out/{CELL.format('ppo', 0, 0)}: the specification has format 7; this lagbench reads up to 2: "
-        f"install a newer one (pip install -U lagbench); move out/{CELL.format('ppo', 0, 0)} away to run it anew",
+        f"install a newer one (pip install -U lagbench); move out/{CELL.format('ppo', 0, 0)} away to run it again",
         "2 cells: 1 completed, 1 unusable",
     ]
     assert [f.name for f in path.iterdir()] == ["spec.json"]
@@ -216,7 +216,7 @@ def test_a_signal_ends_a_sweep_so_that_it_goes_on(here: Path, number: int, code:
     assert child.out == "3 cells: 1 unfinished, 2 missing\n"
     assert "stopping at the end of each phase; Ctrl-C again to stop at once" in child.err.splitlines()
     assert child.err.splitlines()[-1] == (
-        "interrupted after 0 of 3 cells; go on with: lagbench " + " ".join(arguments).replace("my out", "'my out'")
+        "interrupted after 0 of 3 cells; resume with: lagbench " + " ".join(arguments).replace("my out", "'my out'")
     )
     assert open_run(path).status == "unfinished"
     assert claims.holder(path) is None
@@ -235,9 +235,9 @@ def test_a_full_disk_ends_a_sweep(here: Path, disk: test_disk.Disk) -> None:
     done = lagbench(*arguments, "-q")
     assert done.code == 1
     (sentence,) = done.err.splitlines()
-    assert sentence.startswith("Error: no cell can go on: cannot write disk/out/InvertedPendulum-v5/ppo")
+    assert sentence.startswith("Error: no cell can continue: cannot write disk/out/InvertedPendulum-v5/ppo")
     assert "(No space left on device); free some space on that disk, then " in sentence
-    assert sentence.endswith(f"; go on with: lagbench {' '.join(arguments)} -q")
+    assert sentence.endswith(f"; resume with: lagbench {' '.join(arguments)} -q")
     *failed, summary = done.out.splitlines()
     assert len(failed) == 1
     assert summary == "3 cells: 1 crashed, 2 missing"

@@ -120,7 +120,7 @@ def test_two_that_would_share_a_directory(tasks: Path) -> None:
     line = ("sweep", "--task", "tasks.py:pendulum,other.py:pendulum", "--algo", "ppo", *OPTIONS, "-o", "out")
     assert lagbench(*line).sentence == (
         "Error: tasks.py:pendulum and other.py:pendulum would share the directory out/pendulum/ppo/lag0-u20-seed0; "
-        "rename one of them, or sweep them into directories of their own"
+        "rename one of them, or sweep them into separate directories"
     )
 
 
@@ -128,9 +128,9 @@ def test_two_that_would_share_a_directory(tasks: Path) -> None:
     ("task", "sentence"),
     [
         ("Pendulm-v1", "unknown task 'Pendulm-v1'; did you mean 'Pendulum-v1'? Known: Ant-v4, "),
-        ("tasks.py", " Give one of your own as path/to/file.py:function or module:function, see docs/tasks.md"),
+        ("tasks.py", " Name your own task as path/to/file.py:function or module:function, see docs/tasks.md"),
         ("tasks.py:pendulm", "unknown function in tasks.py 'pendulm'; did you mean 'pendulum'? Known: pendulum."),
-        ("mine.py:Mine", "mine.py:Mine cannot make the task mine.py:Mine: TypeError: "),
+        ("mine.py:Mine", "mine.py:Mine cannot create the task mine.py:Mine: TypeError: "),
         (
             "tasks:pendulum",
             "'tasks' cannot be imported: ModuleNotFoundError: No module named 'tasks'; a file is ",

@@ -54,7 +54,9 @@ def test_what_acts_is_what_was_pushed() -> None:
     changed.state["weight"][1] = torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))
     assert buffer.sha256(1) == pushed != changed.sha256()
     buffer.acting([0, 2])
-    with pytest.raises(AlgorithmError, match="phase 2: policy version 1 is not what it was when it was pushed; an alg"):
+    with pytest.raises(
+        AlgorithmError, match="phase 2: policy version 1 has changed since it entered the buffer; an alg"
+    ):
         buffer.acting([0, 1])
 
 

@@ -184,14 +184,18 @@ def test_a_batch_of_few_segments_fills_equal_parts() -> None:
         (
             "queue",
             {"batch": 3},
-            "16 actors cannot be filled in equal parts by a batch of 3 segments; give a batch that",
+            "16 actors cannot be divided evenly among a batch of 3 segments; give a batch that",
         ),
         (
             "queue",
             {"generators": 0.5, "capacity": 0.25},
-            "a batch of 16 segments never comes together, as 8 generators",
+            "a batch of 16 segments is never complete, because 8 generators",
         ),
-        ("queue", {"take": "each", "generators": 2}, "the learner cannot take a segment of each generator, 32 of them"),
+        (
+            "queue",
+            {"take": "each", "generators": 2},
+            "the learner cannot take one segment of each generator, 32 of them",
+        ),
         ("queue", {"capacity": -1}, "capacity must be in [0, 1000], not -1"),
         ("queue", {"times": "normal"}, "unknown times value 'normal'; did you mean 'lognormal'? Known: constant, "),
         ("queue", {"capcity": 1}, "unknown option of the lag mode queue 'capcity'; did you mean 'capacity'?"),

@@ -162,8 +162,8 @@ def test_a_package_brings_a_mode_of_its_own(tmp_path: Path) -> None:
         ("sawtooth --lag-set period=9", "gave actor 0 policy version 0 in phase 2, where there are versions 1 to 2"),
         ("sawtooth --lag-set perod=9", "unknown option of the lag mode sawtooth 'perod'; did you mean 'period'?"),
         ("sawtooth --lag-set period=often", "period must be a whole number, not 'often'"),
-        ("short", "the lag mode short gave an array (3,) of int64 in phase 0, where the 4 actors need a whole number"),
-        ("fixed:3", "this lag mode takes nothing behind a colon, and '3' stands there; leave it out"),
+        ("short", "the lag mode short gave an array (3,) of int64 in phase 0, where the 4 actors need one integer"),
+        ("fixed:3", "this lag mode takes no argument after a colon, but '3' was given; leave it out"),
         ("sawtoth", "unknown lag mode 'sawtoth'; did you mean 'sawtooth'? Known: asynchronous, "),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_copy_in_the_run_is_all_that_it_takes(traced: Path, finished: Path, 
     forget()
     refused = lagbench("run", "--spec", moved / "spec.json", "--out", tmp_path / "none", "-q")
     assert refused.code == 2
-    assert "cannot be found, and no copy of it lies beside the specification; give the spec.json" in refused.sentence
+    assert "cannot be found, and there is no copy next to the specification; give the spec.json" in refused.sentence
 
 
 def test_a_run_that_was_cut_off_goes_on_from_its_own_copy(traced: Path, finished: Path, tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ def test_a_sweep_plays_one(finished: Path, tmp_path: Path) -> None:
             "--budget 640",
             "the trace has 5 phases of 4 actors, and this run 10 phases of 4 actors; give --actors",
         ),
-        (WHOLE, "--lag 3", "the lag of trace follows from it and is 1, not 3; leave --lag out"),
+        (WHOLE, "--lag 3", "the lag of trace is determined by the mode and is 1, not 3; leave --lag out"),
         (WHOLE[:-1], "", "does not have one row for each of 5 phases and 4 actors, which are counted from 0"),
         ([*WHOLE[:-1], WHOLE[0]], "", "does not have one row for each of 5 phases and 4 actors"),
         ([(p, a - 1, v) for p, a, v in WHOLE], "", "does not have one row for each of 5 phases and 3 actors"),
         ([*WHOLE[:-1], (4, 3, 5)], "", "gives actor 3 version 5 in phase 4, where there are versions 0 to 4"),
         ([*WHOLE[:-1], (4, 3, -1)], "", "gives actor 3 version -1 in phase 4, where there are versions 0 to 4"),
         ([*WHOLE[:-1], (4, 3, None)], "", "has nulls; see docs/lag.md"),
-        ([(p, a, float(v)) for p, a, v in WHOLE], "", "is not a trace: it has no column 'version' of whole numbers"),
+        ([(p, a, float(v)) for p, a, v in WHOLE], "", "is not a trace: it has no column 'version' of integers"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -176,10 +176,10 @@ def test_what_is_no_trace_is_refused(finished: Path, tmp_path: Path) -> None:
     (unfinished / "result.json").unlink()
     for mode, sentence in {
         f"trace:{text}": "is not a trace: it cannot be read as an Arrow IPC file",
-        "trace:no-such-run": "there is no trace to be had from 'no-such-run': there is no run 'no-such-run', neither",
-        f"trace:{unfinished}": "unfinished is not finished; go on with: lagbench resume",
-        "trace": "there is no trace to play; give --lag-mode trace:RUN, or trace:FILE",
-        "trace:": "there is no trace to play; give --lag-mode trace:RUN, or trace:FILE",
+        "trace:no-such-run": "there is no trace in 'no-such-run': there is no run 'no-such-run', neither",
+        f"trace:{unfinished}": "unfinished is not finished; resume with: lagbench resume",
+        "trace": "no trace was given; give --lag-mode trace:RUN, or trace:FILE",
+        "trace:": "no trace was given; give --lag-mode trace:RUN, or trace:FILE",
     }.items():
         done = lagbench(*PLAY, "--lag-mode", mode, "--out", tmp_path / "run")
         assert done.code == 2

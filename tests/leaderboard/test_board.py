@@ -190,7 +190,7 @@ def test_a_rerun_counts_for_what_was_submitted_alone(tmp_path: Path) -> None:
     made.train(bad, made.runs(10.0, suite=SUITE, seed=next(SEEDS)))
     assert not board_at(tmp_path).claims
     (reruns / "gone.arrow").write_bytes((reruns / "good.arrow").read_bytes())
-    with pytest.raises(LagbenchError, match=r"gone\.arrow is of no submission to mujoco-mini-v1"):
+    with pytest.raises(LagbenchError, match=r"gone\.arrow belongs to no submission to mujoco-mini-v1"):
         board_at(tmp_path)
 
 

@@ -59,7 +59,7 @@ def test_one_command(place: Place) -> None:
     done = place.first
     assert done.code == 0
     # The hours come first.
-    assert re.match(r"8 cells, 8 to run \(some \d+ s of one core\), 2 at a time, in out/runs\n", done.err)
+    assert re.match(r"8 cells, 8 to run \(about \d+ s on one core\), 2 at a time, in out/runs\n", done.err)
     assert "[8/8] completed" in done.err
     *_, title, verdict, coverage, summary = done.out.splitlines()
     assert title == "Verdict, by p ≤ 0.05"
@@ -67,7 +67,7 @@ def test_one_command(place: Place) -> None:
     assert "the probability that a run of it scores above one of ppo is " in verdict
     assert coverage.startswith("Measured coverage of the 95% intervals: 0.66 with 2 seeds on 2 tasks")
     assert summary.startswith("mine.py:Mine: ")
-    assert "note: fewer than 3 seeds somewhere" in done.out
+    assert "note: fewer than 3 seeds in some cells" in done.out
     assert "note: TESTING has no references" in done.out
     assert (place.path / "out/comparison.txt").read_text() == done.out
 
@@ -117,7 +117,7 @@ def test_against_which_baselines(place: Place, tmp_path: Path, referenced: None)
     assert "high" not in two.splitlines()[-1]
     refused = lagbench(*arguments, "--against", "hihg")
     assert refused.code == 2
-    assert refused.sentence == ("Error: 'hihg' is not among the baselines; did you mean 'high'? Known: high, low, ppo")
+    assert refused.sentence == ("Error: 'hihg' is not one of the baselines; did you mean 'high'? Known: high, low, ppo")
     lagbench(*MINE, "-q")
 
 
@@ -126,7 +126,7 @@ def test_a_baseline_run_again(place: Place, ppo: Path, tmp_path: Path, reference
     shutil.copytree(ppo, tmp_path / "again/runs")
     done = lagbench("compare", "ppo", *OPTIONS, "-o", tmp_path / "again", "-q")
     assert done.code == 0
-    assert "note: ppo is a baseline too: the runs made here, with the same source and hyperparameters, are" in done.out
+    assert "note: ppo is also a baseline: the new runs, with the same source and hyperparameters, are" in done.out
     assert "- ppo (new) and ppo are not separable: lag score 0.00 higher (from " in done.out
     assert done.out.splitlines()[-1] == "ppo (new): not separable from ppo"
 
@@ -156,7 +156,7 @@ def test_an_incomplete_grid_has_no_verdict(place: Place, tmp_path: Path, referen
     assert done.code == 0
     assert done.out.splitlines()[-1] == "mine.py:Mine: no verdict on ppo"
     assert (
-        "- mine.py:Mine and ppo: no verdict, for mine.py:Mine has 4 of 8 runs (missing: InvertedPendulum-v5 at lag 0, "
+        "- mine.py:Mine and ppo: no verdict: mine.py:Mine has 4 of 8 runs (missing: InvertedPendulum-v5 at lag 0, "
         in done.out
     )
 
@@ -222,8 +222,8 @@ def test_an_algorithm_that_was_changed(place: Place) -> None:
 
 def test_the_help_names_it() -> None:
     listed = [line.split(maxsplit=1) for line in lagbench("--help").out.splitlines() if line.startswith("  ")]
-    assert ["compare", "Run ALGO over a suite, and compare it with published baselines."] in listed
-    assert ["leaderboard", "Submit a method, check it, train it again, build the board."] in listed
+    assert ["compare", "Run ALGO on a suite, and compare it with baselines."] in listed
+    assert ["leaderboard", "Submit a method, validate it, rerun it, build the leaderboard."] in listed
 
 
 def _json(file: Path) -> Any:

@@ -48,7 +48,7 @@ def test_what_is_published_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert published.algorithms(found) == ["ppo", "vaco"]
     assert published.choose(found, []).equals(found)
     assert published.algorithms(published.choose(found, ["vaco"])) == ["vaco"]
-    with pytest.raises(UsageError, match="'vac' is not among the baselines; did you mean 'vaco'"):
+    with pytest.raises(UsageError, match="'vac' is not one of the baselines; did you mean 'vaco'"):
         published.choose(found, ["ppo", "vac"])
 
 
@@ -72,8 +72,8 @@ def test_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("changes", "parts"),
     [
         ({"suite_sha256": "f" * 64}, ("another version of TESTING (ffffffffffff…)", f"({SUITE.sha256[:12]}…)")),
-        ({"suite": "mujoco-v0"}, ("runs of mujoco-v0, which are no runs of TESTING",)),
-        ({"suite": None, "suite_sha256": None}, ("runs of no suite, which are no runs of TESTING",)),
+        ({"suite": "mujoco-v0"}, ("runs of mujoco-v0, not of TESTING",)),
+        ({"suite": None, "suite_sha256": None}, ("runs of no suite, not of TESTING",)),
         ({"envpool": ["1.1.4"]}, ("EnvPool 1.1", "than the 1.2 that is installed", "pip install 'envpool==1.1.*'")),
         ({"envpool": ["1.2.5", "1.10.0"]}, ("EnvPool 1.10", "than the 1.2 ")),
     ],

@@ -34,5 +34,5 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_table_of_other_runs_is_no_rerun(tmp_path: Path) -> None:
     file = tmp_path / "mine.arrow"
     scoring.table.to_file(TABLE, file)
-    with pytest.raises(LagbenchError, match=re.escape("is no rerun of a submission")):
+    with pytest.raises(LagbenchError, match=re.escape("is not a rerun of a submission")):
         reruns.read(file)

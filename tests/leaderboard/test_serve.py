@@ -101,9 +101,9 @@ def test_it_listens_to_this_machine_alone(server: Server) -> None:
 
 
 def test_what_is_refused(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"port {server.server_port} cannot be had .*give another one with --port"):
+    with pytest.raises(UsageError, match=f"port {server.server_port} is not available .*give another one with --port"):
         Server(tmp_path / "site", server.server_port)
-    with pytest.raises(UsageError, match="is no site of lagbench's; make one with: lagbench leaderboard build -o"):
+    with pytest.raises(UsageError, match="is not a lagbench site; make one with: lagbench leaderboard build -o"):
         Server(tmp_path, 0)
 
 
@@ -113,5 +113,5 @@ def test_a_manifest_cannot_lead_outside(tmp_path: Path) -> None:
     document["files"]["../beside.html"] = "0" * 64
     (tmp_path / "site/site.json").write_text(json.dumps(document))
     (tmp_path / "beside.html").write_text("outside")
-    with pytest.raises(UsageError, match="is no site of lagbench's"):
+    with pytest.raises(UsageError, match="is not a lagbench site"):
         Server(tmp_path / "site", 0)

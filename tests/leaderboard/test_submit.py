@@ -98,7 +98,9 @@ def test_two_runs_of_a_cell_are_refused(baseline: Path, tmp_path: Path) -> None:
     runs = grid(baseline, tmp_path)
     one = next(runs.glob("Hopper-v5/*/*/lag2-*-seed1"))
     shutil.copytree(one, one.with_name("again"))
-    with pytest.raises(UsageError, match="are both of Hopper-v5, lag 2, seed 1; give directories with one run a cell"):
+    with pytest.raises(
+        UsageError, match="are both of Hopper-v5, lag 2, seed 1; give directories with one run per cell"
+    ):
         submit.choose([runs])
 
 
@@ -152,7 +154,7 @@ def test_the_source_of_an_installed_algorithm_is_its_module() -> None:
     ("options", "told"),
     [
         (["--name", "<b>"], "name has a < or >"),
-        (["--name", "Mine", "--url", "http://x"], "url is no https address"),
+        (["--name", "Mine", "--url", "http://x"], "url is not an https address"),
         (["--name", "Mine", "-o", "Mine!"], "the name of a submission's directory must be a-z"),
         (["--name", "Mine", "-o", "there"], "there is there already"),
         (["--name", "Mine", "--algo", "ppo"], "there is no run of the algorithm ppo; there are runs of"),

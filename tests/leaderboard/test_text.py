@@ -20,15 +20,15 @@ def test_names(text: str) -> None:
         (None, "must be text, not None"),
         ("", "is empty"),
         (" \n", "is empty"),
-        (" a", "has spaces at an end"),
-        ("a\n", "has spaces at an end"),
-        ("a" * 61, "has 61 characters, and 60 are allowed"),
-        ("a\nb", "cannot be printed"),
-        ("a\x1b[2Jb", "cannot be printed"),
-        ("a\u202eb", "cannot be printed"),  # turns what follows about
-        ("a\u200bb", "cannot be printed"),
-        ("a\ud800b", "cannot be printed"),
-        ("a\u00a0b", "cannot be printed"),
+        (" a", "has leading or trailing spaces"),
+        ("a\n", "has leading or trailing spaces"),
+        ("a" * 61, "has 61 characters; at most 60 are allowed"),
+        ("a\nb", "unprintable"),
+        ("a\x1b[2Jb", "unprintable"),
+        ("a\u202eb", "unprintable"),  # turns what follows about
+        ("a\u200bb", "unprintable"),
+        ("a\ud800b", "unprintable"),
+        ("a\u00a0b", "unprintable"),
         ("<b>", "has a < or >"),
     ],
 )
@@ -43,7 +43,7 @@ def test_what_is_no_name(text: object, fault: str) -> None:
 def test_prose_has_lines_and_no_control_characters() -> None:
     assert prose_fault("a\nb\n\n<i>c</i>", 60) is None
     for text in ("a\rb", "a\x00b", "a\u2028b", "a\u2066b"):
-        assert "cannot be printed" in str(prose_fault(text, 60))
+        assert "unprintable" in str(prose_fault(text, 60))
     assert "61 characters" in str(prose_fault("\n".join(["a"] * 31), 60))
 
 

@@ -65,12 +65,12 @@ def test_what_submit_makes_is_valid(submitted: Submission) -> None:
         (lambda claim: {"budget": 1}, "budget is 1, and 2048 in TESTING"),
         (cells(returns=(1.0, 2.0)), "it completed with 2 of 3 evaluations"),
         (cells(status="diverged"), "it diverged with 3 of 3 evaluations"),
-        (cells(errors=(1.0, 1.0)), "it has not one standard error"),
+        (cells(errors=(1.0, 1.0)), "the numbers of standard errors"),
         (cells(returns=(1.0, 1e99, 1.0)), "a mean return is not between -1,000,000 and 1,000,000"),
         (cells(mode_returns=(1.0, -1e7, 1.0)), "a mean return is not between"),
-        (cells(errors=(1.0, -1.0, 1.0)), "a standard error is none that 3 episodes can have"),
-        (cells(errors=(1.0, None, 1.0)), "a standard error is none that 3 episodes can have"),
-        (cells(mode_errors=(1.0, 1e99, 1.0)), "a standard error is none that 2 episodes can have"),
+        (cells(errors=(1.0, -1.0, 1.0)), "a standard error is impossible for 3 episodes"),
+        (cells(errors=(1.0, None, 1.0)), "a standard error is impossible for 3 episodes"),
+        (cells(mode_errors=(1.0, 1e99, 1.0)), "a standard error is impossible for 2 episodes"),
     ],
 )
 def test_results_are_those_of_the_suite_and_can_be(
@@ -88,15 +88,15 @@ def test_results_are_those_of_the_suite_and_can_be(
         ({"suite": submission.SuiteName(name="TESTNIG", sha256="0" * 64)}, "suite: there is no suite TESTNIG; known: "),
         (
             {"suite": submission.SuiteName(name="TESTING", sha256="0" * 64)},
-            "suite: it is of another version of",
+            "suite: it belongs to another version of",
         ),
         (
             {"suite": submission.SuiteName(name="mujoco-mini-v0", sha256="0" * 64)},
-            "suite: mujoco-mini-v0 is retired; mujoco-mini-v1 takes its place",
+            "suite: mujoco-mini-v0 is retired; mujoco-mini-v1 replaces it",
         ),
-        ({"slug": "yours"}, "slug: it is yours, and the directory is called mine"),
-        ({"name": "V A C 0"}, "name: it cannot be told from vaco, which comes with lagbench; choose another"),
-        ({"name": "Τhe 0ther"}, "name: it cannot be told from that of the-other; choose another"),
+        ({"slug": "yours"}, "slug: it is yours, but the directory is named mine"),
+        ({"name": "V A C 0"}, "name: it is confusable with vaco, which comes with lagbench; choose another"),
+        ({"name": "Τhe 0ther"}, "name: it is confusable with that of the-other; choose another"),
     ],
 )
 def test_a_manifest_fits_where_it_lies(
@@ -111,7 +111,7 @@ def test_a_manifest_fits_where_it_lies(
 
 def test_it_lies_with_those_of_its_suite(submitted: Submission, tmp_path: Path) -> None:
     path = changed(submitted, tmp_path / "mujoco-mini-v1/mine")
-    assert validate.examine(path)[1] == ["suite: it is TESTING, and it lies among those of mujoco-mini-v1"]
+    assert validate.examine(path)[1] == ["suite: it is TESTING, but it is in the directory of mujoco-mini-v1"]
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,7 @@ def test_a_source_that_the_parser_dies_of_is_not_valid(submitted: Submission, tm
 
 def test_what_reads_it_may_use_only_so_much(submitted: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validate, "READING", sandbox.Limits(seconds=0.01))
-    assert validate.validate(submitted.path).problems == (
-        "it cannot be read as any other: it took more than 0 seconds",
-    )
+    assert validate.validate(submitted.path).problems == ("it cannot be read: it took more than 0 seconds",)
 
 
 def test_the_command_lists_every_problem(submitted: Submission, tmp_path: Path) -> None:
@@ -150,8 +148,8 @@ def test_the_command_lists_every_problem(submitted: Submission, tmp_path: Path) 
     assert done.code == 1
     assert done.out.splitlines() == [
         f"{submitted.path}: valid",
-        f"{path}: slug: it is yours, and the directory is called mine",
-        f"{path}: name: it cannot be told from ppo, which comes with lagbench; choose another",
+        f"{path}: slug: it is yours, but the directory is named mine",
+        f"{path}: name: it is confusable with ppo, which comes with lagbench; choose another",
         f"{path}: not valid, 2 problems",
     ]
     (one,) = lagbench("leaderboard", "validate", submitted.path, "--json").json
@@ -186,6 +184,6 @@ def test_sizes_hold_before_anything_is_read(submitted: Submission, tmp_path: Pat
     with (tmp_path / "mine/results.json").open("wb") as file:
         file.truncate(1 << 40)
     assert validate.validate(tmp_path / "mine").problems == (
-        "results.json has 1,099,511,627,776 bytes, and 4,194,304 are allowed",
+        "results.json has 1,099,511,627,776 bytes; at most 4,194,304 are allowed",
     )
     assert json.loads((submitted.path / "results.json").read_bytes())["format_version"] == 2

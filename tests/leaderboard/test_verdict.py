@@ -65,7 +65,7 @@ def test_by_hand() -> None:
     assert same.text == (
         f"{NEW} and aero are not separable: lag score 0.00 higher (from 0.00 higher to 0.00 higher), p 1, IQM at lag 3 "
         "0.00 higher (from 0.00 higher to 0.00 higher); it would take more than 100 seeds of each to be likely to "
-        "separate them, and here are 3"
+        "separate them; there are 3"
     )
     assert verdict.summary(NEW, found) == f"{NEW}: better than ppo; worse than vaco; not separable from aero"
 
@@ -81,7 +81,7 @@ def test_words_for_intervals() -> None:
     assert lower.text.endswith("lag score 0.12 lower (0.004 to 0.21), p 0.05, IQM at lag 3 0.20 lower (0.10 to 0.30)")
     between = with_difference(IntervalEstimate(0.15, -0.05, 0.35), IntervalEstimate(0.0, -0.1, 0.1), seeds=5)
     assert (between.outcome, between.seeds) == ("not separable", 61)
-    assert between.text.endswith("; about 61 seeds of each would be likely to separate them, and here are 5")
+    assert between.text.endswith("; about 61 seeds of each would be likely to separate them; there are 5")
     assert with_difference(IntervalEstimate(0.0, -0.1, 0.1), IntervalEstimate(0.0, -0.1, 0.1)).seeds is None
 
 
@@ -113,12 +113,12 @@ def test_no_verdict_on_what_is_not_whole() -> None:
         everything = missing + [row for row in finals(vaco=(1.0, 1.0)) if row["seed"] == 2]
         found = {one.against: one for one in judged(everything)[1]}["ppo"]
         assert (found.outcome, found.seeds) == ("none", None)
-        assert found.text.startswith(f"{NEW} and ppo: no verdict, for {NEW} has ")
+        assert found.text.startswith(f"{NEW} and ppo: no verdict: {NEW} has ")
         assert text in found.text
     both = [row for row in finals(mine=(1.0, 0.6), ppo=(1.0, 0.4)) if row["algorithm"] == NEW or row["lag"] == 0]
     results, (found,) = judged(both)
     assert found.text == (
-        f"{NEW} and ppo: no verdict, for ppo has 6 of 12 runs (missing: HalfCheetah-v5 at lag 3, seeds 0, 1, 2; "
+        f"{NEW} and ppo: no verdict: ppo has 6 of 12 runs (missing: HalfCheetah-v5 at lag 3, seeds 0, 1, 2; "
         "Hopper-v5 at lag 3, seeds 0, 1, 2)"
     )
     assert verdict.summary(NEW, [found]) == f"{NEW}: no verdict on ppo"
@@ -127,7 +127,7 @@ def test_no_verdict_on_what_is_not_whole() -> None:
 
 def test_no_verdict_from_one_seed() -> None:
     _, (found,) = judged([row for row in finals(mine=(1.0, 0.6), ppo=(1.0, 0.4)) if row["seed"] == 0])
-    assert found.text == f"{NEW} and ppo: no verdict, for one seed gives no interval"
+    assert found.text == f"{NEW} and ppo: no verdict: one seed gives no interval"
 
 
 def test_without_references_by_the_probability_of_improvement() -> None:
@@ -153,7 +153,7 @@ def test_no_verdict_where_runs_diverged_that_have_no_score() -> None:
         first["algorithm"], first["task"], 0, (0.0,), status="diverged", lag=first["lag"], former=True
     )
     _, (found,) = judged(rows, scale=None)
-    assert found.text == f"{NEW} and ppo: no verdict, for runs diverged that have no score"
+    assert found.text == f"{NEW} and ppo: no verdict: diverged runs have no score"
 
 
 def test_a_difference_turned_round() -> None:

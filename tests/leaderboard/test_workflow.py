@@ -117,7 +117,7 @@ def test_a_pull_request_touches_its_own_directory_alone(
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "a pull request that submits adds leaderboard/submissions/<suite>/<name>/, and touches nothing else\n"
+        "a pull request with a submission adds leaderboard/submissions/<suite>/<name>/ and changes nothing else\n"
     )
     assert not (tmp_path / "place").exists()
 
@@ -127,7 +127,7 @@ def test_names_are_no_commands(workflow: dict[Any, Any], submitted: Submission, 
     propose(tmp_path, submitted, [name])
     done = run(workflow, "validate", tmp_path)
     assert done.returncode == 1
-    assert "slug: it is mine, and the directory is called" in done.stdout
+    assert "slug: it is mine, but the directory is named" in done.stdout
     assert not list(tmp_path.rglob("pwned"))
 
 

@@ -138,7 +138,7 @@ def test_a_weight_changed_before_backward_is_noticed() -> None:
     loss = made.evaluate(batch).log_prob.sum()
     with torch.no_grad():
         made.get_parameter("critic.2.weight").add_(1)
-    with pytest.raises(RuntimeError, match="a weight was changed after `evaluate`"):
+    with pytest.raises(RuntimeError, match="a weight was changed between `evaluate`"):
         loss.backward()
 
 

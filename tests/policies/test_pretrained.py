@@ -91,7 +91,7 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
 
 def test_a_directory_without_weights(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
-    with pytest.raises(UsageError, match=r"holds no weights \(\*\.safetensors, \*\.gguf\); restore them, or give"):
+    with pytest.raises(UsageError, match=r"contains no weights \(\*\.safetensors, \*\.gguf\); restore them, or give"):
         pretrained.find(str(copy))
 
 
@@ -110,7 +110,9 @@ def test_a_directory_without_a_tokenizer(copy: Path) -> None:
 
 def test_a_model_that_does_not_go_on_with_a_text(copy: Path) -> None:
     (copy / "config.json").write_text('{"model_type": "t5"}')
-    with pytest.raises(UsageError, match=r"is a model of the kind 't5', which does not go on with a text; give a"):
+    with pytest.raises(
+        UsageError, match=r"is a model of the kind 't5', which is not a causal language model; give one"
+    ):
         pretrained.find(str(copy))
 
 
@@ -122,7 +124,7 @@ def test_damaged_weights(copy: Path) -> None:
 
 def test_weights_of_another_model(copy: Path) -> None:
     change(copy / "config.json", num_hidden_layers=3)
-    with pytest.raises(UsageError, match=r"has weights, but not all of its model: model\.layers\.2\..* is missing"):
+    with pytest.raises(UsageError, match=r"lacks weights of its model: model\.layers\.2\..* is missing"):
         pretrained.find(str(copy)).model()
 
 
@@ -130,13 +132,17 @@ def test_a_tokenizer_without_an_end(copy: Path) -> None:
     change(copy / "tokenizer_config.json", eos_token="gone")
     change(copy / "config.json", eos_token_id=None)
     change(copy / "generation_config.json", eos_token_id="gone")
-    with pytest.raises(UsageError, match=r"has no end token, by which a completion ends; set eos_token in its"):
+    with pytest.raises(UsageError, match=r"has no end-of-sequence token; set eos_token in its"):
         pretrained.find(str(copy))
 
 
 def test_an_end_that_the_model_lacks(copy: Path) -> None:
     change(copy / "config.json", vocab_size=100)
-    with pytest.raises(UsageError, match=r"ends with a token that its model lacks: number 256 of 100; give a model"):
+    with pytest.raises(
+        UsageError,
+        match=r"uses an end token outside the model's vocabulary: number 256 of 100; give "
+        "a model",
+    ):
         pretrained.find(str(copy))
 
 
@@ -196,7 +202,7 @@ def test_an_adapter(copy: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> 
     source = str(copy) if place == "directory" else "me/adapter"
     with pytest.raises(
         UsageError,
-        match=rf"'{source}' is an adapter of 'me/base', and no model by itself: merge it first, in Python with "
+        match=rf"'{source}' is an adapter of 'me/base', not a complete model: merge it first, in Python with "
         rf"peft\.AutoPeftModelForCausalLM\.from_pretrained\('{source}'\)\.merge_and_unload\(\)\.save_pretrained\(DIR\)",
     ):
         pretrained.find(source)
@@ -213,7 +219,7 @@ def test_a_chat_template_that_says_the_date(tmp_path: Path, model: Path) -> None
     (tokens,) = found.chat(["figs"], march)
     assert found.text(tokens) == "<|user|>figs<|assistant|>04 Mar 2026, 4.03."
     assert found.chat(["figs"], march) == [tokens] != found.chat(["figs"], may)
-    with pytest.raises(UsageError, match=r"says the date, and the specification has none; give --task-set date=YYYY-M"):
+    with pytest.raises(UsageError, match=r"uses the date, but the specification has none; give --task-set date=YYYY-M"):
         found.chat(["figs"])
     plain = pretrained.find(str(model))
     assert not plain.says_date
@@ -231,13 +237,13 @@ def test_the_template_is_as_it_was_but_for_the_date(tmp_path: Path, model: Path)
 
 def test_a_chat_template_that_fails(tmp_path: Path) -> None:
     found = pretrained.find(str(make_model(tmp_path / "model", chat="{{ raise_exception('no user turns') }}")))
-    with pytest.raises(UsageError, match=r"the chat template of '.*' cannot be used \(no user turns\); mend it, or"):
+    with pytest.raises(UsageError, match=r"the chat template of '.*' cannot be used \(no user turns\); correct it, or"):
         found.chat(["figs"])
 
 
 def test_no_chat_template(tmp_path: Path) -> None:
     found = pretrained.find(str(make_model(tmp_path / "model")))
-    with pytest.raises(UsageError, match=r"has no chat template, so it cannot be asked as in a chat; give --task-set"):
+    with pytest.raises(UsageError, match=r"has no chat template, so prompt=chat is impossible; give --task-set"):
         found.chat(["figs"])
 
 

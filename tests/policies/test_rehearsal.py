@@ -25,15 +25,15 @@ def test_models_that_can(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("bert", r"what it says of a token depends on padding or later tokens, by up to [0-9.]+ nats"),
-        ("bart", r"what it says of a token depends on padding or later tokens, by up to [0-9.]+ nats"),
+        ("bert", r"its output for a token depends on padding or later tokens, by up to [0-9.]+ nats"),
+        ("bart", r"its output for a token depends on padding or later tokens, by up to [0-9.]+ nats"),
         ("rwkv", r"it fails \(ValueError: RwkvForCausalLM takes no cache\)"),
     ],
 )
 def test_models_that_cannot(tmp_path: Path, kind: str, said: str) -> None:
     model = pretrained.find(str(make_model(tmp_path / "model", kind=kind)))
     with pytest.raises(
-        UsageError, match=rf"a run cannot be made with '.*model', a model of the kind '{kind}': {said}; give one of an"
+        UsageError, match=rf"runs are not possible with '.*model', a model of the kind '{kind}': {said}; choose a sup"
     ):
         rehearse(model, "float32", "cpu", PROMPT)
 

@@ -84,14 +84,14 @@ def test_parquet_of_a_run_that_is_not_finished(tmp_path: Path) -> None:
     assert done.rows["phases"] == 4
     assert done.rows["trajectories"] == sum(len(make_record(k).transitions.columns["step"]) for k in range(4))
     assert pyarrow.parquet.read_metadata(tmp_path / "tables" / "trajectories.parquet").num_row_groups == 1
-    assert done.notes == (f"{tmp_path / 'run'} is not finished; this is what it had committed",)
+    assert done.notes == (f"{tmp_path / 'run'} is not finished; only its committed phases are exported",)
 
 
 def test_parquet_without_trajectories(tmp_path: Path) -> None:
     write_finished(tmp_path / "run", make_spec("episodes"))
     done = export(open_run(tmp_path / "run"), "parquet", tmp_path / "tables")
     assert list(done.rows) == [table for table in TABLES if table != "trajectories"]
-    assert done.notes == (f"there are no trajectories: {tmp_path / 'run'} was run with --record episodes",)
+    assert done.notes == (f"no trajectories: {tmp_path / 'run'} was run with --record episodes",)
 
 
 def recorded_episodes(run: Run) -> list[list[dict[str, Any]]]:
@@ -149,7 +149,7 @@ def test_minari_has_the_same_steps(name: str, tmp_path: Path, request: pytest.Fi
             assert (values.shape, values.tobytes()) == bits([{column: none}, *rows], column, kind)
     left = run.trajectories.count_rows() - done.rows["steps"]
     assert left > 0
-    assert done.notes == (f"left out: {left} steps of episodes that had not ended",)
+    assert done.notes == (f"left out: {left} steps of unfinished episodes",)
 
 
 def test_minari_says_what_it_is(hopper: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_minari_of_a_task_with_other_options(tmp_path: Path) -> None:
     run = lagbench.run(task_options={"reset_noise_scale": 0.01}, algo="ppo", updates=2, **shape, out=tmp_path / "run")
     done = export(run, "minari", tmp_path)
     assert minari.MinariDataset(done.path / "data").env_spec is None
-    assert done.notes[-1] == "it names no Gymnasium environment: the run changed options of its task"
+    assert done.notes[-1] == "it has no Gymnasium environment, because the run changed options of its task"
 
 
 def test_minari_wants_trajectories_and_an_end(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_minari_wants_trajectories_and_an_end(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"has no trajectories: it was run with --record episodes"):
         export(open_run(tmp_path / "a"), "minari", tmp_path / "out")
     write_finished(tmp_path / "b", make_spec(), phases=0)
-    with pytest.raises(RecordError, match="has no training episode that ended"):
+    with pytest.raises(RecordError, match="has no finished training episode"):
         export(open_run(tmp_path / "b"), "minari", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -209,7 +209,7 @@ def test_what_is_there_stays(to: str, hopper: Run, tmp_path: Path) -> None:
     path = export(hopper, to, tmp_path / "out").path
     (path / "mine").touch()
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
-    with pytest.raises(UsageError, match=f"{path} is there already; delete it, or give another directory with --out"):
+    with pytest.raises(UsageError, match=f"{path} already exists; delete it, or give another directory with --out"):
         export(hopper, to, tmp_path / "out")
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
 
@@ -228,7 +228,7 @@ def test_rows_that_were_not_recorded_are_not_exported(to: str, hopper: Run, tmp_
     assert hopper.result is not None
     other = {**hopper.result, "content_hash": {**hopper.result["content_hash"], "trajectories": "0" * 64}}
     run = Run(hopper.path, hopper.spec, other)
-    with pytest.raises(RecordError, match=r"has other values than were recorded"):
+    with pytest.raises(RecordError, match=r"contains changed values"):
         export(run, to, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -76,7 +76,7 @@ def test_a_run_without_a_phase(tmp_path: Path) -> None:
     assert "<svg" not in run._repr_html_()
     for table in TABLES:
         streams.remove(tmp_path / "run" / table)
-    with pytest.raises(RecordError, match="holds no rows yet"):
+    with pytest.raises(RecordError, match="has no rows yet"):
         open_run(tmp_path / "run").episodes  # noqa: B018
 
 
@@ -217,7 +217,7 @@ def read_all(path: Path) -> None:
             r"result\.json cannot be read \(its checksum does not match\)",
         ),
         (drop_a_row, r"phases/data\.arrow has 5 rows where 6 were recorded"),
-        (drop_a_column, r"phases/data\.arrow has not the columns with which it was written"),
+        (drop_a_column, r"phases/data\.arrow has changed columns"),
         (edit_json("environment.json", "cpu", "x", item=0), r"environment\.json is damaged: a checksum"),
         (lambda p: (p / "environment.json").unlink(), r"environment\.json cannot be read"),
         (lambda p: (p / "environment.json").write_text("[]"), r"environment\.json is damaged"),
@@ -263,7 +263,11 @@ def test_a_table_of_another_run(tmp_path: Path, end: str) -> None:
         shutil.copy(tmp_path / "1" / "episodes" / name, tmp_path / "0" / "episodes")
     run = open_run(tmp_path / "0")
     assert run.phases.count_rows() == PHASES
-    with pytest.raises(RecordError, match=r"episodes.* is of another run \(seed is 1, was 0\); restore it from a copy"):
+    with pytest.raises(
+        RecordError,
+        match=r"episodes.* belongs to another run \(seed is 1, was 0\); restore it from a "
+        "copy",
+    ):
         run.episodes  # noqa: B018
 
 
@@ -280,7 +284,7 @@ def test_verification_is_of_every_value(tmp_path: Path) -> None:
 
     rewrite(path, "trajectories", change)
     assert open_run(path).trajectories.count_rows()
-    with pytest.raises(RecordError, match=r"trajectories/data\.arrow has other values than were recorded"):
+    with pytest.raises(RecordError, match=r"trajectories/data\.arrow contains changed values"):
         open_run(path, verify=True)
 
 
@@ -301,7 +305,7 @@ def test_runs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for text in (f"runs/{names[0]}", names[0], str(tmp_path / "runs" / names[0])):
         assert find_run(text).resolve() == (tmp_path / "runs" / names[0]).resolve()
     assert find_run("lag8-u80-seed0-2") == Path("runs") / names[1]
-    with pytest.raises(RecordError, match=r"may be any of .*ppo.*vaco.*give the whole path"):
+    with pytest.raises(RecordError, match=r"is ambiguous: .*ppo.*vaco.*give the whole path"):
         find_run("lag8-u80-seed0-1")
     with pytest.raises(RecordError, match="did you mean 'lag8-u80-seed0-2'"):
         find_run("lag8-u80-seed02")

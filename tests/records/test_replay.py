@@ -73,10 +73,10 @@ def test_an_unfinished_run(unfinished: Path) -> None:
     report = replay(run, training=True)
     assert report.passed
     assert {c.name: c.message for c in report.checks if c.outcome == "skipped"} == {
-        "content hash": "a run that is not finished has none; its shards' checksums match",
+        "content hash": "an unfinished run has none; the checksums of its shards match",
         "policy": "the run is not finished and has no policy file yet",
     }
-    assert report.notes == (f"it is not finished: this is what it had committed, 5 of {PHASES} phases",)
+    assert report.notes == (f"it is not finished: 5 of {PHASES} phases were committed and checked",)
     assert (report.training_steps, report.training_episodes) == (
         run.trajectories.count_rows(),
         run.episodes.count_rows(),
@@ -359,14 +359,14 @@ def test_training(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (drop(-1), r"trajectories, actor 7: rows is missing in its last 1 steps, specified all there"),
+        (drop(-1), r"trajectories, actor 7: rows is missing in the last 1 steps, specified all there"),
         (
             lambda c: c.update({k: [*v, *v[-8:]] for k, v in c.items()}),
             r"episode \d+, step \d+: actor is \d, replayed no",
         ),
         (
             lambda c: c.update({k: v[: len(v) // 2] for k, v in c.items()}),
-            r"actor \d: rows is missing in its last \d+ st",
+            r"actor \d: rows is missing in the last \d+ st",
         ),
     ],
 )
@@ -475,7 +475,7 @@ def test_a_run_that_diverged(tmp_path: Path) -> None:
     report = replay(run, training=True)
     assert report.passed, failures(report)
     (skipped,) = [c.message for c in report.checks if c.outcome == "skipped"]
-    assert skipped == "the run diverged: no evaluation is of its last policy"
+    assert skipped == "the run diverged: its last policy was not evaluated"
 
 
 def test_another_version_of_envpool(finished: Path, tmp_path: Path) -> None:
@@ -487,7 +487,7 @@ def test_another_version_of_envpool(finished: Path, tmp_path: Path) -> None:
     report = replay(open_run(path))
     assert report.passed
     assert report.notes == (
-        f"it was recorded with EnvPool 1.1.0 and replayed with {here}: a difference may come from that",
+        f"it was recorded with EnvPool 1.1.0 and replayed with {here}: differences may be due to this",
     )
 
 
@@ -514,7 +514,7 @@ def test_episodes_without_what_a_replay_makes_again(finished: Path, tmp_path: Pa
     report = replay(slim, episodes=episodes)
     assert report.passed, failures(report)
     assert {c.name: c.message for c in report.checks if c.outcome == "skipped"} == dict.fromkeys(
-        ("behaviour versions", "episode sums"), "the copy was made without transitions"
+        ("behaviour versions", "episode sums"), "this copy has no transitions"
     )
     assert (report.episodes, report.exact) == (2, True)
     assert report.actions == report.steps == sum(e.length for e in episodes)

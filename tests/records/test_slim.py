@@ -56,7 +56,7 @@ def test_what_takes_steps_says_what_it_is(slim: lagbench.Run, use: Callable[[lag
     without_trajectories = slim.spec.record == "episodes"
     with pytest.raises(RecordError) as refused:
         use(slim)
-    assert "is a slim copy, without single steps; use the run that it was made from" in str(refused.value) or (
+    assert "is a slim copy, without single steps; use the original run" in str(refused.value) or (
         without_trajectories and "--record episodes" in str(refused.value)
     )
 

@@ -131,16 +131,24 @@ DAMAGE: list[tuple[str, Callable[[Path], None], str]] = [
     (
         "the first shard, within its last batch",
         lambda p: cut(p / "phases/00000.arrows", -20),
-        r"phases/00000\.arrows is cut short: its sums tell of 1 more",
+        r"phases/00000\.arrows is truncated: its checksums list 1 more",
     ),
-    ("one table, by a shard", delete_shard, r"phases/00000\.arrows is cut short: of the 4 phases .* holds only 3"),
+    (
+        "one table, by a shard",
+        delete_shard,
+        r"phases/00000\.arrows is truncated: of the 4 committed phases the table contains only 3",
+    ),
     ("a shard", lambda p: (p / "phases/00001.arrows").unlink(), r"phases/00001\.arrows is missing"),
     ("a first shard", lambda p: (p / "phases/00000.arrows").unlink(), r"phases/00000\.arrows is missing"),
-    ("all of a table", lambda p: shutil.rmtree(p / "phases"), r"phases is cut short: of the 4 phases .* holds only 0"),
-    ("sums", lambda p: (p / "phases/00001.sums").unlink(), r"phases/00001\.arrows has more in it than 00001\.sums"),
-    ("a sum", lambda p: cut(p / "phases/00001.sums", -SUM), r"phases/00001\.arrows has more in it than 00001\.sums"),
+    (
+        "all of a table",
+        lambda p: shutil.rmtree(p / "phases"),
+        r"phases is truncated: of the 4 committed phases the table contains only 0",
+    ),
+    ("sums", lambda p: (p / "phases/00001.sums").unlink(), r"phases/00001\.arrows has more data than 00001\.sums"),
+    ("a sum", lambda p: cut(p / "phases/00001.sums", -SUM), r"phases/00001\.arrows has more data than 00001\.sums"),
     ("a line of sums", spoil_a_sum, r"phases/00001\.sums is damaged: line 1"),
-    ("another run's shard", take_anothers_shard, r"phases/00001\.arrows has other columns than the shards before it"),
+    ("another run's shard", take_anothers_shard, r"phases/00001\.arrows has different columns than earlier shards"),
 ]
 
 
@@ -183,7 +191,9 @@ def test_what_the_checkpoint_counts_must_be_there(run: Path) -> None:
         if expected is not None:
             assert phases(run) == expected
         else:
-            with pytest.raises(RecordError, match=r"phases/00001\.arrows is cut short: of the 5 phases .* only 4"):
+            with pytest.raises(
+                RecordError, match=r"phases/00001\.arrows is truncated: of the 5 committed phases .* only 4"
+            ):
                 phases(run)
     # One that cannot be read hinders nobody who only reads.
     (run / CHECKPOINT_FILE).write_bytes(b"damaged")

@@ -81,7 +81,7 @@ def test_tensors_outlive_the_run_and_may_be_written_to(tmp_path: Path) -> None:
     ("columns", "size", "message"),
     [
         (["rewards"], 8, "unknown column 'rewards'; did you mean 'reward'"),
-        (["final_observation"], 8, "'final_observation' is list<.*>, which no tensor can hold"),
+        (["final_observation"], 8, "'final_observation' is list<.*>, which cannot be a tensor"),
         (["reward"], 0, "batch size must be at least 1, not 0"),
     ],
 )

@@ -269,7 +269,7 @@ def test_reopen_refuses_what_it_cannot_go_on_with(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match=r'spec\.json is not .* \(seed is 1, was 0; task is "Ant-v5", was "Hopper-v5"'):
         reopen(make_spec(seed=1, task="Ant-v5"))
-    with pytest.raises(RecordError, match=f"({names}) holds only 3 of the 4 phases"):
+    with pytest.raises(RecordError, match=f"({names}) contains only 3 of the 4 committed phases"):
         reopen(committed=dict.fromkeys(TABLES, 4))
     with pytest.raises(RecordError, match="does not fit its tables"):
         reopen(committed={**three, "phases": 2})
@@ -300,7 +300,7 @@ def test_a_directory_with_a_run_is_refused(tmp_path: Path) -> None:
     writer = write(path, make_spec(), [make_record(0)])
     before = {f: f.read_bytes() for f in path.glob("**/*") if f.is_file()}
     for _ in ("open", "closed"):
-        with pytest.raises(UsageError, match="holds a run already"):
+        with pytest.raises(UsageError, match="already contains a run"):
             RunWriter.create(path, make_spec(), **SIZES)
         assert {f: f.read_bytes() for f in before} == before
         writer.close()
@@ -332,7 +332,11 @@ def test_what_is_no_copy_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "run"
     (path / "source").mkdir(parents=True)
     (path / "source/mine.py").write_text("mine")
-    with pytest.raises(UsageError, match=r"run/source, where a run has a source, is there already; give another dir"):
+    with pytest.raises(
+        UsageError,
+        match=r"run/source, where a run stores its source, already exists; give another "
+        "dir",
+    ):
         RunWriter.create(path, make_spec(), {"source": SOURCE}, **SIZES)
     assert {f.name for f in path.rglob("*")} == {".lock", "source", "mine.py"}
     assert (path / "source/mine.py").read_text() == "mine"

@@ -35,4 +35,4 @@ def test_the_notes() -> None:
     assert coverage.note(4, 1).startswith(
         "Measured coverage of the 95% intervals: 0.74 with 3 seeds on 1 task, the nearest to 4 seeds on 1 task; on one"
     )
-    assert coverage.note(1, 3) == "From one run on a task there is no interval."
+    assert coverage.note(1, 3) == "With one run on a task there is no interval."

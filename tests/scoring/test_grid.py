@@ -48,7 +48,7 @@ def test_what_is_missing_is_named() -> None:
     found = read(*rows)
     assert found.entries[0].missing == ("Hopper-v5 at lag 8, seeds 1, 2, 3, 4",)
     assert found.notes[0] == "ppo has 41 of 45 runs; missing: Hopper-v5 at lag 8, seeds 1, 2, 3, 4"
-    assert "fewer than 3 seeds somewhere" in found.notes[1]
+    assert "fewer than 3 seeds in some cells" in found.notes[1]
 
 
 def test_what_one_algorithm_lacks_of_a_free_grid() -> None:
@@ -76,7 +76,7 @@ def test_nothing_finished() -> None:
     bare: dict[str, Any] = {"returns": [], "status": "unfinished"}
     with pytest.raises(
         LagbenchError,
-        match=r"no run is finished \(1 failed and 1 unfinished\).*; go on with one: lagbench resume runs/",
+        match=r"no run is finished \(1 failed and 1 unfinished\).*; resume one with: lagbench resume runs/",
     ):
         read(row(**bare), row(seed=1, **{**bare, "status": "failed"}))
     with pytest.raises(LagbenchError, match=r"no run is finished \(1 failed\).*; see: lagbench show runs/"):
@@ -102,9 +102,9 @@ def test_another_version_of_a_suite_is_not_this_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"lag": 4}, "it has no Hopper-v5, lag 4, seed 0"),
-        ({"seed": 10}, "it has no Hopper-v5, lag 0, seed 10"),
-        ({"task": "Humanoid-v5"}, "it has no Humanoid-v5, lag 0, seed 0"),
+        ({"lag": 4}, "which has no Hopper-v5, lag 4, seed 0"),
+        ({"seed": 10}, "which has no Hopper-v5, lag 0, seed 10"),
+        ({"task": "Humanoid-v5"}, "which has no Humanoid-v5, lag 0, seed 0"),
         ({"budget": 10}, "budget is 10, was 1000000 in the suite"),
         ({"evaluation_episodes": 1}, "evaluation.episodes is 1, was 20 in the suite"),
         ({"evaluation_mode_episodes": None, "mode_returns": [], "mode_errors": []}, "mode_episodes is missing, was 10"),
@@ -113,7 +113,7 @@ def test_another_version_of_a_suite_is_not_this_one() -> None:
     ],
 )
 def test_a_run_that_is_no_cell_of_its_suite(changes: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(UsageError, match=rf"is no run of mujoco-(mini|lite)-v1: .*{sentence}"):
+    with pytest.raises(UsageError, match=rf"is not a run of mujoco-(mini|lite)-v1.*{sentence}"):
         read(mini(**changes))
 
 
@@ -126,11 +126,11 @@ def test_runs_of_a_family_are_of_the_smallest_suite_that_has_them_all() -> None:
     found = read(*whole(), *whole("vaco", LITE), suite="mujoco-mini-v1")
     assert found.suite == MINI.version
     assert [entry.missing for entry in found.entries] == [(), ()]
-    assert found.notes == ("155 runs are no cell of mujoco-mini-v1, and left out",)
+    assert found.notes == ("155 runs are not in mujoco-mini-v1, and left out",)
     assert read(*whole(), suite="mujoco-lite-v1").suite == LITE.version
-    with pytest.raises(UsageError, match="the runs are of mujoco-1m-v1, and none is one of mujoco-v1"):
+    with pytest.raises(UsageError, match="the runs are of mujoco-1m-v1, and none belongs to mujoco-v1"):
         read(*whole(), suite="mujoco-v1")
-    with pytest.raises(UsageError, match="the runs are of no suite, and none is one of mujoco-v1"):
+    with pytest.raises(UsageError, match="the runs are of no suite, and none belongs to mujoco-v1"):
         read(row(), suite="mujoco-v1")
     only = [r for r in whole("vaco", LITE) if r["lag"] == 64]
     with pytest.raises(UsageError, match="the table has no runs"):
@@ -181,12 +181,12 @@ def test_what_a_suite_leaves_open_is_the_same_in_all_runs() -> None:
     assert len(read(of_the_hub(0, **pins), of_the_hub(1, **pins)).entries[0].runs[0, "GSM8k-v0"]) == 2
     with pytest.raises(UsageError, match=r"different conditions cannot .*seed1 model_sha256 is .2222.*, was .1111"):
         read(of_the_hub(0, **pins), of_the_hub(1, **{**pins, "model_sha256": "2" * 64}))
-    with pytest.raises(UsageError, match=r"is no run of gsm8k-v0: task_options.more is"):
+    with pytest.raises(UsageError, match=r"is not a run of gsm8k-v0: task_options.more is"):
         read(of_the_hub(0, **pins, more="x"))
 
 
 def test_physics_is_not_mixed() -> None:
-    with pytest.raises(UsageError, match=r"EnvPool, the physics, .*\(1 with 1\.2, 2 with 1\.3\)"):
+    with pytest.raises(UsageError, match=r"EnvPool, whose physics differ, .*\(1 with 1\.2, 2 with 1\.3\)"):
         read(row(), row(seed=1, envpool=["1.3.0"]), row(seed=2, envpool=["1.3.1"]))
     assert read(row(), row(seed=1, envpool=["1.2.9"])).entries
 
@@ -273,9 +273,9 @@ def test_what_changed_between_the_runs_is_said() -> None:
         row(), row(seed=1, algorithm_source="1" * 64, lagbench=["0.2.0"]), row(seed=2, lagbench=[], envpool=[])
     )
     assert found.notes[:3] == (
-        "the source of ppo was changed between its runs (2 with 000000000000…, 1 with 111111111111…)",
-        "the runs were made with more than one lagbench: 0.1.0, 0.2.0",
-        "1 of the runs have no environment.json: with which versions they ran is not known",
+        "the source of ppo changed between its runs (2 with 000000000000…, 1 with 111111111111…)",
+        "the runs were made with several versions of lagbench: 0.1.0, 0.2.0",
+        "1 of the runs have no environment.json, so their versions are unknown",
     )
     assert found.entries[0].source == ("0" * 64, "1" * 64)
 

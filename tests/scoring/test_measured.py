@@ -53,7 +53,7 @@ def test_a_column_a_quantity() -> None:
     ]
     assert all(row[4].startswith("0.01 [") for row in found.rows)
     assert found.notes == (
-        "Shares of samples, each as its algorithm logs it: ppo: clipped_fraction, vaco: filtered_fraction.",
+        "Shares of samples, as logged by each algorithm: ppo: clipped_fraction, vaco: filtered_fraction.",
         coverage.note(3, 2),
     )
 

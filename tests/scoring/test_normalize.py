@@ -68,7 +68,7 @@ def test_without_scales_a_run_of_version_0_that_diverged_has_no_score() -> None:
     found = scores([row(returns=(15.0,), status="diverged", former=True), row(seed=1, former=True)], None)
     entry = found.grid.entries[0]
     assert found.curve(entry, 0, "Hopper-v5") is None
-    assert found.absent(entry, 0) == "a run diverged, and what scores 0 is not known"
+    assert found.absent(entry, 0) == "a run diverged, and the return that scores 0 is unknown"
 
 
 def test_a_missing_cell_makes_what_is_over_all_tasks_absent() -> None:
@@ -78,7 +78,7 @@ def test_a_missing_cell_makes_what_is_over_all_tasks_absent() -> None:
     assert [found.absent(entry, lag) for lag in (0, 8, 16)] == [
         "",
         "no runs on Hopper-v5",
-        "not the same seeds on every task",
+        "different seeds on different tasks",
     ]
     assert found.block(entry, 8) is None
     block = found.block(entry, 0)

@@ -180,7 +180,7 @@ def test_forward_lag_has_its_own_axis_and_diagnostics() -> None:
     ]
     results, more = both(given)
     found = {picture.name: picture for picture in plots.pictures(results, more)}
-    assert "updates a phase U (log₂ U scale)" in texts(found["lag"].figure)
+    assert "updates per phase U (log₂ U scale)" in texts(found["lag"].figure)
     titles = [axis.get_title() for axis in found["diagnostics"].figure.axes]
     assert titles == ["TV after the updates", "KL after the updates", "updates made"]
     assert "ESS" not in found["diagnostics"].caption
@@ -232,7 +232,7 @@ def test_small_shares_of_samples_do_not_lie_on_the_floor(largest: float, top: fl
 def test_a_caption_says_which_share_of_samples_is_whose() -> None:
     results, more = both(rows()[:36])
     *_, last = plots.pictures(results, more)
-    assert last.caption.endswith("each as its algorithm logs it: ppo: clipped_fraction, vaco: filtered_fraction.")
+    assert last.caption.endswith("as logged by each algorithm: ppo: clipped_fraction, vaco: filtered_fraction.")
 
 
 def test_every_legend_is_complete(drawn: Any) -> None:
@@ -342,8 +342,8 @@ def test_returns_that_are_not_normalised() -> None:
     assert "final return" in texts(found["tasks"])
     left_out = plots.left_out(results, more)
     assert left_out == [
-        "Score against lag, Interval estimates, Over training, Area under the curve, Performance profiles: returns are "
-        "not normalised, so that nothing can be said over several tasks"
+        "Score against lag, Interval estimates, Over training, Area under the curve, Performance profiles: returns "
+        "are not normalised, so they cannot be aggregated over tasks"
     ]
 
 
@@ -352,8 +352,8 @@ def test_one_algorithm_at_one_lag_on_one_task_with_one_seed() -> None:
     found = {picture.name: picture.figure for picture in plots.pictures(results, more)}
     assert list(found) == ["intervals", "training", "area", "profiles", "tasks-training"]
     assert plots.left_out(results, more) == [
-        "Score against lag, Tasks against lag: there is but one value of lag",
-        "Diagnostics against lag: nothing was measured, or not of the same runs on every task",
+        "Score against lag, Tasks against lag: there is only one value of lag",
+        "Diagnostics against lag: diagnostics are missing, or not from the same runs on every task",
     ]
     assert not list(found["intervals"].axes[0].patches)  # no interval
     for figure in found.values():

@@ -76,7 +76,7 @@ def test_a_simulated_test_finds_as_much() -> None:
 def test_the_sentence() -> None:
     found = (power.Power(0.1, 0.256, 0.05), power.Power(0.2, 0.9, 0.5))
     assert power.sentence(found, 5, 3, 36) == (
-        "Power, by the spread of these runs: lag scores that differ by 0.1/0.2 are told apart with probability "
+        "Power, by the spread of these runs: lag scores that differ by 0.1/0.2 are separated with probability "
         "0.26/0.90 (5 seeds on 3 tasks), with Holm's correction over 36 pairs at least 0.05/0.50."
     )
     assert power.sentence(found[:1], 2, 1, 1).endswith("with probability 0.26 (2 seeds on 1 task).")
@@ -98,13 +98,17 @@ def test_of_a_suite_it_is_by_its_published_runs(file: Path) -> None:
     power.to_file(mini, {line.label: line.spread for line in found.lines}, file)
     own = [line.spread for line in found.lines if line.spread is not None]
     assert power.published(mini) == power.sentence(power.power(own, 5, 3, 3), 5, 3, 3, "3 published algorithms")
-    with pytest.raises(LagbenchError, match="the power of mujoco-lite-v1 is of another version of it; publish its"):
+    with pytest.raises(
+        LagbenchError, match="the published power belongs to another version of mujoco-lite-v1; publish its"
+    ):
         power.published(suites.load("mujoco-lite-v1"))
 
 
 def test_without_an_interval_nothing_is_published(file: Path) -> None:
     (line,) = score.score_grid(scores(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=1)), replications=50).lines
-    with pytest.raises(LagbenchError, match="mujoco-mini-v1 has no power: not every algorithm has a lag score with an"):
+    with pytest.raises(
+        LagbenchError, match="mujoco-mini-v1 has no known power: not every algorithm has a lag score with an"
+    ):
         power.to_file(suites.load("mujoco-mini-v1"), {"b": 0.1, "a": line.spread}, file)
     assert not file.exists()
 

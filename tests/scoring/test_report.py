@@ -144,7 +144,7 @@ def test_what_an_interrupt_leaves_can_be_replaced(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("name", ["mine.txt", "spec.json", "report.json", ".hidden"])
 def test_a_foreign_directory_is_left_alone(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("{}")
-    with pytest.raises(UsageError, match=f"holds something else than a report of lagbench's, '{re.escape(name)}'"):
+    with pytest.raises(UsageError, match=f"contains a file that is not part of a lagbench report, '{re.escape(name)}'"):
         report.write(tmp_path, FILES, "x")
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
@@ -156,15 +156,15 @@ def test_nothing_beside_a_report_is_lost(tmp_path: Path) -> None:
         report.write(tmp_path, FILES, "x")
     (tmp_path / "mine.txt").unlink()
     (tmp_path / "a.svg").write_text("<svg>edited</svg>")
-    with pytest.raises(UsageError, match=r"a\.svg was changed since lagbench wrote it"):
+    with pytest.raises(UsageError, match=r"a\.svg has changed since lagbench wrote it"):
         report.write(tmp_path, FILES, "x")
     (tmp_path / "a.svg").unlink()
     (tmp_path / "a.svg").symlink_to(tmp_path / "index.html")
-    with pytest.raises(UsageError, match=r"a\.svg was changed"):
+    with pytest.raises(UsageError, match=r"a\.svg has changed"):
         report.write(tmp_path, FILES, "x")
 
 
 def test_a_file_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(UsageError, match="out is no directory; give another one with -o"):
+    with pytest.raises(UsageError, match="out is not a directory; give another one with -o"):
         report.check_free(tmp_path / "out")

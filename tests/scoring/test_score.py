@@ -193,12 +193,12 @@ def test_one_seed_gives_no_interval_and_no_rank() -> None:
     a = lines(found)["a"]
     assert a.lag_score == IntervalEstimate(about(0.75), None, None)
     assert a.rank is None
-    assert a.undefined == "from one run on a task there is no interval"
+    assert a.undefined == "with one run on a task there is no interval"
     assert a.points[0].rank is None
     (pair,) = found.comparisons
     assert pair.lag_score == IntervalEstimate(about(0.65), None, None)
     assert lines(found)["b"].rank == 1
-    assert found.coverage == "From one run on a task there is no interval."
+    assert found.coverage == "With one run on a task there is no interval."
 
 
 def test_a_gap_makes_what_needs_it_absent() -> None:
@@ -208,7 +208,7 @@ def test_a_gap_makes_what_needs_it_absent() -> None:
     a, b = found.lines
     assert a.points[0].final is not None
     assert a.points[1].final is None
-    assert a.points[1].absent == "not the same seeds on every task"
+    assert a.points[1].absent == "different seeds on different tasks"
     assert [task.final for task in a.points[1].tasks] == [exactly(0.5)] * 2
     assert [len(task.seeds) for task in a.points[1].tasks] == [3, 2]
     assert (a.lag_score, a.rank, a.tolerance) == (None,) * 3
@@ -292,7 +292,7 @@ def test_reuse_is_relative_to_the_peak() -> None:
     [
         ({0: 0.15, 8: 0.1}, "the lower bound of IQM at lag 0 is not above 0.2"),
         ({4: 1.0, 8: 0.1}, "the grid has no lag 0"),
-        ({0: 1.0}, "there is but one value of lag"),
+        ({0: 1.0}, "there is only one value of lag"),
     ],
 )
 def test_where_shares_are_undefined(heights: dict[int, float], undefined: str) -> None:
@@ -353,7 +353,7 @@ def test_power_stands_beside() -> None:
     found = results(noisy({"a": {0: 0.9, 8: 0.5}, "b": {0: 0.6, 8: 0.5}}, seeds=3, sd=0.2))
     spreads = [line.spread for line in found.lines if line.spread is not None]
     assert found.power == power.power(spreads, 3, 2, 1)
-    assert "lag scores that differ by 0.1/0.2/0.3 are told apart with probability" in found.power_note
+    assert "lag scores that differ by 0.1/0.2/0.3 are separated with probability" in found.power_note
     assert results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=1)).power == ()
     assert results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3), None).power == ()
 

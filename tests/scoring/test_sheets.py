@@ -45,7 +45,7 @@ def test_coverage_stands_under_every_table_with_intervals(pages: dict[str, Sheet
 
 def test_power_stands_under_every_table_over_all_tasks(pages: dict[str, Sheet]) -> None:
     note = (
-        "Power, by the spread of these runs: lag scores that differ by 0.1/0.2/0.3 are told apart with probability "
+        "Power, by the spread of these runs: lag scores that differ by 0.1/0.2/0.3 are separated with probability "
         "1.00/1.00/1.00 (3 seeds on 2 tasks), with Holm's correction over 3 pairs at least 1.00/1.00/1.00."
     )
     assert [title for title, sheet in pages.items() if note in sheet.notes] == [
@@ -61,7 +61,7 @@ def test_the_mean_action_stands_beside_the_returns_that_are_scored(pages: dict[s
     )
     assert sheet.notes == (
         "Of sampled actions; ± is the standard error over seeds.",
-        "In brackets: of the mean action, which ranks nothing.",
+        "In brackets: of the mean action, not used for ranking.",
     )
     former = sheets(score_of([row("a", seed=seed, returns=(0.0, 3.0), former=True) for seed in range(2)]))[-1]
     assert former.rows == (("a", "0", "3.0 ± 0.0"),)
@@ -72,7 +72,7 @@ def test_differences_say_which_are_sure(pages: dict[str, Sheet]) -> None:
     assert pages["Differences"].rows[0] == (
         "a_1 − b", "+0.25 [+0.25, +0.25] *", "0", "+0.50 [+0.50, +0.50] *", "+0.00 [+0.00, +0.00]", "0.75 [0.75, 0.75]"
     )  # fmt: skip
-    assert pages["Differences"].notes[0] == "* told apart: p ≤ 0.05, with Holm's correction over 3 pairs"
+    assert pages["Differences"].notes[0] == "* significant: p ≤ 0.05, with Holm's correction over 3 pairs"
 
 
 def test_ties_show() -> None:
@@ -85,7 +85,7 @@ def test_gaps_show() -> None:
     rows = lags({"a": {0: even(1.0), 1: even(0.5)}})[:-1]
     pages = {sheet.title: sheet for sheet in sheets(score_of(rows))}
     assert pages["Final score"].rows[1][2:7] == ("–",) * 5
-    assert pages["Final score"].notes[0] == "a at lag 1: not the same seeds on every task"
+    assert pages["Final score"].notes[0] == "a at lag 1: different seeds on different tasks"
     assert pages["Final score by task: mean over seeds"].rows[1][-1] == "0.50 [0.50, 0.50] (2 seeds)"
 
 

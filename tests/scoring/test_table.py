@@ -171,18 +171,18 @@ def test_values_are_held_to_the_content_hash(runs: Path, tmp_path: Path) -> None
     at = content.index(value)
     content[at : at + 8] = np.float64(0.125).tobytes()
     file.write_bytes(content)
-    with pytest.raises(RecordError, match="phases has other values than were recorded"):
+    with pytest.raises(RecordError, match="phases contains changed values"):
         table.collect([tmp_path])
 
 
 def test_no_directory(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"there is no directory '.*nowhere'; give directories that hold runs"):
+    with pytest.raises(UsageError, match=r"there is no directory '.*nowhere'; give directories that contain runs"):
         table.collect([tmp_path / "nowhere"])
 
 
 def test_no_runs(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no run")
-    with pytest.raises(UsageError, match=r"no runs found in '.*': no directory in it has a spec\.json as a run has"):
+    with pytest.raises(UsageError, match=r"no runs found in '.*': none of its directories contains a spec\.json"):
         table.collect([tmp_path])
 
 
@@ -195,27 +195,30 @@ def test_a_foreign_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"returns": [0.0, math.nan], "final": math.nan}, "its return at 100% of the budget is not a number"),
-        ({"returns": [0.0, math.inf], "final": math.inf}, "its return at 100% of the budget is not a number"),
-        ({"returns": [0.0, None]}, "its return at 100% of the budget is not a number"),
-        ({"mode_returns": [0.0, math.nan]}, "its return at 100% of the budget is not a number"),
-        ({"errors": [0.1]}, "it has not one standard error for each of its evaluations"),
-        ({"mode_errors": []}, "it has not one standard error for each of its evaluations"),
-        ({"mode_returns": [0.0], "mode_errors": [0.1]}, "the mean action was not evaluated where sampled actions were"),
-        ({"evaluation_mode_episodes": None}, "the mean action was not evaluated where sampled actions were"),
+        ({"returns": [0.0, math.nan], "final": math.nan}, "its return at 100% of the budget is not finite"),
+        ({"returns": [0.0, math.inf], "final": math.inf}, "its return at 100% of the budget is not finite"),
+        ({"returns": [0.0, None]}, "its return at 100% of the budget is not finite"),
+        ({"mode_returns": [0.0, math.nan]}, "its return at 100% of the budget is not finite"),
+        ({"errors": [0.1]}, "the number of standard errors is not that of its evaluations"),
+        ({"mode_errors": []}, "the number of standard errors is not that of its evaluations"),
+        (
+            {"mode_returns": [0.0], "mode_errors": [0.1]},
+            "mean actions and sampled actions were not evaluated at the same points",
+        ),
+        ({"evaluation_mode_episodes": None}, "mean actions and sampled actions were not evaluated at the same points"),
         (synthetic.row(returns=[], status="diverged"), "its first policy was not evaluated"),
         (
             {name: [0.0] for name in ("returns", "errors", "mode_returns", "mode_errors")},
-            "not at the fractions of the budget that were planned",
+            "not at the planned fractions of the budget",
         ),
-        ({"fractions": [0.0, 0.9]}, "not at the fractions of the budget that were planned"),
+        ({"fractions": [0.0, 0.9]}, "not at the planned fractions of the budget"),
         (
             {name: [0.0] for name in ("fractions", "returns", "errors", "mode_returns", "mode_errors")},
-            "it has 1 of 2 evaluations, though it was completed",
+            "it has 1 of 2 evaluations, although it is completed",
         ),
-        ({"final": 2.0}, "its final return or its area is not that of its evaluations"),
-        ({"area": None}, "its final return or its area is not that of its evaluations"),
-        ({"status": "diverged"}, "it has a final return, though it did not reach the end of its budget"),
+        ({"final": 2.0}, "its final return or area does not match its evaluations"),
+        ({"area": None}, "its final return or area does not match its evaluations"),
+        ({"status": "diverged"}, "it has a final return, although it did not use its whole budget"),
         ({"status": "splendid"}, "its status is 'splendid'"),
     ],
 )
@@ -238,7 +241,7 @@ def test_a_file_that_is_no_table(tmp_path: Path) -> None:
         with pytest.raises(LagbenchError, match=error):
             table.from_file(file)
     for metadata, error in (
-        ({}, "is no table of runs"),
+        ({}, "is not a table of runs"),
         ({"format_version": "4"}, "has format 4; this lagbench reads 3"),
     ):
         about = {"table": table.NAME, **metadata} if metadata else {}

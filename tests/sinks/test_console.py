@@ -63,9 +63,9 @@ def test_without_a_terminal_plain_lines(followed: Followed, plain: io.StringIO) 
         "algorithm   vaco",
         "task        Hopper-v5 max_episode_steps=200",
         "lag         3 (uniform)",
-        "updates     20 a phase (reuse: 10 epochs of 2, minibatches of 32)",
+        "updates     20 per phase (reuse: 10 epochs of 2, minibatches of 32)",
         "budget      330 actor steps: 5 phases of 4 actors × 16 steps",
-        "evaluation  2 episodes of sampled actions, beside them 2 of the mean action, at every 1/2 of the budget",
+        "evaluation  2 episodes of sampled actions and 2 of the mean action, at every 1/2 of the budget",
         "seed        0",
         "config      learning_rate=0.001 anneal=true max_grad_norm=0.5 gamma=0.99 lam=0.95 value_coef=0.5 "
         "entropy_coef=0.0 standardize=full prepare_every=phase updates=none delta=0.2 reference=behaviour align=true "
@@ -150,7 +150,7 @@ def test_on_a_terminal_a_display_that_goes_away(followed: Followed, terminal: Te
     assert sink._live is not None
     clock[0] += 3
     sink._live.refresh()
-    assert "setting up, evaluating and collecting for the first time · 3 s" in terminal.text
+    assert "setting up, first evaluation and collection · 3 s" in terminal.text
     sink.write(followed.results[0])
     sink._live.refresh()
     assert "64 of 320 actor steps · 21/s · 12 s left" in terminal.text

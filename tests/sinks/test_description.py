@@ -43,7 +43,7 @@ def test_another_protocol_and_device(followed: Followed) -> None:
     )
     rows = description.about(spec)
     assert rows["lag"] == "0 (synchronous)"
-    assert rows["updates"] == "4 a phase (split: one pass, minibatches of 32)"
+    assert rows["updates"] == "4 per phase (split: one pass, minibatches of 32)"
     assert rows["budget"] == "1,000,000 actor steps: 7,812 phases of 4 actors × 32 steps"
     assert rows["task"] == "Hopper-v5"
     assert rows["device"] == "cuda:1"

@@ -121,9 +121,7 @@ def test_a_source_that_is_gone_is_found_in_a_run(mine: Path, tmp_path: Path, for
     assert issubclass(load(said), Algorithm)  # remembered
     known._sources.clear()
     nowhere = refused(said)
-    assert (
-        f"cannot be found: there is no file {str(mine)!r}, and no copy of it lies beside the specification" in nowhere
-    )
+    assert f"cannot be found: there is no file {str(mine)!r}, and there is no copy next to the specification" in nowhere
     lay_out(tmp_path / "run/source", {"mine.py": ALONE})
     known.note_copy(said.source, tmp_path / "run/source")
     assert issubclass(load(said), Algorithm)
@@ -145,7 +143,7 @@ def refused(algorithm: AlgorithmSource) -> str:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     missing = tmp_path / "nothing.py"
     assert refusal(f"{missing}:Mine") == (
-        f"there is no file {str(missing)!r}; give an algorithm of your own as path/to/file.py:Class"
+        f"there is no file {str(missing)!r}; name your own algorithm as path/to/file.py:Class"
     )
 
 
@@ -194,18 +192,20 @@ def test_a_class_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     # What was imported and what the file has by now are not taken for each other.
     text = Path("own_module.py").read_text()
     Path("own_module.py").write_text(text.replace("return -sign()", "return +sign()"))
-    assert refusal(cls).startswith("Mine is not what own_module.py:Mine is now, for one of them was changed; import")
+    assert refusal(cls).startswith(
+        "Mine is not what own_module.py:Mine is now, because one of them has changed; import"
+    )
     Path("own_module.py").write_text("# a comment\n" + text)
     assert identify(cls).source != said.source
     cls.gamma = 0.5
-    assert "one of them was changed" in refusal(cls)
+    assert "one of them has changed" in refusal(cls)
 
 
 @pytest.mark.parametrize(
     ("algo", "sentence"),
     [
-        (Algorithm.Config, "Algorithm.Config is made inside of something else, from where no run can load it; put it"),
-        (type("Mine", (), {"__module__": "torch"}), "but not under a name; give it an entry point for one"),
+        (Algorithm.Config, "Algorithm.Config is defined inside a function or class and cannot be loaded"),
+        (type("Mine", (), {"__module__": "torch"}), "but has no entry point; add one"),
     ],
 )  # fmt: skip
 def test_what_no_run_can_load(algo: Any, sentence: str) -> None:
@@ -234,7 +234,7 @@ def main(algo):
     ("start", "says"),
     [
         ("if __name__ == '__main__':\n    main(Mine)\n", "script.py:Mine\n"),
-        ("main(Mine)\n", "it starts a run when it is imported, and to load its algorithm is to import it; put what"),
+        ("main(Mine)\n", "it starts a run when it is imported, which loading its algorithm does; move what"),
     ],
 )  # fmt: skip
 def test_a_class_of_a_script(start: str, says: str, tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def test_the_digest(tmp_path: Path) -> None:
     ("name", "text", "sentence"),
     [
         ("helper.py", "def (", "helper.py' cannot be imported: SyntaxError: "),
-        (f"helper{EXTENSION_SUFFIXES[0]}", "", "is no file of Python source, so that a run cannot copy it; install it"),
-        ("helper.pyc", "", "is no file of Python source, so that a run cannot copy it; install it"),
+        (f"helper{EXTENSION_SUFFIXES[0]}", "", "is not a Python source file, so a run cannot copy it; install it"),
+        ("helper.pyc", "", "is not a Python source file, so a run cannot copy it; install it"),
     ],
 )
 def test_what_cannot_be_followed(name: str, text: str, sentence: str, tmp_path: Path) -> None:

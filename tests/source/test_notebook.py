@@ -111,7 +111,8 @@ def test_annotations_stay_text_where_they_were(cell: Cell) -> None:
     ("changed", "sentence"),
     [
         (("WIDTH * ", "open(0) * "), None),
-        (("WIDTH * ", "STATE * "), "Base uses STATE, which no import and no constant can stand for; put Base with"),
+        (("WIDTH * ", "STATE * "), "Base uses STATE, which cannot be expressed as an import or a constant; put Base "
+        "and"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_down(cell: Cell, changed: tuple[str, str], sentence: str | None) -> None:
@@ -130,7 +131,5 @@ def test_where_python_keeps_no_text(cell: Cell) -> None:
     cell(IMPORTS)
     notebook = cell(MINE)
     linecache.clearcache()
-    with pytest.raises(
-        UsageError, match="Python does not know the text of Base; put Base with all that it uses into a"
-    ):
+    with pytest.raises(UsageError, match="Python has no source text of Base; put Base and everything it uses into a"):
         identify(notebook.Base)

@@ -55,7 +55,7 @@ def test_a_suite_may_have_none(shipped: Any) -> None:
 @pytest.mark.parametrize("suite", [MINI, REUSE], ids=lambda suite: suite.name)
 def test_those_of_another_version_are_refused(shipped: Any, suite: Suite) -> None:
     shipped(document(suite={"name": MINI.runs.name, "sha256": "0" * 64}))
-    with pytest.raises(LagbenchError, match=f"the references of {suite.name} are of another version of it"):
+    with pytest.raises(LagbenchError, match=f"the references of {suite.name} belong to another version of it"):
         references.load(suite)
 
 

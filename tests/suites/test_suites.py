@@ -153,7 +153,7 @@ def test_a_retired_suite_names_what_took_its_place_and_its_runs_stay_its_own(nam
     assert suite.replaced_by in suites.names()
     assert suite.evaluation.measure == "mode"
     cell: dict[str, Any] = {"task": suite.tasks[0], suite.axis: suite.values[0]}
-    with pytest.raises(UsageError, match=f"{name} is retired; run {suite.replaced_by}, which takes its place"):
+    with pytest.raises(UsageError, match=f"{name} is retired; run {suite.replaced_by}, which replaces it"):
         suite.resolve(**cell)
 
 
@@ -186,7 +186,7 @@ def test_a_suite_may_fix_the_networks() -> None:
     suite = Suite("WIDE", "", data)
     assert {cell.protocol.hidden for cell in suite.cells()} == {(32, 16)}
     assert suite.resolve(task="Hopper-v5", lag=0, hidden=(32, 16)).protocol.hidden == (32, 16)
-    with pytest.raises(UsageError, match=r"hidden is \[32, 16\] in WIDE, and cannot be \(64, 64\)"):
+    with pytest.raises(UsageError, match=r"hidden is \[32, 16\] in WIDE and cannot be \(64, 64\)"):
         suite.resolve(task="Hopper-v5", lag=0, hidden=(64, 64))
 
 
@@ -195,7 +195,7 @@ def test_a_suite_may_fix_the_networks() -> None:
     [
         (
             {**HOPPER, "hidden": (8,)},
-            "the specification leaves TESTING: protocol.hidden is [8], was missing in the suite",
+            "the specification is not in TESTING: protocol.hidden is [8], was missing in the suite",
         ),
         ({"suite": "TESTIN"}, "unknown suite 'TESTIN'; did you mean 'TESTING'?"),
         ({"suite": "TESTING"}, "TESTING is a grid; choose a cell's task (--task): InvertedPendulum-v5, Hopper-v5"),
@@ -203,14 +203,14 @@ def test_a_suite_may_fix_the_networks() -> None:
         ({**HOPPER, "task": "Ant-v5"}, "TESTING has no task Ant-v5; choose one of: InvertedPendulum-v5, Hopper-v5"),
         ({**HOPPER, "lag": 1}, "TESTING has no lag 1; choose one of: 0, 2"),
         ({**HOPPER, "seed": 2}, "TESTING has the seeds 0-1, not 2"),
-        ({**HOPPER, "budget": 4096}, "budget is 2048 in TESTING, and cannot be 4096"),
-        ({**HOPPER, "eval_episodes": 4}, "eval_episodes is 3 in TESTING, and cannot be 4"),
-        ({**HOPPER, "eval_mode_episodes": 3}, "eval_mode_episodes is 2 in TESTING, and cannot be 3"),
+        ({**HOPPER, "budget": 4096}, "budget is 2048 in TESTING and cannot be 4096"),
+        ({**HOPPER, "eval_episodes": 4}, "eval_episodes is 3 in TESTING and cannot be 4"),
+        ({**HOPPER, "eval_mode_episodes": 3}, "eval_mode_episodes is 2 in TESTING and cannot be 3"),
         (
             {**HOPPER, "task_options": {"max_episode_steps": "9"}},
-            "the task option max_episode_steps is as it comes in TEST",
+            "the task option max_episode_steps has its default in TEST",
         ),
-        ({**HOPPER, "updates": 4}, "updates is 8 in TESTING, and cannot be 4; an algorithm makes fewer with --set upd"),
+        ({**HOPPER, "updates": 4}, "updates is 8 in TESTING and cannot be 4; an algorithm makes fewer with --set upd"),
         (
             {"suite": "mujoco-reuse-mini-v1", "task": "Hopper-v5"},
             "mujoco-reuse-mini-v1 is a grid; choose a cell's updates (--updates): 8, 40, 80, 160",
@@ -227,7 +227,7 @@ def test_what_would_leave_the_suite_is_refused(options: dict[str, Any], sentence
     [
         ({"seed": 9}, "TESTING has the seeds 0-1, not 9"),
         ({"task": "Ant-v5"}, "TESTING has no task Ant-v5"),
-        ({"budget": 4096}, "the specification leaves TESTING: budget is 4096, was 2048 in the suite"),
+        ({"budget": 4096}, "the specification is not in TESTING: budget is 4096, was 2048 in the suite"),
         ({"suite": SuiteVersion("TESTING", "0" * 64)}, "the specification is not of TESTING (b0ee9c4f9357…)"),
         ({"suite": SuiteVersion("GONE", "0" * 64)}, "unknown suite 'GONE'"),
     ],

@@ -48,9 +48,9 @@ def test_without_a_terminal_a_line_a_cell(cells: list[Planned], monkeypatch: pyt
     board.close()
     name = "InvertedPendulum-v5/ppo/lag0-u20-seed"
     assert stream.getvalue().splitlines() == [
-        "5 cells, 4 to run (some 6 s of one core), 2 at a time, in out",
+        "5 cells, 4 to run (about 6 s on one core), 2 at a time, in out",
         f"[2/5] failed  {name}2  0 s  AttributeError: no [such] thing",
-        "waiting for 1 cell that other processes run",
+        "waiting for 1 cell run by other processes",
         f"[3/5] completed  {name}3  12.3",
     ]
 

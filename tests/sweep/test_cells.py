@@ -99,7 +99,7 @@ def test_another_run_is_not_touched(cell: Planned) -> None:
     assert look(other) == State("other", sentence)
     with pytest.raises(UsageError, match="holds another run: budget is 640, was 320; seed is 7, was 0; sweep into"):
         survey([cell, other])
-    with pytest.raises(UsageError, match=r"was 0 \(and 1 more such\); sweep into another directory"):
+    with pytest.raises(UsageError, match=r"was 0 \(and 1 more\); sweep into another directory"):
         survey([other, dataclasses.replace(other)])
     with pytest.raises(LagbenchError):
         go_on(other.spec, other.path, threads=1, sinks=[])
@@ -158,7 +158,7 @@ def check_unusable(cell: Planned, says: str) -> None:
     state = look(cell)
     assert state.status == "unusable"
     assert says in state.reason
-    assert state.reason.endswith(f"; move {cell.path} away to run it anew")
+    assert state.reason.endswith(f"; move {cell.path} away to run it again")
     assert "\n" not in state.reason
     assert state.is_over
     assert state.is_failure

@@ -141,7 +141,7 @@ def test_a_reason_that_stops_all_ends_the_sweep(world: World, cells: list[Planne
         cells[0]: [Ended(cells[0], "no space left", is_general=True)],
         cells[1]: [Ended(cells[1], "interrupted")],
     }
-    with pytest.raises(SweepEnded, match=r"^no cell can go on: no space left$") as ended:
+    with pytest.raises(SweepEnded, match=r"^no cell can continue: no space left$") as ended:
         run_grid(cells, executor=world)
     assert ended.value.exit_code == 1
     assert world.started == cells[:2]
@@ -236,9 +236,9 @@ def test_a_display_that_fails_is_dropped(
 ) -> None:
     class Broken(Listener):
         def begun(self, cell: Planned) -> None:
-            raise BrokenPipeError("nobody reads it")
+            raise BrokenPipeError("its reader has closed it")
 
     broken = Broken()
     assert statuses(run_grid(cells, executor=world, watcher=broken)) == ["completed"] * 4
     assert broken.told == [("start", 4, 2)]
-    assert capsys.readouterr().err == "warning: the display failed: BrokenPipeError: nobody reads it\n"
+    assert capsys.readouterr().err == "warning: the display failed: BrokenPipeError: its reader has closed it\n"

@@ -204,7 +204,7 @@ def test_killed_it_is_heard_of(tmp_path: Path) -> None:
     with executor() as pool:
         os.kill(under_way(pool, cell), signal.SIGKILL)
         _, end = follow(pool, cell)
-    assert end.reason == "its process was killed by SIGKILL, perhaps for want of memory"
+    assert end.reason == "its process was killed by SIGKILL, possibly out of memory"
     assert claims.holder(cell.path) is None
 
 

@@ -333,14 +333,14 @@ def test_out_of_order_use_is_refused() -> None:
     ("use", "sentence"),
     [
         (lambda t: t.make([]), "at least 1 environment, not 0"),
-        (lambda t: t.make([-1]), r"must lie in \[0, 2\*\*31\), not -1"),
-        (lambda t: t.make([2**31]), r"must lie in \[0, 2\*\*31\), not 2147483648"),
+        (lambda t: t.make([-1]), r"must be in \[0, 2\*\*31\), not -1"),
+        (lambda t: t.make([2**31]), r"must be in \[0, 2\*\*31\), not 2147483648"),
         (lambda t: t.make([1], threads=-1), "threads must be 0"),
         (lambda t: EnvPoolVectorEnv(t, 2, seeds=[1]), "2 environments need 2 seeds, not 1"),
         (lambda t: t.make([1]).reset(seed=[1, 2]), "1 environments need 1 seeds, not 2"),
         (lambda t: t.make([1]).reset(seed=-1), "a seed must be 0 or more, not -1"),
         (lambda t: t.make([1]).reset(options={"reset_mask": [True]}), "reset takes no options"),
-        (lambda t: EnvPoolVectorEnv(t, 1).restore([1], [np.zeros((0, 3))]), "restore needs the seeds"),
+        (lambda t: EnvPoolVectorEnv(t, 1).restore([1], [np.zeros((0, 3))]), "restore needs the environments' seeds"),
         (lambda t: t.make([1]).restore([0], [np.zeros((0, 3))]), "reset at least once, not 0 times"),
         (lambda t: t.make([1]).restore([1, 1], [np.zeros((0, 3))]), "not 2 and 1"),
     ],
@@ -439,7 +439,7 @@ def test_gymnasium_makes_every_task(task_id: str) -> None:
 def test_registration_can_be_repeated_and_a_single_environment_is_refused() -> None:
     registration.register()
     registration.register()
-    sentence = r"make it with gymnasium.make_vec\('lagbench/Hopper-v5', num_envs=1\)"
+    sentence = r"create it with gymnasium.make_vec\('lagbench/Hopper-v5', num_envs=1\)"
     with pytest.raises(UsageError, match=sentence):
         gymnasium.make("lagbench/Hopper-v5")
     with pytest.raises(UsageError, match=sentence):

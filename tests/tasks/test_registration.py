@@ -93,16 +93,16 @@ class Pendulum:
         ("FrozenLake-v1", {}, "FrozenLake-v1 cannot be a control task: its observations are Discrete, and control"),
         ("Pendulm-v1", {}, "EnvPool has no task 'Pendulm-v1'; did you mean 'Pendulum-v1'?"),
         ("Pendulum-v1", {"fps": 3}, "unknown task option 'fps'. Known: max_episode_steps, "),
-        (Pendulum, {}, "a task is registered by its id, text such as 'Pendulum-v1', not <class "),
-        ("../Pendulum-v1", {}, "a task is registered by its id, text such as 'Pendulum-v1', not '../Pendulum-v1'"),
-        ("tasks.py:pendulum", {}, "a task is registered by its id, text such as 'Pendulum-v1', not 'tasks.py:pen"),
-        ("Mine-v0", {"entry": Pendulum}, "entry names a function as module:function or path/to/file.py:function, "),
+        (Pendulum, {}, "a task is registered by its id, a string such as 'Pendulum-v1', not <class "),
+        ("../Pendulum-v1", {}, "a task is registered by its id, a string such as 'Pendulum-v1', not '../Pendulum-v1'"),
+        ("tasks.py:pendulum", {}, "a task is registered by its id, a string such as 'Pendulum-v1', not 'tasks.py:pen"),
+        ("Mine-v0", {"entry": Pendulum}, "entry must be module:function or path/to/file.py:function, "),
         (
             "Mine-v0",
             {"entry": "tasks.py"},
-            "entry names a function as module:function or path/to/file.py:function, ",
+            "entry must be module:function or path/to/file.py:function, ",
         ),
-        ("Mine-v0", {"entry": "nowhere.py:mini"}, "there is no file 'nowhere.py'; give a task of your own as path/"),
+        ("Mine-v0", {"entry": "nowhere.py:mini"}, "there is no file 'nowhere.py'; name your own task as path/"),
         ("Mine-v0", {"entry": "no.module:mini"}, "'no.module' cannot be imported: ModuleNotFoundError: "),
         (
             "Mine-v0",
@@ -110,7 +110,7 @@ class Pendulum:
             "unknown function in tasks.py 'pendulm'; did you mean 'pendulum'? Known: broken, mini, nothing, pendulum.",
         ),
         ("Mine-v0", {"entry": "sys:exit"}, "unknown function in sys 'exit'."),
-        ("Mine-v0", {"entry": "tasks.py:broken"}, "tasks.py:broken cannot make the task Mine-v0: KeyError: 'no such"),
+        ("Mine-v0", {"entry": "tasks.py:broken"}, "tasks.py:broken cannot create the task Mine-v0: KeyError: 'no such"),
         (
             "Mine-v0",
             {"entry": "tasks.py:nothing"},
@@ -123,7 +123,7 @@ def test_what_is_no_task_is_refused_at_the_call(task_id: Any, options: dict[str,
     assert refusal(register_task, task_id, **options).startswith(sentence)
     # So it stands in nobody's way.
     assert registry.task_ids() == before
-    assert refusal(load_task, Pendulum).startswith("a task is given by its id or as path/to/file.py:function, not as")
+    assert refusal(load_task, Pendulum).startswith("a task is named by its id or path/to/file.py:function, not")
     assert refusal(load_task, "Hoper-v5").startswith("unknown task 'Hoper-v5'; did you mean 'Hopper-v5'?")
 
 
@@ -149,8 +149,8 @@ def test_a_function_names_a_task_and_its_source_is_part_of_the_specification() -
 
 def test_a_language_task_takes_an_id() -> None:
     assert refusal(load_task, "tasks.py:mini") == (
-        "tasks.py:mini makes a task of language, which takes an id: by lagbench.register_task, or by an entry point in "
-        "the group lagbench.tasks"
+        "tasks.py:mini creates a language task, which must be registered under an id: with lagbench.register_task, "
+        "or by an entry point in the group lagbench.tasks"
     )
 
 

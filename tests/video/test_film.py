@@ -156,7 +156,9 @@ def test_an_episode_without_observations_is_stepped_again(tmp_path: Path) -> Non
     film(bare, tmp_path / "without.gif")
     assert (tmp_path / "with.gif").read_bytes() == (tmp_path / "without.gif").read_bytes()
     bare.filmed[2].action[1] *= -1
-    with pytest.raises(RecordError, match=r"RUN holds no observations, and its actions, .* step 1: reward is"):
+    with pytest.raises(
+        RecordError, match=r"RUN contains no observations, and replaying its actions .* step 1: reward is"
+    ):
         film(bare, tmp_path / "altered.gif")
 
 
@@ -165,7 +167,7 @@ def test_without_opengl_the_packages_are_named(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(LagbenchError) as error:
         film(record("Hopper-v5"), tmp_path / "film.mp4")
     assert str(error.value).startswith(
-        "there is no OpenGL to draw with here; on Debian and Ubuntu: apt-get install libegl1 libgl1 (nonsense: "
+        "OpenGL is not available; on Debian and Ubuntu: apt-get install libegl1 libgl1 (nonsense: "
     )
     assert not list(tmp_path.iterdir())
 
@@ -193,24 +195,24 @@ def test_another_opengl_is_tried(ends: tuple[int, str], tmp_path: Path, monkeypa
 def test_what_else_fails_is_said(tmp_path: Path) -> None:
     run = record("Hopper-v5")
     run.spec = resolve(algo="ppo", task_options={"xml_file": str(tmp_path / "none.xml")})
-    with pytest.raises(LagbenchError, match=r"^the video could not be drawn \(.*none\.xml"):
+    with pytest.raises(LagbenchError, match=r"^the video could not be rendered \(.*none\.xml"):
         film(run, tmp_path / "film.mp4")
     assert not list(tmp_path.iterdir())
 
 
 def test_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = record("Hopper-v5")
-    with pytest.raises(UsageError, match=r"a video is a file that ends in \.mp4 or \.gif, not 'film\.avi'"):
+    with pytest.raises(UsageError, match=r"a video file must end in \.mp4 or \.gif, not 'film\.avi'"):
         film(run, tmp_path / "film.avi")
     (tmp_path / "mine.mp4").write_text("mine")
-    with pytest.raises(UsageError, match=r"mine\.mp4 is there already; delete it, or give another file with --out"):
+    with pytest.raises(UsageError, match=r"mine\.mp4 already exists; delete it, or give another file with --out"):
         film(run, tmp_path / "mine.mp4")
     out = tmp_path / "film.mp4"
     with pytest.raises(UsageError, match="evaluation 1 of RUN has no episode 2; it has 0 to 1"):
         film(run, out, episode=2)
     with pytest.raises(UsageError, match="RUN has no evaluation 2; it has 0 to 1"):
         film(run, out, evaluation=2)
-    with pytest.raises(UsageError, match="RUN has no evaluation to film"):
+    with pytest.raises(UsageError, match="RUN has no evaluation to render"):
         film(Recorded(run.spec, []), out)
     with pytest.raises(RecordError, match=r"^cannot write .*mine\.mp4"):
         film(run, tmp_path / "mine.mp4" / "film.gif")
@@ -218,7 +220,7 @@ def test_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         registry._tasks, "Pendulum-v1", registry.TaskEntry("Pendulum-v1", registry.CONTROL_TASK, domain="control")
     )
     pendulum = resolve(algo="ppo", task="Pendulum-v1")
-    with pytest.raises(UsageError, match="there is no video of Pendulum-v1: only of Gymnasium's MuJoCo tasks"):
+    with pytest.raises(UsageError, match="no video of Pendulum-v1: only Gymnasium's MuJoCo tasks"):
         film(Recorded(pendulum, run.filmed), out)
     monkeypatch.setattr(module, "_PACKAGES", ("no_such_package",))
     with pytest.raises(UsageError, match=r"^videos need an extra: pip install 'lagbench\[video\]'$"):

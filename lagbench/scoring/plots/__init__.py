@@ -1,4 +1,4 @@
-"""The paper's figures from one's own runs: results and details → figures, without pyplot's state."""
+"""The figures of the paper from results and details, without pyplot's state."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Draw = Callable[[Results, Details], Figure]
 def pictures(
     results: Results, details: Details, only: Collection[str] | None = None, most: int | None = None
 ) -> Iterator[Picture]:
-    """All figures that make sense for some results, in the order of a report.
+    """All applicable figures for some results, in the order of a report.
 
     Args:
         results: of ``score.score_grid``.
         details: of the same scores, by ``lagbench.scoring.details.details``.
-        only: some of them, by name.
-        most: how many panels stand beside one another, at most.
+        only: names of the figures to draw.
+        most: maximum number of panels per row.
 
     Yields:
         Figures of matplotlib, each with ``name``, ``title`` and ``caption``.
@@ -55,7 +55,7 @@ def names(results: Results, details: Details) -> list[str]:
 
 
 def left_out(results: Results, details: Details) -> list[str]:
-    """Which figures are not there, and why.
+    """The figures that are left out, and why.
 
     Args:
         results: of ``score.score_grid``.
@@ -86,8 +86,8 @@ def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]
         (
             "intervals",
             "Interval estimates",
-            "IQM, median, mean and optimality gap of the final score: estimate and 95% interval. Of the optimality "
-            f"gap, less is better. {meaning}",
+            "IQM, median, mean and optimality gap of the final score: estimate and 95% interval. For the optimality "
+            f"gap, lower is better. {meaning}",
             scores.intervals,
         ),
         (
@@ -124,8 +124,9 @@ def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]
         (
             "diagnostics",
             f"Diagnostics against {axis}",
-            f"Means over the phases of a run, then over runs and tasks, bands: 95% intervals. β chose the actions, π_T "
-            f"is the policy before a phase's updates, π the one after them. {ess}" + measured.shares(details),
+            f"Means over the phases of a run, then over runs and tasks, bands: 95% intervals. β is the behaviour "
+            f"policy, π_T the policy before a phase's updates, π the policy after them. {ess}"
+            + measured.shares(details),
             diagnostics.diagnostics,
         ),
     ]
@@ -136,13 +137,13 @@ def _reasons(results: Results, details: Details) -> dict[str, str]:
     found: dict[str, str] = {}
     over = ("lag", "intervals", "training", "area", "profiles")
     if not results.normalized:
-        found |= dict.fromkeys(over, "returns are not normalised, so that nothing can be said over several tasks")
+        found |= dict.fromkeys(over, "returns are not normalised, so they cannot be aggregated over tasks")
     elif not any(point.final for line in results.lines for point in line.points):
         found |= dict.fromkeys(over, "no algorithm has the same seeds on every task")
     if len(results.values) == 1:
-        found |= dict.fromkeys(("lag", "tasks"), f"there is but one value of {results.axis}")
+        found |= dict.fromkeys(("lag", "tasks"), f"there is only one value of {results.axis}")
     if not any(task.final for line in results.lines for point in line.points for task in point.tasks):
         found |= dict.fromkeys(("tasks", "tasks-training"), "no task has a score")
     if not measured.known(details, results.axis):
-        found["diagnostics"] = "nothing was measured, or not of the same runs on every task"
+        found["diagnostics"] = "diagnostics are missing, or not from the same runs on every task"
     return found

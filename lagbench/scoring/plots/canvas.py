@@ -1,4 +1,4 @@
-"""Figures without pyplot: panels with one legend for all of them, and files that are the same every time."""
+"""Figures without pyplot: panels with a shared legend, and reproducible files."""
 
 from __future__ import annotations
 

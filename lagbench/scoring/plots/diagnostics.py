@@ -1,4 +1,4 @@
-"""What was measured in training against the axis: why scores fall as they do."""
+"""Figures of diagnostics against the axis."""
 
 from __future__ import annotations
 

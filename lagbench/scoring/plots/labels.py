@@ -13,10 +13,10 @@ SCORE = {
 }
 _MEANING = {
     "score": "A score of 0 is that of {start}, 1 that of PPO at lag 0, with {modes}.",
-    "accuracy": "The score is accuracy, the share of questions that are answered right, with {modes}.",
-    "return": "Returns are not normalised; they are of {modes}.",
+    "accuracy": "The score is accuracy, the share of correctly answered questions, with {modes}.",
+    "return": "Returns are not normalised; they were measured with {modes}.",
 }
-AXIS = {"lag": "largest backward lag L, policy versions", "updates": "updates a phase U"}
+AXIS = {"lag": "largest backward lag L, policy versions", "updates": "updates per phase U"}
 SCALE = {"lag": "log₂(1 + L)", "updates": "log₂ U"}
 BAND = "95% intervals"
 

@@ -1,4 +1,4 @@
-"""How lag is distributed, as bars."""
+"""Histograms of lag."""
 
 from __future__ import annotations
 

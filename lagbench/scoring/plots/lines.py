@@ -1,4 +1,4 @@
-"""A line with its band, and what stands on the axis of values."""
+"""Lines with bands, and the axis of values."""
 
 from __future__ import annotations
 

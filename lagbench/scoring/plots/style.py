@@ -1,4 +1,4 @@
-"""How an algorithm looks, whatever stands beside it, and how its name is shown."""
+"""Fixed styles and labels of algorithms."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def split(questions: tuple[Question, ...]) -> tuple[tuple[Question, ...], tuple[
     held = len(questions) // 8
     if not held:
         raise UsageError(
-            f"of {len(questions)} questions no eighth can be held out; give more, or evaluate on another set: "
-            "--task-set test=test"
+            f"{len(questions)} questions are too few to hold out an eighth; give more, or evaluate on another set: "
+            f"--task-set test=test"
         )
     return questions[:-held], questions[-held:]
 
@@ -84,7 +84,7 @@ def _file(directory: Path, name: str) -> Path:
     if not directory.is_dir():
         raise UsageError(f"there is no directory {str(directory)!r} with questions; {_way_out(name)}")
     there = sorted({file.name.removesuffix(s) for s in SUFFIXES for file in directory.glob(f"*{s}")})
-    listing = f"it has the sets {', '.join(there)}" if there else "it has no .jsonl file at all"
+    listing = f"it has the sets {', '.join(there)}" if there else "it has no .jsonl file"
     close = nearest(name, there)
     then = f"did you mean {close!r}?" if close else _way_out(name)
     raise UsageError(f"{str(directory)!r} has no {files[0].name}: {listing}; {then}")
@@ -101,7 +101,7 @@ def _from_file(file: Path, changed: int, templates: frozenset[int] | None) -> tu
         content = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
         lines = content.decode("utf-8-sig").split("\n")  # not splitlines: text may hold other separators
     except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read ({error}); restore it from where it came from") from error
+        raise UsageError(f"{file} cannot be read ({error}); restore it from its origin") from error
     rows = ((f"{file}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip())
     parsed = ((place, _parsed(place, line)) for place, line in rows)
     return _questions((row for row in parsed if templates is None or row[1]["template"] in templates), str(file))
@@ -111,7 +111,9 @@ def _parsed(place: str, line: str) -> Any:
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
-        raise UsageError(f"{place}: not JSON ({error.msg}, column {error.colno}); mend or remove the line") from error
+        raise UsageError(
+            f"{place}: not JSON ({error.msg}, column {error.colno}); correct or remove the line"
+        ) from error
 
 
 def _from_hub(name: str) -> tuple[Question, ...]:
@@ -124,14 +126,14 @@ def _from_hub(name: str) -> tuple[Question, ...]:
         rows = datasets.load_dataset(HUB_NAME, HUB_CONFIG, split=name)
     except Exception as error:  # of many kinds, by what is not reached
         reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{what} cannot be had from the hub ({reason}); {_way_out(name)}") from error
+        raise UsageError(f"{what} cannot be loaded from the hub ({reason}); {_way_out(name)}") from error
     return _questions(((f"{what}, row {i}", row) for i, row in enumerate(rows)), what)
 
 
 def _questions(rows: Iterable[tuple[str, Any]], what: str) -> tuple[Question, ...]:
     questions = tuple(_checked(rows))
     if not questions:
-        raise UsageError(f"{what} has no question in it; restore it from where it came from")
+        raise UsageError(f"{what} contains no questions; restore it from its origin")
     return questions
 
 
@@ -143,7 +145,7 @@ def _checked(rows: Iterable[tuple[str, Any]]) -> Iterator[Question]:
                     f'{place}: no text under "{name}"; a line is {{"question": "…", "answer": "… #### 42"}}'
                 )
         if not row["question"].strip():
-            raise UsageError(f"{place}: the question is empty; mend or remove the line")
+            raise UsageError(f"{place}: the question is empty; correct or remove the line")
         yield Question(number, row["question"], row["answer"], _target(place, row["answer"]))
 
 
@@ -152,8 +154,8 @@ def _target(place: str, answer: str) -> str:
     _, mark, after = answer.rpartition(_MARK)
     text = after.partition("\n")[0].strip()
     if not mark or not _NUMBER.fullmatch(text):
-        found = f"after the last {_MARK} stands {text[:40]!r}" if mark else f"it has no {_MARK}"
+        found = f"the text after the last {_MARK} is {text[:40]!r}" if mark else f"it has no {_MARK}"
         raise UsageError(
-            f'{place}: the answer does not end in "{_MARK} " and a number: {found}; mend or remove the line'
+            f'{place}: the answer does not end in "{_MARK} " and a number: {found}; correct or remove the line'
         )
     return grading.normal(text)

@@ -68,7 +68,7 @@ class GSM8kEnv(gymnasium.Env[str, str]):
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Grade a completion. Raises ResetNeeded where no question is open."""
         if self._asked is None:
-            raise ResetNeeded("reset the environment first: each question is answered once")
+            raise ResetNeeded("reset the environment first: each question can be answered once")
         asked, self._asked = self._asked, None
         grade = grading.grade(action, asked.target)
         info = {

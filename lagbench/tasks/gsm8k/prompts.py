@@ -36,7 +36,7 @@ def encode(
         if (most := max(own, default=0)) >= model.vocabulary:
             raise UsageError(
                 f"question {q.number} has a token that {model.source!r} lacks: number {most} of {model.vocabulary}; "
-                "give a model with the tokenizer that it was made with"
+                "give a model with its original tokenizer"
             )
     lengths = ((q.number, len(own)) for q, own in zip(questions, tokens, strict=True))
     number, longest = max(lengths, key=operator.itemgetter(1), default=(0, 0))
@@ -45,7 +45,7 @@ def encode(
         left = model.context - longest
         fewer = f"--task-set max_new_tokens={left} or less, or " if left > 0 else ""
         raise UsageError(
-            f"question {number}, the longest, takes {longest} tokens, and with completions of up to {max_new_tokens} "
+            f"question {number}, the longest, has {longest} tokens, and with completions of up to {max_new_tokens} "
             f"only {max(room, 0)} fit into the {model.context} of {model.source!r}; give {fewer}another model"
         )
     return tuple(tokens)

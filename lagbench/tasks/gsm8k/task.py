@@ -148,27 +148,27 @@ class GSM8kTask(TaskSpec):
         """See ``TaskSpec.check``."""
         if protocol.hidden != DEFAULT_HIDDEN:
             raise UsageError(
-                f"--hidden is the size of the networks of control, and {self.task_id} brings its model; leave it out"
+                f"--hidden sets the networks of control tasks, but {self.task_id} has its own model; leave it out"
             )
         if protocol.samples % self.group_size:
             raise UsageError(
-                f"a phase of {protocol.samples} completions is no whole number of groups of {self.group_size}; "
-                "choose a minibatch, or --task-set group_size=N, so that it is"
+                f"a phase of {protocol.samples} completions is not a whole number of groups of {self.group_size}; "
+                "choose another minibatch, or --task-set group_size=N"
             )
         if protocol.actors > MOST_ACTORS:
             raise UsageError(
-                f"a phase has at most {MOST_ACTORS} versions of a language model, so at most as many actors, not "
+                f"a phase of a language model uses at most {MOST_ACTORS} versions, and so at most as many actors, not "
                 f"{protocol.actors}; give fewer, or leave --actors out"
             )
         if protocol.actors > protocol.samples // self.group_size:
             raise UsageError(
-                f"{protocol.actors} actors cannot share {protocol.samples // self.group_size} prompts a phase; give "
-                "fewer, or leave --actors out"
+                f"{protocol.actors} actors cannot share {protocol.samples // self.group_size} prompts per phase; give "
+                f"fewer, or leave --actors out"
             )
         test = self.questions(self.test)
         if evaluation_episodes > len(test):
             raise UsageError(
-                f"an evaluation of {evaluation_episodes} questions needs as many, and the set {self.test!r} has "
+                f"an evaluation of {evaluation_episodes} questions needs as many, but the set {self.test!r} has "
                 f"{len(test)}; give --eval-episodes {len(test)} or fewer"
             )
         self._hold("data", self.data_sha256, self._data_digest)
@@ -219,7 +219,7 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
             checked["date"] = date.fromisoformat(checked["date"]).isoformat()
         except ValueError:
             raise UsageError(
-                f"task option 'date' of {task_id} takes a day as YYYY-MM-DD, not {checked['date']!r}"
+                f"task option 'date' of {task_id} must be a date as YYYY-MM-DD, not {checked['date']!r}"
             ) from None
     for name, own in (("data", (data.HUB, *data.OWN)), ("model", (data.MINI,))):
         path = Path(str(checked.get(name, ""))).expanduser()

@@ -71,7 +71,7 @@ def test_what_is_wrong_is_said_before_anything_is_computed(submissions: str, tmp
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
     for line, code, error in (
-        (("-o", "mine"), 2, "mine holds something else than a site of lagbench's, 'notes.txt'"),
+        (("-o", "mine"), 2, "mine contains a file that is not part of a lagbench site, 'notes.txt'"),
         (("-o", "site", "--replications", "0"), 2, "--replications must be at least 1, not 0"),
         (("-o", "site", "--submissions", "nowhere"), 2, "there is no directory nowhere"),
         ((), 2, "Missing option '-o'"),
@@ -87,7 +87,7 @@ def test_an_invalid_submission_stops_it(submissions: str, tmp_path: Path) -> Non
     (tmp_path / "x/submissions/TESTING/mine/more.pickle").write_bytes(b"x")
     done = run("build", "-o", "site", "--submissions", submissions)
     assert done.code == 1
-    assert "'more.pickle' is no file of a submission" in done.sentence
+    assert "'more.pickle' does not belong in a submission" in done.sentence
     assert not (tmp_path / "site").exists()
 
 
@@ -126,8 +126,8 @@ def test_serve(submissions: str, tmp_path: Path, built: bool) -> None:
 
 def test_what_serve_refuses(tmp_path: Path) -> None:
     for line, error in (
-        (("nowhere",), "nowhere is no site of lagbench's; make one with: lagbench leaderboard build -o nowhere"),
-        (("x", "--submissions", "y"), "give SITE, which is built already, or --submissions"),
+        (("nowhere",), "nowhere is not a lagbench site; make one with: lagbench leaderboard build -o nowhere"),
+        (("x", "--submissions", "y"), "give either SITE or --submissions"),
         (("--port", "65536"), "65536 is not in the range 0<=x<=65535"),
     ):
         done = run("serve", *line)

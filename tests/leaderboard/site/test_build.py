@@ -68,15 +68,15 @@ def test_the_site_of_before_is_replaced_whole(more: Board, less: Board, tmp_path
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda out: (out / "mine.txt").write_text("x"), r"something else than a site of lagbench's, 'mine\.txt'"),
-        (lambda out: (out / "static/more").mkdir(), "something else than a site of lagbench's, 'static/more'"),
-        (lambda out: (out / "index.html").write_text("mine"), r"index\.html was changed since"),
+        (lambda out: (out / "mine.txt").write_text("x"), r"a file that is not part of a lagbench site, 'mine\.txt'"),
+        (lambda out: (out / "static/more").mkdir(), "a file that is not part of a lagbench site, 'static/more'"),
+        (lambda out: (out / "index.html").write_text("mine"), r"index\.html has changed since"),
         (
             lambda out: (out / "static/link").symlink_to("/etc"),
-            "something else than a site of lagbench's, 'static/link'",
+            "a file that is not part of a lagbench site, 'static/link'",
         ),
-        (lambda out: (out / "site.json").write_text("{}"), "something else than a site of lagbench's"),
-        (lambda out: (out / "site.json").unlink(), "something else than a site of lagbench's"),
+        (lambda out: (out / "site.json").write_text("{}"), "a file that is not part of a lagbench site"),
+        (lambda out: (out / "site.json").unlink(), "a file that is not part of a lagbench site"),
     ],
 )
 def test_nothing_of_others_is_overwritten(change: Callable[[Path], Any], error: str, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_what_is_claimed_is_apart_and_has_no_rank(shown: dict[str, Page]) -> Non
     labels = [a.get("aria-label") for t, a in index.tags if t == "table"]
     assert labels[0] == SUITE
     assert f"{SUITE}, claims" in labels
-    assert "Nobody but their authors has trained these." in index.text
+    assert "Reported by their authors and not verified." in index.text
     assert "1e+97" in index.text
     assert "0000000" not in index.text
     claimed = page(shown, "claimed").text
@@ -188,7 +188,7 @@ def test_what_is_claimed_is_apart_and_has_no_rank(shown: dict[str, Page]) -> Non
 
 def test_warnings_are_seen(shown: dict[str, Page]) -> None:
     lag = "lag may be switched off: TV(π_T, β) far below the others’ at lag 2"
-    claim = "differs from its claim by more than both spreads allow"
+    claim = "differs from its claim by more than the spread over seeds explains"
     for one in (shown["index.html"], page(shown, "mine")):
         assert one.text.count(lag) == 1
         assert claim in one.text
@@ -231,14 +231,14 @@ def test_a_page_has_settings_statement_source_and_where_it_is_from(boards: list[
         "1000, 1007 from the submission and drand round 1",
     ):
         assert word in page(shown, "mine").text
-    assert "its source trusted" in page(shown, "other").text
+    assert "without a sandbox (trusted source)" in page(shown, "other").text
     assert "class PPO(Algorithm)" in page(shown, "ppo.baseline").text
-    assert "A baseline that comes with lagbench." in page(shown, "ppo.baseline").text
+    assert "A baseline of lagbench." in page(shown, "ppo.baseline").text
 
 
 def test_states_say_what_they_do_not_prove(shown: dict[str, Page]) -> None:
     for one in shown.values():
-        for word in ("baseline", "rerun", "claimed", "does not prove", "that they happened"):
+        for word in ("baseline", "rerun", "claimed", "does not prove", "that the results are real"):
             assert word in one.text
 
 

@@ -55,7 +55,10 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
         ({"question": None, "answer": "#### 3"}, 'no text under "question"'),
         ({"question": " ", "answer": "#### 3"}, "the question is empty"),
         ({"question": "How many?", "answer": "3"}, 'the answer does not end in "#### " and a number: it has no ####'),
-        ({"question": "How many?", "answer": "#### 3 4"}, ".* a number: after the last #### stands '3 4'; mend or"),
+        (
+            {"question": "How many?", "answer": "#### 3 4"},
+            ".* a number: the text after the last #### is '3 4'; correct or",
+        ),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, line: Any, said: str) -> None:
@@ -99,7 +102,7 @@ def test_lines_of_other_systems(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no directory .*nowhere.* --task-set data=DIR"):
         data.load(str(tmp_path / "nowhere"), "train")
-    with pytest.raises(UsageError, match=r"has no train\.jsonl: it has no \.jsonl file at all; give a directory with"):
+    with pytest.raises(UsageError, match=r"has no train\.jsonl: it has no \.jsonl file; give a directory with"):
         data.load(str(tmp_path), "train")
     write_lines(tmp_path / "train.jsonl", make_questions(1))
     with pytest.raises(UsageError, match=r"has no test\.jsonl: it has the sets train; "):
@@ -107,7 +110,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no unseen\.jsonl: .*; did you mean 'test-unseen'\?"):
         data.load("mini", "unseen")
     (tmp_path / "test.jsonl").write_text("\n")
-    with pytest.raises(UsageError, match=r"test\.jsonl has no question in it"):
+    with pytest.raises(UsageError, match=r"test\.jsonl contains no questions"):
         data.load(str(tmp_path), "test")
     (tmp_path / "odd.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"odd\.jsonl cannot be read"):
@@ -125,7 +128,7 @@ def test_without_network_the_hub_is_named_and_a_way_out(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(
-        UsageError, match=r"the set 'train' of openai/gsm8k \(main\) cannot be had from the hub \(no route"
+        UsageError, match=r"the set 'train' of openai/gsm8k \(main\) cannot be loaded from the hub \(no route"
     ) as caught:
         data.load("hub", "train")
     assert "give a directory with train.jsonl as published (https://github.com/openai/grade-school-math)" in str(

@@ -52,7 +52,7 @@ def test_nothing_is_looked_at_until_it_is_needed() -> None:
         ({"max_new_tokens": 0}, "'max_new_tokens' of GSM8k-v0 must be in [1, 2147483647], not 0; its default is 160"),
         ({"group_size": 1}, "'group_size' of GSM8k-v0 must be at least 2, not 1"),
         ({"group_size": "many"}, "'group_size' of GSM8k-v0 must be a whole number in [1, 2147483647], not 'many'"),
-        ({"date": "today"}, "'date' of GSM8k-v0 takes a day as YYYY-MM-DD, not 'today'"),
+        ({"date": "today"}, "'date' of GSM8k-v0 must be a date as YYYY-MM-DD, not 'today'"),
         ({"modle": "x"}, "unknown task option 'modle'; did you mean 'model'?"),
     ],
 )
@@ -119,10 +119,10 @@ def test_a_path_is_kept_whole(data: Path, model: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("changes", "episodes", "said"),
     [
-        ({"minibatch": 20}, 6, "a phase of 20 completions is no whole number of groups of 8"),
-        ({"actors": 8}, 6, "8 actors cannot share 4 prompts a phase"),
-        ({"actors": 16, "updates": 4}, 6, "at most 8 versions of a language model, so at most as many actors, not 16"),
-        ({}, 7, "an evaluation of 7 questions needs as many, and the set 'test' has 6; give --eval-episodes 6"),
+        ({"minibatch": 20}, 6, "a phase of 20 completions is not a whole number of groups of 8"),
+        ({"actors": 8}, 6, "8 actors cannot share 4 prompts per phase"),
+        ({"actors": 16, "updates": 4}, 6, "at most 8 versions, and so at most as many actors, not 16"),
+        ({}, 7, "an evaluation of 7 questions needs as many, but the set 'test' has 6; give --eval-episodes 6"),
     ],
 )
 def test_sizes_that_cannot_be(data: Path, model: Path, changes: dict[str, Any], episodes: int, said: str) -> None:
@@ -134,7 +134,7 @@ def test_sizes_that_cannot_be(data: Path, model: Path, changes: dict[str, Any], 
 def test_a_prompt_longer_than_the_context(data: Path, model: Path) -> None:
     with pytest.raises(
         UsageError,
-        match=r"question 9, the longest, takes 64 tokens, and with completions of up to 200 only 56 fit into the 256 "
+        match=r"question 9, the longest, has 64 tokens, and with completions of up to 200 only 56 fit into the 256 "
         r"of .*; give --task-set max_new_tokens=192 or less, or another model",
     ):
         make(data, model, max_new_tokens=200).check(protocol(), 6)
@@ -212,5 +212,5 @@ def test_of_seven_questions_none_can_be_held_out(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(line * 7)
     made = load_task("GSM8k-v0", {"data": str(tmp_path), "test": "held-out"})
     assert isinstance(made, GSM8kTask)
-    with pytest.raises(UsageError, match="of 7 questions no eighth can be held out; give more"):
+    with pytest.raises(UsageError, match="7 questions are too few to hold out an eighth; give more"):
         made.questions("train")
