@@ -55,6 +55,31 @@ def finished(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
+def test_the_model_that_it_trained_is_one_of_transformers(finished: Path, tmp_path: Path) -> None:
+    """Its greedy answers are those of the last evaluation; lagbench takes it, and it samples alike."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    done = lagbench("export", finished, "--to", "huggingface", "-o", tmp_path / "model")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'model'}\n")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    assert done.err == f"exported: {sum(p.numel() for p in model.parameters()):,} weights\n"
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    run = open_run(finished)
+    played = run.evaluations.to_table(filter=pc.field("mode") == "mode").to_pylist()[-4:]
+    for row in played:
+        given = torch.tensor([row["prompt"]])
+        answer = model.generate(given, attention_mask=given >= 0, do_sample=False, max_new_tokens=8)[
+            0, given.shape[1] :
+        ]
+        assert answer.tolist() == row["token"]
+        assert tokenizer.decode(answer, skip_special_tokens=True).startswith(row["completion"])
+    config = GenerationConfig.from_pretrained(tmp_path / "model")
+    assert (config.do_sample, config.temperature, config.top_k, config.top_p) == (True, 1.0, 0, 1.0)
+    assert config.max_new_tokens == 8
+    found, before = pretrained.find(str(tmp_path / "model")), pretrained.find(run.spec.task_options["model"])
+    assert (found.ends, found.tokens(["7 + 5"])) == (before.ends, before.tokens(["7 + 5"]))
+
+
 @pytest.mark.parametrize("algo", sorted(registry.algorithms()))
 def test_every_baseline_runs(places: dict[str, Any], tmp_path: Path, algo: str) -> None:
     run = runner.execute(make_spec(places, algo=algo, lag=2, budget=192), tmp_path / "run")

@@ -16,8 +16,9 @@ from lagbench.cli.options import OneOf, json_option, quiet_option
 @click.option(
     "--to",
     required=True,
-    type=OneOf(["parquet", "minari", "slim"]),
-    help="parquet: one file per table; minari: a dataset of the training episodes; slim: the run without single steps.",
+    type=OneOf(["parquet", "minari", "slim", "huggingface"]),
+    help="parquet: one file per table; minari: a dataset of the training episodes; slim: the run without single steps; "
+    "huggingface: the trained language model, with its tokenizer.",
 )
 @click.option(
     "-o",
@@ -35,6 +36,7 @@ def command(run: str, to: str, out: Path, as_json: bool, quiet: bool) -> None:
     lagbench export RUN --to parquet -o tables/
     lagbench export RUN --to minari -o ~/.minari/datasets
     lagbench export RUN --to slim -o results/RUN
+    lagbench export RUN --to huggingface -o model/
     """  # noqa: D301 - click takes the character itself
     quiet = quiet or as_json
     with starting(quiet):

@@ -120,7 +120,7 @@ class Pretrained:
         from transformers import AutoModelForCausalLM
 
         # What initialises weights that are read afterwards must leave the global generator as it was.
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             if not weights:
                 bare: nn.Module = AutoModelForCausalLM.from_config(self.config, dtype=torch.float32)
                 return bare
@@ -160,7 +160,7 @@ def _find(source: str, changed: int) -> Pretrained:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
 
     name, options = _where(source)
-    with _quiet():
+    with quiet():
         folder = Path(name)
         if not folder.exists():
             folder = _had(lambda: _snapshot(name), source, _CONFIG)
@@ -309,7 +309,7 @@ def _sha256(source: str, options: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars and advice of transformers' own on the terminal."""
     from transformers.utils import logging
 

@@ -1,4 +1,4 @@
-"""Export of a run: Parquet with one file per table, a Minari dataset of its training episodes, or a slim run."""
+"""Export of a run: Parquet, a Minari dataset of its training episodes, a slim run, or the language model it trained."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ FORMATS = {
     "parquet": "lagbench.records.parquet:write",
     "minari": "lagbench.records.minari:write",
     "slim": "lagbench.records.slim:write",
+    "huggingface": "lagbench.records.huggingface:write",
 }
 Progress = Callable[[int, int], None]
 """Told how many rows of how many are done."""
@@ -28,8 +29,8 @@ class Export:
     """What was written where.
 
     Attributes:
-        path: the directory of the tables, or of the Minari dataset.
-        rows: rows by table; of a Minari dataset how many ``episodes`` and ``steps``.
+        path: the directory of the tables, of the Minari dataset, or of the model.
+        rows: rows by table; of a Minari dataset how many ``episodes`` and ``steps``, of a model how many ``weights``.
         dataset_id: a Minari dataset's.
         notes: sentences on what is not in it.
     """
@@ -46,13 +47,14 @@ def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total
     Parquet: ``out`` must be new or empty and gets one ``<table>.parquet`` a table, with the same columns, rows and
     order. Minari: ``out`` is a root as MINARI_DATASETS_PATH names one, which may hold other datasets, and gets one of
     the training episodes that ended, in the order of their ends. Slim: ``out`` must be new or empty and gets a run
-    without its steps (``lagbench.records.slim``). Each is there at the end, whole, or not at all. In memory are a few
+    without its steps (``lagbench.records.slim``). Hugging Face: ``out`` must be new or empty and gets the language
+    model after the last phase, with its tokenizer. Each is there at the end, whole, or not at all. In memory are a few
     batches at a time, and for Minari the episodes under way.
 
-    Raises UsageError for another format, an output that is there already, a missing extra and, for Minari, a task that
-    is not a control task. Raises RecordError where a run without trajectories is to give episodes, where the rows are
-    not those that the run recorded, where a run that is not finished is to be slim, and where the output cannot be
-    written.
+    Raises UsageError for another format, an output that is there already, a missing extra, for Minari a task that is
+    not a control task, and for Hugging Face one that is not of a language model. Raises RecordError where a run without
+    trajectories is to give episodes, where the rows are not those that the run recorded, where a run that is not
+    finished is to be slim, where one without a policy is to give a model, and where the output cannot be written.
     """
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)

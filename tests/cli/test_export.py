@@ -49,6 +49,9 @@ def test_refusals(finished: Path, here: Path) -> None:
         2,
         "Error: out already exists; delete it, or give another directory with --out",
     )
+    refused = lagbench("export", finished, "--to", "huggingface", "-o", "new")
+    assert refused.code == 2
+    assert "is for language models, which the policy of Hopper-v5 is not" in refused.sentence
     assert lagbench("export", "nowhere", "--to", "parquet", "-o", "new").code == 2
     assert lagbench("run", "--algo", "ppo", *SMALL, "--record", "episodes", "-o", "bare", "-q").code == 0
     refused = lagbench("export", "bare", "--to", "minari", "-o", "new")
