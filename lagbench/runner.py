@@ -210,7 +210,7 @@ def _check(spec: RunSpec, ray: str | None = None) -> None:
     check_device(spec.device)
     task = load_task(spec.task, spec.task_options)
     task.check(spec.protocol, max(spec.evaluation.modes(last=True).values()))
-    task.rehearse(spec.device)
+    task.rehearse(spec.device, None if spec.policy is None else spec.network())
 
 
 def _go_on(

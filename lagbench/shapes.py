@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ def policy(spec: RunSpec) -> Layout:
     Raises:
         UsageError: a required model is not available.
     """
-    return _layout(spec.task, json.dumps(dict(spec.task_options)), spec.protocol.hidden)
+    return _layout(json.dumps(dataclasses.replace(spec, seed=0).to_json(), sort_keys=True))
 
 
 def longest_episode(spec: RunSpec) -> int:
@@ -85,6 +86,6 @@ def _task(task: str, options: str) -> TaskSpec:
 
 
 @functools.cache
-def _layout(task: str, options: str, hidden: tuple[int, ...]) -> Layout:
-    state = _task(task, options).network(hidden).state_dict()
+def _layout(spec: str) -> Layout:
+    state = RunSpec.from_json(json.loads(spec)).network().state_dict()
     return {name: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for name, value in state.items()}

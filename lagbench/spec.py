@@ -17,9 +17,10 @@ from lagbench.errors import UsageError, unknown
 from lagbench.lag import staleness, traces
 from lagbench.machine import cores
 from lagbench.protocol import DEFAULT_HIDDEN, ForwardMode, Protocol
-from lagbench.source import algorithms, known
+from lagbench.source import algorithms, functions, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
-from lagbench.source.files import ALGORITHM, TASK, TRACE, Source
+from lagbench.source.files import ALGORITHM, POLICY, TASK, TRACE, Source
+from lagbench.source.functions import FunctionSource
 from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, repeats, source_of
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class RunSpec:
         record: ``trajectories`` records every transition, ``episodes`` summaries only.
         device: torch device of the learner.
         torch_threads: of torch on the CPU.
+        policy: the user's function that creates the network; None for the benchmark's own.
     """
 
     task: str
@@ -106,6 +108,7 @@ class RunSpec:
     record: Recording
     device: str
     torch_threads: Count
+    policy: FunctionSource | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -166,6 +169,10 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if self.policy is None:  # as in specifications that are older than it
+            del plain["policy"]
+        else:
+            plain["policy"] = dataclasses.asdict(self.policy)
         (version,) = (version for version, kind in FORMATS.items() if isinstance(self.algorithm, kind))
         return {
             "format_version": version,
@@ -204,11 +211,12 @@ class RunSpec:
                     "protocol": Protocol(**rest["protocol"]),
                     "evaluation": EvaluationPlan(**rest["evaluation"]),
                     "suite": None if rest["suite"] is None else SuiteVersion(**rest["suite"]),
+                    "policy": None if rest.get("policy") is None else FunctionSource(**rest["policy"]),
                 }
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"the specification is not complete: {error}") from error
-        for part in (spec.algorithm, spec.suite):
+        for part in (spec.algorithm, spec.suite, spec.policy):
             if part is not None:
                 check_fields(part)
         # Built before, so that nothing is filled in; now held to what can be run.
@@ -225,6 +233,14 @@ class RunSpec:
                 f"at least --budget {protocol.samples}"
             )
         coerce("the phases of a run", Count, self.phases)
+        if self.policy is not None and self.suite is not None:
+            raise UsageError(
+                f"{self.suite_name} measures lagbench's own networks, so a run with {self.policy.name} is not one of "
+                "its cells; leave out --policy or --suite"
+            )
+        if self.policy is not None and self.protocol.hidden != DEFAULT_HIDDEN:
+            name = self.policy.name
+            raise UsageError(f"--hidden is for lagbench's own networks, and {name} creates another; leave it out")
         if self.is_asynchronous and self.suite is not None:
             raise UsageError(
                 f"the lag of an asynchronous run cannot be set, so it is not a cell of {self.suite_name}; leave "
@@ -251,6 +267,8 @@ class RunSpec:
             known.note_copy(self.algorithm.sha256, run / ALGORITHM)
         if SOURCE in self.task_options:
             known.note_copy(str(self.task_options[SOURCE]), run / TASK)
+        if self.policy is not None:
+            known.note_copy(self.policy.sha256, run / POLICY)
         if self._trace is not None:
             known.note_copy(self._trace, run / TRACE)
 
@@ -259,6 +277,7 @@ class RunSpec:
         found = {
             ALGORITHM: algorithms.source_of(self.algorithm),
             TASK: source_of(self.task, self.task_options),
+            POLICY: None if self.policy is None else self.policy.source,
             TRACE: None if self._trace is None else traces.source(self._trace),
         }
         return {name: source for name, source in found.items() if source is not None}
@@ -286,7 +305,8 @@ class RunSpec:
 
     def network(self, generator: torch.Generator | None = None) -> Any:
         """The policy that the run begins with; without the ``generator`` of its weights see ``TaskSpec.network``."""
-        return load_task(self.task, self.task_options).network(self.protocol.hidden, generator)
+        build = None if self.policy is None else self.policy.load()
+        return load_task(self.task, self.task_options).network(self.protocol.hidden, generator, build)
 
     def renewed(self) -> Self:
         """The spec with the version of the algorithm's distribution that is installed. Raises UsageError for none."""
@@ -329,6 +349,7 @@ def resolve(
     actors: int | None = None,
     phase_steps: int | None = None,
     hidden: Sequence[int] = DEFAULT_HIDDEN,
+    policy: str | None = None,
     budget: int | None = None,
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
@@ -362,6 +383,7 @@ def resolve(
         actors: number of actors.
         phase_steps: steps per actor and phase.
         hidden: units of each hidden layer (control).
+        policy: a function that creates your own network, ``path/to/file.py:function``; see docs/networks.md.
         budget: actor steps, or completions.
         seed: every random stream comes from it.
         config: hyperparameters by name; others have the algorithm's defaults for this domain.
@@ -427,8 +449,11 @@ def resolve(
         record=record,
         device=device,
         torch_threads=torch_threads,
+        policy=None if policy is None else functions.identify(policy),
     )
     spec._check()
+    if spec.policy is not None:
+        spec.network()  # now, for it may make none
     spec = dataclasses.replace(spec, protocol=staleness.settled(protocol, seed, spec.phases))
     task_spec.check(protocol, max(episodes, mode_episodes))
     return spec

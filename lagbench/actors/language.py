@@ -17,7 +17,7 @@ from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy, padded
 from lagbench.policies.sampling import Completions, complete
 from lagbench.rollout import Rollout
-from lagbench.seeding import Stream, generator
+from lagbench.seeding import Stream, generator, torch_generator
 from lagbench.spec import RunSpec
 from lagbench.tasks.gsm8k import grading
 from lagbench.tasks.gsm8k.data import TRAIN, Question
@@ -116,7 +116,8 @@ class LanguageActors(Actors):
 
     def make_policy(self) -> CausalLMPolicy:
         """See ``Actors.make_policy``: the pretrained weights, whatever the seed."""
-        return self._task.policy(self._model.model())
+        policy: CausalLMPolicy = self._spec.network(torch_generator(self._spec.seed, Stream.WEIGHTS))
+        return policy
 
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
         """See ``Actors.collect``: the groups are dealt to the actors in turn; completions [T, groups × copies].
@@ -185,7 +186,7 @@ class LanguageActors(Actors):
         self, version: Version, prompts: Sequence[list[int]], copies: int, noise: Tensor | None
     ) -> Completions:
         if self._acting is None:
-            self._acting = self._task.policy(self._model.model(weights=False)).to(self._spec.device)
+            self._acting = self._spec.network().to(self._spec.device)
         if self._holds != version.number:
             self._acting.model.load_state_dict(version.state)
             self._holds = version.number

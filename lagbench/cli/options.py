@@ -265,6 +265,12 @@ spec_options: Decorator = stacked(
         help="Units of each hidden layer of actor and critic (control).  [default: 64,64]",
     ),
     click.option(
+        "--policy",
+        metavar="FUNCTION",
+        help="A network of your own, path/to/file.py:function, and no benchmark's (docs/networks.md).  "
+        "[default: the task's]",
+    ),
+    click.option(
         "--budget",
         type=INTEGER,
         metavar="STEPS",

@@ -27,6 +27,14 @@ def log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     return -(0.5 * z.square() + log_std + HALF_LOG_2PI).sum(-1)
 
 
+def conditioning(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """See ``Policy.conditioning``: 1 + Σ |z|·(|a| + |μ|)/σ with z = (a − μ)/σ."""
+    inverse_std = torch.exp(-log_std)
+    z: Tensor = (action - mean) * inverse_std
+    moved: Tensor = z.abs() * (action.abs() + mean.abs()) * inverse_std
+    return 1 + moved.sum(-1)
+
+
 class GaussianPolicy(ControlPolicy):
     """Two tanh networks alike, actor and critic, a log standard deviation that no state changes, and the normalizer.
 
@@ -144,10 +152,7 @@ class GaussianPolicy(ControlPolicy):
     def conditioning(self, batch: Rollout) -> Tensor:
         """See ``Policy.conditioning``: 1 + Σ |z|·(|a| + |μ|)/σ with z = (a − μ)/σ."""
         mean = self.actor(self.normalizer(batch.observation)[: batch.action.shape[0]])
-        inverse_std = torch.exp(-self.log_std)
-        z: Tensor = (batch.action - mean) * inverse_std
-        moved: Tensor = z.abs() * (batch.action.abs() + mean.abs()) * inverse_std
-        return 1 + moved.sum(-1)
+        return conditioning(batch.action, mean, self.log_std)
 
     def acting_state(self) -> dict[str, Tensor]:
         """See ``Policy.acting_state``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import torch
 
@@ -31,24 +32,36 @@ def rehearse(model: Pretrained, precision: str, device: str, prompt: tuple[int, 
     masked tokens.
     """
     network = model.model().to(device)
+    policies = [CausalLMPolicy(network)]
+    if precision != "float32":
+        policies.append(CausalLMPolicy(network, precision=precision))
+    _rehearse(
+        policies,
+        prompt,
+        f"{model.source!r}, a model of the kind {model.config.model_type!r}",
+        "choose a supported kind, see docs/gsm8k.md",
+    )
+
+
+def rehearse_own(policy: CausalLMPolicy, prompt: tuple[int, ...]) -> None:
+    """``rehearse``, with a model of a user's own, which needs ``config`` and a cache as those of transformers have."""
+    _rehearse([policy], prompt, "this network", "see docs/networks.md for what it needs")
+
+
+def _rehearse(policies: Sequence[CausalLMPolicy], prompt: tuple[int, ...], what: str, do: str) -> None:
+    """All must do it; what the first says of tokens is held to itself."""
+    cannot = f"runs are not possible with {what}"
     try:
-        apart, limit = _apart(CausalLMPolicy(network), prompt)
-        if precision != "float32":
-            _apart(CausalLMPolicy(network, precision=precision), prompt)
+        (apart, limit), *_ = [_apart(policy, prompt) for policy in policies]
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # whatever a model of somebody's does
         reason = (str(error).strip() or "no reason given").splitlines()[0][:200]
-        raise _unfit(model, f"it fails ({type(error).__name__}: {reason})") from error
+        raise UsageError(f"{cannot}: it fails ({type(error).__name__}: {reason}); {do}") from error
     if not apart <= limit:
-        raise _unfit(model, f"its output for a token depends on padding or later tokens, by up to {apart:.2g} nats")
-
-
-def _unfit(model: Pretrained, reason: str) -> UsageError:
-    return UsageError(
-        f"runs are not possible with {model.source!r}, a model of the kind {model.config.model_type!r}: {reason}; "
-        f"choose a supported kind, see docs/gsm8k.md"
-    )
+        raise UsageError(
+            f"{cannot}: its output for a token depends on padding or later tokens, by up to {apart:.2g} nats; {do}"
+        )
 
 
 def _apart(policy: CausalLMPolicy, prompt: tuple[int, ...]) -> tuple[float, float]:

@@ -180,6 +180,10 @@ class Run:
 
         try:
             state = safetensors.torch.load(self._policy_file())
+            if self.spec.policy is not None:
+                own: Policy = self.spec.network()
+                own.load_state_dict(state)
+                return own
             policy: Policy = load(self.spec.domain.policy)(self.spec.task, self.spec.task_options, state)
             return policy
         except (KeyError, RuntimeError, safetensors.SafetensorError) as error:

@@ -132,7 +132,13 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
     split = _split(rows, by)
     _check_configurations(split)
     measure = _plan(rows[0]).measure
-    notes = [*_former(rows[0]), *_left_out(left_out, suite), *_statuses(rows), *_versions(split)]
+    notes = [
+        *_former(rows[0]),
+        *_own_network(rows[0]),
+        *_left_out(left_out, suite),
+        *_statuses(rows),
+        *_versions(split),
+    ]
     entries = []
     for label, own in split.items():
         runs, copies = _runs(own, axis, label)
@@ -224,6 +230,12 @@ def _has(suite: Suite, row: Mapping[str, Any]) -> bool:
     return row["task"] in suite.tasks and row[suite.axis] in suite.values and suite.admits(row["seed"])
 
 
+def _own_network(row: Mapping[str, Any]) -> list[str]:
+    if (policy := json.loads(row["spec"]).get("policy")) is None:
+        return []
+    return [f"the networks are those of {policy['name']}, which are not the benchmark's"]
+
+
 def _drawn(rows: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     """The seeds of a rerun, which are none of a suite's own; none of other runs."""
     return tuple(sorted({row["seed"] for row in rows if row["seed"] >= DRAWN}))
@@ -250,6 +262,7 @@ def _conditions(row: Mapping[str, Any]) -> dict[str, Any]:
         "protocol": json.loads(row["protocol"]),
         "budget": row["budget"],
         "evaluation": _plan(row).to_json(),
+        **({} if (policy := json.loads(row["spec"]).get("policy")) is None else {"policy": policy}),
     }
 
 

@@ -42,6 +42,8 @@ def about(spec: RunSpec) -> dict[str, str]:
     }
     if p.hidden != DEFAULT_HIDDEN:
         rows["networks"] = f"actor and critic with hidden layers of {network(p)} units"
+    if spec.policy is not None:
+        rows["networks"] = f"{spec.policy.name} {spec.policy.sha256[:_DIGEST]}…, not the benchmark's"
     if spec.suite is not None:
         rows = {"suite": spec.suite.name, **rows}
     if spec.device != "cpu":

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-ALGORITHM, TASK, TRACE = COPIES = ("source", "task_source", "trace")
-"""The directories in which a run keeps copies: of its algorithm's and its task's, and of the trace that it plays."""
+ALGORITHM, TASK, TRACE, POLICY = COPIES = ("source", "task_source", "trace", "policy_source")
+"""The directories in which a run keeps copies: of the source of its algorithm and of its task, of the trace that it
+plays, and of the source of its network."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Task functions, given as ``module:function`` or ``path/to/file.py:function``."""
+"""Functions that create tasks and networks, given as ``module:function`` or ``path/to/file.py:function``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -16,6 +17,30 @@ from lagbench.source.files import Source
 from lagbench.source.imports import collect, is_installed
 
 _SUFFIX = ".py"
+
+
+@dataclass(frozen=True)
+class FunctionSource:
+    """A function by its name, ``module:function`` or ``path/to/file.py:function``, and the SHA-256 of its source."""
+
+    name: str
+    sha256: str
+
+    @property
+    def source(self) -> Source | None:
+        """Its source, for a run to copy; None of what is installed. Raises UsageError where it is nowhere."""
+        return find(self.name, self.sha256)[0]
+
+    def load(self) -> Callable[..., Any]:
+        """The function. Raises UsageError as ``load``."""
+        return load(self.name, self.source)
+
+
+def identify(target: str) -> FunctionSource:
+    """A function as it is now. Raises UsageError where there is none."""
+    if ":" not in target:
+        raise UsageError(f"a function is named as path/to/file.py:function or module:function, not {target!r}")
+    return FunctionSource(target, find(target)[1])
 
 
 def find(target: str, sha256: str | None = None) -> tuple[Source | None, str]:
@@ -80,5 +105,5 @@ def _not_found(name: str, reason: str) -> UsageError:
 
 def _collected(file: Path) -> Source:
     if not file.is_file():
-        raise UsageError(f"there is no file {str(file)!r}; name your own task as path/to/file.py:function")
+        raise UsageError(f"there is no file {str(file)!r}; name your own function as path/to/file.py:function")
     return collect(file)

@@ -286,8 +286,8 @@ def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
             ``device``.
         options: ``algo`` (``"ppo"``), ``task`` (``"Hopper-v5"``), ``lag`` (0), ``lag_mode`` (``"uniform"``),
             ``lag_options``, ``updates`` (10 epochs), ``updates_fixed`` (False), ``forward`` (``"reuse"``),
-            ``minibatch``, ``actors``, ``phase_steps``, ``hidden`` ((64, 64)), ``budget``, ``seed`` (0), ``config``,
-            ``task_options``, ``eval_episodes``, ``eval_mode_episodes``, ``eval_intervals`` (10), ``record``
+            ``minibatch``, ``actors``, ``phase_steps``, ``hidden`` ((64, 64)), ``policy``, ``budget``, ``seed`` (0),
+            ``config``, ``task_options``, ``eval_episodes``, ``eval_mode_episodes``, ``eval_intervals`` (10), ``record``
             (``"trajectories"``), ``device`` (``"cpu"``), ``torch_threads`` (1): those of ``lagbench run --help``, in
             the same units, also as strings (``budget="300k"``). ``algo`` may be a class.
 

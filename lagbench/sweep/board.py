@@ -51,6 +51,8 @@ class Board(Watcher):
         hours = cost.hours(left)
         about = f" (about {description.duration(3600 * hours)} on one core)" if hours else ""
         self._print(f"{in_words(self._total)}, {len(left)} to run{about}, {slots} at a time, in {self._out}")
+        for name in sorted({cell.spec.policy.name for cell in states if cell.spec.policy is not None}):
+            self._print(f"with networks of {name}, which are not the benchmark's")
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
             self._live.start()

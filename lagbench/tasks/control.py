@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -53,15 +53,21 @@ class ControlTask(TaskSpec):
         return self.max_episode_steps
 
     def network(
-        self, hidden: Sequence[int] = DEFAULT_HIDDEN, generator: torch.Generator | None = None
+        self,
+        hidden: Sequence[int] = DEFAULT_HIDDEN,
+        generator: torch.Generator | None = None,
+        build: Callable[..., Any] | None = None,
     ) -> ControlPolicy:
         """See ``TaskSpec.network``."""
         import torch
 
         from lagbench.policies.categorical import CategoricalPolicy
         from lagbench.policies.gaussian import GaussianPolicy
+        from lagbench.policies.own import control_policy
 
         size, stream = self.observation_space.shape[0], generator or torch.Generator()
+        if build is not None:
+            return control_policy(build, self.observation_space, self.action_space, stream)
         if isinstance(self.action_space, Discrete):
             return CategoricalPolicy(size, int(self.action_space.n), stream, hidden)
         return GaussianPolicy(size, self.action_space.shape[0], stream, hidden)

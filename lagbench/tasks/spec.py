@@ -71,11 +71,18 @@ class TaskSpec:
         """Whether a run's seed draws its first weights, so that no two seeds end with the same."""
         return True
 
-    def network(self, hidden: Sequence[int] = DEFAULT_HIDDEN, generator: torch.Generator | None = None) -> Any:
+    def network(
+        self,
+        hidden: Sequence[int] = DEFAULT_HIDDEN,
+        generator: torch.Generator | None = None,
+        build: Callable[..., Any] | None = None,
+    ) -> Any:
         """A ``Policy`` of this task, as a run begins with it.
 
         ``hidden`` as in a ``Protocol``; a task that brings a model has no use for it. Without the ``generator`` of the
-        first weights they mean nothing: what the state of any other must look like.
+        first weights they mean nothing: what the state of any other must look like. ``build`` makes a network of a
+        user's own from (observation space, action space, generator); see ``lagbench.policies.own``. Raises UsageError
+        where it makes none that the task can take.
         """
         raise NotImplementedError
 
@@ -94,8 +101,11 @@ class TaskSpec:
     def check(self, protocol: Protocol, evaluation_episodes: int) -> None:
         """Raise UsageError where no run of these sizes can be made of it here: what it needs is not there, say."""
 
-    def rehearse(self, device: str) -> None:
-        """Raise UsageError where what it needs is there and cannot do what a run asks of it; may take a while."""
+    def rehearse(self, device: str, policy: Any = None) -> None:
+        """Raise UsageError where what it needs is there and cannot do what a run asks of it; may take a while.
+
+        ``policy`` is the run's where its network is of a user's own.
+        """
 
     def about(self) -> Mapping[str, str]:
         """What a run's display shows of it beside its options, by name. Raises UsageError."""

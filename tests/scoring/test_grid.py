@@ -14,6 +14,7 @@ from lagbench.suites import Suite
 from tests.scoring.synthetic import even, lags, row, table
 
 MINI, LITE = suites.load("mujoco-mini-v1"), suites.load("mujoco-lite-v1")
+OWN_NETWORK = '{"policy": {"name": "nets.py:build", "sha256": "00"}}'
 
 
 def read(*rows: dict[str, Any], **options: Any) -> grid.Grid:
@@ -110,6 +111,7 @@ def test_another_version_of_a_suite_is_not_this_one() -> None:
         ({"evaluation_mode_episodes": None, "mode_returns": [], "mode_errors": []}, "mode_episodes is missing, was 10"),
         ({"protocol": {"minibatch": 512}}, "protocol.minibatch is 512, was 256"),
         ({"task_options": '{"a":1}'}, "task_options"),
+        ({"spec": OWN_NETWORK}, 'policy.name is "nets.py:build", was missing'),
     ],
 )
 def test_a_run_that_is_no_cell_of_its_suite(changes: dict[str, Any], sentence: str) -> None:
@@ -215,6 +217,8 @@ def test_by_takes_what_there_is() -> None:
 def test_conditions_are_not_mixed() -> None:
     with pytest.raises(UsageError, match=r"against runs/\S+seed0, in runs/\S+seed1 budget is 10, was 300000"):
         read(row(), row(seed=1, budget=10))
+    with pytest.raises(UsageError, match=r"policy\.name is \"nets.py:build\", was missing"):
+        read(row(), row(seed=1, spec=OWN_NETWORK))
     with pytest.raises(UsageError, match=r"protocol\.actors is 64, was 32"):
         read(row(), row(seed=1, protocol={"actors": 64, "phase_steps": 32}))
     with pytest.raises(UsageError, match=r"gravity is -1\.0, was missing"):

@@ -102,7 +102,7 @@ class Pendulum:
             {"entry": "tasks.py"},
             "entry must be module:function or path/to/file.py:function, ",
         ),
-        ("Mine-v0", {"entry": "nowhere.py:mini"}, "there is no file 'nowhere.py'; name your own task as path/"),
+        ("Mine-v0", {"entry": "nowhere.py:mini"}, "there is no file 'nowhere.py'; name your own function as path/"),
         ("Mine-v0", {"entry": "no.module:mini"}, "'no.module' cannot be imported: ModuleNotFoundError: "),
         (
             "Mine-v0",

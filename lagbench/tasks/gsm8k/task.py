@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from gymnasium.spaces import Discrete
+from gymnasium.spaces import Sequence as SequenceSpace
+
 from lagbench.domain import LANGUAGE
 from lagbench.errors import UsageError, unknown
 from lagbench.policies import pretrained
 from lagbench.policies.causal_lm import CausalLMPolicy
+from lagbench.policies.own import built
 from lagbench.policies.pretrained import Pretrained
-from lagbench.policies.rehearsal import rehearse
+from lagbench.policies.rehearsal import rehearse, rehearse_own
 from lagbench.protocol import DEFAULT_HIDDEN, MOST_ACTORS, Protocol
 from lagbench.tasks.gsm8k import data
 from lagbench.tasks.gsm8k.data import TRAIN, Question
@@ -116,9 +120,20 @@ class GSM8kTask(TaskSpec):
         return False
 
     def network(
-        self, hidden: Sequence[int] = DEFAULT_HIDDEN, generator: torch.Generator | None = None
+        self,
+        hidden: Sequence[int] = DEFAULT_HIDDEN,
+        generator: torch.Generator | None = None,
+        build: Callable[..., Any] | None = None,
     ) -> CausalLMPolicy:
-        """See ``TaskSpec.network``: the pretrained weights, whatever the generator; without one none are loaded."""
+        """See ``TaskSpec.network``: the pretrained weights, whatever the generator; without one none are loaded.
+
+        A network of a user's own is a model as ``CausalLMPolicy`` takes it, over the tokens of the task's model.
+        """
+        if build is not None:
+            import torch
+
+            tokens = Discrete(self.pretrained().config.get_text_config().vocab_size)
+            return self.policy(built(build, (SequenceSpace(tokens), tokens), generator or torch.Generator()))
         return self.policy(self.pretrained().model(weights=generator is not None))
 
     def policy(self, model: Any) -> CausalLMPolicy:
@@ -177,9 +192,12 @@ class GSM8kTask(TaskSpec):
         self.prompts(self.questions(TRAIN))
         self.prompts(test[:evaluation_episodes])
 
-    def rehearse(self, device: str) -> None:
+    def rehearse(self, device: str, policy: Any = None) -> None:
         """See ``TaskSpec.rehearse``: a few tokens are sampled from the model and learned from."""
         (prompt,) = self.prompts(self.questions(TRAIN)[:1])
+        if policy is not None:
+            rehearse_own(policy.to(device), tuple(prompt))
+            return
         rehearse(self.pretrained(), self.precision, device, tuple(prompt))
 
     def about(self) -> Mapping[str, str]:
