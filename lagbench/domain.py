@@ -1,12 +1,13 @@
-"""The two domains, control and language: the only module that distinguishes them."""
+"""The domains: control, language and those of installed packages. No other module distinguishes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from lagbench import registry
 from lagbench.errors import unknown
 from lagbench.protocol import ForwardMode
 
@@ -117,10 +118,22 @@ LANGUAGE = Domain(
     mode_episodes=200,
 )
 DOMAINS = {d.name: d for d in (CONTROL, LANGUAGE)}
+"""lagbench's own; algorithms are for both, unless they say otherwise."""
+
+
+def installed() -> dict[str, Domain]:
+    """Those that packages bring, by an entry point each in the group ``lagbench.domains``; loads them."""
+    return {name: registry.load(target) for name, target in registry.domains().items()}
+
+
+def admits(domains: Collection[str], name: str) -> bool:
+    """Whether an algorithm that is for ``domains`` may run in one: those for both of lagbench's own are for all."""
+    return name in domains or (name not in DOMAINS and {*domains} >= {*DOMAINS})
 
 
 def get(name: str) -> Domain:
     """The domain of that name. Raises UsageError where there is none."""
-    if name not in DOMAINS:
-        raise unknown("domain", name, DOMAINS)
-    return DOMAINS[name]
+    known = DOMAINS if name in DOMAINS else {**installed(), **DOMAINS}
+    if name not in known:
+        raise unknown("domain", name, known)
+    return known[name]

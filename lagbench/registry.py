@@ -17,6 +17,7 @@ from lagbench.errors import UsageError, nearest, unknown
 
 ALGORITHM_GROUP = "lagbench.algorithms"
 COMMAND_GROUP = "lagbench.commands"
+DOMAIN_GROUP = "lagbench.domains"
 LAG_MODE_GROUP = "lagbench.lag_modes"
 RESULTS_GROUP = "lagbench.results"
 TASK_GROUP = "lagbench.tasks"
@@ -162,6 +163,11 @@ def distribution(name: str, group: str = ALGORITHM_GROUP) -> tuple[str, str]:
     brought_by = found[name].dist
     assert brought_by is not None
     return brought_by.name, brought_by.version
+
+
+def domains() -> dict[str, str]:
+    """Every installed domain: name → ``"module:attribute"``, from the entry-point group ``lagbench.domains``."""
+    return {name: entry.value for name, entry in _entries(DOMAIN_GROUP).items()}
 
 
 def commands() -> dict[str, str]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from lagbench.config import INT64, Count, Range, check_fields, coerce, make_config, parsed
-from lagbench.domain import ActionMode, Domain
+from lagbench.domain import ActionMode, Domain, admits
 from lagbench.errors import UsageError, unknown
 from lagbench.lag import staleness, traces
 from lagbench.machine import cores
@@ -409,7 +409,7 @@ def resolve(
     algorithm = algorithms.identify(algo)
     cls = algorithms.load(algorithm)
     _check_class(cls, algorithm.name)
-    if domain.name not in cls.domains:
+    if not admits(cls.domains, domain.name):
         raise UsageError(
             f"{algorithm.name} is for {' and '.join(cls.domains)} only, but {task_spec.task_id} is a {domain.name} "
             f"task; choose another task, or another algorithm, see `lagbench list algorithms`"

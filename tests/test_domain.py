@@ -1,10 +1,13 @@
 """The two domains are data."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lagbench import domain
+import lagbench
+from lagbench import domain, registry
 from lagbench.errors import UsageError
 from lagbench.protocol import Protocol
 
@@ -36,3 +39,39 @@ def test_a_domains_defaults_are_a_protocol_within_its_budget(name: str) -> None:
 def test_only_controls_log_probabilities_can_be_had_again_exactly() -> None:
     assert domain.CONTROL.exact_log_prob
     assert not domain.LANGUAGE.exact_log_prob
+
+
+THIRD = """
+import dataclasses
+from lagbench.domain import CONTROL
+from lagbench.tasks import mujoco
+
+TOY = dataclasses.replace(CONTROL, name="toy", budget_unit="toy steps", diagnostics=())
+
+def task(task_id, **options):
+    return dataclasses.replace(mujoco.task("InvertedPendulum-v5", **options), domain=TOY)
+"""
+
+
+def test_a_package_brings_a_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tasks run like any, with the algorithms that are for all; those for language alone are refused."""
+    metadata = tmp_path / "installed/toys-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
+    groups = "[lagbench.domains]\ntoy = toys:TOY\n[lagbench.tasks]\nToy-v0 = toys:task\n"
+    (metadata / "entry_points.txt").write_text(groups)
+    (tmp_path / "installed/toys.py").write_text(THIRD)
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    monkeypatch.chdir(tmp_path)
+    registry._entries.cache_clear()
+    try:
+        assert domain.get("toy").budget_unit == "toy steps"
+        options: dict[str, Any] = {"actors": 2, "phase_steps": 8, "minibatch": 16, "budget": 32, "eval_episodes": 1}
+        run = lagbench.run(task="Toy-v0", algo="ppo", eval_intervals=1, **options)
+        assert (run.status, run.spec.domain.name) == ("completed", "toy")
+        with pytest.raises(UsageError, match="gspo is for language alone, and Toy-v0 is a task of toy; choose another"):
+            lagbench.resolve(task="Toy-v0", algo="gspo", **options)
+        with pytest.raises(UsageError, match="unknown domain 'toi'; did you mean 'toy'"):
+            domain.get("toi")
+    finally:
+        registry._entries.cache_clear()
