@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lagbench.rollout import Rollout as Rollout
     from lagbench.runner import run as run
     from lagbench.seeding import drawn as _drawn_seeds
+    from lagbench.sinks.base import Sink as Sink
     from lagbench.source.files import Source as Source
     from lagbench.source.imports import collect_copy as collect_copy
     from lagbench.spec import RunSpec as RunSpec
@@ -68,6 +69,7 @@ _PUBLIC = {
     "Range": "config",
     "Rollout": "rollout",
     "RunSpec": "spec",
+    "Sink": "sinks.base",
     "Source": "source.files",
     "Suite": "suites",
     "UsageError": "errors",

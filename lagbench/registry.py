@@ -20,6 +20,7 @@ COMMAND_GROUP = "lagbench.commands"
 DOMAIN_GROUP = "lagbench.domains"
 LAG_MODE_GROUP = "lagbench.lag_modes"
 RESULTS_GROUP = "lagbench.results"
+SINK_GROUP = "lagbench.sinks"
 TASK_GROUP = "lagbench.tasks"
 
 _MUJOCO = (
@@ -178,6 +179,11 @@ def commands() -> dict[str, str]:
 def lag_modes() -> dict[str, str]:
     """Every installed lag mode: name → ``"module:Class"``, from the entry-point group ``lagbench.lag_modes``."""
     return {name: entry.value for name, entry in _entries(LAG_MODE_GROUP).items()}
+
+
+def sinks() -> dict[str, str]:
+    """Every installed sink: name → ``"module:Class"``, from the entry-point group ``lagbench.sinks``."""
+    return {name: entry.value for name, entry in _entries(SINK_GROUP).items()}
 
 
 def results() -> dict[str, str]:

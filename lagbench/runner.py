@@ -25,7 +25,7 @@ from lagbench.records.files import LOCK_FILE, explained, locked, resume_command
 from lagbench.records.reader import RUNS, Run, open_run
 from lagbench.records.writer import RunWriter
 from lagbench.settings import own_settings
-from lagbench.sinks.base import Sink, Sinks
+from lagbench.sinks.base import Sink, Sinks, make
 from lagbench.source import loading
 from lagbench.source.algorithms import may_be
 from lagbench.spec import RunSpec, check_device
@@ -134,7 +134,7 @@ def run(
     out: str | Path | None = None,
     threads: Annotated[int, Range(ge=0, le=INT32)] = 0,
     checkpoint_every: Annotated[float, Range(ge=0)] = CHECKPOINT_EVERY,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[Sink | str] = (),
     ray: str | None = None,
     spec: RunSpec | None = None,
     **options: Any,
@@ -145,7 +145,8 @@ def run(
         out: the run's directory; by default a new one, ``runs/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>``.
         threads: EnvPool threads, 0 for one per core. They do not affect results.
         checkpoint_every: seconds between checkpoints.
-        sinks: called for every phase, in addition to the records.
+        sinks: called for every phase, in addition to the records: names as for ``--log`` (and ``console``), or
+            ``lagbench.Sink`` objects.
         ray: address of the Ray cluster for the actors of an asynchronous run; None: this machine.
         spec: a specification, instead of options; an installed algorithm is run with the installed version, with a
             warning if it differs.
@@ -169,8 +170,9 @@ def run(
     check_ray(spec, ray)
     if note := unrepeated(spec):
         warnings.warn(note, stacklevel=2)
+    made = [make(sink) for sink in sinks]
     path = Path(out) if out is not None else new_directory(spec)
-    return execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=sinks, ray=ray)
+    return execute(spec, path, threads=threads, checkpoint_every=checkpoint_every, sinks=made, ray=ray)
 
 
 def renewed(spec: RunSpec) -> tuple[RunSpec, str]:

@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lagbench.registry import load
-
 if TYPE_CHECKING:
     from lagbench.records.reader import Run
     from lagbench.sinks.base import Sink
     from lagbench.sweep.watcher import Watcher
-
-_SINKS = {
-    "console": "lagbench.sinks.console:Console",
-    "jsonl": "lagbench.sinks.jsonl:JsonLines",
-    "tensorboard": "lagbench.sinks.tensorboard:TensorBoard",
-}
 
 
 @contextlib.contextmanager
@@ -40,8 +32,10 @@ def starting(quiet: bool) -> Iterator[None]:
 
 
 def make_sinks(log: Sequence[str], quiet: bool) -> list[Sink]:
-    """The sinks that the options ask for. Raises UsageError for a missing extra, before anything is run."""
-    return [load(_SINKS[name])() for name in ([] if quiet else ["console"]) + list(dict.fromkeys(log))]
+    """The sinks that the options ask for. Raises UsageError for an unknown one or a missing extra."""
+    from lagbench.sinks.base import make
+
+    return [make(name) for name in dict.fromkeys([*([] if quiet else ["console"]), *log])]
 
 
 def board(out: Path, quiet: bool) -> Watcher:

@@ -200,9 +200,10 @@ json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="P
 quiet_option: Decorator = click.option("-q", "--quiet", is_flag=True, help="Do not print progress.")
 log_option: Decorator = click.option(
     "--log",
-    type=OneOf(["tensorboard", "jsonl"]),
+    type=Name("name", registry.sinks),
     multiple=True,
-    help="Also write a log of every phase to the run's directory. May be repeated.",
+    metavar="NAME",
+    help="Also log every phase with: jsonl, tensorboard, wandb, trackio, or an installed sink. May be repeated.",
 )
 set_option: Decorator = click.option(
     "--set",

@@ -7,13 +7,18 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from lagbench import registry
+from lagbench.errors import UsageError, unknown
 from lagbench.records.reader import Run
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
 
 class Sink:
-    """Follows a run; sees each phase after its records are committed. A subclass overrides what it needs."""
+    """Follows a run: it sees each phase after its records are committed. A subclass overrides what it needs.
+
+    A sink that raises is reported and dropped; the run goes on.
+    """
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
         """Before the first phase, or the first after a resume."""
@@ -29,6 +34,19 @@ class Sink:
 
     def close(self) -> None:
         """At the end of the phases, however it came."""
+
+
+def make(sink: str | Sink) -> Sink:
+    """A sink by its name, or the one that is given. Raises UsageError where there is none, or its extra is missing."""
+    if isinstance(sink, Sink):
+        return sink
+    known = registry.sinks()
+    if not isinstance(sink, str):
+        raise UsageError(f"a sink is a lagbench.Sink or the name of one ({', '.join(known)}), not {sink!r}")
+    if sink not in known:
+        raise unknown("sink", sink, known)
+    made: Sink = registry.load(known[sink])()
+    return made
 
 
 class Sinks:

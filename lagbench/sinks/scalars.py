@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lagbench.training import PhaseResult
+
+
+def title(path: Path) -> str:
+    """What a run in that directory is called where it stands beside others: the last three parts of its path."""
+    return "/".join(path.resolve().parts[-3:])
 
 
 def scalars(result: PhaseResult) -> dict[str, float]:

@@ -122,7 +122,7 @@ REFUSED = [
     ("--lag-mode unifrom", "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, "),
     ("--forward spilt", "unknown value 'spilt'; did you mean 'split'? Known: reuse, split."),
     ("--record trajectory", "did you mean 'trajectories'? Known: episodes, trajectories."),
-    ("--log tensorbord", "did you mean 'tensorboard'? Known: jsonl, tensorboard."),
+    ("--log tensorbord", "did you mean 'tensorboard'? Known: console, jsonl, tensorboard, trackio, wandb."),
     ("--device gpu", "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
     ("--device meta", "unknown device 'meta'."),
     ("--set detla=0.1 --algo vaco", "unknown hyperparameter 'detla'; did you mean 'delta'? Known: align, "),
