@@ -146,7 +146,7 @@ def test_a_language_model_of_ones_own() -> None:
         ({"policy": "nets.py:number"}, "the function number must return a torch.nn.Module, and returned 3"),
         ({"policy": "nets.py:broken"}, "the function broken cannot make a network of these spaces: TypeError: "),
         ({"policy": "nets.py:valueless"}, "a network of one's own must return (outputs [n, 3], values [n]) for obs"),
-        ({"hidden": (32, 32)}, "--hidden is for lagbench's own networks, and nets.py:build creates another; leave it out"),
+        ({"hidden": (32, 32)}, "--hidden is for lagbench's own networks, and nets.py:build creates another"),
     ],
 )
 def test_refusals(options: dict[str, Any], sentence: str) -> None:
