@@ -146,7 +146,7 @@ def test_commands_are_printed_for_what_is_left(here: Path) -> None:
         (("--suite", "TESTING", "--algo", "ppo", "--lag", "5"), "TESTING has no lag 5; choose one of: 0, 2"),
         (
             ("--suite", "gsm8k-mini-v1", "--algo", "ppo", "--actors", "1"),
-            "leaves gsm8k-mini-v1: protocol.actors is 1, was 2",
+            "is not in gsm8k-mini-v1: protocol.actors is 1, was 2",
         ),
         (
             ("--suite", "TESTING", "--suite", "mujoco-mini-v0", "--algo", "ppo"),

@@ -31,7 +31,7 @@ Attack = tuple[str, str, Callable[[bytes], bytes | None]]
 CAUGHT_BY = {
     "batch checksum": r"a checksum in \d+\.sums does not match",
     "sums": r"is not a checksum line|has more data than",
-    "cut short": r"is cut short",
+    "cut short": r"is truncated",
     "missing": r"is missing|has no spec\.json|No such file|has no rows yet",
     "content hash": r"content hash is not the one",
     "SHA-256": r"SHA-256 is not the one",

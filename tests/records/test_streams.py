@@ -126,7 +126,7 @@ DAMAGE: list[tuple[str, Callable[[Path], None], str]] = [
     (
         "the last shard, by two batches",
         lambda p: cut(p / "phases/00001.arrows", 2000),
-        r"phases/00001\.arrows is cut short",
+        r"phases/00001\.arrows is truncated",
     ),
     (
         "the first shard, within its last batch",

@@ -105,6 +105,7 @@ def played(record: PhaseRecord) -> Iterator[dict[str, Any]]:
 def one_phase(record: PhaseRecord) -> Iterator[dict[str, Any]]:
     yield {
         **vars(record),
+        "updates": record.updates_made,
         **record.diagnostics,
         **{f"seconds_{what}": value for what, value in record.seconds.items()},
         "versions": record.versions.tolist(),
