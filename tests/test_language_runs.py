@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from lagbench.spec import RunSpec, differences, resolve
 from lagbench.tasks.gsm8k import task
 from tests.cli.processes import started
 from tests.cli.run_here import content_hash, lagbench
+from tests.policies import engine
 from tests.records.conftest import Stop
 from tests.records.forge import Columns, change_table
 from tests.tasks.gsm8k.tiny import make_data, make_model
@@ -78,6 +80,27 @@ def test_the_model_that_it_trained_is_one_of_transformers(finished: Path, tmp_pa
     assert config.max_new_tokens == 8
     found, before = pretrained.find(str(tmp_path / "model")), pretrained.find(run.spec.task_options["model"])
     assert (found.ends, found.tokens(["7 + 5"])) == (before.ends, before.tokens(["7 + 5"]))
+
+
+@pytest.mark.parametrize(("sampler", "most"), [({"sampler_precision": "bfloat16"}, 1.0), ({"sampler": "vllm"}, 1e-4)])
+def test_what_another_sampler_says_is_recorded_and_told_apart_from_lag(
+    sampler: dict[str, str], most: float, places: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In half precision its log-probabilities are others than the learner's; the stand-in for vLLM has the same."""
+    monkeypatch.setitem(sys.modules, "vllm", engine)
+    monkeypatch.setattr(engine.LLM, "made", [])
+    spec = make_spec({**places, **sampler}, lag=1, budget=128, eval_episodes=2, eval_intervals=1)
+    run = runner.execute(spec, tmp_path / "run")
+    rows = run.phases.to_table().to_pylist()
+    for row in rows:
+        assert 0 < row["sampler_mismatch_max"] < most
+    half = "sampler_precision" in sampler
+    assert (min(row["sampler_mismatch_max"] for row in rows) > 1e-3) == half
+    assert replay(run).passed
+    entry = json.loads((run.path / "environment.json").read_text())[0]
+    assert ("vllm" in entry["packages"]) != half
+    # One engine, given each version that acts, whenever it is not the one it has.
+    assert [llm.loads >= 2 for llm in engine.LLM.made] == [True] * (not half)
 
 
 @pytest.mark.parametrize("algo", sorted(registry.algorithms()))

@@ -15,7 +15,7 @@ from lagbench import divergence
 from lagbench.actors.base import Actors, Collection, EndedEpisode, Played, Transitions
 from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy, padded
-from lagbench.policies.sampling import Completions, complete
+from lagbench.policies.sampling import Completions, Sampler
 from lagbench.rollout import Rollout
 from lagbench.seeding import Stream, generator, torch_generator
 from lagbench.spec import RunSpec
@@ -110,7 +110,8 @@ class LanguageActors(Actors):
         self._groups = spec.protocol.samples // task.group_size
         self._longest = task.max_new_tokens
         self._completed = 0  # groups
-        self._acting: CausalLMPolicy | None = None
+        self._acting: CausalLMPolicy | None = None  # in the learner's arithmetic
+        self._sampler: Sampler | None = None
         self._holds: int | None = None
         self._measured: dict[str, float] = {}
 
@@ -185,12 +186,14 @@ class LanguageActors(Actors):
     def _complete(
         self, version: Version, prompts: Sequence[list[int]], copies: int, noise: Tensor | None
     ) -> Completions:
-        if self._acting is None:
+        if self._acting is None or self._sampler is None:
             self._acting = self._spec.network().to(self._spec.device)
+            self._sampler = self._task.make_sampler(self._acting)
         if self._holds != version.number:
             self._acting.model.load_state_dict(version.state)
+            self._sampler.hold(version)
             self._holds = version.number
-        return complete(self._acting, prompts, copies=copies, longest=self._longest, ends=self._model.ends, noise=noise)
+        return self._sampler.complete(prompts, copies=copies, longest=self._longest, ends=self._model.ends, noise=noise)
 
     def _graded(
         self,

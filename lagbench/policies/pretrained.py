@@ -58,6 +58,14 @@ class Pretrained:
         """The most tokens that the model can see."""
         return int(getattr(self.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize)
 
+    @property
+    def directory(self) -> str:
+        """Where others find the model: its directory or hub id. Raises UsageError for a GGUF file."""
+        name, options = self._where
+        if "gguf_file" in options:
+            raise UsageError(f"{self.source!r} is a GGUF file, which vLLM is not given; name a directory or a hub id")
+        return name
+
     @functools.cached_property
     def says_date(self) -> bool:
         """Whether its chat template says the date."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy
 
 # The share of a batch that must have ended before the rest is moved together.
@@ -29,6 +31,48 @@ class Completions(NamedTuple):
     token: Tensor
     log_prob: Tensor
     valid: Tensor
+
+
+class Sampler(ABC):
+    """Completes prompts with the weights of one policy version at a time."""
+
+    @abstractmethod
+    def hold(self, version: Version) -> None:
+        """Complete with this version from now on."""
+
+    @abstractmethod
+    def complete(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        copies: int,
+        longest: int,
+        ends: Sequence[int],
+        noise: Tensor | None,
+    ) -> Completions:
+        """As the function ``complete``; a sampler may take the first of the noise of each completion for its seed."""
+
+
+class OwnSampler(Sampler):
+    """The function ``complete``, by a policy whose model is the learner's and is given its weights by who owns it."""
+
+    def __init__(self, policy: CausalLMPolicy) -> None:
+        self._policy = policy
+
+    def hold(self, version: Version) -> None:
+        """See ``Sampler.hold``: the policy holds it already."""
+
+    def complete(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        copies: int,
+        longest: int,
+        ends: Sequence[int],
+        noise: Tensor | None,
+    ) -> Completions:
+        """See ``Sampler.complete``."""
+        return complete(self._policy, prompts, copies=copies, longest=longest, ends=ends, noise=noise)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from lagbench.machine import cores
 from lagbench.records.checksums import is_whole, sealed
 from lagbench.records.files import write_json
 from lagbench.spec import RunSpec
+from lagbench.tasks.spec import load_task
 
 FILE = "environment.json"
 PACKAGES = ("lagbench", "envpool", "gymnasium", "mujoco", "numpy", "pyarrow", "torch")
@@ -86,10 +87,11 @@ def read_entries(file: Path) -> list[dict[str, Any]]:
 
 
 def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
+    task = load_task(spec.task, spec.task_options)
     mode, _ = registry.distribution(spec.protocol.lag_mode, registry.LAG_MODE_GROUP)
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        **here(tuple(dict.fromkeys((*PACKAGES, *spec.domain.packages, mode)))),
+        **here(tuple(dict.fromkeys((*PACKAGES, *spec.domain.packages, *task.packages, mode)))),
         "device": spec.device,
         "torch_threads": spec.torch_threads,
         "envpool_threads": threads,

@@ -35,7 +35,7 @@ class LanguageReplayer(Replayer):
     @property
     def tolerance(self) -> Mapping[str, float]:
         """See ``Replayer.tolerance``."""
-        return {"logit": LOGIT_TOLERANCE[self._task().precision]}
+        return {"logit": LOGIT_TOLERANCE[self._task().coarsest]}
 
     def wrong_version(self) -> Difference | None:
         """See ``Replayer.wrong_version``; every token of a completion has the version of its group's actor."""

@@ -107,6 +107,11 @@ class TaskSpec:
         ``policy`` is the run's where its network is of a user's own.
         """
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What its rows depend on beside the packages of its domain."""
+        return ()
+
     def about(self) -> Mapping[str, str]:
         """What a run's display shows of it beside its options, by name. Raises UsageError."""
         return {}

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lagbench.actors import language
 from lagbench.actors.base import Collection
 from lagbench.actors.language import LanguageActors
+from lagbench.policies import sampling
 from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.sampling import Completions, complete
@@ -167,7 +167,7 @@ def test_rewards_and_what_is_measured(places: dict[str, str], monkeypatch: pytes
     actors = LanguageActors(spec)
     monkeypatch.setattr(actors, "_drawn", lambda first, groups: np.array([3, 5, 3, 7]))
     texts = ["#### 3", "3", "#### 5", "#### 5", "no", "#### 4", "#### 8", "#### 7"]
-    monkeypatch.setattr(language, "complete", fixed(texts, actors))
+    monkeypatch.setattr(sampling, "complete", fixed(texts, actors))
     version = actors.make_policy().version(0)
     c = actors.collect([version] * 4, 0)
     last = [n - 1 for n in c.rollout.valid.sum(0).tolist()]
@@ -219,7 +219,7 @@ def test_sampler_and_learner_are_compared_on_every_token(collected: Any, monkeyp
         done = complete(*args, **options)
         return done._replace(log_prob=done.log_prob - 0.1)
 
-    monkeypatch.setattr(language, "complete", off)
+    monkeypatch.setattr(sampling, "complete", off)
     actors.collect(versions, 7)
     found = actors.diagnostics()
     assert found["sampler_mismatch_mean"] == pytest.approx(0.1, abs=1e-4)

@@ -14,11 +14,13 @@ from gymnasium.spaces import Sequence as SequenceSpace
 
 from lagbench.domain import LANGUAGE
 from lagbench.errors import UsageError, unknown
-from lagbench.policies import pretrained
+from lagbench.policies import pretrained, vllm
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.own import built
 from lagbench.policies.pretrained import Pretrained
 from lagbench.policies.rehearsal import rehearse, rehearse_own
+from lagbench.policies.sampling import OwnSampler, Sampler
+from lagbench.policies.vllm import VLLMSampler
 from lagbench.protocol import DEFAULT_HIDDEN, MOST_ACTORS, Protocol
 from lagbench.tasks.gsm8k import data
 from lagbench.tasks.gsm8k.data import TRAIN, Question
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("float32", "bfloat16")
+SAMPLERS = ("transformers", "vllm")
 _DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "data": data.HUB,
@@ -43,6 +46,8 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "precision": "float32",
         "resample_uniform_groups": False,
         "memory": 0.0,
+        "sampler": "transformers",
+        "sampler_precision": "",
     }
 )
 
@@ -64,6 +69,8 @@ class GSM8kTask(TaskSpec):
         precision: ``bfloat16`` computes the body of the model so, by torch's autocast; head and weights are in float32.
         resample_uniform_groups: a group whose completions are all right or all wrong gives its place in the phase to
             one of the next question; its completions count.
+        sampler: what completes prompts; see ``SAMPLERS``.
+        sampler_precision: in which it computes; empty: in ``precision``.
         memory: GiB that sampling and learning may take beside the weights; 0: as the device has it.
     """
 
@@ -79,6 +86,8 @@ class GSM8kTask(TaskSpec):
     precision: str
     resample_uniform_groups: bool
     memory: float
+    sampler: str
+    sampler_precision: str
 
     def questions(self, name: str) -> tuple[Question, ...]:
         """A set of questions. Raises UsageError where it cannot be had or is malformed.
@@ -141,6 +150,23 @@ class GSM8kTask(TaskSpec):
         return CausalLMPolicy(model, precision=self.precision, room=self.memory)
 
     @property
+    def coarsest(self) -> str:
+        """The precision of sampling or of learning, whichever has fewer digits."""
+        return max((self.precision, self.sampler_precision or self.precision), key=PRECISIONS.index)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """See ``TaskSpec.packages``: the engine that samples, where it is another."""
+        return ("vllm",) if self.sampler == "vllm" else ()
+
+    def make_sampler(self, policy: CausalLMPolicy) -> Sampler:
+        """What completes prompts, beside a policy that is given each version's weights. Raises UsageError."""
+        precision = self.sampler_precision or self.precision
+        if self.sampler == "vllm":
+            return VLLMSampler(self.pretrained().directory, precision)
+        return OwnSampler(CausalLMPolicy(policy.model, precision=precision, room=self.memory))
+
+    @property
     def pins(self) -> tuple[str, ...]:
         """See ``TaskSpec.pins``."""
         return ("data_sha256", "model_sha256")
@@ -195,10 +221,15 @@ class GSM8kTask(TaskSpec):
     def rehearse(self, device: str, policy: Any = None) -> None:
         """See ``TaskSpec.rehearse``: a few tokens are sampled from the model and learned from."""
         (prompt,) = self.prompts(self.questions(TRAIN)[:1])
+        if self.sampler == "vllm":
+            vllm.needed()
+            if policy is not None:
+                raise UsageError("vLLM has models of its own and not this network; leave --task-set sampler=vllm out")
+            self.pretrained().directory  # noqa: B018 - raises
         if policy is not None:
             rehearse_own(policy.to(device), tuple(prompt))
             return
-        rehearse(self.pretrained(), self.precision, device, tuple(prompt))
+        rehearse(self.pretrained(), self.coarsest, device, tuple(prompt))
 
     def about(self) -> Mapping[str, str]:
         """See ``TaskSpec.about``: at which tokens a completion ends."""
@@ -222,8 +253,9 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
     Raises UsageError for an unknown option, or a value that it cannot have. Neither data nor model is looked at.
     """
     checked = check_options(task_id, options, _DEFAULTS)
-    for name, choices in (("prompt", STYLES), ("precision", PRECISIONS)):
-        if checked.get(name, choices[0]) not in choices:
+    of_few = {"prompt": STYLES, "precision": PRECISIONS, "sampler": SAMPLERS, "sampler_precision": PRECISIONS}
+    for name, choices in of_few.items():
+        if checked.get(name, _DEFAULTS[name]) not in (*choices, _DEFAULTS[name]):
             raise unknown(f"task option {name}", checked[name], choices)
     if checked.get("group_size", 2) < 2:
         raise UsageError(f"task option 'group_size' of {task_id} must be at least 2, not 1")

@@ -1,0 +1,119 @@
+"""Completions by vLLM: another engine with the learner's weights, and so with log-probabilities of its own.
+
+Its interface is that of vLLM 0.10 and later. What this was tested with is a stand-in that has it; nobody has run it on
+a GPU yet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lagbench.errors import UsageError
+from lagbench.policies.base import Version
+from lagbench.policies.sampling import Completions, Sampler
+
+# Of the GPU's memory, for weights and cache; the rest is the learner's.
+_SHARE = 0.3
+
+
+def needed() -> Any:
+    """The package. Raises UsageError where it is not installed."""
+    try:
+        return importlib.import_module("vllm")
+    except ImportError:
+        raise UsageError(
+            "--task-set sampler=vllm needs vLLM, which is not installed: pip install vllm, on a machine with a GPU; or "
+            "leave it out"
+        ) from None
+
+
+class VLLMSampler(Sampler):
+    """One engine, whose weights are changed in place.
+
+    Args:
+        model: a directory or a hub id with the configuration of the model.
+        precision: in which it computes, weights included.
+
+    Raises:
+        UsageError: vLLM is not installed.
+    """
+
+    def __init__(self, model: str, precision: str) -> None:
+        self._vllm = needed()
+        self._engine = self._vllm.LLM(
+            model=model,
+            dtype=precision,
+            skip_tokenizer_init=True,
+            generation_config="vllm",  # and not the model's own, which may say how to sample
+            logprobs_mode="raw_logprobs",
+            gpu_memory_utilization=_SHARE,
+            worker_extension_cls=f"{__name__}.Worker",
+        )
+
+    def hold(self, version: Version) -> None:
+        """See ``Sampler.hold``: the engine's processes read the weights from a file."""
+        from safetensors.torch import save_file
+
+        # Weights that are one stand once, as in a file of transformers.
+        distinct = {x.data_ptr(): name for name, x in reversed([*version.state.items()])}
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "version.safetensors"
+            save_file({name: version.state[name].contiguous() for name in distinct.values()}, file)
+            self._engine.collective_rpc("load_version", args=(str(file),))
+        # What it has of prompts is of the weights before.
+        self._engine.reset_prefix_cache()
+
+    def complete(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        copies: int,
+        longest: int,
+        ends: Sequence[int],
+        noise: Tensor | None,
+    ) -> Completions:
+        """See ``Sampler.complete``: a completion is of a seed, which is the first of its noise."""
+        asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts for _ in range(copies)]
+        every = {
+            "max_tokens": longest,
+            "stop_token_ids": list(ends),
+            "ignore_eos": True,  # but for those
+            "logprobs": 0,  # of the token itself
+            "detokenize": False,
+        }
+        if noise is None:
+            how = [self._vllm.SamplingParams(temperature=0.0, **every)] * len(asked)
+        else:
+            seeds = (noise[0] * 2**31).long().tolist()
+            how = [self._vllm.SamplingParams(temperature=1.0, seed=seed, **every) for seed in seeds]
+        done = [request.outputs[0] for request in self._engine.generate(asked, how, use_tqdm=False)]
+        length = max(len(one.token_ids) for one in done)
+        token = torch.zeros(length, len(done), dtype=torch.long)
+        log_prob = torch.zeros(length, len(done))
+        valid = torch.zeros(length, len(done), dtype=torch.bool)
+        for i, one in enumerate(done):
+            n = len(one.token_ids)
+            token[:n, i] = torch.tensor(list(one.token_ids))
+            said = [at[chosen].logprob for at, chosen in zip(one.logprobs, one.token_ids, strict=True)]
+            log_prob[:n, i] = torch.tensor(said)
+            valid[:n, i] = True
+        return Completions(token, log_prob, valid)
+
+
+class Worker:
+    """What each of the engine's processes can do besides."""
+
+    model_runner: Any
+
+    def load_version(self, file: str) -> None:
+        """Take the weights of a file."""
+        from safetensors.torch import load_file
+
+        self.model_runner.model.load_weights(load_file(file).items())
