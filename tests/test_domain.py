@@ -69,7 +69,7 @@ def test_a_package_brings_a_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         options: dict[str, Any] = {"actors": 2, "phase_steps": 8, "minibatch": 16, "budget": 32, "eval_episodes": 1}
         run = lagbench.run(task="Toy-v0", algo="ppo", eval_intervals=1, **options)
         assert (run.status, run.spec.domain.name) == ("completed", "toy")
-        with pytest.raises(UsageError, match="gspo is for language alone, and Toy-v0 is a task of toy; choose another"):
+        with pytest.raises(UsageError, match="gspo is for language only, but Toy-v0 is a toy task; choose another"):
             lagbench.resolve(task="Toy-v0", algo="gspo", **options)
         with pytest.raises(UsageError, match="unknown domain 'toi'; did you mean 'toy'"):
             domain.get("toi")

@@ -476,7 +476,9 @@ class Overwriting(PPO):
 def test_an_algorithm_that_switches_lag_off_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer is found and overwritten from inside; by what acts, replay would find nothing."""
     monkeypatch.setattr(RunSpec, "load_algorithm", lambda self: Overwriting)
-    with pytest.raises(AlgorithmError, match=r"phase [12]: policy version [01] is not what it was when it was pushed"):
+    with pytest.raises(
+        AlgorithmError, match=r"phase [12]: policy version [01] has changed since it entered the buffer"
+    ):
         list(train(spec(6, lag=4)))
 
 

@@ -78,7 +78,7 @@ def test_versions_that_memory_does_not_hold_are_in_files(tmp_path: Path, monkeyp
         assert other.state["head"].data_ptr() == other.state["token"].data_ptr()
     many.acting([2, 3, 4, 5])
     next(iter(many)).state["head"][0] += 1
-    with pytest.raises(AlgorithmError, match="policy version 2 is not what it was"):
+    with pytest.raises(AlgorithmError, match="policy version 2 has changed since it entered the buffer"):
         many.acting([2])
 
 

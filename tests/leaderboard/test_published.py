@@ -74,8 +74,8 @@ def test_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ({"suite_sha256": "f" * 64}, ("another version of TESTING (ffffffffffff…)", f"({SUITE.sha256[:12]}…)")),
         ({"suite": "mujoco-v0"}, ("runs of mujoco-v0, not of TESTING",)),
         ({"suite": None, "suite_sha256": None}, ("runs of no suite, not of TESTING",)),
-        ({"envpool": ["1.1.4"]}, ("EnvPool 1.1", "than the 1.2 that is installed", "pip install 'envpool==1.1.*'")),
-        ({"envpool": ["1.2.5", "1.10.0"]}, ("EnvPool 1.10", "than the 1.2 ")),
+        ({"envpool": ["1.1.4"]}, ("EnvPool 1.1", "differ from the installed 1.2", "pip install 'envpool==1.1.*'")),
+        ({"envpool": ["1.2.5", "1.10.0"]}, ("EnvPool 1.10", "from the installed 1.2")),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changes: Mapping[str, Any], parts: tuple[str, ...], tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def hostile(submitted: Submission, tmp_path: Path, program: str) -> rerun.Plan:
         ),
         (
             METHOD + OVERWRITES,
-            "policy version 0 is not what it was when it was pushed",
+            "policy version 0 has changed since it entered the buffer",
         ),
     ],
     ids=["exits", "imports", "links", "overwrites"],

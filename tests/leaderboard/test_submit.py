@@ -156,7 +156,7 @@ def test_the_source_of_an_installed_algorithm_is_its_module() -> None:
         (["--name", "<b>"], "name has a < or >"),
         (["--name", "Mine", "--url", "http://x"], "url is not an https address"),
         (["--name", "Mine", "-o", "Mine!"], "the name of a submission's directory must be a-z"),
-        (["--name", "Mine", "-o", "there"], "there is there already"),
+        (["--name", "Mine", "-o", "there"], "there already exists"),
         (["--name", "Mine", "--algo", "ppo"], "there is no run of the algorithm ppo; there are runs of"),
         (["--name", "Mine"], "give --tuning. How were the hyperparameters chosen"),
     ],
@@ -185,5 +185,5 @@ def test_the_command_says_what_it_wrote(baseline: Path, tmp_path: Path, submitte
         "runs": 8,
         "bytes": submitted.bytes,
     }
-    with pytest.raises(LagbenchError, match="is there already"):
+    with pytest.raises(LagbenchError, match="already exists"):
         submit.check_out(tmp_path / "mine")

@@ -85,7 +85,7 @@ def test_no_such_path(source: str, said: str) -> None:
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"model\.pt' is no model: give a directory, a \.gguf file or an id"):
+    with pytest.raises(UsageError, match=r"model\.pt' is not a model: give a directory, a \.gguf file or an id"):
         pretrained.find(str(tmp_path / "model.pt"))
 
 

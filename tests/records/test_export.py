@@ -216,7 +216,7 @@ def test_what_is_there_stays(to: str, hopper: Run, tmp_path: Path) -> None:
 
 def test_a_file_in_the_way(hopper: Run, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         export(hopper, "parquet", tmp_path / "out")
     with pytest.raises(RecordError, match=r"^cannot write .*out"):
         export(hopper, "parquet", tmp_path / "out" / "below")

@@ -80,5 +80,5 @@ def test_it_can_be_made_slim_again(slim: lagbench.Run, tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_over(run: lagbench.Run, slim: lagbench.Run) -> None:
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         export(run, "slim", slim.path)

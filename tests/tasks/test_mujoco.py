@@ -355,7 +355,7 @@ def test_bad_use_is_one_sentence(use: Callable[[EnvPoolTask], object], sentence:
     [
         (lambda: load_task("Hoper-v5"), "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'"),
         (lambda: mujoco.task("Hoper-v5"), "EnvPool has no task 'Hoper-v5'; did you mean 'Hopper-v5'"),
-        (lambda: mujoco.task("§"), "EnvPool has no task '§'; envpool.list_all_envs"),
+        (lambda: mujoco.task("§"), "EnvPool has no task '§'; see envpool.list_all_envs"),
         (
             lambda: mujoco.task("CarRacing-v3"),
             r"CarRacing-v3 cannot be a control task: its observations are pixels, of shape \(96, 96, 3\) and type "
