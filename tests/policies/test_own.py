@@ -142,7 +142,10 @@ def test_a_language_model_of_ones_own() -> None:
     [
         ({"policy": "nets.py"}, "a function is named as path/to/file.py:function or module:function, not 'nets.py'"),
         ({"policy": "nets.py:bild"}, "unknown function in nets.py 'bild'; did you mean 'build'? Known: broken, "),
-        ({"policy": "nowhere.py:build"}, "there is no file 'nowhere.py'; give one of your own as path/to/file.py:func"),
+        (
+            {"policy": "nowhere.py:build"},
+            "there is no file 'nowhere.py'; name your own function as path/to/file.py:func",
+        ),
         ({"policy": "nets.py:number"}, "the function number must return a torch.nn.Module, and returned 3"),
         ({"policy": "nets.py:broken"}, "the function broken cannot make a network of these spaces: TypeError: "),
         ({"policy": "nets.py:valueless"}, "a network of one's own must return (outputs [n, 3], values [n]) for obs"),
