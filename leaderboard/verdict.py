@@ -142,7 +142,7 @@ def _verdict(results: Results, pair: Comparison) -> Verdict:
     return Verdict(
         other,
         "not separable",
-        f"{new} and {other} are not separable: {numbers}; {many} {verb} to separate them; tthere are {there}",
+        f"{new} and {other} are not separable: {numbers}; {many} {verb} to separate them; there are {there}",
         wanted,
     )
 

@@ -137,7 +137,7 @@ def link(path: Path) -> None:
         (lambda path: (path / "policy.pkl").touch(), "'policy.pkl' does not belong in a submission"),
         (lambda path: (path / "source/x.so").touch(), "'source/x.so' does not belong in a submission"),
         (lambda path: (path / "source/nul.py").touch(), "'source/nul.py' does not belong in a submission"),
-        (lambda path: (path / "source/\x1b[2J.py").touch(), "'source/\\x1b[2J.py' is no file"),
+        (lambda path: (path / "source/\x1b[2J.py").touch(), "'source/\\x1b[2J.py' does not belong in a submission"),
         (lambda path: (path / "source/Mine.py").touch(), "names differ only in case"),
         (lambda path: (path / "source/huge.py").write_bytes(b"#" * (1 << 21)), "source/huge.py has 2,097,152 bytes"),
         (lambda path: [(path / f"source/m{i}.py").touch() for i in range(200)], "too many files"),
