@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import signal
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +42,20 @@ class Maker:
         made, _ = called(functions.load(self.target, self.source), self.target, self.options)
         assert isinstance(made, gymnasium.Env)
         return Episodes(made if _limit(made) == self.limit else TimeLimit(made, self.limit))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The same in a process of its own, which Ctrl-C is not for: the process ``of`` stops it, at the end of a phase."""
+
+    maker: Maker
+    of: int
+
+    def __call__(self) -> Environment:
+        """See ``Maker``."""
+        if os.getpid() != self.of:  # Gymnasium makes one in there too, to look at its spaces
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return self.maker()
 
 
 @dataclass(frozen=True)
@@ -178,12 +195,13 @@ class EnvironmentVectorEnv(ControlVectorEnv):
     ) -> None:
         """See ``ControlVectorEnv``."""
         super().__init__(task, num_envs, seeds=seeds, threads=threads)
-        self._make: Callable[[], Any] = functools.partial(VECTORIZATIONS[task.vectorization], [task.maker] * num_envs)
+        maker = Apart(task.maker, os.getpid()) if task.vectorization == "async" else task.maker
+        self._make: Callable[[], Any] = functools.partial(VECTORIZATIONS[task.vectorization], [maker] * num_envs)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the environments."""
         if self._vector is not None:
-            self._vector.close()
+            self._ending()
 
     @property
     def _begun(self) -> bool:
@@ -192,6 +210,8 @@ class EnvironmentVectorEnv(ControlVectorEnv):
     def _begin(self, seeds: list[int]) -> None:
         if self._vector is None:
             self._vector = self._make()
+            # Also where nobody closes it: processes that are left when this one ends print tracebacks.
+            self._ending = weakref.finalize(self, self._vector.close)
         self._seeds = seeds
         self._start([0] * self.num_envs, [self.task.actions(0)] * self.num_envs)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.cli.run_here import SMALL, content_hash, lagbench
 EXAMPLE = Path(__file__).parents[2] / "examples/own_environment.py"
 OTHERS = """
 import random
+import signal
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -38,6 +41,10 @@ class Endless(gymnasium.Env):
 class Careless(Endless):
     def reset(self, *, seed=None, options=None):
         return np.array([random.random(), 0.0], np.float32), {}
+
+class Deaf(Endless):
+    def step(self, action):
+        return np.zeros(2), signal.getsignal(signal.SIGINT) is signal.SIG_IGN, False, False, {}
 
 class Pictures(Endless):
     observation_space = Box(0, 255, (8, 8, 3), np.uint8)
@@ -120,6 +127,24 @@ def test_processes_of_their_own_give_the_same_rows() -> None:
         env.close()
     for one, two in zip(*rows, strict=True):
         assert [x.tobytes() for x in one] == [x.tobytes() for x in two]
+
+
+def test_ctrl_c_is_for_the_run_and_not_for_processes_of_environments() -> None:
+    for vectorization, deaf in (("sync", 0.0), ("async", 1.0)):
+        task = load_task("others.py:Deaf", {"vectorization": vectorization, "max_episode_steps": 5})
+        assert isinstance(task, EnvironmentTask)
+        env = task.make([1])
+        env.reset()
+        assert env.step(task.actions(1))[1].tolist() == [deaf]
+        env.close()
+
+
+def test_processes_of_their_own_end_with_the_run_without_a_word() -> None:
+    line = ("--task", "cart.py:make", "--task-set", "vectorization=async", "--actors", "2", "--eval-intervals", "1")
+    small = ("--phase-steps", "8", "--minibatch", "16", "--budget", "16", "--eval-episodes", "1", "-q", "--out", "run")
+    command = [sys.executable, "-m", "lagbench", "run", *line, *small]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "run\n", "")
 
 
 def test_it_is_run_resumed_replayed_and_kept() -> None:
