@@ -1,11 +1,26 @@
-"""The resources available to this process."""
+"""The resources available to this process, and the files that a run reads."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Files that a run reads beyond Python and its source.
+
+    Attributes:
+        paths: of files and directories.
+        environment: variables by which they are found.
+    """
+
+    paths: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def cores() -> int:

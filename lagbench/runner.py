@@ -54,11 +54,9 @@ def new_directory(spec: RunSpec, root: Path = RUNS) -> Path:
     """
     # Of what lies in a file, the name in it.
     task, algorithm = (name.rpartition(":")[2] for name in (spec.task, spec.algorithm.name))
-    protocol = spec.protocol
-    stem = f"lag{protocol.lag}-u{protocol.updates}-seed{spec.seed}"
     n = 0
     while True:
-        path = root / task / algorithm / f"{stem}-{n}"
+        path = root / task / algorithm / f"{spec.cell_name}-{n}"
         try:
             path.mkdir(parents=True)
         except FileExistsError:

@@ -21,7 +21,7 @@ from lagbench.source import algorithms, functions, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
 from lagbench.source.files import ALGORITHM, POLICY, TASK, TRACE, Source
 from lagbench.source.functions import FunctionSource
-from lagbench.tasks.spec import SOURCE, domain_of, load_task, pinned_source, repeats, source_of
+from lagbench.tasks.spec import SOURCE, TaskSpec, domain_of, load_task, pinned_source, repeats, source_of
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +64,11 @@ class EvaluationPlan:
     def measure(self) -> ActionMode:
         """How actions are chosen in the episodes that are scored."""
         return "mode" if self.mode_episodes is None else "stochastic"
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """Of the budget, at which is evaluated."""
+        return tuple(i / self.intervals for i in range(self.intervals + 1))
 
     def modes(self, *, last: bool) -> dict[ActionMode, int]:
         """How many episodes are played by each mode, in the order of the records; ``last``: after the last phase."""
@@ -129,6 +134,11 @@ class RunSpec:
         return self.protocol.lag_mode == ASYNCHRONOUS
 
     @property
+    def cell_name(self) -> str:
+        """What its directory is called among runs of one algorithm on one task: ``lag8-u320-seed3``."""
+        return f"lag{self.protocol.lag}-u{self.protocol.updates}-seed{self.seed}"
+
+    @property
     def phases(self) -> int:
         """Number of whole phases in the budget; at most, if not ``steady``."""
         return self.budget // self.protocol.samples
@@ -158,7 +168,7 @@ class RunSpec:
         for phases, spent in enumerate(used):
             reached = intervals + 1 if self.over(spent) else spent * intervals // paid + 1
             if reached > done:
-                due[phases] = [i / intervals for i in range(done, reached)]
+                due[phases] = list(self.evaluation.fractions[done:reached])
             done = reached
         return due
 
@@ -271,6 +281,10 @@ class RunSpec:
             known.note_copy(self.policy.sha256, run / POLICY)
         if self._trace is not None:
             known.note_copy(self._trace, run / TRACE)
+
+    def load_task(self) -> TaskSpec:
+        """The task with its options. Raises UsageError where its source is nowhere."""
+        return load_task(self.task, self.task_options)
 
     def sources(self) -> dict[str, Source]:
         """What is to be copied into a run, by the directory for it. Raises UsageError where it is nowhere."""

@@ -33,6 +33,8 @@ class Row:
         details: likewise.
         rank: 1 + the number of significantly better methods; None if not ranked.
         head: the key of the method of which it is another name; else its own.
+        by_claim: whether that follows from its claim alone, which anyone can copy: then they count once for others, and
+            each is ranked by its own runs.
         agreement: of claim and rerun, if both exist.
         tv: measured TV(π_T, β) by value of the suite's axis.
         without_lag: values at which TV is far below that of others, and their median.
@@ -43,6 +45,7 @@ class Row:
     details: Details
     rank: int | None
     head: str
+    by_claim: bool
     agreement: Agreement | None
     tv: Mapping[int, float]
     without_lag: Mapping[int, float]
@@ -66,6 +69,7 @@ class Row:
             "name": self.method.name,
             "state": "baseline" if self.method.is_baseline else CLAIM if self.is_claim else RERUN,
             "rank": self.rank,
+            "same_by_claim": self.by_claim,
             "same_as": None if self.head == self.method.key else self.head,
             "submission": submission and submission.sha256,
             "seeds": record and list(record.seeds),
@@ -122,13 +126,20 @@ def board(
         own[method.key] = _own(suite, method, replications)
         progress(len(own), len(found))
     trained = [method for method in found if method.runs is not None]
-    heads = _heads(suite, trained, replications)
+    prints = {one.key: clones.fingerprint(one.source) if one.source else one.key for one in trained}
+    heads = _heads(suite, trained, prints, replications)
+    by_claim = {method.key for method in trained if prints[method.key] != prints[heads[method.key]]}
     ranking = [method for method in trained if heads[method.key] == method.key]
     results, details, ranks = None, None, {}
     if ranking:
         scores = _scores(suite, ranking)
         results, details = _scored(scores, replications)
         ranks = {line.label: line.rank for line in results.lines}
+    for method in trained:
+        if method.key in by_claim:
+            instead = [method if one.key == heads[method.key] else one for one in ranking]
+            lines = scoring.score.score_grid(_scores(suite, instead), replications=replications).lines
+            ranks |= {line.label: line.rank for line in lines if line.label == method.label}
     labels = {method.key: method.label for method in found}
     tv = {method.key: flags.measured_tv(method.runs, suite.axis) for method in trained}
     rows = []
@@ -141,8 +152,9 @@ def board(
                 method=method,
                 results=its_results,
                 details=its_details,
-                rank=ranks.get(labels[head]),
+                rank=ranks.get(method.label, ranks.get(labels[head])),
                 head=head,
+                by_claim=method.key in by_claim,
                 agreement=agreed,
                 tv=tv.get(method.key, {}),
                 without_lag=flags.without_lag(tv.get(method.key, {}), others),
@@ -186,7 +198,6 @@ def _claimed(suite: Suite, method: Method) -> scoring.grid.Entry:
 
 
 def _grid(suite: Suite, entries: Entries, notes: tuple[str, ...]) -> scoring.grid.Grid:
-    intervals = suite.evaluation.intervals
     return scoring.grid.Grid(
         suite=suite.version,
         measure=suite.evaluation.measure,
@@ -196,7 +207,7 @@ def _grid(suite: Suite, entries: Entries, notes: tuple[str, ...]) -> scoring.gri
         tasks=suite.tasks,
         seeds=tuple(suite.seeds),
         budget=suite.budget,
-        fractions=tuple(i / intervals for i in range(intervals + 1)),
+        fractions=suite.evaluation.fractions,
         entries=tuple(entries),
         notes=notes,
     )
@@ -214,7 +225,7 @@ def _scored(scores: Scores, replications: int) -> tuple[Results, Details]:
     )
 
 
-def _heads(suite: Suite, trained: Sequence[Method], replications: int) -> dict[str, str]:
+def _heads(suite: Suite, trained: Sequence[Method], prints: Mapping[str, str], replications: int) -> dict[str, str]:
     """Key → key of the method of which it is another name, or its own.
 
     This is the earliest entry, baselines first, not the best: otherwise submitting more names would raise the chance of
@@ -223,7 +234,6 @@ def _heads(suite: Suite, trained: Sequence[Method], replications: int) -> dict[s
     names with that source.
     """
     first = sorted(trained, key=lambda one: (not one.is_baseline, one.record.date if one.record else "", one.key))
-    prints = {one.key: clones.fingerprint(one.source) if one.source else one.key for one in first}
     returns = {one.key: methods.numbers(one, suite) for one in first}
     alike = Counter(prints.values())
 
@@ -234,7 +244,9 @@ def _heads(suite: Suite, trained: Sequence[Method], replications: int) -> dict[s
         if not source and not clones.agree(returns[one.key], returns[head.key]):
             return False
         level = scoring.significance.LEVEL / max(1, alike[prints[one.key]] - 1)
-        return not _apart(suite, head, one, level, replications)
+        (pair,) = scoring.score.score_grid(_scores(suite, [head, one]), replications=replications).comparisons
+        # Where too few runs tell nothing, a claim is not enough.
+        return source if pair.p is None else pair.p > level
 
     heads: list[Method] = []
     found = {}
@@ -249,11 +261,6 @@ def _heads(suite: Suite, trained: Sequence[Method], replications: int) -> dict[s
 def _config(method: Method) -> Any:
     assert method.runs is not None
     return method.runs["config"][0].as_py()
-
-
-def _apart(suite: Suite, one: Method, other: Method, level: float, replications: int) -> bool:
-    (pair,) = scoring.score.score_grid(_scores(suite, [one, other]), replications=replications).comparisons
-    return pair.p is not None and pair.p <= level
 
 
 def _height(row: Row) -> float:

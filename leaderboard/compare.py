@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from lagbench import CellOutcome, LagbenchError, records, scoring
-from lagbench.leaderboard import published, verdict
+from lagbench.leaderboard import published
 
 RUNS, TABLE = "runs", "table.arrow"
 FORMAT_VERSION = 1
@@ -31,12 +31,12 @@ class Compared:
 
     new: str
     results: scoring.results.Results
-    verdicts: tuple[verdict.Verdict, ...]
+    verdicts: tuple[scoring.verdict.Verdict, ...]
 
     @property
     def summary(self) -> str:
         """All verdicts in one line."""
-        return verdict.summary(self.new, self.verdicts)
+        return scoring.verdict.summary(self.new, self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary."""
@@ -84,8 +84,8 @@ def compare(
     if table is not None:
         scoring.table.to_file(everything, table)
     found = scoring.score.score(everything, suite=suite, replications=replications, progress=progress)
-    found = replace(verdict.of(found, label), notes=(*notes, *_failures(outcomes), *found.notes))
-    return Compared(label, found, verdict.verdicts(found))
+    found = replace(scoring.verdict.of(found, label), notes=(*notes, *_failures(outcomes), *found.notes))
+    return Compared(label, found, scoring.verdict.verdicts(found))
 
 
 def _label(name: str, runs: Any, baselines: Any) -> tuple[str, list[str]]:
@@ -102,17 +102,13 @@ def _label(name: str, runs: Any, baselines: Any) -> tuple[str, list[str]]:
         ("algorithm_source", "source", "another source"),
         ("config", "hyperparameters", "other hyperparameters"),
     ):
-        here, there = _values(runs, column), _values(theirs, column)
+        here, there = (set(one[column].to_pylist()) for one in (runs, theirs))
         if here != there and None not in here | there:  # runs of before do not say of which version they are
             other.append(changed)
         elif here == there != {None}:
             same.append(word)
     how = " and ".join(other) or f"the same {' and '.join(same)}"
     return label, [f"{name} is also a baseline: the new runs, with {how}, are labelled {label}"]
-
-
-def _values(table: Any, column: str) -> set[str]:
-    return set(table[column].to_pylist())
 
 
 def _failures(outcomes: Sequence[CellOutcome]) -> list[str]:

@@ -9,18 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _DEPTH = 16
+_AS_ANOTHER = stat.S_ISUID | stat.S_ISGID
 
 
-def entries(directory: Path, depth: int = 0) -> Iterator[tuple[Path, int]]:
-    """All that lies below a directory but plain directories, and its bytes; -1 for what is not a regular file.
+def entries(directory: Path, depth: int = 0) -> Iterator[tuple[Path, int | None]]:
+    """Everything below a directory, with its size in bytes: None for directories, -1 for what is not a regular file.
 
-    Nor are directories plain that lie in too many others.
+    -1 also for set-user-ID files, and for directories that cannot be read or are nested too deeply.
     """
-    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as found:
-        for entry in found:
-            with contextlib.suppress(FileNotFoundError):
-                if entry.is_dir(follow_symlinks=False) and depth < _DEPTH:
-                    yield from entries(Path(entry.path), depth + 1)
-                else:
-                    at = entry.stat(follow_symlinks=False)
-                    yield Path(entry.path), at.st_size if stat.S_ISREG(at.st_mode) else -1
+    try:
+        found = list(os.scandir(directory))
+    except FileNotFoundError:
+        return
+    except OSError:
+        yield directory, -1
+        return
+    for entry in found:
+        with contextlib.suppress(FileNotFoundError):
+            path, at = Path(entry.path), entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(at.st_mode) and depth < _DEPTH:
+                yield path, None
+                yield from entries(path, depth + 1)
+            else:
+                yield path, at.st_size if stat.S_ISREG(at.st_mode) and not at.st_mode & _AS_ANOTHER else -1

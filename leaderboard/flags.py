@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, sqrt
 from statistics import fmean, median
 from typing import Any
 
@@ -48,25 +47,6 @@ class Agreement:
         return _significance.apart(self.lag_score) or any(one.apart for one in self.cells)
 
 
-def p_value(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """The two-sided p-value of two samples' difference in means, by Student's t with pooled variance.
-
-    ``t = (x̄ − ȳ) / (s √(1/n + 1/m))`` with n + m − 2 degrees of freedom, s² the sum of both samples' squares around
-    their means divided by them (Student 1908). None where there are none.
-    """
-    from scipy import stats
-
-    means = fmean(one), fmean(other)
-    freedom = len(one) + len(other) - 2
-    if freedom < 1:
-        return None
-    squares = fsum((x - mean) ** 2 for side, mean in zip((one, other), means, strict=True) for x in side)
-    apart = abs(means[0] - means[1])
-    if not squares:
-        return 1.0 if apart == 0 else 0.0
-    return float(2 * stats.t.sf(apart / sqrt(squares / freedom * (1 / len(one) + 1 / len(other))), freedom))
-
-
 def agreement(scores: Scores, lag_score: float | None) -> Agreement:
     """The second entry of a grid, a claim, against the first, its rerun; ``lag_score`` is the p-value of theirs.
 
@@ -80,7 +60,7 @@ def agreement(scores: Scores, lag_score: float | None) -> Agreement:
             if finals[0] is None or finals[1] is None:
                 continue
             ends = [final[:, -1].tolist() for final in finals if final is not None]
-            if (p := p_value(*ends)) is not None:
+            if (p := _significance.two_samples(*ends)) is not None:
                 cells.append((task, value, fmean(ends[0]), fmean(ends[1]), p))
     known = [*([] if lag_score is None else [lag_score]), *(cell[-1] for cell in cells)]
     corrected = _significance.holm(known)

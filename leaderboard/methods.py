@@ -9,10 +9,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.compute as pc
 
 from lagbench import LagbenchError, Suite, load_suite, scoring, suite_names
-from lagbench.leaderboard import published, reruns, submission, validate
+from lagbench.leaderboard import published, reruns, validate
 from lagbench.leaderboard.reruns import Record
 from lagbench.leaderboard.submission import Submission
 
@@ -109,14 +110,7 @@ def _installed(name: str) -> dict[str, str]:
 
 
 def _submitted(suite: Suite, path: Path) -> Method:
-    _, problems = validate.examine(path)
-    if problems:
-        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        raise LagbenchError(
-            f"{path} is not valid and not shown on any board ({problems[0]}{more}); see: lagbench leaderboard validate "
-            f"{path}"
-        )
-    found = submission.read(path)
+    found = validate.valid(path)
     file = reruns.file_of(path)
     rerun = reruns.read(file) if file.is_file() else None
     stale = rerun is not None and rerun.record.submission != found.sha256
@@ -156,8 +150,8 @@ def as_cells(table: Any, suite: Suite, label: str) -> Any:
 def numbers(method: Method, suite: Suite) -> dict[tuple[Any, ...], Sequence[float]]:
     """Returns by cell, on the suite's own seeds: as submitted, or of a baseline as they are."""
     if method.submission is not None:
-        cells = method.submission.claim.cells
-        return {(cell.task, getattr(cell, suite.axis), cell.seed): cell.returns for cell in cells}
-    assert method.runs is not None
-    rows = method.runs.select(["task", suite.axis, "seed", "returns"]).to_pylist()
-    return {(row["task"], row[suite.axis], row["seed"]): row["returns"] for row in rows}
+        rows = [msgspec.structs.asdict(cell) for cell in method.submission.claim.cells]
+    else:
+        assert method.runs is not None
+        rows = method.runs.select(["task", suite.axis, "seed", "returns"]).to_pylist()
+    return {suite.cell_of(row): row["returns"] for row in rows}

@@ -17,22 +17,16 @@ import pyarrow.compute as pc
 from lagbench import LagbenchError, Suite, UsageError, load_suite, records, scoring, suite_names
 
 DIRECTORY = Path(__file__).parent / "scores"
-_SUFFIX = ".arrow"
 
 
 def file_of(runs: str) -> Path:
     """The file of the table of runs of that name."""
-    return DIRECTORY / f"{runs}{_SUFFIX}"
-
-
-def tables() -> list[str]:
-    """The names that have one, sorted."""
-    return sorted(file.stem for file in DIRECTORY.glob(f"*{_SUFFIX}"))
+    return DIRECTORY / f"{runs}.arrow"
 
 
 def suites() -> list[str]:
     """The suites whose runs have one, of those that can be run, sorted."""
-    return [name for name in suite_names() if load_suite(name).runs.name in tables()]
+    return [name for name in suite_names() if file_of(load_suite(name).runs.name).is_file()]
 
 
 def load(suite: Suite) -> Any:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from math import sqrt
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from lagbench import (
     CellOutcome,
@@ -30,11 +29,11 @@ from lagbench import (
     records,
     scoring,
 )
-from lagbench.leaderboard import sandbox
+from lagbench.leaderboard import published, sandbox
 from lagbench.leaderboard.documents import decode, encode
 from lagbench.leaderboard.files import entries
 from lagbench.leaderboard.reruns import Beacon, Record, Rerun
-from lagbench.leaderboard.sandbox import GIBIBYTE, Limits, Sandbox
+from lagbench.leaderboard.sandbox import Limits, Sandbox
 from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.text import shown
 
@@ -44,13 +43,9 @@ _RECORD, _RUNS, _TABLE = "rerun.json", "runs", "table"
 _JOB = "job.json"  # not as a run calls it, for it is none
 _DONE = (0, 3)  # completed, diverged
 _JSON_BYTES = 1 << 20
-_COLLECTING = Limits(memory=8 * GIBIBYTE, file=GIBIBYTE, directory=GIBIBYTE, seconds=3600.0)
-_COLLECT = """
-import pathlib, sys
-from lagbench.scoring import table
-table.to_file(table.collect([pathlib.Path(sys.argv[1])]), pathlib.Path(sys.argv[2]))
-"""
+_COLLECTING = Limits(file=1 << 24, directory=1 << 24)
 _SPREAD = 3.0
+_SAID = 1_000
 
 
 @dataclass(frozen=True)
@@ -62,14 +57,6 @@ class Plan:
     record: Record
     out: Path
     cells: tuple[Planned, ...]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The settings of the machine that are a run's, too."""
-
-    device: str = "cpu"
-    torch_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,6 +76,7 @@ class Cell:
         file = job / _JOB
         file.write_text(json.dumps(spec.to_json()), encoding="utf-8")
         path.mkdir(parents=True, exist_ok=True)
+        outside = spec.load_task().outside()
         begun = (path / records.files.SPEC_FILE).exists()
         what = ["resume", str(path)] if begun else ["run", "--spec", str(file), "--out", str(path)]
         with tempfile.TemporaryFile() as stderr:
@@ -96,8 +84,9 @@ class Cell:
                 self.sandbox,
                 ["-m", "lagbench", *what, "--quiet", "--threads", str(threads)],
                 directory=path,
-                readable=[job],
-                limits=self.limits,
+                readable=[job, *outside.paths],
+                environment=outside.environment,
+                limits=replace(self.limits, gpu=spec.device != "cpu"),
                 stdout=sandbox.NOWHERE,
                 stderr=stderr,
             )
@@ -109,12 +98,11 @@ class Cell:
 def check_left(path: Path) -> None:
     """Raise LagbenchError where a run's directory holds what none has, which is deleted: nobody is to follow a link."""
     for file, size in entries(path):
-        if size < 0 or (file.suffix == ".json" and size > _JSON_BYTES):
-            shutil.rmtree(path)
+        if size is not None and (size < 0 or (file.suffix == ".json" and size > _JSON_BYTES)):
+            shutil.rmtree(path, ignore_errors=True)
             what = "no plain file" if size < 0 else f"{size:,} bytes"
-            raise LagbenchError(
-                f"the run had written {shown(str(file.relative_to(path)))}, which is {what}; it was deleted"
-            )
+            then = f"delete {path}" if path.exists() else "it was deleted"
+            raise LagbenchError(f"the run had written {shown(str(file.relative_to(path)))}, which is {what}; {then}")
 
 
 def plan(
@@ -124,7 +112,8 @@ def plan(
     kept: Sandbox,
     beacon: Beacon | None = None,
     share: float = 1.0,
-    machine: Machine | None = None,
+    device: str = "cpu",
+    torch_threads: int = 1,
 ) -> Plan:
     """What is to be trained of a submission; what was planned before in that directory stands.
 
@@ -134,7 +123,8 @@ def plan(
         kept: the sandbox.
         beacon: a value that nobody chose, and whose; None: one is drawn, once.
         share: of the suite's seeds, each with every task and value of the axis.
-        machine: settings of every run.
+        device: on which every run computes.
+        torch_threads: of every run.
 
     Raises:
         UsageError: the directory holds another rerun.
@@ -169,7 +159,8 @@ def plan(
             out.mkdir(parents=True, exist_ok=True)
             with records.files.replacing(file) as content:
                 content.write(encode(record))
-    return Plan(found, suite, record, out, _cells(found, suite, record.seeds, out / _RUNS, machine or Machine()))
+    cells = _cells(found, suite, record.seeds, out / _RUNS, device, torch_threads)
+    return Plan(found, suite, record, out, cells)
 
 
 def seeds(submission: str, beacon: Beacon, n: int) -> tuple[int, ...]:
@@ -177,7 +168,9 @@ def seeds(submission: str, beacon: Beacon, n: int) -> tuple[int, ...]:
     return tuple(drawn_seeds(f"lagbench rerun {submission} {beacon.value}", n))
 
 
-def _cells(found: Submission, suite: Suite, of: Sequence[int], out: Path, machine: Machine) -> tuple[Planned, ...]:
+def _cells(
+    found: Submission, suite: Suite, of: Sequence[int], out: Path, device: str, torch_threads: int
+) -> tuple[Planned, ...]:
     """Seed by seed, so that one that is cut short has something of each task and value."""
     options = {task: dict(suite.task(task).pinned().options) for task in suite.tasks}
     algorithm = found.manifest.algorithm
@@ -193,12 +186,11 @@ def _cells(found: Submission, suite: Suite, of: Sequence[int], out: Path, machin
                         "algorithm": {"name": f"{algorithm.main}:{algorithm.cls}", "sha256": algorithm.sha256},
                         "config": found.manifest.config,
                         "record": "episodes",
-                        "device": machine.device,
-                        "torch_threads": machine.torch_threads,
+                        "device": device,
+                        "torch_threads": torch_threads,
                     }
                 )
-                protocol = spec.protocol
-                path = out / task / f"lag{protocol.lag}-u{protocol.updates}-seed{seed}"
+                path = out / task / spec.cell_name
                 # Of a rerun that was killed nobody knows what is left.
                 check_left(path)
                 cells.append(Planned(spec, path.absolute()))
@@ -209,46 +201,52 @@ def _cells(found: Submission, suite: Suite, of: Sequence[int], out: Path, machin
 def table(planned: Plan, outcomes: Sequence[CellOutcome], kept: Sandbox) -> Rerun:
     """The table of a rerun that is done, read in a sandbox too. Raises LagbenchError where a cell has no result."""
     if failed := [o for o in outcomes if o.state.status not in records.files.SCORED]:
-        first = f"{failed[0].cell.path}: {failed[0].state.reason or failed[0].state.status}"
+        first = shown(f"{failed[0].cell.path}: {failed[0].state.reason or failed[0].state.status}", _SAID)
         raise LagbenchError(
             f"{len(failed)} of {len(outcomes)} cells have no result, so that there is no table ({first})"
         )
-    found = _collected(planned.out, planned.out / _RUNS, kept)
+    found = _collected(planned, planned.out / _RUNS, kept)
     wanted = {_key(cell.spec) for cell in planned.cells}
     there = [_key(RunSpec.from_json(json.loads(row["spec"]))) for row in found.to_pylist(maps_as_pydicts=None)]
     if len(there) != len(wanted) or {*there} != wanted:
         raise LagbenchError(f"the runs in {planned.out} are not those that were planned; move it away, and rerun")
     paths = [str(Path(path).relative_to((planned.out / _RUNS).absolute())) for path in found["path"].to_pylist()]
     slug = planned.submission.slug
-    found = _replaced(_replaced(found, "path", paths), "algorithm", [slug] * len(paths))
+    found = published.replace(published.replace(found, "path", paths), "algorithm", [slug] * len(paths))
     return Rerun(planned.record, scoring.table.check(found, slug))
 
 
-def _collected(out: Path, runs: Path, kept: Sandbox) -> Any:
-    (out / _TABLE).mkdir(exist_ok=True)
-    file = (out / _TABLE / "runs.arrow").absolute()
-    code = sandbox.run(
-        kept,
-        ["-c", _COLLECT, str(runs.absolute()), str(file)],
-        directory=out / _TABLE,
-        readable=[runs],
-        limits=_COLLECTING,
-        stdout=sandbox.NOWHERE,
-        stderr=sandbox.NOWHERE,
-    )
-    check_left(out / _TABLE)
-    if code or not file.is_file():
-        raise LagbenchError(f"the runs in {runs} cannot be read (exit code {code}); move them away, and rerun")
-    return scoring.table.from_file(file)
+def _collected(planned: Plan, runs: Path, kept: Sandbox) -> Any:
+    """The table of the runs of some cells, see ``collected``. Raises LagbenchError where they are not what they say."""
+    directory = planned.out / _TABLE
+    directory.mkdir(exist_ok=True)
+    file = (directory / "runs.arrow").absolute()
+    specs = {cell.spec.task: cell.spec for cell in planned.cells}
+    outside = [spec.load_task().outside() for spec in specs.values()]
+    with tempfile.TemporaryFile() as stderr:
+        code = sandbox.run(
+            kept,
+            ["-m", "lagbench.leaderboard.collected", str(runs.absolute()), str(file)],
+            directory=directory,
+            readable=[runs, *(path for one in outside for path in one.paths)],
+            environment={name: value for one in outside for name, value in one.environment.items()},
+            limits=_COLLECTING,
+            stdout=sandbox.NOWHERE,
+            stderr=stderr,
+        )
+        check_left(directory)
+        if code or not file.is_file():
+            reason = sandbox.said(stderr) or f"exit code {code}"
+            raise LagbenchError(f"the runs in {runs} are not what they say ({reason}); move them away")
+    found = scoring.table.from_file(file)
+    for name in ("lagbench", "envpool"):
+        if others := {one for row in found[name].to_pylist() for one in row} - {version(name)}:
+            raise LagbenchError(f"the runs in {runs} are of {name} {shown(sorted(others)[0])}, not {version(name)}")
+    return found
 
 
 def _key(spec: RunSpec) -> str:
     return json.dumps(spec.to_json(), sort_keys=True)
-
-
-def _replaced(found: Any, name: str, values: Sequence[str]) -> Any:
-    at = found.schema.get_field_index(name)
-    return found.set_column(at, found.schema.field(at), pa.array(values, pa.string()))
 
 
 @dataclass(frozen=True)
@@ -276,7 +274,11 @@ class Again:
         """What came out, as a sentence."""
         if self.exact:
             return f"{self.cell}: the same, bit for bit"
-        where = f"on another machine ({'; '.join(self.elsewhere)})" if self.elsewhere else "on the same kind of machine"
+        where = (
+            f"on another machine ({shown('; '.join(self.elsewhere))})"
+            if self.elsewhere
+            else "on the same kind of machine"
+        )
         finals = ", ".join(
             f"{who} {'diverged' if final is None else format(final, '.6g')}"
             for who, final in (("found", self.found), ("in the table", self.committed))
@@ -297,8 +299,8 @@ class Again:
         return abs(self.found - self.committed) <= self.spread
 
 
-def again(found: Submission, rerun: Rerun, out: Path) -> Planned:
-    """One cell of a submission's table, drawn now, to be trained anew.
+def again(found: Submission, rerun: Rerun, out: Path) -> Plan:
+    """The plan of one cell of a submission's table, drawn now, to be trained anew.
 
     Raises LagbenchError where the table is of another submission, or its seeds do not follow from its beacon.
     """
@@ -307,14 +309,14 @@ def again(found: Submission, rerun: Rerun, out: Path) -> Planned:
     if (record.submission, record.seeds, record.of) != (found.sha256, wanted, len(suite.seeds)):
         raise LagbenchError("the table is not of this submission, or its seeds are not those that its beacon gives")
     told = json.loads(rerun.table["spec"][0].as_py())
-    cell = secrets.choice(_cells(found, suite, record.seeds, out, Machine(told["device"], told["torch_threads"])))
+    cell = secrets.choice(_cells(found, suite, record.seeds, out, told["device"], told["torch_threads"]))
     shutil.rmtree(cell.path, ignore_errors=True)
-    return cell
+    return Plan(found, suite, record, out, (cell,))
 
 
-def compare(cell: Planned, rerun: Rerun, out: Path, kept: Sandbox) -> Again:
+def compare(planned: Plan, rerun: Rerun, kept: Sandbox) -> Again:
     """A cell that was trained again, held to the table. Raises LagbenchError where there is nothing to compare."""
-    (row,) = _collected(out, cell.path, kept).to_pylist(maps_as_pydicts=None)
+    (row,) = _collected(planned, planned.cells[0].path, kept).to_pylist(maps_as_pydicts=None)
     name = f"{row['task']}, lag {row['lag']}, {row['updates']} updates, seed {row['seed']}"
     alike = [
         one

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import platform
+import re
 import resource
+import select
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from lagbench import LagbenchError, UsageError
@@ -23,8 +29,12 @@ from lagbench.leaderboard.text import shown
 
 GIBIBYTE = 1 << 30
 NOWHERE = subprocess.DEVNULL
-DIRECTORY = "{directory}"
-"""What stands in a command of one's own for the directory that may be written."""
+DIRECTORY, READABLE = "{directory}", "{readable}"
+"""What stands in a command of one's own for the directory that may be written, and for what else is read.
+
+A word that has the latter comes once for each such path.
+"""
+_BUBBLEWRAP = "bwrap"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _SETTINGS = ("/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/localtime")
 _PACKAGES = ("lagbench", "lagbench.baselines", "lagbench.leaderboard")
@@ -33,20 +43,36 @@ _DEAD = {"Z", "X"}
 _ENTRIES = 10_000
 _LOOK_S, _LOOK_SHARE = 0.1, 0.01
 _GRACE_S = 8.0
-# Sets the limits that the kernel holds each process to, and becomes the command.
+# Sets limits that the kernel holds each process to, given as kind=limit up to --, and becomes the command.
 _LIMITED = """
 import os, resource, sys
-for kind, limit in zip((resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE), sys.argv[1:4]):
-    resource.setrlimit(kind, (int(limit), int(limit)))
-os.execvp(sys.argv[4], sys.argv[4:])
+end = sys.argv.index("--")
+for kind, _, limit in (word.partition("=") for word in sys.argv[1:end]):
+    resource.setrlimit(getattr(resource, "RLIMIT_" + kind), (int(limit), int(limit)))
+os.execvp(sys.argv[end + 1], sys.argv[end + 1:])
 """
+_CONTROL_GROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))  # of version 1 and 2
+_PIDS = "pids.max"
+_JOINED = ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"')
+_COUNTED_BY_NAMESPACE = (5, 14)
+"""The first Linux that counts the processes of a user in each user namespace by itself."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use: bytes of memory, of files and of the directory, processes and threads, seconds."""
+    """What a command may use.
+
+    Attributes:
+        memory: bytes, of all its processes.
+        gpu: whether it has the GPUs; then a process may reserve more than that, as CUDA does, and not use it.
+        file: bytes of a file.
+        directory: bytes of what lies in its directory.
+        processes: and threads, at once.
+        seconds: of wall time.
+    """
 
     memory: int = 16 * GIBIBYTE
+    gpu: bool = False
     file: int = 2 * GIBIBYTE
     directory: int = 4 * GIBIBYTE
     processes: int = 512
@@ -72,12 +98,36 @@ class Sandbox:
     prefix: tuple[str, ...] | None = None
     python: str = sys.executable
 
-    def command(self, arguments: Sequence[str], directory: Path, readable: Sequence[Path]) -> list[str]:
-        """The command line that runs Python with ``arguments``, in ``directory``, which alone may be written."""
-        inner = [self.python, *arguments]
+    def command(
+        self,
+        arguments: Sequence[str],
+        directory: Path,
+        readable: Sequence[Path],
+        limits: Limits,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        info: int | None = None,
+    ) -> list[str]:
+        """The command line that runs Python with ``arguments``, in ``directory``, which alone may be written.
+
+        To the descriptor ``info`` bubblewrap writes which its first process is.
+        """
+        held = {"FSIZE": limits.file, "CORE": 0}
+        if not limits.gpu:
+            held["AS"] = limits.memory
+        if self.prefix is None and _counted_by_namespace():
+            held["NPROC"] = limits.processes
+        setting = [f"{kind}={limit}" for kind, limit in held.items()]
+        inner = [self.python, "-I", "-S", "-c", _LIMITED, *setting, "--", self.python, *arguments]
         if self.prefix is None:
-            return [*_bubblewrap(directory, readable), *inner]
-        return [*(word.replace(DIRECTORY, str(directory)) for word in self.prefix), *inner]
+            devices = sorted(Path("/dev").glob("nvidia*")) if limits.gpu else []
+            told = [] if info is None else ["--info-fd", str(info)]
+            return [_BUBBLEWRAP, *told, *_bubblewrap(directory, readable, devices, environment), *inner]
+        words = (
+            word.replace(READABLE, str(path))
+            for word in self.prefix
+            for path in (readable if READABLE in word else [directory])
+        )
+        return [*(word.replace(DIRECTORY, str(directory)) for word in words), *inner]
 
 
 def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
@@ -87,21 +137,24 @@ def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
     """
     if given is not None:
         words = shlex.split(given)
-        if DIRECTORY not in given or shutil.which(words[0]) is None:
+        if DIRECTORY not in given or READABLE not in given or shutil.which(words[0]) is None:
             raise UsageError(
-                f"--sandbox takes a command that is there, with {DIRECTORY} for what may be written, such as: docker "
-                f"run --rm --network none -v {DIRECTORY}:{DIRECTORY} -w {DIRECTORY} IMAGE; not {given!r}"
+                f"--sandbox takes a command that is there, with {DIRECTORY} for what may be written and {READABLE} for "
+                f"what is read, such as: docker run --rm --network none -v={DIRECTORY}:{DIRECTORY} "
+                f"-v={READABLE}:{READABLE}:ro -w {DIRECTORY} IMAGE; not {given!r}"
             )
         return Sandbox(words[0].rpartition("/")[2], tuple(words), "python3")
     if trusted:
         return Sandbox(None, ())
     reason = "bubblewrap is not installed (apt-get install bubblewrap)"
-    if shutil.which("bwrap"):
+    if shutil.which(_BUBBLEWRAP):
         tried = subprocess.run(
-            [*_bubblewrap(Path("/tmp"), ()), "true"], capture_output=True, encoding="utf-8", errors="replace"
+            [_BUBBLEWRAP, *_bubblewrap(Path("/tmp")), "true"], capture_output=True, encoding="utf-8", errors="replace"
         )
         if tried.returncode == 0:
-            version = subprocess.run(["bwrap", "--version"], capture_output=True, encoding="utf-8").stdout.split()[-1]
+            version = subprocess.run([_BUBBLEWRAP, "--version"], capture_output=True, encoding="utf-8").stdout.split()[
+                -1
+            ]
             return Sandbox(f"bubblewrap {version}")
         reason = f"bubblewrap does not work here ({' '.join(tried.stderr.split())})"
     raise UsageError(
@@ -110,20 +163,47 @@ def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
     )
 
 
-def _bubblewrap(directory: Path, readable: Sequence[Path]) -> list[str]:
+def _counted_by_namespace() -> bool:
+    """Whether the kernel holds the processes of a sandbox to a number of their own: never those of root."""
+    version = tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
+    return os.geteuid() != 0 and version >= _COUNTED_BY_NAMESPACE
+
+
+def _control_group(processes: int) -> Path | None:
+    """A new control group that the kernel holds to so many processes, where root can make one; None elsewhere."""
+    for root in _CONTROL_GROUPS if os.geteuid() == 0 else ():
+        with contextlib.suppress(OSError):
+            group = Path(tempfile.mkdtemp(prefix="lagbench-", dir=root))
+            if (group / _PIDS).exists():
+                (group / _PIDS).write_text(str(processes), encoding="ascii")
+                return group
+            group.rmdir()
+    return None
+
+
+def _bubblewrap(
+    directory: Path,
+    readable: Sequence[Path] = (),
+    devices: Sequence[Path] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     seen = [*map(Path, (*_SYSTEM, *_SETTINGS)), *_interpreter(), *readable]
-    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
-    for name, value in {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "USER": "nobody"}.items():
+    words = ["--unshare-all", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
+    # Of root it would keep them all, and what may mount makes anything writable again.
+    words += ["--cap-drop", "ALL"]
+    own = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "USER": "nobody", **environment}
+    for name, value in own.items():
         words += ["--setenv", name, value]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for place in ("/dev/shm", "/tmp"):
         words += ["--size", str(_TEMPORARY), "--tmpfs", place]
     for path in seen:
         words += ["--ro-bind-try", str(path), str(path)]
-    for device in sorted(Path("/dev").glob("nvidia*")):
+    for device in devices:
         words += ["--dev-bind", str(device), str(device)]
     words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--"]
+    # Of root's, /proc has settings of the whole machine.
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/", "--"]
 
 
 def _interpreter() -> Iterator[Path]:
@@ -144,19 +224,51 @@ def run(
     limits: Limits,
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Run Python with ``arguments`` in a sandbox, to its end; the exit code.
 
-    ``directory`` is where it runs and may write, ``readable`` what else it sees, by the same paths. On a signal
-    it is asked to end, and after a moment made to.
+    ``directory`` is where it runs and may write, ``readable`` what else it sees, by the same paths, ``environment``
+    what bubblewrap tells it of them. On a signal it is asked to end, and after a moment made to.
 
     Raises Overstepped where it used more than its ``limits``.
     """
-    limited = [sys.executable, "-I", "-S", "-c", _LIMITED, str(limits.memory), str(limits.file), "0"]
-    command = sandbox.command(arguments, directory.resolve(), [path.resolve() for path in readable])
+    places = [path.absolute() for path in readable]
+    reading, info = os.pipe()
+    command = sandbox.command(arguments, directory.absolute(), places, limits, environment, info)
+    group = _control_group(limits.processes)
     process = subprocess.Popen(
-        [*limited, *command], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=directory
+        [*([*_JOINED, str(group)] if group else []), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=directory,
+        pass_fds=[info] if command[0] == _BUBBLEWRAP else [],
     )
+    os.close(info)
+    with open(reading, encoding="utf-8") as told:
+        first = _descriptor(told.read())
+    try:
+        return _followed(process, directory, limits)
+    finally:
+        # Bubblewrap ends with the command; what that left is killed a moment later, and may write until then.
+        if first is not None:
+            select.select([first], [], [], _GRACE_S)
+            os.close(first)
+        if group:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+
+def _descriptor(told: str) -> int | None:
+    """Of the first process of a sandbox, which is gone when all of them are; None where there is none any more."""
+    with contextlib.suppress(ValueError, ProcessLookupError):
+        return os.pidfd_open(json.loads(told)["child-pid"])
+    return None
+
+
+def _followed(process: subprocess.Popen[bytes], directory: Path, limits: Limits) -> int:
+    """The exit code of a process, once it has ended; it is made to where it uses too much, or an exception comes."""
     began = time.monotonic()
     try:
         while True:
@@ -212,7 +324,7 @@ def _check(pid: int, directory: Path, limits: Limits) -> None:
         raise Overstepped(f"it had more than {limits.processes:,} processes and threads")
     written = 0
     for n, (_, size) in enumerate(entries(directory)):
-        written += max(size, 0)
+        written += max(size or 0, 0)
         if written > limits.directory or n > _ENTRIES:
             raise Overstepped(f"it wrote more than {limits.directory / GIBIBYTE:,.1f} GiB, or {_ENTRIES:,} files")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
+import io
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from lagbench import UsageError
-from lagbench.leaderboard.site import directory
-from lagbench.leaderboard.site.policy import POLICY
+from lagbench.leaderboard.site import POLICY, SITE
 
 ADDRESS = "127.0.0.1"
 _TYPES = {
@@ -30,12 +31,12 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, site: Path, port: int) -> None:
-        listed = directory.read_manifest(site)
+        listed = SITE.files(site)
         if listed is None:
             raise UsageError(f"{site} is not a lagbench site; make one with: lagbench leaderboard build -o {site}")
-        self.files = {f"/{name}": site / name for name in listed if Path(name).suffix in _TYPES}
+        self.paths = {"/", *(f"/{name}" for name in listed if Path(name).suffix in _TYPES)}
         try:
-            super().__init__((ADDRESS, port), _Handler)
+            super().__init__((ADDRESS, port), functools.partial(_Handler, directory=str(site)))
         except (OSError, OverflowError) as error:
             raise UsageError(f"port {port} is not available ({error}); give another one with --port") from error
 
@@ -50,36 +51,25 @@ class Server(http.server.ThreadingHTTPServer):
         return {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(http.server.SimpleHTTPRequestHandler):
     server: Server
     server_version = "lagbench"
     sys_version = ""
+    extensions_map = _TYPES
 
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def _answer(self, *, body: bool) -> None:
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
+        """A file of the site's that whoever may ask asks for; an error for all else."""
         if self.headers.get("Host") not in self.server.hosts:
             self.send_error(HTTPStatus.FORBIDDEN)
-            return
-        path = unquote(urlsplit(self.path).path)
-        file = self.server.files.get("/index.html" if path == "/" else path)
-        try:
-            content = file.read_bytes() if file else None
-        except OSError:
-            content = None
-        if file is None or content is None:
+        elif unquote(urlsplit(self.path).path) in self.server.paths:
+            return super().send_head()
+        else:
             self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", _TYPES[file.suffix])
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
+        return None
+
+    def list_directory(self, path: Any) -> None:
+        """Nothing is listed."""
+        self.send_error(HTTPStatus.NOT_FOUND)
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", f"{POLICY}; frame-ancestors 'none'")

@@ -244,6 +244,8 @@ def listed(path: Path) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for file, size in entries(path):
         name = file.relative_to(path).as_posix()
+        if size is None:
+            continue
         if size < 0:
             raise LagbenchError(f"'{shown(name)}' is not a regular file")
         if len(found) > SOURCE_FILES + 2:

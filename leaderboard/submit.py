@@ -108,7 +108,7 @@ def _grid(suite: Suite, rows: Iterable[_Row]) -> list[_Row]:
     """A finished run for each cell, in the order of the suite."""
     found: dict[tuple[Any, ...], list[_Row]] = {}
     for row in rows:
-        found.setdefault((row["task"], row[suite.axis], row["seed"]), []).append(row)
+        found.setdefault(suite.cell_of(row), []).append(row)
     chosen, missing = [], []
     for cell in suite.cells():
         place = (cell.task, getattr(cell.protocol, suite.axis), cell.seed)

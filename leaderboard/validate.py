@@ -73,6 +73,14 @@ def validate(path: Path) -> Validation:
     return Validation(path, sha256, tuple(problems))
 
 
+def valid(path: Path) -> Submission:
+    """The submission in a directory. Raises LagbenchError where anything is wrong with it."""
+    if problems := validate(path).problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise LagbenchError(f"{path} is not valid ({problems[0]}{more}); see: lagbench leaderboard validate {path}")
+    return submission.read(path)
+
+
 def examine(path: Path) -> tuple[str | None, list[str]]:
     """The SHA-256 of a submission, None where it cannot be read, and the problems, in this process."""
     try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from lagbench.errors import LagbenchError, UsageError
 
 if TYPE_CHECKING:
     from lagbench.records.reader import Run
@@ -49,6 +52,19 @@ def board(out: Path, quiet: bool) -> Watcher:
 def stdout_free() -> contextlib.AbstractContextManager[object]:
     """While runs go on, what an algorithm prints, or Ray, goes to stderr: stdout is for the result."""
     return contextlib.redirect_stdout(sys.stderr)
+
+
+@contextlib.contextmanager
+def sweeping() -> Iterator[None]:
+    """While cells run: stdout is for the result, and an error that ends them early says how to resume."""
+    try:
+        with stdout_free():
+            yield
+    except UsageError:
+        raise
+    except LagbenchError as ended:
+        ended.add_note(f"resume with: {shlex.join(['lagbench', *sys.argv[1:]])}")
+        raise
 
 
 def finished(run: Run, as_json: bool) -> int:

@@ -66,7 +66,7 @@ def command(
         from lagbench.scoring import details as detail
         from lagbench.scoring import grid, normalize, plots, report, score
     # Before anything is computed.
-    replaced = report.check_free(out)
+    replaced = report.REPORT.check_free(out)
     scores = normalize.scores(grid.read(read(runs, quiet), by, suite))
     with progress("bootstrap", quiet) as told:
         results = score.score_grid(scores, replications=replications, progress=told)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lagbench import registry, suites
-from lagbench.cli.follow import starting, stdout_free
+from lagbench.cli.follow import starting, sweeping
 from lagbench.cli.options import (
     ASSIGNMENT,
     INTEGER,
@@ -218,12 +216,11 @@ def _run(
     from lagbench.sweep.watcher import Watcher
 
     try:
-        with stdout_free():
+        with sweeping():
             watcher = Watcher() if quiet else Board(out)
             outcomes: Sequence[CellOutcome] = run_grid(cells, executor=executor, watcher=watcher, taken=known)
     except SweepEnded as ended:
         _report(ended.outcomes, as_json)
-        ended.add_note(f"resume with: {shlex.join(['lagbench', *sys.argv[1:]])}")
         raise
     _report(outcomes, as_json)
     return outcomes

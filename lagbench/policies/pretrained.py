@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from lagbench.errors import UsageError
+from lagbench.machine import Outside
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
 _IDLE_FILES = {".md", ".py", ".tmp", ""}
@@ -221,6 +222,23 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
     if quantized and not (path / _CONFIG).is_file():
         return str(path), {"gguf_file": quantized[0].name}
     return str(path), {}
+
+
+def outside(source: str) -> Outside:
+    """Where the files of a model lie: of a hub id, in the cache of the hub, without what else is in it.
+
+    Files of a directory may be links into that cache, so that what they lead to is said too.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        files = path.rglob("*") if path.is_dir() else [path]
+        return Outside((path.absolute(), *(file.resolve() for file in files if file.is_symlink())))
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    kept = cache / repo_folder_name(repo_id=source, repo_type="model")
+    return Outside((kept,), {"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"})
 
 
 def _snapshot(name: str) -> Path:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from lagbench.records import checksums as checksums
     from lagbench.records import consistency as consistency
     from lagbench.records import content_hash as content_hash
+    from lagbench.records import directory as directory
     from lagbench.records import environment as environment
     from lagbench.records import export as export
     from lagbench.records import files as files
-    from lagbench.records import final as final
     from lagbench.records import findings as findings
     from lagbench.records import kind as kind
     from lagbench.records import replay as replay
@@ -27,10 +27,10 @@ __all__ = [
     "checksums",
     "consistency",
     "content_hash",
+    "directory",
     "environment",
     "export",
     "files",
-    "final",
     "findings",
     "kind",
     "replay",

@@ -26,14 +26,6 @@ class ControlRecords(RecordKind):
         """See ``RecordKind.step_columns``."""
         return {"trajectories": None, "evaluations": ("action", "reward", "observation")}.get(table, ())
 
-    def replayed_columns(self) -> Sequence[str]:
-        """See ``RecordKind.replayed_columns``: what the policy saw, which seed and actions give."""
-        return ("observation",)
-
-    def nullable_columns(self) -> Sequence[str]:
-        """See ``RecordKind.nullable_columns``: observations are not kept everywhere."""
-        return ("observation", "final_observation")
-
     def wrong_episode(self, episode: EvaluationEpisode) -> Iterator[Difference]:
         """See ``RecordKind.wrong_episode``: lengths, seed and end, and the sum of the rewards."""
         found = (episodes.malformed(episode), episodes.wrong_return(episode))

@@ -76,14 +76,6 @@ class RecordKind(ABC):
         """The columns of a table that hold single steps, which a slim copy leaves out; None: all of them."""
 
     @abstractmethod
-    def replayed_columns(self) -> Sequence[str]:
-        """The columns of ``evaluations`` that follow from the others when an episode is gone through again."""
-
-    @abstractmethod
-    def nullable_columns(self) -> Sequence[str]:
-        """The columns, of any table but ``phases``, that may be null where a copy of a run has them."""
-
-    @abstractmethod
     def wrong_episode(self, episode: Any) -> Iterator[Difference]:
         """Where the row of an evaluation episode does not follow from the episode itself; nothing is stepped."""
 

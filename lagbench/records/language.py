@@ -134,14 +134,6 @@ class LanguageRecords(RecordKind):
         """See ``RecordKind.step_columns``: an evaluation keeps all, so that a slim copy can be graded again."""
         return None if table == "trajectories" else ()
 
-    def replayed_columns(self) -> Sequence[str]:
-        """See ``RecordKind.replayed_columns``: completions are graded again, not written again."""
-        return ()
-
-    def nullable_columns(self) -> Sequence[str]:
-        """See ``RecordKind.nullable_columns``: a rule may find no answer."""
-        return ("strict", "flexible")
-
     def wrong_episode(self, episode: EvaluatedCompletion) -> Iterator[Difference]:
         """See ``RecordKind.wrong_episode``: the completion is graded again."""
         grade = grading.grade(episode.completion, episode.target)

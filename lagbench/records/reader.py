@@ -148,24 +148,33 @@ class Run:
 
     def content_hash(self) -> dict[str, str]:
         """The content hash of each table, computed from its current values; result.json has the recorded ones."""
-        hashes = {}
-        for table in tables_of(self.spec):
-            schema = self.schema(table)
-            if not left_out(schema):
-                getattr(self, table)
-            hashes[table] = table_hash(schema, self.read(table))
-        return hashes
+        self._check_tables()
+        return {table: table_hash(self.schema(table), self.read(table)) for table in tables_of(self.spec)}
 
-    def verify(self) -> None:
-        """Raise RecordError unless all values are as recorded; for an unfinished run, all committed values."""
-        self.environment  # noqa: B018 - to be checked
-        for table, digest in self.content_hash().items():
-            if self.result is not None and digest != self.result["content_hash"][table]:
+    def _check_tables(self) -> None:
+        """Raise RecordError unless every complete table has its structure and number of rows."""
+        for table in tables_of(self.spec):
+            if not left_out(self.schema(table)):
+                getattr(self, table)
+
+    def check_hashes(self, tables: Sequence[str]) -> None:
+        """Raise RecordError unless tables of a finished run have the recorded values."""
+        assert self.result is not None
+        for table in tables:
+            if table_hash(self.schema(table), self.read(table)) != self.result["content_hash"][table]:
                 raise RecordError(
                     f"{self.path / table / TABLE_FILE} contains changed values: its content hash is not the one in "
                     f"{RESULT_FILE}; restore it from a copy of the run"
                 )
-        if self.result is not None and POLICY_FILE in self.result["files"]:
+
+    def verify(self) -> None:
+        """Raise RecordError unless all values are as recorded; for an unfinished run, all committed values."""
+        self.environment  # noqa: B018 - to be checked
+        self._check_tables()
+        if self.result is None:
+            return
+        self.check_hashes(tables_of(self.spec))
+        if POLICY_FILE in self.result["files"]:
             self._policy_file()
 
     @own_settings()

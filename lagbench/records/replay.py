@@ -98,7 +98,6 @@ def replay(
     *,
     training: bool = False,
     where: Any = None,
-    episodes: Sequence[Any] | None = None,
     exact: bool = True,
     threads: int = 0,
     progress: Progress = lambda done, total: None,
@@ -115,8 +114,6 @@ def replay(
         run: finished or not; for an unfinished run, its committed phases.
         training: also replay the training episodes.
         where: a pyarrow expression over the columns of ``evaluations``; only those episodes are replayed.
-        episodes: episodes to replay instead of those of ``evaluations``, for a slim run whose steps are stored
-            elsewhere: see ``records.final``. It is not checked that they are rows of ``evaluations``.
         exact: require bit-identical simulations. Otherwise those of another EnvPool, CPU or platform may differ within
             a tolerance: see ``ReplayReport.tolerance``.
         threads: EnvPool threads, 0 for one per core. They do not affect results.
@@ -132,8 +129,7 @@ def replay(
         raise RecordError(
             f"{run.path} has no training episodes to replay: it was run with --record episodes; leave out --training"
         )
-    chosen = _chosen(run, where) if episodes is None else episodes
-    return _Replay(run, chosen, threads, progress, training, exact).report()
+    return _Replay(run, _chosen(run, where), threads, progress, training, exact).report()
 
 
 class _Replay:

@@ -61,11 +61,6 @@ def without(schema: Any, digests: Mapping[str, bytes]) -> Any:
     return _signed(pa.schema(kept, metadata={**_metadata(schema), LEFT_OUT: noted}))
 
 
-def as_table(schema: Any, table: str, names: Sequence[str]) -> Any:
-    """The schema of a file of its own, the table ``table``, with the columns ``names`` of a recorded table."""
-    return _signed(pa.schema([schema.field(name) for name in names], metadata={**_metadata(schema), "table": table}))
-
-
 def left_out(schema: Any) -> dict[str, bytes]:
     """The hashes of the columns that a copy of a table was made without; empty for a table as it was recorded."""
     return {name: bytes.fromhex(digest) for name, digest in json.loads(_metadata(schema).get(LEFT_OUT, "{}")).items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,15 @@ from lagbench.records.kind import kind_of
 from lagbench.records.reader import Run
 from lagbench.records.schema import tables_of, without
 from lagbench.source.files import COPIES
-from lagbench.spec import RunSpec
 
 COMPRESSION = "zstd"
 
 
-def write(run: Run, out: Path, progress: Progress, bare: Collection[str] = ()) -> Export:
+def write(run: Run, out: Path, progress: Progress) -> Export:
     """Write a copy of a finished run, without the columns that hold single steps. See ``export``.
 
     The hash of each column that is left out stands in the table's metadata, so that the copy's content hashes are those
-    of the run, and its result.json is the run's own. Of the tables ``bare`` nothing is kept but that.
+    of the run, and its result.json is the run's own.
     """
     refuse_what_is_there(out)
     if run.result is None:
@@ -37,7 +35,7 @@ def write(run: Run, out: Path, progress: Progress, bare: Collection[str] = ()) -
     with appearing(out) as directory:
         for table in tables_of(run.spec):
             (directory / table).mkdir()
-            rows[table] = _copy(run, table, directory / table / TABLE_FILE, table in bare)
+            rows[table] = _copy(run, table, directory / table / TABLE_FILE)
             progress(sum(rows.values()), total)
         for name in (SPEC_FILE, environment.FILE, RESULT_FILE, *run.result["files"]):
             shutil.copyfile(run.path / name, directory / name)
@@ -47,16 +45,11 @@ def write(run: Run, out: Path, progress: Progress, bare: Collection[str] = ()) -
     return Export(out, rows)
 
 
-def left_out_columns(schema: Any, table: str, spec: RunSpec, *, bare: bool = False) -> list[str]:
-    """The columns of a table, in this schema, that a copy leaves out; all of a ``bare`` one."""
-    steps = kind_of(spec).step_columns(table)
-    return list(schema.names) if bare or steps is None else [name for name in steps if name in schema.names]
-
-
-def _copy(run: Run, table: str, file: Path, bare: bool) -> int:
+def _copy(run: Run, table: str, file: Path) -> int:
     schema = run.schema(table)
     hashes = TableHash(schema)
-    dropped = left_out_columns(schema, table, run.spec, bare=bare)
+    steps = kind_of(run.spec).step_columns(table)
+    dropped = list(schema.names) if steps is None else [name for name in steps if name in schema.names]
     kept = [name for name in schema.names if name not in dropped]
     batches: list[Any] = []
     rows = 0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lagbench.scoring import sheets as sheets
     from lagbench.scoring import significance as significance
     from lagbench.scoring import table as table
+    from lagbench.scoring import verdict as verdict
 
 __all__ = [
     "details",
@@ -35,6 +36,7 @@ __all__ = [
     "sheets",
     "significance",
     "table",
+    "verdict",
 ]
 
 

@@ -16,8 +16,9 @@ from lagbench.errors import LagbenchError, UsageError, unknown
 from lagbench.protocol import ForwardMode
 from lagbench.records.files import SCORED
 from lagbench.scoring.course import DIAGNOSTICS
+from lagbench.scoring.table import plan_of
 from lagbench.seeding import DRAWN
-from lagbench.spec import EvaluationPlan, SuiteVersion, differences
+from lagbench.spec import SuiteVersion, differences
 from lagbench.suites import Axis, Suite
 from lagbench.tasks import spec as tasks
 
@@ -131,7 +132,7 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
     seeds = tuple(whole.seeds) if whole else tuple(sorted({row["seed"] for row in rows}))
     split = _split(rows, by)
     _check_configurations(split)
-    measure = _plan(rows[0]).measure
+    measure = plan_of(rows[0]).measure
     notes = [
         *_former(rows[0]),
         *_own_network(rows[0]),
@@ -156,7 +157,6 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
         )
     notes += _gaps(entries, len(values) * len(tasks) * len(seeds))
     notes += _few(entries, axis)
-    intervals = rows[0]["evaluation_intervals"]
     return Grid(
         suite=whole.version if whole else None,
         measure=measure,
@@ -166,7 +166,7 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
         tasks=tasks,
         seeds=seeds,
         budget=rows[0]["budget"],
-        fractions=tuple(i / intervals for i in range(intervals + 1)),
+        fractions=plan_of(rows[0]).fractions,
         entries=tuple(entries),
         notes=tuple(notes),
     )
@@ -241,10 +241,6 @@ def _drawn(rows: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     return tuple(sorted({row["seed"] for row in rows if row["seed"] >= DRAWN}))
 
 
-def _plan(row: Mapping[str, Any]) -> EvaluationPlan:
-    return EvaluationPlan(row["evaluation_episodes"], row["evaluation_intervals"], row["evaluation_mode_episodes"])
-
-
 def _check_envpool(rows: Sequence[Mapping[str, Any]]) -> None:
     minors = Counter(minor for row in rows for minor in {".".join(v.split(".")[:2]) for v in row["envpool"]})
     if len(minors) > 1:
@@ -261,7 +257,7 @@ def _conditions(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "protocol": json.loads(row["protocol"]),
         "budget": row["budget"],
-        "evaluation": _plan(row).to_json(),
+        "evaluation": plan_of(row).to_json(),
         **({} if (policy := json.loads(row["spec"]).get("policy")) is None else {"policy": policy}),
     }
 
@@ -323,7 +319,7 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
     """
     firsts: dict[str, tuple[dict[str, Any], str]] = {}
     for row in rows:
-        place = (row["task"], row[suite.axis], row["seed"])
+        place = suite.cell_of(row)
         if not _has(suite, row):
             raise UsageError(
                 f"{row['path']} is not a run of {suite.name}, which has no {place[0]}, {suite.axis} {place[1]}, "
@@ -447,7 +443,7 @@ def _missing(
 
 
 def _former(row: Mapping[str, Any]) -> list[str]:
-    if _plan(row).measure != "mode":
+    if plan_of(row).measure != "mode":
         return []
     modes = domain_of(row["task"]).modes
     return [

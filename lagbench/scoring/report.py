@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import importlib.metadata
-import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
-from lagbench.errors import LagbenchError, UsageError
-from lagbench.records.files import check_writable, explained, replacing
+from lagbench.records.directory import Kind
 from lagbench.scoring import measured
 from lagbench.scoring.details import Details
 from lagbench.scoring.grid import domain_of, short_source
@@ -26,9 +21,7 @@ from lagbench.scoring.results import Results
 from lagbench.scoring.sheets import Sheet, sheets
 
 PAGE = "index.html"
-MANIFEST = "report.json"
-FORMAT_VERSION = 1
-_NAME = "lagbench report"
+REPORT = Kind("report", "report.json")
 _PACKAGES = ("lagbench", "rliable", "arch", "matplotlib", "numpy", "pyarrow", "scipy", "seaborn")
 _CSS_INCH = 96
 Progress = Callable[[int, int], object]
@@ -117,84 +110,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_free(directory: Path) -> bool:
-    """Whether a report of before is in the directory, and nothing else; False where nothing is.
-
-    Raises UsageError where something else is in it, or a file of the report that was changed since, and RecordError
-    where it cannot be written.
-    """
-    listed = None
-    if directory.is_symlink() or directory.exists():
-        if not directory.is_dir():
-            raise UsageError(f"{directory} is not a directory; give another one with -o")
-        there = sorted(entry.name for entry in directory.iterdir())
-        listed = _listed(directory)
-        for name in there:
-            if name == MANIFEST and listed is not None:
-                continue
-            if listed is None or name not in listed:
-                raise UsageError(
-                    f"{directory} contains a file that is not part of a lagbench report, {name!r}; give another "
-                    f"directory "
-                    "with -o"
-                )
-            if _digest(directory / name) not in listed[name]:
-                raise UsageError(
-                    f"{directory / name} has changed since lagbench wrote it; move it away, or give another directory "
-                    "with -o"
-                )
-    check_writable(directory, "make the report again", into=True)
-    return listed is not None
-
-
-def write(directory: Path, content: Mapping[str, bytes], command: str) -> None:
-    """Write a report, in place of the one of before. Raises as ``check_free``, and RecordError where that fails.
-
-    ``report.json`` comes first, and names every file with its SHA-256 and, until all are there, that of the file of
-    before: so what an interrupt leaves is a report still, and can be replaced.
-    """
-    check_free(directory)
-    before = _listed(directory) or {}
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-    with explained(directory, "make the report again"):
-        directory.mkdir(parents=True, exist_ok=True)
-        both = {name: {digests[name]} if name in digests else set() for name in content.keys() | before.keys()}
-        _write_manifest(directory, command, {name: sorted(own | before.get(name, set())) for name, own in both.items()})
-        for name in before.keys() - content.keys():
-            (directory / name).unlink(missing_ok=True)
-        for name, data in content.items():
-            with replacing(directory / name) as out:
-                out.write(data)
-        _write_manifest(directory, command, {name: [digest] for name, digest in digests.items()})
-
-
-def _write_manifest(directory: Path, command: str, sums: Mapping[str, Sequence[str]]) -> None:
-    document = {
-        "kind": _NAME,
-        "format_version": FORMAT_VERSION,
-        "command": command,
-        "versions": versions(),
-        "files": {name: list(sums[name]) for name in sorted(sums)},
-    }
-    with replacing(directory / MANIFEST) as out:
-        out.write(json.dumps(document, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
-
-
-def _listed(directory: Path) -> dict[str, set[str]] | None:
-    """Name → SHA-256s that the file may have, as the manifest says; None where there is none of ours."""
-    try:
-        document: Any = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        if (document["kind"], document["format_version"]) != (_NAME, FORMAT_VERSION):
-            return None
-        return {name: set(sums) for name, sums in document["files"].items() if os.path.basename(name) == name}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _digest(file: Path) -> str | None:
-    if file.is_symlink() or not file.is_file():
-        return None
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise LagbenchError(f"cannot read {file} ({error.strerror}); give another directory with -o") from error
+def write(out: Path, content: Mapping[str, bytes], command: str) -> None:
+    """Write a report, in place of the one of before. Raises as ``Kind.write``."""
+    REPORT.write(out, content, {"command": command, "versions": versions()})

@@ -66,7 +66,7 @@ def _headline(results: Results) -> Sheet:
     rows = []
     for line in lines:
         points = [line.points[0], *([line.points[-1]] if last != first else [])]
-        cells = [line.label, _rank(line.rank, ranks), _score(results, line.lag_score)]
+        cells = [line.label, rank_text(line.rank, ranks), _score(results, line.lag_score)]
         cells += [_score(results, point.final.iqm if point.final else None) for point in points]
         if last != first:
             undefined = "undefined" if line.undefined else NOTHING
@@ -90,7 +90,7 @@ def _aggregates(results: Results, title: str, measure: Callable[[Point], Aggrega
             found = measure(point)
             ranks = [other.points[i].rank for other in results.lines]
             four = [found.iqm, found.median, found.mean, found.optimality_gap] if found else [None] * 4
-            rank = [_rank(point.rank, ranks)] if ranked else []
+            rank = [rank_text(point.rank, ranks)] if ranked else []
             cells = [*rank, *(_score(results, one) for one in four), _diverged(point)]
             rows.append((line.label, str(point.value), *cells))
             if point.absent:
@@ -220,7 +220,16 @@ def _value(found: IntervalEstimate | None) -> float:
     return float("-inf") if found is None else found.value
 
 
-def _rank(rank: int | None, ranks: Sequence[int | None]) -> str:
+def rank_text(rank: int | None, ranks: Sequence[int | None]) -> str:
+    """A rank as a table shows it.
+
+    Args:
+        rank: of one line; None where it has none.
+        ranks: of all lines.
+
+    Returns:
+        The number, with ``=`` where it is shared.
+    """
     return NOTHING if rank is None else f"{rank}{'=' * (ranks.count(rank) > 1)}"
 
 

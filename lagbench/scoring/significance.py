@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb, sqrt
+from math import comb, fsum, sqrt
+from statistics import fmean
 
 LEVEL = 0.05
 """Significance level: the share of tables that may separate any pair of equal entries."""
@@ -78,6 +79,32 @@ def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
         return 0.0
     t = abs(difference) / unbiased(error, runs)
     return float(2 * stats.t.sf(t, degrees(runs, tasks)))
+
+
+def two_samples(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """The two-sided p-value of two samples' difference in means, by Student's t with pooled variance.
+
+    ``t = (x̄ − ȳ) / (s √(1/n + 1/m))`` with n + m − 2 degrees of freedom, s² the sum of both samples' squares around
+    their means divided by them (Student 1908).
+
+    Args:
+        one: of n values.
+        other: of m values.
+
+    Returns:
+        The p-value; None without degrees of freedom.
+    """
+    from scipy import stats
+
+    means = fmean(one), fmean(other)
+    freedom = len(one) + len(other) - 2
+    if freedom < 1:
+        return None
+    squares = fsum((x - mean) ** 2 for side, mean in zip((one, other), means, strict=True) for x in side)
+    distance = abs(means[0] - means[1])
+    if not squares:
+        return 1.0 if distance == 0 else 0.0
+    return float(2 * stats.t.sf(distance / sqrt(squares / freedom * (1 / len(one) + 1 / len(other))), freedom))
 
 
 def smallest(runs: int, cells: int) -> float:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lagbench.errors import LagbenchError, RecordError, UsageError
+from lagbench.errors import LagbenchError, UsageError
 from lagbench.records import environment
-from lagbench.records.content_hash import table_hash
-from lagbench.records.files import RESULT_FILE, SCORED, explained, replacing
+from lagbench.records.files import SCORED, explained, replacing
 from lagbench.records.reader import Run, open_run
 from lagbench.scoring.course import COURSE, DIAGNOSTICS, measured, versions_sha256
 from lagbench.scoring.find import find_runs
+from lagbench.spec import EvaluationPlan
 
 FORMAT_VERSION = 3
 """Of the table's columns."""
@@ -121,7 +121,7 @@ def _row(run: Run) -> dict[str, Any]:
     spec = run.spec
     finished = run.status in SCORED
     if finished:
-        _verify(run)
+        run.check_hashes(("evaluations", "phases"))
     curve = run.curve() if finished else []
     beside = run.curve("mode") if finished and spec.evaluation.measure != "mode" else []
     returns, fractions = [point.mean for point in curve], [point.fraction for point in curve]
@@ -162,17 +162,6 @@ def _row(run: Run) -> dict[str, Any]:
 def _text(path: str) -> str:
     """As a column holds it: escaped where a byte of it is no character."""
     return path.encode(errors="backslashreplace").decode()
-
-
-def _verify(run: Run) -> None:
-    """Raise RecordError where the tables that are scored have not the values that were recorded."""
-    assert run.result is not None
-    for table in ("evaluations", "phases"):
-        if table_hash(run.schema(table), run.read(table)) != run.result["content_hash"][table]:
-            raise RecordError(
-                f"{run.path / table} contains changed values: its content hash is not the one in "
-                f"{RESULT_FILE}; restore it from a copy of the run"
-            )
 
 
 _MEASURED = (*DIAGNOSTICS, "metrics", "course", "versions_sha256")
@@ -235,9 +224,21 @@ def check(table: Any, what: str) -> Any:
     return _sorted(table)
 
 
+def plan_of(row: Mapping[str, Any]) -> EvaluationPlan:
+    """The evaluations that a run was to have.
+
+    Args:
+        row: of a table of runs, by its columns.
+
+    Returns:
+        The plan.
+    """
+    return EvaluationPlan(row["evaluation_episodes"], row["evaluation_intervals"], row["evaluation_mode_episodes"])
+
+
 def _problem(row: Mapping[str, Any]) -> str:
-    fractions, returns, intervals = row["fractions"], row["returns"], row["evaluation_intervals"]
-    planned = [i / intervals for i in range(intervals + 1)]
+    fractions, returns = row["fractions"], row["returns"]
+    planned = list(plan_of(row).fractions)
     if row["status"] not in _STATUSES:
         return f"its status is {row['status']!r}"
     for values in (returns, row["mode_returns"]):

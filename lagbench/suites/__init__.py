@@ -133,6 +133,10 @@ class Suite:
                 for seed in self.seeds:
                     yield Cell(task, self.protocol(value), seed)
 
+    def cell_of(self, run: Mapping[str, Any]) -> tuple[str, int, int]:
+        """Where a run stands in the grid: its task, value of the axis, and seed. ``run`` has them by name."""
+        return run["task"], run[self.axis], run["seed"]
+
     def options(self, value: int) -> dict[str, Any]:
         """The settings fixed by the suite at one value of its axis, as options of ``lagbench.resolve``."""
         return {

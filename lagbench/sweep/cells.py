@@ -21,6 +21,9 @@ from lagbench.spec import RunSpec, differences
 
 Status = Literal["missing", "unfinished", "completed", "diverged", "failed", "unusable", "other", "crashed"]
 
+# A stranger's program may have written anything there.
+_UNREADABLE = (LagbenchError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
 
 @dataclass(frozen=True, eq=False)
 class Planned:
@@ -86,17 +89,19 @@ def look(cell: Planned) -> State:
                 told = f"the source of {now.name} has changed since"
                 if isinstance(now, InstalledAlgorithm):
                     told = f"{now.name} is of {now.source}, and was of {then.source}"
-            return State("other", f"{path} holds another run: {told}")
+            return State("other", description.plain(f"{path} holds another run: {told}"))
         return _state(open_run(path))
-    except (LagbenchError, OSError, ValueError) as error:
-        return State("unusable", f"{error}; move {path} away to run it again")
+    except _UNREADABLE as error:
+        reason = str(error) if isinstance(error, LagbenchError) else f"{type(error).__name__}: {error}"
+        return State("unusable", description.plain(f"{reason}; move {path} away to run it again"))
 
 
 def _state(run: Run) -> State:
     match run.status:
         case "completed":
             final = run.summary["final"][run.spec.evaluation.measure]
-            return State("completed", score=final["mean"], error=final.get("standard_error"))
+            error = final.get("standard_error")
+            return State("completed", score=float(final["mean"]), error=None if error is None else float(error))
         case "diverged":
             return State("diverged", description.plain(description.divergence(run)))
         case "failed":

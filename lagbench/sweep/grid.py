@@ -108,6 +108,5 @@ def _directory(spec: RunSpec, config: Iterable[str]) -> Path:
     # A value's spelling is the spec's, not the user's: 0.1 and .10 are one cell.
     chosen = description.assignments({name: spec.config[name] for name in sorted(config)})
     settings = ",".join(quote(text, safe="=+") for text in chosen)
-    p = spec.protocol
     task, algorithm = (name.rpartition(":")[2] for name in (spec.task, spec.algorithm.name))
-    return Path(task, algorithm, settings) / f"lag{p.lag}-u{p.updates}-seed{spec.seed}"
+    return Path(task, algorithm, settings, spec.cell_name)

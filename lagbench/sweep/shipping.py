@@ -83,7 +83,9 @@ def apply(directory: Path, changes: Sequence[Change]) -> None:
 
 
 def _files(directory: Path) -> dict[str, os.stat_result]:
-    return {str(file.relative_to(directory)): file.stat() for file in directory.rglob("*") if file.is_file()}
+    # Never what a link leads to, which may lie anywhere.
+    plain = (file for file in directory.rglob("*") if file.is_file() and not file.is_symlink())
+    return {str(file.relative_to(directory)): file.stat() for file in plain}
 
 
 def _place(name: str) -> int:

@@ -15,6 +15,7 @@ from lagbench import registry
 from lagbench.config import Count, coerce, describe
 from lagbench.domain import Domain
 from lagbench.errors import LagbenchError, UsageError, unknown
+from lagbench.machine import Outside
 from lagbench.protocol import DEFAULT_HIDDEN, Protocol
 from lagbench.registry import TaskEntry
 from lagbench.source import functions
@@ -111,6 +112,10 @@ class TaskSpec:
     def packages(self) -> tuple[str, ...]:
         """What its rows depend on beside the packages of its domain."""
         return ()
+
+    def outside(self) -> Outside:
+        """What of this machine it reads beyond Python and this package. Raises UsageError where that is not there."""
+        return Outside()
 
     def about(self) -> Mapping[str, str]:
         """What a run's display shows of it beside its options, by name. Raises UsageError."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lagbench import UsageError, cli, records
-from lagbench.leaderboard.site import directory
+from lagbench import UsageError, cli
+from lagbench.leaderboard.site import SITE
 
 if TYPE_CHECKING:
     from lagbench.leaderboard.board import Board
@@ -56,12 +56,11 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
     if replications < 1:
         raise UsageError(f"--replications must be at least 1, not {replications}")
     # Before anything is computed.
-    replaced = directory.check_free(out)
-    records.files.check_writable(out.resolve(), "build the site again")
+    replaced = SITE.check_free(out)
     boards = make(submissions, out, replications, quiet)
     if as_json:
         counts = {board.suite.name: {"ranked": len(board.ranked), "claims": len(board.claims)} for board in boards}
-        files = sorted(directory.read_manifest(out) or {})
+        files = sorted(SITE.files(out) or {})
         click.echo(cli.output.document({"path": str(out), "rows": counts, "files": files}))
         return
     click.echo(str(out / "index.html"))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lagbench import LagbenchError, UsageError, cli, records
+from lagbench import UsageError, cli, records
 
 if TYPE_CHECKING:
     from lagbench.leaderboard.compare import Compared
@@ -132,14 +130,8 @@ def command(
             record="episodes",
             **options,
         )
-    try:
-        with cli.follow.stdout_free():
-            outcomes = run_grid(cells, jobs=jobs, watcher=cli.follow.board(out / compare.RUNS, quiet))
-    except UsageError:
-        raise
-    except LagbenchError as ended:
-        ended.add_note(f"resume with: {shlex.join(['lagbench', *sys.argv[1:]])}")
-        raise
+    with cli.follow.sweeping():
+        outcomes = run_grid(cells, jobs=jobs, watcher=cli.follow.board(out / compare.RUNS, quiet))
     with cli.progress.progress("bootstrap", quiet) as told:
         found = compare.compare(
             outcomes, table, replications=replications, suite=suite, table=out / compare.TABLE, progress=told

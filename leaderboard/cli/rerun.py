@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from lagbench import LagbenchError, UsageError, cli
+from lagbench import UsageError, cli
 from lagbench.leaderboard.cli.sandboxed import sandbox_options
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lagbench import CellOutcome, Planned
-    from lagbench.leaderboard.rerun import Cell
 
 
 @click.command()
@@ -108,64 +98,40 @@ def command(
         raise UsageError("give both --beacon and --beacon-name, or neither")
     quiet = quiet or as_json
     with cli.follow.starting(quiet):
+        from lagbench import make_executor, run_grid
         from lagbench.leaderboard import rerun as making
-        from lagbench.leaderboard import reruns, submission
+        from lagbench.leaderboard import reruns
         from lagbench.leaderboard import sandbox as sandboxes
         from lagbench.leaderboard.reruns import Beacon
-        from lagbench.leaderboard.validate import validate
+        from lagbench.leaderboard.validate import valid
 
         kept = sandboxes.choose(sandbox, trusted=trust_source)
         limits = sandboxes.Limits(memory=int(memory * sandboxes.GIBIBYTE), seconds=time_limit)
-        found = validate(path)
-        if not found.passed:
-            first = found.problems[0]
-            raise LagbenchError(f"{path} is not valid: {first}; for all problems: lagbench leaderboard validate {path}")
-        method = submission.read(path)
+        method = valid(path)
         table = table or reruns.file_of(path)
         out = out or Path("runs", "reruns", method.manifest.suite.name, method.slug)
-        cell = making.Cell(kept, limits)
-        sweep = functools.partial(_sweep, cell=cell, address=address, jobs=jobs, threads=threads, quiet=quiet)
         if again:
             committed = reruns.read(table)
-            one = making.again(method, committed, out / "again")
+            out = out / "again"
+            planned = making.again(method, committed, out)
         elif table.exists():
             raise UsageError(f"{table} already exists, and a method is rerun only once; see --again")
         else:
             given = None if beacon is None or beacon_name is None else Beacon(value=beacon, name=beacon_name)
-            machine = making.Machine(device, torch_threads)
-            planned = making.plan(method, out, kept=kept, beacon=given, share=cells, machine=machine)
+            planned = making.plan(
+                method, out, kept=kept, beacon=given, share=cells, device=device, torch_threads=torch_threads
+            )
+    with cli.follow.sweeping():
+        executor = make_executor(address, jobs, threads, making.Cell(kept, limits))
+        outcomes = run_grid(planned.cells, executor=executor, watcher=cli.follow.board(out.absolute(), quiet))
     if again:
-        sweep([one], out / "again")
-        compared = making.compare(one, committed, out / "again", kept)
+        compared = making.compare(planned, committed, kept)
         click.echo(cli.output.document(compared.to_json()) if as_json else compared.text)
         return 0 if compared.agrees else 1
-    made = making.table(planned, sweep(planned.cells, out), kept)
+    made = making.table(planned, outcomes, kept)
     reruns.write(made, table)
     if as_json:
         click.echo(cli.output.document({"table": str(table), "rerun": msgspec.to_builtins(made.record)}))
     else:
         click.echo(str(table))
     return 0
-
-
-def _sweep(
-    cells: Sequence[Planned],
-    out: Path,
-    *,
-    cell: Cell,
-    address: str | None,
-    jobs: int | None,
-    threads: int,
-    quiet: bool,
-) -> Sequence[CellOutcome]:
-    from lagbench import make_executor, run_grid
-
-    try:
-        with cli.follow.stdout_free():
-            executor = make_executor(address, jobs, threads, cell)
-            return run_grid(cells, executor=executor, watcher=cli.follow.board(out.absolute(), quiet))
-    except UsageError:
-        raise
-    except LagbenchError as ended:
-        ended.add_note(f"resume with: {shlex.join(['lagbench', *sys.argv[1:]])}")
-        raise

@@ -10,8 +10,8 @@ sandbox_options: cli.options.Decorator = cli.options.stacked(
     click.option(
         "--sandbox",
         metavar="COMMAND",
-        help="Run the source with COMMAND, such as a container; {directory} is replaced by the writable directory.  "
-        "[default: bubblewrap]",
+        help="Run the source with COMMAND, such as a container; {directory} is replaced by the writable directory, "
+        "{readable} by each path to read.  [default: bubblewrap]",
     ),
     click.option("--trust-source", is_flag=True, help="Run without a sandbox; only for source that you have read."),
 )

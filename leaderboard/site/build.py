@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lagbench.leaderboard.board import Board
-from lagbench.leaderboard.site import directory, pages
+from lagbench.leaderboard.site import SITE, pages
 
 _STATIC = ("static/board.css", "static/board.js")
 
@@ -17,12 +17,8 @@ def build(
 ) -> None:
     """Write the site into a directory, in place of the one of before. The same boards give the same bytes.
 
-    ``progress`` is told how many pages of how many are drawn. Raises as ``directory.replacing``.
+    ``progress`` is told how many pages of how many are drawn. Raises as ``SITE.write``.
     """
-    with directory.replacing(out) as made:
-        root = importlib.resources.files("lagbench.leaderboard")
-        static = {name: root.joinpath(name).read_bytes() for name in _STATIC}
-        for name, data in {**static, **pages.files(boards, progress)}.items():
-            file = made / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
+    root = importlib.resources.files("lagbench.leaderboard")
+    static = {name: root.joinpath(name).read_bytes() for name in _STATIC}
+    SITE.write(out, {**static, **pages.files(boards, progress)}, {})

@@ -85,7 +85,11 @@ def notes(board: Board, row: Row) -> list[str]:
     """Remarks on a method's scores."""
     found = []
     if row.head != row.method.key:
-        found.append(f"the same method as {row.head}, whose rank it shares")
+        found.append(
+            f"its claim agrees with {row.head}: for the ranks of others they count once"
+            if row.by_claim
+            else f"the same method as {row.head}, whose rank it shares"
+        )
     if row.method.record is not None and not row.method.record.is_whole:
         seeds, of = len(row.method.record.seeds), row.method.record.of
         found.append(f"partial rerun: {seeds} of {of} seeds of every task and {board.suite.axis}")

@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from lagbench import cli, scoring
 from lagbench.leaderboard.board import Board, Results, Row
-from lagbench.leaderboard.site import explanations, figures, tables, text
-from lagbench.leaderboard.site.policy import POLICY
+from lagbench.leaderboard.site import POLICY, explanations, figures, tables, text
 
 _SHOWN_AUTHORS = 3
 RESULTS, RUNS = "results", "runs.arrow"
@@ -146,7 +145,7 @@ def _listed(board: Board, row: Row, ends: Sequence[int]) -> dict[str, Any]:
         "page": page_of(board, row),
         "authors": authors[:_SHOWN_AUTHORS],
         "more_authors": len(authors[_SHOWN_AUTHORS:]),
-        "rank": text.rank(row.rank, [other.rank for other in board.ranked]),
+        "rank": scoring.sheets.rank_text(row.rank, [other.rank for other in board.ranked]),
         "place": row.rank,
         "score": (line.lag_score, kind),
         "iqm": [_at(board, row, i) for i in ends],
@@ -154,7 +153,7 @@ def _listed(board: Board, row: Row, ends: Sequence[int]) -> dict[str, Any]:
         "tolerated": line.tolerance and line.tolerance.value,
         "state": state,
         "warnings": explanations.warnings(board, row),
-        "same": row.head if row.head != row.method.key else "",
+        "same": row.head if row.head != row.method.key and not row.by_claim else "",
         "words": text.line(" ".join([row.method.key, row.method.name, *authors, row.method.algorithm, state])).lower(),
     }
 
@@ -181,7 +180,7 @@ def _method(board: Board, row: Row, figure: figures.Figure | None) -> dict[str, 
         "method": row.method,
         "manifest": submission and submission.manifest,
         "state": state,
-        "rank": text.rank(row.rank, [other.rank for other in board.ranked]),
+        "rank": scoring.sheets.rank_text(row.rank, [other.rank for other in board.ranked]),
         "count": len(board.ranked),
         "warnings": explanations.warnings(board, row),
         "notes": explanations.notes(board, row),

@@ -98,11 +98,6 @@ def interval_estimate(found: IntervalEstimate | None, kind: Kind) -> str:
     return NOTHING if found is None else f"{score(found.value, kind)} {interval(found, kind)}".strip()
 
 
-def rank(place: int | None, places: list[int | None]) -> str:
-    """A rank; ``=`` where it is shared."""
-    return NOTHING if place is None else f"{place}{'=' * (places.count(place) > 1)}"
-
-
 def _signed(value: float | None, form: str) -> str:
     if value is None:
         return NOTHING

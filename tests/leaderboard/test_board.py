@@ -27,7 +27,7 @@ SEEDS = itertools.count(100)
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, referenced: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four baselines that are told apart, and nothing submitted; what validation would refuse gets through."""
-    monkeypatch.setattr(validate, "examine", lambda path: ("", []))
+    monkeypatch.setattr(validate, "validate", lambda path: validate.Validation(path, "", ()))
     monkeypatch.setattr(sys.modules[__name__], "SEEDS", itertools.count(100))
     monkeypatch.setattr(published, "DIRECTORY", published_at(tmp_path, BASELINES))
     (tmp_path / "submissions").mkdir()
@@ -158,6 +158,27 @@ def test_who_hands_in_a_baselines_results(tmp_path: Path, height: float, head: s
     found = rows_of(board_at(tmp_path))
     assert (found["mine"].head, found["mine"].rank) == (head, rank)
     assert found["ppo.baseline"].rank == (2 if head != "mine" else 3)
+
+
+def test_who_copies_a_claim_takes_nothing_from_its_owner(tmp_path: Path) -> None:
+    """Retrained first, and not told apart: the two count once for others, and each has the rank of its own runs."""
+    claim = made.runs(95.0, suite=SUITE, seed=next(SEEDS))
+    for slug, height, date in (("copy", 84.0, "2026-01-01"), ("owner", 86.0, "2026-01-02")):
+        submission = made.submit(tmp_path, slug, claim, suite=SUITE)
+        made.train(submission, made.runs(height, suite=SUITE, seed=next(SEEDS), sd=10.0), date=date)
+    found = board_at(tmp_path)
+    assert (rows_of(found)["owner"].head, rows_of(found)["owner"].by_claim) == ("copy", True)
+    assert {key: rank for key, rank in ranks(found).items() if not key.endswith(".baseline")} == {"copy": 2, "owner": 1}
+    assert of_baselines(found) == {"vaco.baseline": 1, "ppo.baseline": 3, "spo.baseline": 4, "geppo.baseline": 5}
+
+
+def test_one_seed_tells_too_little_for_anothers_rank(tmp_path: Path) -> None:
+    """The claim is what the best came to, and the rerun, of a fifth of the seeds, has no p-value: it has its own."""
+    submission = made.submit(tmp_path, "mine", made.runs(90.0, suite=SUITE, seed=0), suite=SUITE)
+    bad = [row for row in made.runs(10.0, suite=SUITE, seed=next(SEEDS)) if row["seed"] == 0]
+    made.train(submission, bad)
+    mine = rows_of(board_at(tmp_path))["mine"]
+    assert (mine.head, mine.rank) == ("mine", None)
 
 
 def test_a_baselines_source_under_another_name(tmp_path: Path) -> None:

@@ -34,9 +34,12 @@ TESTS = {
     "open a connection": "test_sandbox.test_it_reaches_no_network",
     "kill its parent or other processes": "test_sandbox.test_it_kills_nobody",
     "start processes, sleep, fill memory or disk without end": "test_sandbox.test_it_is_ended_where_it_uses_too_much",
-    "leave a link in place of a file": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
+    "leave a link or a set-user-ID file": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
     "print terminal control sequences": "test_validate.test_a_report_that_is_none_is_no_report",
     "exit early, fail to import, or not be Python": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
+    "record rewards, seeds, lags or policies other than the real ones": (
+        "test_rerun.test_runs_that_are_not_what_they_say_make_no_table"
+    ),
     "modify stored policy versions": "test_rerun.test_a_source_that_trains_nothing_has_no_table",
     "claim results that its runs did not have": "test_rerun.test_what_is_claimed_decides_nothing",
 }
@@ -65,7 +68,7 @@ def test_every_field_and_file_is_there() -> None:
 
 def test_the_limits_are_those_that_hold() -> None:
     limits, mebibyte = sandbox.Limits(), 1 << 20
-    assert dict(rows("limit")) == {
+    assert dict(rows("limit \\|")) == {
         "`submission.json`": f"{submission.MANIFEST_BYTES >> 10} KiB",
         "`results.json`": f"{submission.RESULTS_BYTES // mebibyte} MiB",
         "`source/`": f"{submission.SOURCE_BYTES // mebibyte} MiB, {submission.SOURCE_FILES} modules",

@@ -48,7 +48,7 @@ def test_the_files_of_the_site(server: Server, tmp_path: Path) -> None:
         ("/static/board.js", "text/javascript; charset=utf-8"),
     ):
         status, headers, content = ask(server, path)
-        assert (status, headers["Content-Type"]) == (200, kind)
+        assert (status, headers["Content-type"]) == (200, kind)
         name = "index.html" if path == "/" else path[1:].partition("?")[0]
         assert content == (tmp_path / "site" / name).read_bytes()
         assert "default-src 'none'" in headers["Content-Security-Policy"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,8 @@ import safetensors.torch
 
 from lagbench import runner
 from lagbench.errors import LagbenchError, RecordError
-from lagbench.records import environment, final
+from lagbench.records import environment
 from lagbench.records.checksums import sealed
-from lagbench.records.episodes import summed
-from lagbench.records.export import export
 from lagbench.records.reader import open_run
 from lagbench.records.replay import ReplayReport, checks, replay
 from tests.records.conftest import PHASES, make_spec
@@ -503,30 +500,6 @@ def test_what_cannot_be_read_is_no_finding(finished: Path, tmp_path: Path) -> No
     (path / "evaluations" / "data.arrow").write_bytes(b"")
     with pytest.raises(LagbenchError, match=r"evaluations/data\.arrow cannot be read"):
         replay(open_run(path))
-
-
-def test_episodes_without_what_a_replay_makes_again(finished: Path, tmp_path: Path) -> None:
-    """Of a copy without steps: those of its final evaluation, which lie elsewhere, without observations."""
-    final.write(open_run(finished), tmp_path / final.FILE)
-    slim = open_run(export(open_run(finished), "slim", tmp_path / "slim").path)
-    episodes = list(final.episodes(slim, tmp_path / final.FILE))
-    assert [(e.version, e.mode, e.observation) for e in episodes] == [(PHASES, "stochastic", None)] * 2
-    report = replay(slim, episodes=episodes)
-    assert report.passed, failures(report)
-    assert {c.name: c.message for c in report.checks if c.outcome == "skipped"} == dict.fromkeys(
-        ("behaviour versions", "episode sums"), "this copy has no transitions"
-    )
-    assert (report.episodes, report.exact) == (2, True)
-    assert report.actions == report.steps == sum(e.length for e in episodes)
-    assert replay(slim, episodes=episodes[1:]).steps == episodes[1].length
-    assert json.loads(json.dumps(report.to_json()))["tolerance"]["action"] == 1e-4
-    # What is wrong is named as in the run's own table.
-    reward = episodes[1].reward.copy()
-    reward[3] += 1
-    changed = [episodes[0], dataclasses.replace(episodes[1], reward=reward, episode_return=summed(reward))]
-    found = failures(replay(slim, episodes=changed))
-    assert found.keys() == {"evaluation episodes"}
-    assert found["evaluation episodes"].startswith("evaluations, evaluation 4, sampled, episode 1, step 3: reward is ")
 
 
 @pytest.mark.parametrize(

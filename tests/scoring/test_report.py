@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from lagbench.errors import UsageError
-from lagbench.records.files import replacing
 from lagbench.scoring import details, plots, report, score
 from lagbench.scoring.details import Details
 from lagbench.scoring.results import Results
@@ -109,62 +108,10 @@ def test_the_page_says_everything(found: tuple[Results, Details], page: Page) ->
     assert all(len(text) > 30 for text in page.alternatives)
 
 
-FILES = {"a.svg": b"<svg/>", "index.html": b"<!doctype html>"}
-
-
-def test_written_and_written_again(tmp_path: Path) -> None:
-    out = tmp_path / "deep/out"
-    assert not report.check_free(out)
-    report.write(out, FILES, "x")
-    assert {p.name for p in out.iterdir()} == {*FILES, "report.json"}
-    assert report.check_free(out)
-    # What the new report lacks goes.
-    report.write(out, {"index.html": b"new"}, "x")
-    assert {p.name: p.read_bytes() for p in out.iterdir() if p.name != "report.json"} == {"index.html": b"new"}
-    assert set(json.loads((out / "report.json").read_text())["files"]) == {"index.html"}
-
-
-def test_what_an_interrupt_leaves_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report.write(tmp_path, FILES, "x")
-
-    def stop(file: Path) -> object:
-        if file.name == "index.html":
-            raise KeyboardInterrupt
-        return replacing(file)
-
-    monkeypatch.setattr(report, "replacing", stop)
-    with pytest.raises(KeyboardInterrupt):
-        report.write(tmp_path, {"a.svg": b"other", "index.html": b"other", "b.svg": b"b"}, "x")
-    monkeypatch.setattr(report, "replacing", replacing)
-    assert (tmp_path / "a.svg").read_bytes() == b"other"
-    assert report.check_free(tmp_path)
-    report.write(tmp_path, FILES, "x")
-
-
-@pytest.mark.parametrize("name", ["mine.txt", "spec.json", "report.json", ".hidden"])
-def test_a_foreign_directory_is_left_alone(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(UsageError, match=f"contains a file that is not part of a lagbench report, '{re.escape(name)}'"):
-        report.write(tmp_path, FILES, "x")
-    assert [p.name for p in tmp_path.iterdir()] == [name]
-
-
-def test_nothing_beside_a_report_is_lost(tmp_path: Path) -> None:
-    report.write(tmp_path, FILES, "x")
-    (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"'mine\.txt'"):
-        report.write(tmp_path, FILES, "x")
-    (tmp_path / "mine.txt").unlink()
-    (tmp_path / "a.svg").write_text("<svg>edited</svg>")
-    with pytest.raises(UsageError, match=r"a\.svg has changed since lagbench wrote it"):
-        report.write(tmp_path, FILES, "x")
-    (tmp_path / "a.svg").unlink()
-    (tmp_path / "a.svg").symlink_to(tmp_path / "index.html")
-    with pytest.raises(UsageError, match=r"a\.svg has changed"):
-        report.write(tmp_path, FILES, "x")
-
-
-def test_a_file_in_its_place(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("")
-    with pytest.raises(UsageError, match="out is not a directory; give another one with -o"):
-        report.check_free(tmp_path / "out")
+def test_it_takes_the_place_of_nothing_but_a_report(tmp_path: Path) -> None:
+    report.write(tmp_path / "out", {"index.html": b"x"}, "lagbench report a")
+    document = json.loads((tmp_path / "out/report.json").read_text())
+    assert (document["command"], document["versions"]) == ("lagbench report a", report.versions())
+    (tmp_path / "out/index.html").write_text("mine")
+    with pytest.raises(UsageError, match=r"index\.html has changed since lagbench wrote it"):
+        report.write(tmp_path / "out", {"index.html": b"x"}, "lagbench report a")

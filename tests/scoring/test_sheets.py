@@ -7,7 +7,7 @@ import pytest
 from lagbench.scoring import coverage, score
 from lagbench.scoring.latex import escaped, latex
 from lagbench.scoring.results import Results, Tolerance
-from lagbench.scoring.sheets import Sheet, sheets, tolerance
+from lagbench.scoring.sheets import Sheet, rank_text, sheets, tolerance
 from tests.scoring.synthetic import even, lags, row, scores
 
 
@@ -131,3 +131,8 @@ def test_latex(pages: dict[str, Sheet]) -> None:
     assert r"95\% intervals" in text
     assert escaped("a_b ≥ 5% \\ ^ ~") == r"a\_b $\geq$ 5\% \textbackslash{} \textasciicircum{} \textasciitilde{}"
     assert not set("≥−–") & set(text)
+
+
+def test_ranks_that_are_shared() -> None:
+    places: list[int | None] = [1, 1, 3, None]
+    assert [rank_text(place, places) for place in places] == ["1=", "1=", "3", "–"]

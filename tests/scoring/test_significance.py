@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lagbench.scoring.significance import LEVEL, holm, p_value, smallest
+from lagbench.scoring.significance import LEVEL, holm, p_value, smallest, two_samples
 
 
 def test_holm_by_hand() -> None:
@@ -55,3 +55,17 @@ def test_the_smallest_that_a_permutation_can_give() -> None:
     assert smallest(2, 1) == 2 / 6
     assert smallest(2, 4) == 2 / 6**4
     assert smallest(10, 400) == 0.0
+
+
+def test_two_samples_by_hand() -> None:
+    """Means 2 and 6, squares 2 + 2 over 4 degrees: s = 1, t = 4 / √(2/3) = 4.899, of which 0.805% is beyond."""
+    assert two_samples([1.0, 2.0, 3.0], [5.0, 6.0, 7.0]) == pytest.approx(0.008050, abs=1e-6)
+    assert two_samples([1.0, 2.0, 4.0], [5.0, 7.0]) == pytest.approx(stats.ttest_ind([1, 2, 4], [5, 7]).pvalue)
+    # One run against three: it has no spread of its own. t = 4 / √(1 · 4/3), 2 degrees.
+    assert two_samples([6.0], [1.0, 2.0, 3.0]) == pytest.approx(2 * stats.t.sf(4 / (4 / 3) ** 0.5, 2))
+
+
+def test_two_samples_without_spread() -> None:
+    assert two_samples([1.0], [2.0]) is None
+    assert two_samples([1.0, 1.0], [1.0]) == 1.0
+    assert two_samples([1.0, 1.0], [2.0]) == 0.0

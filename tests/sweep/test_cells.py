@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lagbench.errors import LagbenchError, UsageError
+from lagbench.records.checksums import sealed
 from lagbench.records.reader import open_run
 from lagbench.runner import Interrupted, execute
 from lagbench.sinks.base import Sink
@@ -151,6 +152,33 @@ def test_a_result_of_another_version_is_said_to_be_one(cell: Planned) -> None:
     check_unusable(cell, "has format 99; this lagbench reads up to 2")
     (cell.path / "result.json").write_text("{}")
     check_unusable(cell, "result.json cannot be read")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        "[]",
+        json.dumps(sealed({"format_version": 2, "status": "completed", "summary": {}})),
+        json.dumps(sealed({"format_version": 2, "status": "completed", "summary": []})),
+        json.dumps(
+            sealed(
+                {
+                    "format_version": 2,
+                    "status": "completed",
+                    "summary": {"final": {"stochastic": {"mean": "\x1b[2J"}}},
+                }
+            )
+        ),
+    ],
+)
+def test_whatever_a_program_wrote_in_its_place_is_no_result(cell: Planned, content: str) -> None:
+    """It has all checksums, and stops nobody who looks."""
+    (cell.path / "result.json").write_text(content)
+    check_unusable(cell, "")
+    assert look(cell).reason.isprintable()
+    (cell.path / "spec.json").write_text(content)
+    check_unusable(cell, "")
 
 
 def check_unusable(cell: Planned, says: str) -> None:

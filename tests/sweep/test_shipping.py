@@ -76,6 +76,14 @@ def test_of_what_grows_only_the_tail_is_sent(tmp_path: Path) -> None:
     assert shipper.changes() == [Change("0.arrows", 4, b"tail"), Change("z.pt", 0, None)]
 
 
+def test_what_a_link_leads_to_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/link").symlink_to(tmp_path / "secret")
+    (tmp_path / "run/up").symlink_to(tmp_path)
+    assert pack(tmp_path / "run") == []
+
+
 class Follow(Sink):
     """Keeps what would be sent, now and then."""
 

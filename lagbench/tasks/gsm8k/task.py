@@ -14,6 +14,7 @@ from gymnasium.spaces import Sequence as SequenceSpace
 
 from lagbench.domain import LANGUAGE
 from lagbench.errors import UsageError, unknown
+from lagbench.machine import Outside
 from lagbench.policies import pretrained, vllm
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.policies.own import built
@@ -230,6 +231,12 @@ class GSM8kTask(TaskSpec):
             rehearse_own(policy.to(device), tuple(prompt))
             return
         rehearse(self.pretrained(), self.coarsest, device, tuple(prompt))
+
+    def outside(self) -> Outside:
+        """See ``TaskSpec.outside``: a model of one's own, or of the hub, and questions of one's own, not the hub's."""
+        model = Outside() if self.model == data.MINI else pretrained.outside(self.model)
+        questions = () if self.data in (data.HUB, *data.OWN) else (Path(self.data),)
+        return Outside((*questions, *model.paths), model.environment)
 
     def about(self) -> Mapping[str, str]:
         """See ``TaskSpec.about``: at which tokens a completion ends."""

@@ -51,7 +51,7 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> list[Board]:
     made.train(long, made.runs(75.0, seed=17))
     with pytest.MonkeyPatch.context() as patch:
         # Numbers that validation refuses.
-        patch.setattr(validate, "examine", lambda path: ("", []))
+        patch.setattr(validate, "validate", lambda path: validate.Validation(path, "", ()))
         at = TaskReferences(Reference(0.0, 0.01, (0,)), Reference(100.0, 0.01, (100, 101)))
         patch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
         rows = {name: made.runs(height, seed=i) for i, (name, height) in enumerate(BASELINES.items())}

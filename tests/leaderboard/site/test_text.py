@@ -103,11 +103,6 @@ def test_scores() -> None:
     assert text.interval_estimate(None, "score") == "–"
 
 
-def test_ranks_that_are_shared() -> None:
-    places: list[int | None] = [1, 1, 3, None]
-    assert [text.rank(place, places) for place in places] == ["1=", "1=", "3", "–"]
-
-
 def test_cells() -> None:
     """Of a report's tables: one line, the minus sign of print, and no number without end."""
     for table, shown in {

@@ -12,8 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from lagbench.leaderboard import verdict
-from lagbench.scoring import aggregate, bootstrap, robustness, score
+from lagbench.scoring import aggregate, bootstrap, robustness, score, verdict
 from lagbench.scoring.bootstrap import Intervals
 from lagbench.scoring.results import Comparison, IntervalEstimate, Results
 from lagbench.scoring.significance import LEVEL, p_value

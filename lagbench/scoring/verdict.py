@@ -9,19 +9,17 @@ from math import sqrt
 from statistics import NormalDist
 from typing import Literal
 
-from lagbench import scoring
+from lagbench.scoring import significance
+from lagbench.scoring.results import Comparison, IntervalEstimate, Results
 
-Comparison = scoring.results.Comparison
-IntervalEstimate = scoring.results.IntervalEstimate
-Results = scoring.results.Results
 VerdictOutcome = Literal["better", "worse", "not separable", "none"]
+"""By the p-value of a difference; ``none`` where there is nothing to judge by."""
 LIKELY = 0.8
 """The probability with which as many seeds as are named would separate two algorithms."""
 MOST_SEEDS = 100
 """Beyond so many, what few seeds have shown says nothing of how many it takes."""
 _NORMAL = NormalDist()
 _Z = _NORMAL.inv_cdf(0.975)
-_significance = scoring.significance
 
 
 @dataclass(frozen=True)
@@ -44,18 +42,41 @@ class Verdict:
 
 
 def of(results: Results, new: str) -> Results:
-    """Results with the differences of one line alone, each as it minus another."""
+    """Results with the differences of one line alone, each as it minus another.
+
+    Args:
+        results: of several lines.
+        new: the label of one.
+
+    Returns:
+        The same, otherwise.
+    """
     pairs = [pair for pair in results.comparisons if new in (pair.first, pair.second)]
     return dataclasses.replace(results, comparisons=tuple(p if p.first == new else _turned(p) for p in pairs))
 
 
 def verdicts(results: Results) -> tuple[Verdict, ...]:
-    """A verdict for each of the differences (``of``), of what comes first in it."""
+    """A verdict for each of the differences, of what comes first in it.
+
+    Args:
+        results: of ``of``.
+
+    Returns:
+        In their order.
+    """
     return tuple(_verdict(results, pair) for pair in results.comparisons)
 
 
 def summary(new: str, found: Sequence[Verdict]) -> str:
-    """All verdicts in a line."""
+    """All verdicts in a line.
+
+    Args:
+        new: of whom they are.
+        found: the verdicts.
+
+    Returns:
+        Such as ``mine: better than ppo; not separable from vaco``.
+    """
     words = {"better": "better than", "worse": "worse than", "not separable": "not separable from"}
     parts = []
     for outcome, text in {**words, "none": "no verdict on"}.items():
@@ -73,7 +94,8 @@ def seeds_to_separate(difference: IntervalEstimate, seeds: int, tasks: int, pair
         tasks: that each was run on.
         pairs: over which Holm's correction is; at worst the level is divided by their number.
 
-    Returns: None where more than ``MOST_SEEDS``.
+    Returns:
+        None where more than ``MOST_SEEDS``.
 
     Assumed is that a difference d(n) that is measured from n seeds of each is normal around the true one δ, with
     variance σ²/n, and that nothing was known of δ before. A bootstrap knows a variance as that of the sample, with the
@@ -93,7 +115,7 @@ def seeds_to_separate(difference: IntervalEstimate, seeds: int, tasks: int, pair
     if sigma == 0:
         return None
     for n in range(seeds + 1, MOST_SEEDS + 1):
-        needed = _significance.quantile(n, tasks, pairs) * sigma / sqrt(n)
+        needed = significance.quantile(n, tasks, pairs) * sigma / sqrt(n)
         spread = sigma * sqrt(1 / seeds + 1 / n)
         size = abs(difference.value)
         if _NORMAL.cdf((size - needed) / spread) + _NORMAL.cdf((-size - needed) / spread) >= LIKELY:
@@ -132,7 +154,7 @@ def _verdict(results: Results, pair: Comparison) -> Verdict:
         why = "one seed gives no interval" if len(results.seeds) < 2 else "diverged runs have no score"
         return Verdict(other, "none", f"{new} and {other}: no verdict: {why}")
     difference, numbers = measured
-    if _significance.apart(pair.p):
+    if significance.apart(pair.p):
         outcome: VerdictOutcome = "better" if difference.value > 0 else "worse"
         return Verdict(other, outcome, f"{new} is {outcome} than {other}: {numbers}")
     there = len(results.seeds)

@@ -1,0 +1,40 @@
+"""Runs of a stranger's source, held to their own record by a process that has nothing of it, as one table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lagbench import LagbenchError, Run, records, replay, scoring
+from lagbench import open as open_run
+
+
+def collect(runs: Path, out: Path) -> None:
+    """Write the table of all runs in a directory, of which each was replayed (``lagbench.replay``), bit for bit.
+
+    So every return is of actions that the task answered so, those of the last evaluation are the policy's, and
+    questions are the test set's. Raises LagbenchError for a run of which anything is otherwise.
+    """
+    found = scoring.table.collect([runs])
+    for path in found["path"].to_pylist():
+        if fault := _fault(open_run(path)):
+            raise LagbenchError(f"{Path(path).relative_to(runs)}: {fault}")
+    scoring.table.to_file(found, out)
+
+
+def _fault(run: Run) -> str | None:
+    for check in replay(run).checks:
+        if check.outcome == "failed":
+            return f"{check.name}: {check.message}"
+    kind, task = records.kind.kind_of(run.spec), run.spec.load_task()
+    for episode in run.evaluation_episodes():
+        for difference in kind.wrong_start(episode, task):
+            return str(difference)
+    return None
+
+
+if __name__ == "__main__":
+    try:
+        collect(Path(sys.argv[1]), Path(sys.argv[2]))
+    except LagbenchError as error:
+        sys.exit(str(error))
