@@ -137,7 +137,7 @@ def test_a_source_that_changed_between_runs_is_refused(baseline: Path, method: P
         "record": "episodes",
     }
     execute(resolve(algo=f"{tmp_path}/changed/mine.py:Mine", config={"size": 0.5}, **cell), one, threads=1)
-    with pytest.raises(UsageError, match="more than one algorithm"):
+    with pytest.raises(UsageError, match="there are runs of several algorithms"):
         submit.choose([runs])
 
 
