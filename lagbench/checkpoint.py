@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -51,7 +50,7 @@ class Checkpoint:
         Raises RecordError where the disk will not take it.
         """
         files = {_file(part, n): x for part in _ONCE for n, x in state.get(part, {}).items()}
-        with explained(self._directory, f"go on with: {resume_command(self._directory.parent)}"):
+        with explained(self._directory, f"resume with: {resume_command(self._directory.parent)}"):
             self._directory.mkdir(exist_ok=True)
             for name in files.keys() - self._written:
                 _write(self._directory / name, dict(files[name]))
@@ -98,13 +97,13 @@ def _file(part: str, number: int) -> str:
 
 
 def _write(file: Path, data: Mapping[str, Any]) -> None:
-    buffer = io.BytesIO()
-    torch.save(data, buffer)
     # A reader of the records looks at this too: they hold at least so much.
     about = {name: data[name] for name in ("committed",) if name in data}
-    envelope.write(file, buffer.getbuffer(), about)
+    with envelope.writing(file, about) as out:
+        torch.save(data, out)
 
 
 def _read(file: Path) -> Any:
     # Whoever takes it moves it: a machine without CUDA reads what one with it wrote, and says so itself.
-    return torch.load(io.BytesIO(envelope.read(file)), weights_only=True, map_location="cpu")
+    with envelope.reading(file) as content:
+        return torch.load(content, weights_only=True, map_location="cpu")

@@ -1,6 +1,8 @@
 """A checkpoint is whole at every moment, and holds what a resume needs and no more."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,35 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"cannot write {tmp_path / 'c'} (File exists); move it away, then resume with: lagbench resume {tmp_path}"
     )
+
+
+def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path) -> None:
+    """While the tensors are on their way to it, where torch has an error of its own."""
+    code = (
+        "import resource, sys; from pathlib import Path; import torch\n"
+        "from lagbench.checkpoint import _write\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
+        "try: _write(Path(sys.argv[1]), {'x': torch.zeros(1 << 20)})\n"
+        "except OSError as error: print(error.strerror)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "f.pt")], capture_output=True, encoding="utf-8")
+    assert done.stdout == "File too large\n", done.stderr
+    assert not (tmp_path / "f.pt").exists()
+
+
+def test_a_checkpoint_is_never_in_memory_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No piece that is written is larger than a tensor."""
+    sizes: list[int] = []
+    write = envelope._Summed.write
+
+    def note(self: Any, data: Any) -> int:
+        sizes.append(memoryview(data).nbytes)
+        return write(self, data)
+
+    monkeypatch.setattr(envelope._Summed, "write", note)
+    module._write(tmp_path / "f.pt", {str(k): torch.full((1 << 16,), float(k)) for k in range(8)})
+    assert max(sizes) <= 4 << 16 < sum(sizes) / 7
+    assert [float(x[-1]) for x in module._read(tmp_path / "f.pt").values()] == [*range(8)]
 
 
 def test_it_can_be_removed_more_than_once(tmp_path: Path) -> None:

@@ -1,47 +1,133 @@
-"""A file with an integrity check: one line with its checksum and some facts, then its content."""
+"""A file that shows whether it is whole: one line with its checksum and a few facts, then its content."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from lagbench.errors import RecordError
 
 _LONGEST_HEAD = 1 << 16
+_PIECE = 1 << 20
 
 
-def write(file: Path, content: bytes | memoryview, about: Mapping[str, Any]) -> None:
-    """Write it whole or not at all, with the facts ``about`` it, which are JSON. Raises OSError."""
-    head = json.dumps({"about": about, "size": len(content), "crc32": zlib.crc32(content)}).encode()
+@contextmanager
+def writing(file: Path, about: Mapping[str, Any]) -> Iterator[IO[bytes]]:
+    """Write its content, piece by piece, with the facts ``about`` it, which are JSON: whole or not at all.
+
+    Raises OSError.
+    """
     temporary = file.with_suffix(".tmp")
     with temporary.open("wb") as out:
-        out.write(b"%08x %b\n" % (zlib.crc32(head), head))
-        out.write(content)
+        # Over this the line is written when all is known: as long as for the largest content.
+        room = len(_line(about, 1 << 63, 1 << 32))
+        out.write(b" " * room)
+        content = _Summed(out)
+        try:
+            yield cast(IO[bytes], content)
+        except Exception:
+            if content.failed is None:
+                raise
+            raise content.failed from None  # what torch makes of it says nothing of the disk
+        out.seek(0)
+        out.write(_line(about, content.size, content.crc32, room))
     os.replace(temporary, file)
 
 
+def write(file: Path, content: bytes, about: Mapping[str, Any]) -> None:
+    """``writing``, of content that is in memory."""
+    with writing(file, about) as out:
+        out.write(content)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[IO[bytes]]:
+    """The content, as a file of its own. Raises RecordError where it is not what was written, OSError without one."""
+    with file.open("rb", buffering=0) as source:
+        head, first = _head(file, source)
+        size = crc32 = 0
+        while piece := source.read(_PIECE):
+            size, crc32 = size + len(piece), zlib.crc32(piece, crc32)
+        if size != head["size"] or crc32 != head["crc32"]:
+            raise RecordError(f"{file} is damaged: its checksum does not match")
+        yield io.BufferedReader(_From(source, first))
+
+
 def read(file: Path) -> bytes:
-    """The content. Raises RecordError where it is not what was written, OSError where there is none."""
-    with file.open("rb") as source:
-        head = _head(file, source)
-        content = source.read()
-    if len(content) != head["size"] or zlib.crc32(content) != head["crc32"]:
-        raise RecordError(f"{file} is damaged: its checksum does not match")
-    return content
+    """The content, in memory. Raises as ``reading``."""
+    with reading(file) as source:
+        return source.read()
 
 
 def about(file: Path) -> dict[str, Any]:
-    """The facts alone; the content is not looked at. Raises as ``read``."""
-    with file.open("rb") as source:
-        return dict(_head(file, source)["about"])
+    """The facts alone; the content is not looked at. Raises as ``reading``."""
+    with file.open("rb", buffering=0) as source:
+        return dict(_head(file, source)[0]["about"])
 
 
-def _head(file: Path, source: IO[bytes]) -> dict[str, Any]:
-    checksum, _, line = source.readline(_LONGEST_HEAD).rstrip(b"\n").partition(b" ")
+class _Summed(io.RawIOBase):
+    """Passes on what is written, one after the other, and sums it up."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self.size = 0
+        self.crc32 = 0
+        self.failed: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        piece = memoryview(data).cast("B")
+        try:
+            self._out.write(piece)
+        except OSError as error:
+            self.failed = error
+            raise
+        self.size += len(piece)
+        self.crc32 = zlib.crc32(piece, self.crc32)
+        return len(piece)
+
+
+class _From(io.RawIOBase):
+    """A file from a place on."""
+
+    def __init__(self, source: IO[bytes], first: int) -> None:
+        self._source, self._first = source, first
+        self.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found: int = self._source.readinto(buffer)  # type: ignore[attr-defined]
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._source.seek(offset + (self._first if whence == io.SEEK_SET else 0), whence) - self._first
+
+
+def _line(about: Mapping[str, Any], size: int, crc32: int, length: int = 0) -> bytes:
+    """The first line, filled up to a length with spaces."""
+    head = json.dumps({"about": about, "size": size, "crc32": crc32}).encode().ljust(length - len("01234567 \n"))
+    return b"%08x %b\n" % (zlib.crc32(head), head)
+
+
+def _head(file: Path, source: IO[bytes]) -> tuple[dict[str, Any], int]:
+    """What the first line says, and where the content begins; the source stands there."""
+    start = source.read(_LONGEST_HEAD)
+    first = start.find(b"\n") + 1
+    checksum, _, line = start[: first - 1].partition(b" ") if first else (b"", b"", b"")
     if checksum != b"%08x" % zlib.crc32(line):
         raise RecordError(f"{file} is damaged: its first line's checksum does not match")
-    return dict(json.loads(line))
+    source.seek(first)
+    return dict(json.loads(line)), first
