@@ -181,7 +181,7 @@ def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
     now, then = spec.renewed(), spec.algorithm
     return now, "" if may_be(
         now.algorithm, then
-    ) else f"{then.name} is of {now.algorithm.source} here, and was of {then.source}"
+    ) else f"{then.name} is from {now.algorithm.source} here, but was from {then.source}"
 
 
 def unrepeated(spec: RunSpec) -> str:

@@ -94,7 +94,7 @@ def build(runs: Path) -> Any:
     table = scoring.table.from_file(runs) if runs.is_file() else scoring.table.collect([runs.resolve()])
     for path, name, status, envpool in zip(*_columns(table, "path", "suite", "status", "envpool"), strict=True):
         if name != runs.stem:
-            raise UsageError(f"{path} is of {name or 'no suite'}, not of {runs.stem}, by which {runs.name} is named")
+            raise UsageError(f"{path} belongs to {name or 'no suite'}, but {runs.name} is named after {runs.stem}")
         if status not in records.files.SCORED:
             raise LagbenchError(f"{path} cannot be published: it is {status}")
         if not envpool:

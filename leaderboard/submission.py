@@ -240,7 +240,7 @@ def listed(path: Path) -> Mapping[str, int]:
     Raises LagbenchError for what no submission holds: another file, a link, anything too large.
     """
     if path.is_symlink() or not path.is_dir():
-        raise LagbenchError(f"{path} is no directory")
+        raise LagbenchError(f"{path} is not a directory")
     found: dict[str, int] = {}
     for file, size in entries(path):
         name = file.relative_to(path).as_posix()

@@ -102,7 +102,7 @@ def main(
     if file.exists():
         document = json.loads(file.read_text(encoding="utf-8"))
     if document["suite"] != version:
-        raise click.UsageError(f"{file} is of another version of the suite; move it away")
+        raise click.UsageError(f"{file} belongs to another version of the suite; move it away")
     fixed = reference_options(suite)
     chosen = tasks or suite.tasks
     axes: dict[str, Any] = {name: [x] if name in ("lag", "updates") else x for name, x in fixed.items()}

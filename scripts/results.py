@@ -32,7 +32,7 @@ RESULTS = ROOT / "results"
 def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
     """Add the finished runs below ``runs`` to the table in ``file``, which need not be there; all of its rows.
 
-    Raises UsageError where a run that it has came out otherwise, and as ``scoring.table.collect``.
+    Raises UsageError where a run that it has came out differently, and as ``scoring.table.collect``.
     """
     rows = {identity(json.loads(row["spec"])): row for row in read(file)}
     before = len(rows)
@@ -42,7 +42,7 @@ def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
         row["path"] = Path(row["path"]).relative_to(runs.parent).as_posix()
         first = rows.setdefault(identity(json.loads(row["spec"])), row)
         if first["content_hash"] != row["content_hash"]:
-            raise click.ClickException(f"{row['path']} came out otherwise than {first['path']}, which {file} has")
+            raise click.ClickException(f"{row['path']} has another result than {first['path']}, which {file} has")
     if len(rows) > before:
         made = table.check(pa.Table.from_pylist([*rows.values()], table.SCHEMA), str(file))
         table.to_file(made, file)

@@ -56,7 +56,7 @@ _KINDS = {"tasks": _tasks, "algorithms": _algorithms, "suites": _suites}
 def command(what: str, everything: bool, as_json: bool) -> None:
     """List the tasks, algorithms or suites that there are."""
     if everything and what != "tasks":
-        raise UsageError(f"--all is of tasks; leave it out: lagbench list {what}")
+        raise UsageError(f"--all applies only to tasks; leave it out: lagbench list {what}")
     rows = _all_tasks() if everything else _KINDS[what]()
     if as_json:
         click.echo(json.dumps(rows, indent=2))

@@ -286,7 +286,7 @@ def _had(load: Callable[[], _Part], source: str, part: str) -> _Part:
         then = "without network, give a local directory or .gguf file: --task-set model=DIR"
         then = "restore it, or give another model" if local else then
         place = repr(source) if local else f"{source!r} from the Hugging Face hub"
-        raise UsageError(f"the {part} of {place} cannot be had ({_reason(error)}); {then}") from error
+        raise UsageError(f"the {part} of {place} cannot be loaded ({_reason(error)}); {then}") from error
 
 
 def _reason(error: Exception) -> str:

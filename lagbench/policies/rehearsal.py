@@ -27,7 +27,7 @@ _STEPS, _COPIES = 3, 2
 def rehearse(model: Pretrained, precision: str, device: str, prompt: tuple[int, ...]) -> None:
     """Do with a model, on a few tokens of a prompt, what a run does. Takes seconds per 0.1B weights on a core.
 
-    Raises UsageError where its weights cannot be had, where it fails, and where sampled one by one from its cache,
+    Raises UsageError where its weights cannot be loaded, where it fails, and where sampled one by one from its cache,
     beside a longer prompt, tokens have other log-probabilities than all at once and alone: then it looks at later or
     masked tokens.
     """

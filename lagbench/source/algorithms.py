@@ -103,7 +103,7 @@ def load(algorithm: InstalledAlgorithm | AlgorithmSource) -> Any:
     here = _installed(algorithm)
     if isinstance(algorithm, InstalledAlgorithm) and here != algorithm:
         raise UsageError(
-            f"{algorithm.name} is of {algorithm.source}, and {here.source} is installed: pip install "
+            f"{algorithm.name} is from {algorithm.source}, but {here.source} is installed: pip install "
             f"{algorithm.requirement}, or start a new run"
         )
     return registry.load(registry.algorithms()[algorithm.name])
@@ -153,8 +153,8 @@ def _installed(algorithm: InstalledAlgorithm | AlgorithmSource) -> InstalledAlgo
         return InstalledAlgorithm(name, *registry.distribution(name))
     here = InstalledAlgorithm(name, *registry.distribution(name)) if name in registry.algorithms() else None
     if here is None or here.distribution != algorithm.distribution:
-        found = f"another {name}, of {here.source}, is installed" if here else "it is not installed"
-        raise UsageError(f"{name} is of {algorithm.source}, and {found}: pip install {algorithm.requirement}")
+        found = f"another {name}, from {here.source}, is installed" if here else "it is not installed"
+        raise UsageError(f"{name} is from {algorithm.source}, but {found}: pip install {algorithm.requirement}")
     return here
 
 

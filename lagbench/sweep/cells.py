@@ -88,7 +88,7 @@ def look(cell: Planned) -> State:
             if now.name == then.name and planned.algorithm != then:
                 told = f"the source of {now.name} has changed since"
                 if isinstance(now, InstalledAlgorithm):
-                    told = f"{now.name} is of {now.source}, and was of {then.source}"
+                    told = f"{now.name} is from {now.source}, but was from {then.source}"
             return State("other", description.plain(f"{path} holds another run: {told}"))
         return _state(open_run(path))
     except _UNREADABLE as error:

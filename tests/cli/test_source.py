@@ -108,19 +108,19 @@ def test_a_slim_copy_has_it_too(before: Path, tmp_path: Path) -> None:
 
 
 def test_another_version_of_what_is_installed(finished: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run is not gone on with in it; started again, it is of that version, and this is said."""
+    """A run is not resumed with it; started again, it uses that version, and a note says so."""
     here = version("lagbench")
     with pytest.raises(Interrupted):
         runner.execute(open_run(finished).spec, own / "begun", threads=1, sinks=[Stop()])
     monkeypatch.setattr(registry, "distribution", lambda *_: ("lagbench", "9.9"))
     done = lagbench("resume", "begun", "-q")
-    installed = f"and lagbench 9.9 is installed: pip install lagbench=={here}, or start a new run"
-    assert (done.code, done.sentence) == (2, f"Error: vaco is of lagbench {here}, {installed}")
+    installed = f"but lagbench 9.9 is installed: pip install lagbench=={here}, or start a new run"
+    assert (done.code, done.sentence) == (2, f"Error: vaco is from lagbench {here}, {installed}")
     done = lagbench("run", "--spec", finished / "spec.json", "--out", "again", "-q")
-    assert (done.code, done.err) == (0, f"note: vaco is of lagbench 9.9 here, and was of lagbench {here}\n")
+    assert (done.code, done.err) == (0, f"note: vaco is from lagbench 9.9 here, but was from lagbench {here}\n")
     assert content_hash(own / "again") == content_hash(finished)
     assert open_run(own / "again").spec.algorithm.source == "lagbench 9.9"
-    with pytest.warns(UserWarning, match="vaco is of lagbench 9.9 here, and was of lagbench"):
+    with pytest.warns(UserWarning, match="vaco is from lagbench 9.9 here, but was from lagbench"):
         runner.run(spec=open_run(finished).spec, out=own / "third")
 
 

@@ -293,7 +293,7 @@ def test_more_seeds_than_the_suite_has(tmp_path: Path) -> None:
     runs = list(made.runs(80.0, suite=SUITE))
     submission = made.submit(tmp_path, "mine", runs, suite=SUITE)
     made.train(submission, [*runs, {**runs[0], "seed": 99}])
-    with pytest.raises(LagbenchError, match=r"the rerun of mine \(submitted\) has 6 seeds, and mujoco-mini-v1 has 5"):
+    with pytest.raises(LagbenchError, match=r"the rerun of mine \(submitted\) has 6 seeds, but mujoco-mini-v1 has 5"):
         board_at(tmp_path)
 
 

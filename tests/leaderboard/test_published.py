@@ -130,7 +130,7 @@ def test_what_is_not_whole_is_not_published(case: str, ppo: Path, tmp_path: Path
         (run / "environment.json").unlink()
         error = "lag2-u8-seed1 cannot be published: it has no environment.json"
     else:
-        error = "is of TESTING, not of mujoco-v0, by which mujoco-v0 is named"
+        error = "belongs to TESTING, but mujoco-v0 is named after mujoco-v0"
     with pytest.raises(LagbenchError, match=error):
         published.build(runs)
 
@@ -173,5 +173,5 @@ def test_the_script_takes_the_table_that_is_kept(ppo: Path, tmp_path: Path) -> N
     with pytest.raises(LagbenchError, match="cannot be published: ppo lacks Hopper-v5 at lag 0, seed 0"):
         published.build(kept)
     kept.rename(other := tmp_path / "mujoco-1m-v1.arrow")
-    with pytest.raises(UsageError, match=r"is of TESTING, not of mujoco-1m-v1, by which mujoco-1m-v1.arrow is named"):
+    with pytest.raises(UsageError, match=r"belongs to TESTING, but mujoco-1m-v1\.arrow is named after mujoco-1m-v1"):
         published.build(other)

@@ -157,9 +157,9 @@ def test_the_command_lists_every_problem(submitted: Submission, tmp_path: Path) 
 
 
 def test_no_directory_is_no_submission(tmp_path: Path) -> None:
-    assert validate.validate(tmp_path / "none").problems == (f"{tmp_path}/none is no directory",)
+    assert validate.validate(tmp_path / "none").problems == (f"{tmp_path}/none is not a directory",)
     (tmp_path / "link").symlink_to(tmp_path)
-    assert validate.validate(tmp_path / "link").problems == (f"{tmp_path}/link is no directory",)
+    assert validate.validate(tmp_path / "link").problems == (f"{tmp_path}/link is not a directory",)
 
 
 def test_check_runs_the_source(submitted: Submission, tmp_path: Path) -> None:

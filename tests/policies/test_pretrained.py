@@ -97,14 +97,14 @@ def test_a_directory_without_weights(copy: Path) -> None:
 
 def test_a_directory_without_a_configuration(copy: Path) -> None:
     (copy / "config.json").unlink()
-    with pytest.raises(UsageError, match=r"the config\.json of '.*copy' cannot be had .*; restore it"):
+    with pytest.raises(UsageError, match=r"the config\.json of '.*copy' cannot be loaded .*; restore it"):
         pretrained.find(str(copy))
 
 
 def test_a_directory_without_a_tokenizer(copy: Path) -> None:
     (copy / "tokenizer.json").unlink()
     (copy / "tokenizer_config.json").unlink()
-    with pytest.raises(UsageError, match=r"the tokenizer of '.*copy' cannot be had .*; restore it"):
+    with pytest.raises(UsageError, match=r"the tokenizer of '.*copy' cannot be loaded .*; restore it"):
         pretrained.find(str(copy))
 
 
@@ -118,7 +118,7 @@ def test_a_model_that_does_not_go_on_with_a_text(copy: Path) -> None:
 
 def test_damaged_weights(copy: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"x" * 100)
-    with pytest.raises(UsageError, match=r"the weights of '.*copy' cannot be had .*; restore it"):
+    with pytest.raises(UsageError, match=r"the weights of '.*copy' cannot be loaded .*; restore it"):
         pretrained.find(str(copy)).model()
 
 
@@ -161,7 +161,9 @@ def test_what_else_ends_a_completion(copy: Path) -> None:
         assert found.ends == ends[case], case
         assert found.text(found.ends) == ""
     (copy / "generation_config.json").write_text("{")
-    with pytest.raises(UsageError, match=r"the generation_config.json of '.*' cannot be had \(Expecting property name"):
+    with pytest.raises(
+        UsageError, match=r"the generation_config.json of '.*' cannot be loaded \(Expecting property name"
+    ):
         pretrained.find(str(copy))
     # Without one it is the model's own configuration that counts, that of the text where it is one of several parts.
     (copy / "generation_config.json").unlink()
@@ -300,9 +302,9 @@ def test_without_network_the_file_is_named_and_a_way_out(monkeypatch: pytest.Mon
     with pytest.raises(UsageError) as caught:
         pretrained.find("HuggingFaceTB/SmolLM2-135M-Instruct")
     assert str(caught.value) == (
-        "the config.json of 'HuggingFaceTB/SmolLM2-135M-Instruct' from the Hugging Face hub cannot be had (We couldn't "
-        "connect to 'https://huggingface.co'); without network, give a local directory or .gguf file: --task-set "
-        "model=DIR"
+        "the config.json of 'HuggingFaceTB/SmolLM2-135M-Instruct' from the Hugging Face hub cannot be loaded (We "
+        "couldn't connect to 'https://huggingface.co'); without network, give a local directory or .gguf file: "
+        "--task-set model=DIR"
     )
 
 

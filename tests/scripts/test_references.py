@@ -59,7 +59,7 @@ def test_it_is_measured_and_measured_again_only_where_it_is_missing(small: suite
     arguments += ["-o", str(tmp_path / "runs"), "--write", str(file)]
     one = CliRunner().invoke(references.main, [*arguments, "--task", "Hopper-v5"])
     assert one.exit_code == 0, one.output
-    assert "3 runs, some " in one.output
+    assert "3 runs, about " in one.output
     assert "Hopper-v5: " in one.output
     first = json.loads(file.read_text())
     assert first["suite"] == {"name": "TESTING-family", "sha256": small.runs.sha256}
@@ -85,7 +85,7 @@ def test_what_cannot_be_measured(tmp_path: Path) -> None:
     other.write_text(json.dumps({"suite": {"name": "x", "sha256": "0"}, "tasks": {}}))
     for arguments, sentence in (
         (["mujoco-reuse-mini-v1"], "mujoco-reuse-mini-v1 has the references of mujoco-1m-v1; measure those"),
-        (["mujoco-mini-v1", "--write", str(other)], "is of another version of the suite; move it away"),
+        (["mujoco-mini-v1", "--write", str(other)], "belongs to another version of the suite; move it away"),
     ):
         refused = CliRunner().invoke(references.main, arguments)
         assert refused.exit_code == 2

@@ -39,7 +39,7 @@ def test_a_run_that_came_out_otherwise_is_refused(tmp_path: Path) -> None:
     rows = results.grow(file, runs)
     other = [{**row, "content_hash": "0" * 64} for row in rows]
     table.to_file(table.check(pa.Table.from_pylist(other, table.SCHEMA), "x"), file)
-    with pytest.raises(click.ClickException, match=r"runs/a came out otherwise than .*runs/a, which .*x\.arrow has"):
+    with pytest.raises(click.ClickException, match=r"runs/a has another result than .*runs/a, which .*x\.arrow has"):
         results.grow(file, runs)
 
 

@@ -60,9 +60,9 @@ def test_an_installed_one_is_named_by_its_distribution() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "sentence"),
     [
-        (InstalledAlgorithm("ppo", "lagbench", "9"), f"and lagbench {HERE} is installed: pip install lagbench==9, or"),
-        (InstalledAlgorithm("ppo", "other", "9"), f"another ppo, of lagbench {HERE}, is installed: pip install o"),
-        (InstalledAlgorithm("none", "other", "9"), "none is of other 9, and it is not installed: pip install other==9"),
+        (InstalledAlgorithm("ppo", "lagbench", "9"), f"but lagbench {HERE} is installed: pip install lagbench==9, or"),
+        (InstalledAlgorithm("ppo", "other", "9"), f"another ppo, from lagbench {HERE}, is installed: pip install o"),
+        (InstalledAlgorithm("none", "other", "9"), "none is from other 9, but it is not installed: pip install o"),
         (AlgorithmSource("vacco", "0" * 64), "unknown algorithm 'vacco'; did you mean 'vaco'?"),
     ],
 )  # fmt: skip

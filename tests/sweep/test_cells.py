@@ -119,7 +119,7 @@ def test_an_algorithm_that_was_changed_is_another(own: str, tmp_path: Path) -> N
 def test_an_installed_algorithm_of_another_version_is_another(cell: Planned) -> None:
     """But not where the run's specification, of the former format, does not say of which version it is."""
     other = dataclasses.replace(cell.spec, algorithm=InstalledAlgorithm("ppo", "lagbench", "9.9"))
-    now = f"ppo is of lagbench 9.9, and was of {cell.spec.algorithm.source}"
+    now = f"ppo is from lagbench 9.9, but was from {cell.spec.algorithm.source}"
     assert look(Planned(other, cell.path)).reason == f"{cell.path} holds another run: {now}"
     begun = dataclasses.replace(cell.spec, algorithm=AlgorithmSource("ppo", "0" * 64))
     former = Planned(begun, cell.path.with_name("former"))

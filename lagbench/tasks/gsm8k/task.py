@@ -91,7 +91,7 @@ class GSM8kTask(TaskSpec):
     sampler_precision: str
 
     def questions(self, name: str) -> tuple[Question, ...]:
-        """A set of questions. Raises UsageError where it cannot be had or is malformed.
+        """A set of questions. Raises UsageError where it cannot be loaded or is malformed.
 
         Where evaluations ask from ``data.HELD_OUT``, the training set has none of it.
         """
