@@ -94,6 +94,11 @@ class PolicyBuffer:
 def _in_file(version: Version) -> Version:
     """The same version, whose tensors are a file's. It has no name any more, and goes when they do."""
     with tempfile.NamedTemporaryFile(suffix=".pt") as file:
-        torch.save(dict(version.state), file)
-        file.flush()
+        try:
+            torch.save(dict(version.state), file)
+            file.flush()
+        except (OSError, RuntimeError) as error:  # the second is torch's, whatever the disk said
+            raise RecordError(
+                f"cannot write policy version {version.number} to {file.name}; set TMPDIR to a directory with room"
+            ) from error
         return Version(version.number, torch.load(file.name, mmap=True, weights_only=True))

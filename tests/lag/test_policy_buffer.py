@@ -82,6 +82,17 @@ def test_versions_that_memory_does_not_hold_are_in_files(tmp_path: Path, monkeyp
         many.acting([2])
 
 
+def test_a_directory_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("unexpected pos 704 vs 598")
+
+    buffer = PolicyBuffer(1, memory=0)
+    buffer.push(version(0))
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(RecordError, match=r"^cannot write policy version 0 to .+; set TMPDIR to a directory with "):
+        buffer.push(version(1))
+
+
 def in_file(version: Version, directory: Path) -> bool:
     """Whether the memory of its tensors is that of a file in a directory."""
     at = version.state["head"].data_ptr()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lagbench.protocol import Protocol
 from lagbench.spec import resolve
 from lagbench.tasks.gsm8k.task import GSM8kTask
 from lagbench.tasks.spec import load_task
+from tests.policies import engine
 from tests.tasks.gsm8k.tiny import CHAT, make_data, make_gguf, make_model, make_questions, make_tokenizer, write_lines
 
 
@@ -49,6 +51,10 @@ def test_nothing_is_looked_at_until_it_is_needed() -> None:
     [
         ({"prompt": "chatty"}, "unknown task option prompt 'chatty'; did you mean 'chat'?"),
         ({"precision": "half"}, "unknown task option precision 'half'"),
+        ({"precision": ""}, "unknown task option precision ''"),
+        ({"sampler": "vlm"}, "unknown task option sampler 'vlm'; did you mean 'vllm'?"),
+        ({"sampler_precision": "half"}, "unknown task option sampler_precision 'half'"),
+        ({"memory": -1}, "task option 'memory' of GSM8k-v0 is in GiB, not -1.0; give how much, or 0 for as much as th"),
         ({"max_new_tokens": 0}, "'max_new_tokens' of GSM8k-v0 must be in [1, 2147483647], not 0; its default is 160"),
         ({"group_size": 1}, "'group_size' of GSM8k-v0 must be at least 2, not 1"),
         ({"group_size": "many"}, "'group_size' of GSM8k-v0 must be a whole number in [1, 2147483647], not 'many'"),
@@ -72,6 +78,20 @@ def test_prompts(data: Path, model: Path) -> None:
     text = tokenizer.decode(tokens)
     assert text.startswith("<|user|>Ann has 13 figs")
     assert text.endswith('"#### " and the answer as a number.<|assistant|>')
+
+
+def test_what_vllm_cannot_sample_from(data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before a run is begun."""
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    task = make(data, model, sampler="vllm")
+    with pytest.raises(UsageError, match="needs vLLM, which is not installed"):
+        task.rehearse("cpu")
+    monkeypatch.setitem(sys.modules, "vllm", engine)
+    with pytest.raises(UsageError, match="vLLM has models of its own and not this network"):
+        task.rehearse("cpu", task.policy(task.pretrained().model()))
+    quantized = make(data, make_gguf(model, tmp_path / "model.gguf"), sampler="vllm")
+    with pytest.raises(UsageError, match=r"model\.gguf' is a GGUF file, which vLLM is not given"):
+        quantized.rehearse("cpu")
 
 
 def test_pins_hold_what_was_there(tmp_path: Path, model: Path) -> None:
