@@ -218,8 +218,8 @@ def _roomy(layer: Any, longest: int) -> Any:
             new, before = key.shape[-2], self.get_seq_length()
             if not self.is_initialized:
                 self.lazy_initialization(key, value)
-                shape = (*key.shape[:-2], new + longest, key.shape[-1])
-                self.rooms = [key.new_empty(shape), key.new_empty(shape)]
+                # Of a width each: in latent attention values are narrower than keys.
+                self.rooms = [x.new_empty((*x.shape[:-2], new + longest, x.shape[-1])) for x in (key, value)]
             for room, x in zip(self.rooms, (key, value), strict=True):
                 room[..., before : before + new, :] = x
             self._show(before + new)

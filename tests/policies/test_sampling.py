@@ -144,7 +144,8 @@ def test_the_cache_holds_those_that_go_on() -> None:
     """Whatever their order: what stands is read before it is written over."""
     from transformers.cache_utils import DynamicLayer
 
-    key, value = torch.arange(2 * 4 * 3.0).view(2, 4, 1, 3, 1)
+    key = torch.arange(4 * 3.0).view(4, 1, 3, 1)
+    value = 100 + torch.arange(4 * 3 * 2.0).view(4, 1, 3, 2)  # wider, as keys are in latent attention
     layer = sampling._roomy(DynamicLayer(), longest=2)
     layer.update(key, value)
     layer.reorder_cache(torch.tensor([3, 1, 0]))
