@@ -9,12 +9,15 @@ so that its vocabulary, that of Qwen 2.5 unless another is given, is what counts
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
+import re
 import resource
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 _PROMPT = 16
@@ -24,7 +27,8 @@ class Cost(NamedTuple):
     """Of one minibatch.
 
     Attributes:
-        mib: how far the process's largest resident set grew, beside one copy of the gradient.
+        mib: how far the process's largest resident set grew, beside one copy of the gradient. Where the system cannot
+            measure anew, on macOS, what was larger before hides it.
         passes: how many times the body was run, forward.
         seconds: of CPU.
     """
@@ -69,11 +73,21 @@ def _cost(completions: int, tokens: int, vocabulary: int, width: int, room: floa
     policy.evaluate_tokens(prompt[:, :1], action[:2, :1], action[:2, :1] >= 0)  # what is measured once is measured now
     model.model.layers[0].register_forward_hook(count)
     gradient = sum(p.nbytes for p in policy.parameters()) / 2**20
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, start = _peak(anew=True), time.process_time()
     new = policy.evaluate_tokens(prompt, action, action >= 0)
     (new.log_prob.sum() + new.entropy.sum()).backward()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
-    return Cost(grown - gradient, passes, time.process_time() - start)
+    return Cost((_peak() - before) / 2**10 - gradient, passes, time.process_time() - start)
+
+
+def _peak(anew: bool = False) -> int:
+    """The process's largest resident set, in KiB; ``anew``: from now on, which only Linux knows."""
+    with contextlib.suppress(OSError):
+        if anew:
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE)
+        return int(peak)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -100,7 +100,7 @@ def check_left(path: Path) -> None:
     for file, size in entries(path):
         if size is not None and (size < 0 or (file.suffix == ".json" and size > _JSON_BYTES)):
             shutil.rmtree(path, ignore_errors=True)
-            what = "no plain file" if size < 0 else f"{size:,} bytes"
+            what = "not a regular file" if size < 0 else f"{size:,} bytes"
             then = f"delete {path}" if path.exists() else "it was deleted"
             raise LagbenchError(f"the run had written {shown(str(file.relative_to(path)))}, which is {what}; {then}")
 

@@ -57,15 +57,21 @@ def finished(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
-def test_the_model_that_it_trained_is_one_of_transformers(finished: Path, tmp_path: Path) -> None:
+def test_the_model_that_it_trained_is_one_of_transformers(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its greedy answers are those of the last evaluation; lagbench takes it, and it samples alike."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import GenerationConfig
 
     done = lagbench("export", finished, "--to", "huggingface", "-o", tmp_path / "model")
     assert (done.code, done.out) == (0, f"{tmp_path / 'model'}\n")
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "docs/export.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(from transformers .*?)^```", text, re.MULTILINE | re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(compile(block, "docs/export.md", "exec"), scope)
+    model, tokenizer = scope["model"].eval(), scope["tokenizer"]
     assert done.err == f"exported: {sum(p.numel() for p in model.parameters()):,} weights\n"
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     run = open_run(finished)
     played = run.evaluations.to_table(filter=pc.field("mode") == "mode").to_pylist()[-4:]
     for row in played:
