@@ -20,8 +20,7 @@ SYSTEM_PACKAGES = $(shell "$(PYTHON)" -c 'import ensurepip' 2>/dev/null || echo 
   "$(PYTHON)" -c 'from ctypes import CDLL; CDLL("libEGL.so.1"); CDLL("libGL.so.1")' 2>/dev/null || echo libegl1 libgl1) \
   $(shell command -v bwrap >/dev/null || echo bubblewrap)
 
-# One worker more than there are cores, up to 4: tests wait for the processes that they start.
-PYTEST := $(BIN)/pytest -n $(shell "$(PYTHON)" -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))') --dist worksteal
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 # Minutes of tests that touch every dependency, for versions other than the pinned ones.
 DEPENDENCY_TESTS := tests/test_packaging.py tests/test_training.py tests/test_language_runs.py tests/baselines \
   tests/policies tests/tasks tests/sinks tests/records/test_export.py tests/scoring/test_aggregate.py \
