@@ -34,7 +34,7 @@ def writing(file: Path, about: Mapping[str, Any]) -> Iterator[IO[bytes]]:
         except Exception:
             if content.failed is None:
                 raise
-            raise content.failed from None  # what torch makes of it says nothing of the disk
+            raise content.failed from None  # what torch makes of it says nothing of the disk or an interrupt
         out.seek(0)
         out.write(_line(about, content.size, content.crc32, room))
     os.replace(temporary, file)
@@ -78,21 +78,21 @@ class _Summed(io.RawIOBase):
         self._out = out
         self.size = 0
         self.crc32 = 0
-        self.failed: OSError | None = None
+        self.failed: BaseException | None = None
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        piece = memoryview(data).cast("B")
         try:
+            piece = memoryview(data).cast("B")
             self._out.write(piece)
-        except OSError as error:
+            self.size += len(piece)
+            self.crc32 = zlib.crc32(piece, self.crc32)
+            return len(piece)
+        except BaseException as error:  # an interrupt too: torch raises something else once its writer has failed
             self.failed = error
             raise
-        self.size += len(piece)
-        self.crc32 = zlib.crc32(piece, self.crc32)
-        return len(piece)
 
 
 class _From(io.RawIOBase):
