@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,15 @@ def test_processes_of_their_own_give_the_same_rows() -> None:
         assert [x.tobytes() for x in one] == [x.tobytes() for x in two]
 
 
+@pytest.fixture
+def hears() -> Iterator[None]:
+    """This process does not ignore Ctrl-C, as one does that a shell has started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears")
 def test_ctrl_c_is_for_the_run_and_not_for_processes_of_environments() -> None:
     for vectorization, deaf in (("sync", 0.0), ("async", 1.0)):
         task = load_task("others.py:Deaf", {"vectorization": vectorization, "max_episode_steps": 5})
