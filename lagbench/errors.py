@@ -48,6 +48,20 @@ class RecordError(LagbenchError):
     """A record cannot be written, or is not valid."""
 
 
+def reason(error: BaseException) -> str:
+    """Why it was raised, for the middle of a sentence: the message of a LagbenchError, else type and message in a line.
+
+    Args:
+        error: of whatever kind.
+
+    Returns:
+        The text.
+    """
+    if isinstance(error, LagbenchError):
+        return str(error)
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest in spelling to ``name``, or None if none is close."""
     by_fold = {k.casefold(): k for k in known}

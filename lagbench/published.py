@@ -74,16 +74,12 @@ def results(source: str | Path) -> Any:
 def _evaluations(runs: Any, suite: Suite | None = None) -> Any:
     rows = []
     for run in runs.to_pylist():
-        if suite is not None and not _is_cell(run, suite):
+        if suite is not None and not (suite.has(run) and run["seed"] in suite.seeds):
             continue
         for i in range(len(run["fractions"])):
             evaluation = {name: run[many][i] if run[many] else None for name, many in _EVALUATION.items()}
             rows.append({**{name: run[name] for name in _RUN}, **evaluation})
     return pa.Table.from_pylist(rows, SCHEMA)
-
-
-def _is_cell(run: dict[str, Any], suite: Suite) -> bool:
-    return run["task"] in suite.tasks and run[suite.axis] in suite.values and run["seed"] in suite.seeds
 
 
 @own_settings()

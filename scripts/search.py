@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +92,17 @@ def distance(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     gaps = [one[seed] - other[seed] for seed in one.keys() & other.keys()]
     error = standard_error(gaps)
     return math.nan if not error else float(np.mean(gaps)) / error
+
+
+def runner(out: Path, results: Path, jobs: int | None, quiet: bool) -> Callable[[Sequence[Any]], list[dict[str, Any]]]:
+    """What runs planned cells that the table of results does not have yet, and gives all of its rows."""
+
+    def run(planned: Sequence[Any]) -> list[dict[str, Any]]:
+        done = taken(planned, read(results))
+        lagbench.run_grid(planned, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=done)
+        return grow(results, out)
+
+    return run
 
 
 def options(lag: int) -> dict[str, Any]:
@@ -191,12 +202,7 @@ def table(rows: Sequence[Mapping[str, Any]], by: Scale, algorithms: Sequence[str
 def main(algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, quiet: bool) -> None:
     """Run the search and print what came out."""
     chosen = algorithms or [*GRID]
-
-    def run(planned: Sequence[Any]) -> list[dict[str, Any]]:
-        done = taken(planned, read(results))
-        lagbench.run_grid(planned, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=done)
-        return grow(results, out)
-
+    run = runner(out, results, jobs, quiet)
     rows = run(scaling_runs(out))
     by = scale(rows)
     for algorithm in chosen:

@@ -21,10 +21,8 @@ import click
 import numpy as np
 
 import lagbench
-from lagbench import cli
-from lagbench.sweep.taken import taken
-from scripts.results import RESULTS, grow, read
-from scripts.search import best, distance
+from scripts.results import RESULTS
+from scripts.search import best, distance, runner
 
 SUITE = lagbench.load_suite("gsm8k-mini-v1")
 LAGS = (0, 64)
@@ -144,12 +142,7 @@ def table(rows: Sequence[Mapping[str, Any]], algorithms: Sequence[str]) -> list[
 def main(algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, quiet: bool) -> None:
     """Run the search and print what came out."""
     chosen = algorithms or [*OWN]
-
-    def run(planned: Sequence[Any]) -> list[dict[str, Any]]:
-        done = taken(planned, read(results))
-        lagbench.run_grid(planned, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=done)
-        return grow(results, out)
-
+    run = runner(out, results, jobs, quiet)
     rows: Sequence[Mapping[str, Any]] = []
     for algorithm in chosen:
         rows = run(cells(out, algorithm, [SEED], settings()))

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lagbench.errors import LagbenchError, UsageError
+from lagbench.errors import LagbenchError, UsageError, reason
 from lagbench.policies import categorical, gaussian
 from lagbench.policies.base import PolicyOutput, Version
 from lagbench.policies.categorical import CategoricalActing
@@ -126,8 +126,8 @@ def built(build: Build, spaces: tuple[Any, Any], generator: torch.Generator) -> 
         except LagbenchError:
             raise
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UsageError(f"the function {name} cannot make a network of these spaces: {reason}") from error
+            told = f"the function {name} cannot create a network for these spaces: {reason(error)}"
+            raise UsageError(told) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"the function {name} must return a torch.nn.Module, and returned {network!r}")
     return network
@@ -146,8 +146,7 @@ def control_policy(
             given = network(torch.zeros(3, size))
         shapes = [tuple(x.shape) for x in given]
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"a network of one's own must return {wanted}, and fails: {reason}") from error
+        raise UsageError(f"the network must return {wanted}, but fails: {reason(error)}") from error
     if shapes != [(3, outputs), (3,)]:
-        raise UsageError(f"a network of one's own must return {wanted}; for 3 of them its shapes are {shapes}")
+        raise UsageError(f"the network must return {wanted}; for 3 observations its shapes are {shapes}")
     return policy

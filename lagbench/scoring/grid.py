@@ -119,7 +119,7 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
     rows = table.to_pylist(maps_as_pydicts="strict")
     _check_finished(rows)
     whole = _suite(rows, suite)
-    left_out = [row["path"] for row in rows if suite and whole and not _has(whole, row)]
+    left_out = [row["path"] for row in rows if suite and whole and not whole.has(row)]
     rows = [row for row in rows if row["path"] not in left_out]
     _check_finished(rows)
     _check_envpool(rows)
@@ -222,12 +222,7 @@ def _suite(rows: Sequence[Mapping[str, Any]], chosen: str | None) -> Suite | Non
         )
     if chosen is not None:
         return suites.load(chosen)
-    return next((suite for suite in family if all(_has(suite, row) for row in rows)), family[-1])
-
-
-def _has(suite: Suite, row: Mapping[str, Any]) -> bool:
-    """Whether a run has its place in the grid of a suite."""
-    return row["task"] in suite.tasks and row[suite.axis] in suite.values and suite.admits(row["seed"])
+    return next((suite for suite in family if all(map(suite.has, rows))), family[-1])
 
 
 def _own_network(row: Mapping[str, Any]) -> list[str]:
@@ -320,7 +315,7 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
     firsts: dict[str, tuple[dict[str, Any], str]] = {}
     for row in rows:
         place = suite.cell_of(row)
-        if not _has(suite, row):
+        if not suite.has(row):
             raise UsageError(
                 f"{row['path']} is not a run of {suite.name}, which has no {place[0]}, {suite.axis} {place[1]}, "
                 f"seed {place[2]}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lagbench.errors import LagbenchError, UsageError
+from lagbench.errors import UsageError, reason
 from lagbench.source.files import Source, module_name
 from lagbench.source.imports import is_installed
 
@@ -36,8 +36,7 @@ def load(source: Source) -> ModuleType:
         try:
             return importlib.import_module(f"{package}.{module_name(source.main)}")
         except Exception as error:
-            reason = str(error) if isinstance(error, LagbenchError) else f"{type(error).__name__}: {error}"
-            raise UsageError(f"{source.place!r} cannot be imported: {reason}") from error
+            raise UsageError(f"{source.place!r} cannot be imported: {reason(error)}") from error
 
 
 def is_alike(name: str, module: str) -> bool:

@@ -137,6 +137,11 @@ class Suite:
         """Where a run stands in the grid: its task, value of the axis, and seed. ``run`` has them by name."""
         return run["task"], run[self.axis], run["seed"]
 
+    def has(self, run: Mapping[str, Any]) -> bool:
+        """Whether a run stands in the grid, with a seed that the suite admits. ``run`` as for ``cell_of``."""
+        task, value, seed = self.cell_of(run)
+        return task in self.tasks and value in self.values and self.admits(seed)
+
     def options(self, value: int) -> dict[str, Any]:
         """The settings fixed by the suite at one value of its axis, as options of ``lagbench.resolve``."""
         return {

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from lagbench import runner
-from lagbench.errors import LagbenchError, RecordError, UsageError
+from lagbench.errors import LagbenchError, RecordError, UsageError, reason
 from lagbench.records.files import SPEC_FILE
 from lagbench.records.reader import Run, open_run
 from lagbench.records.schema import TABLES
@@ -92,8 +92,7 @@ def look(cell: Planned) -> State:
             return State("other", description.plain(f"{path} holds another run: {told}"))
         return _state(open_run(path))
     except _UNREADABLE as error:
-        reason = str(error) if isinstance(error, LagbenchError) else f"{type(error).__name__}: {error}"
-        return State("unusable", description.plain(f"{reason}; move {path} away to run it again"))
+        return State("unusable", description.plain(f"{reason(error)}; move {path} away to run it again"))
 
 
 def _state(run: Run) -> State:

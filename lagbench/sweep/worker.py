@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lagbench.errors import LagbenchError
+from lagbench.errors import LagbenchError, reason
 from lagbench.records.files import explained
 from lagbench.runner import Interrupted
 from lagbench.sinks.base import Sink
@@ -107,11 +107,10 @@ def explain(error: BaseException) -> End:
         return End("interrupted")
     if not isinstance(error, LagbenchError):
         traceback.print_exception(error)
-    reason = str(error) if isinstance(error, LagbenchError) else f"{type(error).__name__}: {error}"
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__
-    return End(reason, is_general=cause is not None and cause.errno in _GENERAL)
+    return End(reason(error), is_general=cause is not None and cause.errno in _GENERAL)
 
 
 def _run(spec: RunSpec, path: Path, threads: int, sink: Sink, go: Go) -> End:

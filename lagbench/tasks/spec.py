@@ -14,7 +14,7 @@ from lagbench import domain as domains
 from lagbench import registry
 from lagbench.config import Count, coerce, describe
 from lagbench.domain import Domain
-from lagbench.errors import LagbenchError, UsageError, unknown
+from lagbench.errors import LagbenchError, UsageError, reason, unknown
 from lagbench.machine import Outside
 from lagbench.protocol import DEFAULT_HIDDEN, Protocol
 from lagbench.registry import TaskEntry
@@ -143,8 +143,7 @@ def make(entry: TaskEntry, options: Mapping[str, Any], source: Source | None = N
     except LagbenchError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"{entry.entry} cannot create the task {entry.task_id}: {reason}") from error
+        raise UsageError(f"{entry.entry} cannot create the task {entry.task_id}: {reason(error)}") from error
     if not isinstance(made, TaskSpec):
         made = registry.load(registry.ENVIRONMENT_TASK)(entry.entry, source, given, made)
     elif "vectorization" in given.keys() - made.options.keys():

@@ -147,8 +147,8 @@ def test_a_language_model_of_ones_own() -> None:
             "there is no file 'nowhere.py'; name your own function as path/to/file.py:func",
         ),
         ({"policy": "nets.py:number"}, "the function number must return a torch.nn.Module, and returned 3"),
-        ({"policy": "nets.py:broken"}, "the function broken cannot make a network of these spaces: TypeError: "),
-        ({"policy": "nets.py:valueless"}, "a network of one's own must return (outputs [n, 3], values [n]) for obs"),
+        ({"policy": "nets.py:broken"}, "the function broken cannot create a network for these spaces: TypeError: "),
+        ({"policy": "nets.py:valueless"}, "the network must return (outputs [n, 3], values [n]) for obs"),
         ({"hidden": (32, 32)}, "--hidden is for lagbench's own networks, and nets.py:build creates another"),
     ],
 )
