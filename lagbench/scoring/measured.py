@@ -46,6 +46,18 @@ QUANTITIES: Mapping[str, tuple[Quantity, ...]] = {
 """What is shown, by axis."""
 
 
+def divergence(axis: str) -> Quantity:
+    """What scores are drawn against, as what was measured of the lag.
+
+    Args:
+        axis: ``lag`` or ``updates``.
+
+    Returns:
+        TV before the updates, or on a forward axis after them.
+    """
+    return QUANTITIES[axis][0]
+
+
 def held(line: LineDetails) -> str | None:
     """The metric for a line's share of clipped or dropped samples: the first with the suffix.
 

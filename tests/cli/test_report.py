@@ -39,7 +39,7 @@ def test_a_report_and_the_same_again(runs: Path) -> None:
     assert (done.code, done.out) == (0, "out/index.html\n")
     assert "made in " in done.err
     assert "note: the runs belong to no suite, so returns are not normalised" in done.err
-    assert "Performance profiles: returns are not normalised" in done.err
+    assert "Score against divergence: returns are not normalised" in done.err
     page = Path("out/index.html").read_text()
     assert f"lagbench report {runs} -o out --by delta --replications 20" in page
     assert "vaco delta=0.2" in page

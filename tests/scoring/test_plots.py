@@ -73,8 +73,7 @@ def texts(figure: Figure) -> list[str]:
 
 def test_there_is_every_figure(drawn: Any) -> None:
     results, more, figures = drawn
-    wanted = ["lag", "intervals", "training", "area", "profiles", "tasks", "tasks-training", "diagnostics"]
-    assert list(figures) == wanted
+    assert " ".join(figures) == "lag intervals pairs training area profiles tasks tasks-training divergence diagnostics"
     assert plots.left_out(results, more) == []
 
 
@@ -173,6 +172,32 @@ def test_diagnostics(drawn: Any) -> None:
     assert [measured.held(line) for line in more.lines] == [LOGGED[line.label] for line in more.lines]
 
 
+def test_score_against_divergence(drawn: Any) -> None:
+    results, _, figures = drawn
+    (axis,) = figures["divergence"].axes
+    for line in results.lines:
+        x, y = line_of(axis, line.label).get_data()
+        np.testing.assert_allclose(x, [0, 0.04, 0.16])
+        np.testing.assert_array_equal(y, [point.final.iqm.value for point in line.points])
+    assert len(axis.lines) == 3 * (1 + len(LAGS))  # and an interval at each point
+
+
+def test_pairs(drawn: Any) -> None:
+    """At lag 16 every run of PPO scores above every one of the last, which is far enough to be significant."""
+    results, _, figures = drawn
+    axis = figures["pairs"].axes[2]
+    shown = axis.images[0].get_array()
+    assert np.diag(shown.mask).all()
+    for pair in results.comparisons:
+        one, other = (
+            next(i for i, line in enumerate(results.lines) if line.label == x) for x in (pair.first, pair.second)
+        )
+        assert shown[one, other] == pair.improvements[2].value == 1 - shown[other, one]
+    said = {text.get_position(): text.get_text() for text in axis.texts}
+    assert (said[0, 1], said[1, 0]) == ("1.00*", "0.00*")
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == [HOSTILE, "ppo", "vaco"]
+
+
 def test_forward_lag_has_its_own_axis_and_diagnostics() -> None:
     given = [
         synthetic.row("ppo", task, seed, (0.0, 1.0), updates=updates, tv=0.1, ess=1.0, kl=0.1, updates_made=8.0)
@@ -238,7 +263,7 @@ def test_a_caption_says_which_share_of_samples_is_whose() -> None:
 def test_every_legend_is_complete(drawn: Any) -> None:
     _, _, figures = drawn
     for name, figure in figures.items():
-        if name in ("intervals", "area"):  # names stand beside the bars
+        if name in ("intervals", "area", "pairs"):  # names stand beside the bars and cells
             continue
         (legend,) = figure.legends
         assert [text.get_text().strip() for text in legend.get_texts()] == ["_a $\\frac{x$ <b>", "ppo", "vaco"]
@@ -296,7 +321,7 @@ def lab(rgb: np.ndarray[Any, Any]) -> Any:
 
 @pytest.mark.parametrize("sight", SEEN)
 def test_colours_differ_to_every_eye(sight: str) -> None:
-    colours = [look.colour for look in style.BASELINES.values()] + ["#000000", "#ffffff"]
+    colours = sorted({look.colour for look in style.BASELINES.values()}) + ["#000000", "#ffffff"]
     linear = [
         np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in map(np.array, map(to_rgb, colours))
     ]
@@ -338,12 +363,13 @@ def test_no_state_is_left_behind(drawn: Any) -> None:
 def test_returns_that_are_not_normalised() -> None:
     results, more = both(rows(), scale=None)
     found = {picture.name: picture.figure for picture in plots.pictures(results, more)}
-    assert list(found) == ["tasks", "tasks-training", "diagnostics"]
+    assert list(found) == ["pairs", "tasks", "tasks-training", "diagnostics"]
+    assert "*" not in "".join(texts(found["pairs"]))
     assert "final return" in texts(found["tasks"])
     left_out = plots.left_out(results, more)
     assert left_out == [
-        "Score against lag, Interval estimates, Over training, Area under the curve, Performance profiles: returns "
-        "are not normalised, so they cannot be aggregated over tasks"
+        "Score against lag, Interval estimates, Over training, Area under the curve, Performance profiles, "
+        "Score against divergence: returns are not normalised, so they cannot be aggregated over tasks"
     ]
 
 
@@ -353,7 +379,9 @@ def test_one_algorithm_at_one_lag_on_one_task_with_one_seed() -> None:
     assert list(found) == ["intervals", "training", "area", "profiles", "tasks-training"]
     assert plots.left_out(results, more) == [
         "Score against lag, Tasks against lag: there is only one value of lag",
-        "Diagnostics against lag: diagnostics are missing, or not from the same runs on every task",
+        "Diagnostics against lag, Score against divergence: diagnostics are missing, or not from the same runs on "
+        "every task",
+        "Probability of improvement: no two algorithms have runs of the same cells",
     ]
     assert not list(found["intervals"].axes[0].patches)  # no interval
     for figure in found.values():

@@ -104,7 +104,7 @@ def test_the_page_says_everything(found: tuple[Results, Details], page: Page) ->
     assert "lagbench report 'a b' -o out" in page.text
     for name, version in report.versions().items():
         assert f"{name} {version}" in page.text
-    assert "Diagnostics against lag: diagnostics are missing" in page.text
+    assert "Diagnostics against lag, Score against divergence: diagnostics are missing" in page.text
     assert all(len(text) > 30 for text in page.alternatives)
 
 

@@ -10,7 +10,9 @@ from lagbench.scoring import measured
 from lagbench.scoring.details import Details
 from lagbench.scoring.plots import diagnostics, labels, scores
 from lagbench.scoring.plots.canvas import Picture, settings
+from lagbench.scoring.plots.pairs import pairs
 from lagbench.scoring.results import Results
+from lagbench.scoring.significance import LEVEL
 
 Draw = Callable[[Results, Details], Figure]
 """What draws a figure."""
@@ -74,6 +76,8 @@ def left_out(results: Results, details: Details) -> list[str]:
 def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]]:
     axis, meaning = results.axis, labels.meaning(results)
     kind = labels.SCORE[results.kind]
+    corrected = f", with Holm's correction over {results.pairs} pairs" if results.pairs > 1 else ""
+    star = f" *: IQMs differ significantly (p ≤ {LEVEL}{corrected})." if results.normalized else ""
     ess = "ESS is that of the weights w = π_T/β. " if axis == "lag" else ""
     return [
         (
@@ -89,6 +93,13 @@ def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]
             "IQM, median, mean and optimality gap of the final score: estimate and 95% interval. For the optimality "
             f"gap, lower is better. {meaning}",
             scores.intervals,
+        ),
+        (
+            "pairs",
+            "Probability of improvement",
+            "The probability that a run of the row's algorithm has a higher final score than one of the column's on "
+            f"the same task, mean over tasks.{star}",
+            pairs,
         ),
         (
             "training",
@@ -122,6 +133,13 @@ def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]
             scores.tasks_training,
         ),
         (
+            "divergence",
+            "Score against divergence",
+            f"IQM of the final score against the total variation that was measured, a mean over the phases of a run, "
+            f"then over runs and tasks: one point per value of {axis}, bars: 95% intervals. {meaning}",
+            diagnostics.against_divergence,
+        ),
+        (
             "diagnostics",
             f"Diagnostics against {axis}",
             f"Means over the phases of a run, then over runs and tasks, bands: 95% intervals. β is the behaviour "
@@ -135,7 +153,7 @@ def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]
 def _reasons(results: Results, details: Details) -> dict[str, str]:
     """Name of a figure → why it is not there."""
     found: dict[str, str] = {}
-    over = ("lag", "intervals", "training", "area", "profiles")
+    over = ("lag", "intervals", "training", "area", "profiles", "divergence")
     if not results.normalized:
         found |= dict.fromkeys(over, "returns are not normalised, so they cannot be aggregated over tasks")
     elif not any(point.final for line in results.lines for point in line.points):
@@ -144,6 +162,11 @@ def _reasons(results: Results, details: Details) -> dict[str, str]:
         found |= dict.fromkeys(("lag", "tasks"), f"there is only one value of {results.axis}")
     if not any(task.final for line in results.lines for point in line.points for task in point.tasks):
         found |= dict.fromkeys(("tasks", "tasks-training"), "no task has a score")
+    unmeasured = "diagnostics are missing, or not from the same runs on every task"
     if not measured.known(details, results.axis):
-        found["diagnostics"] = "diagnostics are missing, or not from the same runs on every task"
+        found["diagnostics"] = unmeasured
+    if not any(measured.series(line, measured.divergence(results.axis)) for line in details.lines):
+        found.setdefault("divergence", unmeasured)
+    if not any(found for pair in results.comparisons for found in pair.improvements):
+        found["pairs"] = "no two algorithms have runs of the same cells"
     return found

@@ -1,4 +1,4 @@
-"""Figures of diagnostics against the axis."""
+"""Figures of diagnostics against the axis, and of scores against the divergence that was measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from lagbench.scoring.details import Details
-from lagbench.scoring.measured import known, series
+from lagbench.scoring.measured import divergence, known, series
 from lagbench.scoring.plots import labels
 from lagbench.scoring.plots.canvas import SMALL, Cast, legend, panels, wrapped
 from lagbench.scoring.plots.lines import band, finished, positions, value_axis
@@ -47,5 +47,35 @@ def diagnostics(results: Results, details: Details) -> Figure:
         value_axis(axis, results.values, results.axis)
         axis.tick_params(labelbottom=i + columns >= len(shown))
     figure.supxlabel(labels.axis_label(results.axis), fontsize=SMALL + 1)
+    legend(figure, cast, [line.label for line in results.lines])
+    return figure
+
+
+def against_divergence(results: Results, details: Details) -> Figure:
+    """IQM of the final score against the measured divergence, a point for each value of the axis."""
+    cast = Cast.of(results)
+    figure, ((axis,),) = panels(1, 1, (5.2, 3.6))
+    quantity = divergence(results.axis)
+    for line, more in zip(results.lines, details.lines, strict=True):
+        places = zip(series(more, quantity), line.points, strict=False)
+        found = [(x.value, point.final.iqm) for x, point in places if x is not None and point.final is not None]
+        look = cast.styles[line.label]
+        axis.plot(
+            [x for x, _ in found],
+            [one.value for _, one in found],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.line,
+            markersize=look.size,
+            linewidth=1.4,
+            gid=line.label,
+        )
+        for x, one in found:
+            if one.low is not None and one.high is not None:
+                axis.plot([x, x], [one.low, one.high], color=look.colour, linewidth=1.0, alpha=0.5)
+    axis.set_xlabel(f"{quantity.title}: {quantity.unit}", fontsize=SMALL + 1, parse_math=True)
+    axis.set_ylabel(labels.score(results.kind, "IQM"), fontsize=SMALL + 1)
+    axis.set_xlim(left=0)
+    finished(axis)
     legend(figure, cast, [line.label for line in results.lines])
     return figure

@@ -14,7 +14,11 @@ _LONGEST = 60
 
 @dataclass(frozen=True)
 class Style:
-    """Colour, marker and line: any one of them tells the baselines apart."""
+    """Colour, marker and line.
+
+    Any one of them tells the baselines of control apart; of those for language models some have the colour of one that
+    the language suites do not compare, with another marker and line.
+    """
 
     colour: str
     marker: str
@@ -48,6 +52,13 @@ BASELINES: Mapping[str, Style] = {
     # Two more that no eye takes for one of these.
     "ppo-ewma": Style("#8844EE", "<", _LINES["long"]),
     "impact": Style("#88AA55", ">", _LINES["sparse"]),
+    "grpo": Style("#009E73", "p", _LINES["solid"]),
+    "tis": Style("#56B4E9", "h", _LINES["dashed"]),
+    "cispo": Style("#CC79A7", "*", _LINES["solid"]),
+    "gspo": Style("#882255", "d", _LINES["dash-dot"]),
+    "m2po": Style("#8844EE", "8", _LINES["short"]),
+    "dppo": Style("#88AA55", "s", _LINES["dotted"]),
+    "topr": Style("#009E73", "^", _LINES["long"]),
 }
 # An algorithm of one's own is dark, as no baseline is.
 _OWN = ("#000000", "#5B3A1E", "#332288")
