@@ -1,6 +1,6 @@
 """Whether an algorithm keeps its contract: to algorithms what Gymnasium's check_env is to environments.
 
-Every check drives the same ``Learner`` as training does, on synthetic rollouts of both domains, in seconds.
+Every check drives the same ``Learner`` as training does, on synthetic rollouts of every domain, in seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lagbench import diagnostics
+from lagbench import diagnostics, registry
 from lagbench import domain as domains
 from lagbench.algorithm import Algorithm
 from lagbench.config import make_config
@@ -28,7 +28,7 @@ from lagbench.records.findings import CheckOutcome
 from lagbench.rollout import Rollout
 from lagbench.settings import own_settings
 from lagbench.source import algorithms
-from lagbench.synthetic import LAG, WORLDS, ControlWorld, DiscreteWorld, World, with_junk
+from lagbench.synthetic import LAG, ControlWorld, DiscreteWorld, World, with_junk
 
 _FIRST = 8  # the first phase: late enough for versions LAG behind
 _UPDATES = 4  # one epoch
@@ -70,7 +70,7 @@ class CheckReport:
 
 @own_settings()
 def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None = None) -> CheckReport:
-    """Check an algorithm in both domains, or in that which it says it is for.
+    """Check an algorithm in every domain, or in those which it says it is for.
 
     Args:
         algorithm: its class, its name, or ``path/to/file.py:Class``.
@@ -108,8 +108,8 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
     if not stopped:
         make_config(cls.Config, {}, config or {})  # what the caller got wrong is no failure of the algorithm
     make("presets", None, lambda: _check_presets(cls), stops=False)
-    for domain, world in WORLDS.items():
-        if None not in stopped and domain not in cls.domains:
+    for domain, world in worlds().items():
+        if None not in stopped and not domains.admits(cls.domains, domain):
             continue
         bench = _Bench(cls, world(), config or {})
         make("loss", domain, bench.loss)
@@ -128,6 +128,11 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
                 stopped.add(domain)  # it would fail likewise
             make("discrete", domain, discrete.gradient)
     return CheckReport(name, tuple(made))
+
+
+def worlds() -> dict[str, type[World]]:
+    """By name of a domain the world in which its algorithms are checked, of those domains that have one."""
+    return {name: registry.load(domain.world) for name, domain in domains.known().items() if domain.world}
 
 
 class _Failed(Exception):
@@ -170,7 +175,7 @@ def _check_class(cls: Any) -> None:
         raise _Failed(f"it has no `loss`; write loss(self, batch) -> (scalar, metrics) in {cls.__name__}")
     if cls.minibatch not in _MINIBATCHES:
         raise _Failed(f'minibatch is {cls.minibatch!r}; use "steps" or "sequences"')
-    if not (isinstance(cls.domains, tuple) and cls.domains and set(cls.domains) <= set(WORLDS)):
+    if not (isinstance(cls.domains, tuple) and cls.domains and set(cls.domains) <= set(domains.known())):
         raise _Failed(f'domains is {cls.domains!r}; use ("control",), ("language",) or leave it out')
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lagbench import divergence
-from lagbench.domain import DOMAINS, Domain, installed
+from lagbench.domain import Domain, known
 from lagbench.policies.base import PolicyOutput
 from lagbench.rollout import Rollout
 
@@ -38,9 +38,7 @@ ASYNCHRONOUS = (
     "segments_dropped",
 )
 """What is measured of asynchronous runs besides: lag also in optimizer updates, and segments of processes that died."""
-RESERVED = frozenset((*NAMES, *ASYNCHRONOUS)).union(
-    *(domain.diagnostics for domain in (*DOMAINS.values(), *installed().values()))
-)
+RESERVED = frozenset((*NAMES, *ASYNCHRONOUS)).union(*(domain.diagnostics for domain in known().values()))
 """What no algorithm may call a metric of its own, in any domain."""
 
 

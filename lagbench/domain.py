@@ -23,7 +23,8 @@ class Domain:
     ``--budget`` counts, ``step_unit`` what an actor takes ``phase_steps`` of. ``policy`` names a function of a task's
     id, its options and a state, which makes the policy of that state; ``records`` a ``RecordKind``, ``replayer`` a
     ``Replayer``. ``diagnostics`` is what the actors measure beside what all measure, ``packages`` what rows depend on
-    beside what all do. ``environment`` and ``vector_environment`` are what Gymnasium's ``make`` and ``make_vec`` call.
+    beside what all do. ``environment`` and ``vector_environment`` are what Gymnasium's ``make`` and ``make_vec`` call,
+    ``world`` is the ``lagbench.synthetic.World`` in which ``lagbench check`` tests algorithms; None: it does not.
 
     With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
     and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
@@ -44,6 +45,7 @@ class Domain:
     packages: tuple[str, ...]
     environment: str
     vector_environment: str | None
+    world: str | None
     exact_log_prob: bool
     resampling: str | None
     returns_are_scores: bool
@@ -70,6 +72,7 @@ CONTROL = Domain(
     packages=(),
     environment="lagbench.tasks.mujoco:make_single",
     vector_environment="lagbench.tasks.mujoco:make_vector",
+    world="lagbench.synthetic:ControlWorld",
     exact_log_prob=True,
     resampling=None,
     returns_are_scores=False,
@@ -104,6 +107,7 @@ LANGUAGE = Domain(
     packages=("tokenizers", "transformers"),
     environment="lagbench.tasks.gsm8k.environment:make",
     vector_environment=None,
+    world="lagbench.synthetic:LanguageWorld",
     exact_log_prob=False,
     resampling="resample_uniform_groups",
     returns_are_scores=True,
@@ -121,9 +125,9 @@ DOMAINS = {d.name: d for d in (CONTROL, LANGUAGE)}
 """lagbench's own; algorithms are for both, unless they say otherwise."""
 
 
-def installed() -> dict[str, Domain]:
-    """Those that packages bring, by an entry point each in the group ``lagbench.domains``; loads them."""
-    return {name: registry.load(target) for name, target in registry.domains().items()}
+def known() -> dict[str, Domain]:
+    """Our own and those that packages bring, by an entry point each in the group ``lagbench.domains``."""
+    return DOMAINS | {n: registry.load(target) for n, target in registry.domains().items() if n not in DOMAINS}
 
 
 def admits(domains: Collection[str], name: str) -> bool:
@@ -133,7 +137,7 @@ def admits(domains: Collection[str], name: str) -> bool:
 
 def get(name: str) -> Domain:
     """The domain of that name. Raises UsageError where there is none."""
-    known = DOMAINS if name in DOMAINS else {**installed(), **DOMAINS}
-    if name not in known:
-        raise unknown("domain", name, known)
-    return known[name]
+    found = DOMAINS if name in DOMAINS else known()
+    if name not in found:
+        raise unknown("domain", name, found)
+    return found[name]

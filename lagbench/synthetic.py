@@ -1,4 +1,4 @@
-"""Synthetic rollouts of both domains, without simulator or language model, with every kind of row.
+"""Synthetic rollouts of lagbench's domains, without simulator or language model, with every kind of row.
 
 They are seeded: the same policy gives the same rollout of the same phase.
 """
@@ -252,9 +252,6 @@ class TinyCausalLM(nn.Module):
         x = x + nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         logits: Tensor = self.head(x.tanh())
         return logits
-
-
-WORLDS: dict[str, type[World]] = {world.domain.name: world for world in (ControlWorld, LanguageWorld)}
 
 
 def with_junk(rollout: Rollout, seed: int = 0) -> Rollout:

@@ -8,6 +8,7 @@ import pytest
 
 import lagbench
 from lagbench import domain, registry
+from lagbench.check import check
 from lagbench.errors import UsageError
 from lagbench.protocol import Protocol
 
@@ -44,9 +45,13 @@ def test_only_controls_log_probabilities_can_be_had_again_exactly() -> None:
 THIRD = """
 import dataclasses
 from lagbench.domain import CONTROL
+from lagbench.synthetic import ControlWorld
 from lagbench.tasks import mujoco
 
-TOY = dataclasses.replace(CONTROL, name="toy", budget_unit="toy steps", diagnostics=())
+TOY = dataclasses.replace(CONTROL, name="toy", budget_unit="toy steps", diagnostics=(), world="toys:World")
+
+class World(ControlWorld):
+    domain = TOY
 
 def task(task_id, **options):
     return dataclasses.replace(mujoco.task("InvertedPendulum-v5", **options), domain=TOY)
@@ -73,5 +78,9 @@ def test_a_package_brings_a_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             lagbench.resolve(task="Toy-v0", algo="gspo", **options)
         with pytest.raises(UsageError, match="unknown domain 'toi'; did you mean 'toy'"):
             domain.get("toi")
+        report = check("ppo")
+        assert report.passed
+        assert len([one for one in report.checks if one.domain == "toy"]) == 8
+        assert "toy" not in {one.domain for one in check("gspo").checks}
     finally:
         registry._entries.cache_clear()

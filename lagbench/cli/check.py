@@ -21,7 +21,7 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 def command(ctx: click.Context, algo: str, config: tuple[tuple[str, str], ...], as_json: bool, quiet: bool) -> None:
     """Check whether an algorithm, NAME or path/to/file.py:Class, meets the interface's requirements.
 
-    Runs in seconds, on synthetic rollouts of both domains. Exit code: 0 if every check passes, else 1. With -q only
+    Runs in seconds, on synthetic rollouts of every domain. Exit code: 0 if every check passes, else 1. With -q only
     failed checks are printed.
     """
     from lagbench.check import check

@@ -1,1 +1,1 @@
-"""Tasks, described in the same way for both domains."""
+"""Tasks, described in the same way for every domain."""

@@ -321,7 +321,7 @@ def lab(rgb: np.ndarray[Any, Any]) -> Any:
 
 @pytest.mark.parametrize("sight", SEEN)
 def test_colours_differ_to_every_eye(sight: str) -> None:
-    colours = sorted({look.colour for look in style.BASELINES.values()}) + ["#000000", "#ffffff"]
+    colours = [*sorted({look.colour for look in style.BASELINES.values()}), "#000000", "#ffffff"]
     linear = [
         np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in map(np.array, map(to_rgb, colours))
     ]
