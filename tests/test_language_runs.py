@@ -26,7 +26,7 @@ from lagbench.records.export import export
 from lagbench.records.reader import Run, open_run
 from lagbench.records.replay import replay
 from lagbench.spec import RunSpec, differences, resolve
-from lagbench.tasks.gsm8k import task
+from lagbench.tasks.gsm8k import grading, task
 from tests.cli.processes import started
 from tests.cli.run_here import content_hash, lagbench
 from tests.policies import engine
@@ -201,7 +201,8 @@ def test_a_run_replays(finished: Path) -> None:
         ("training grades", "ok"),
     ]
     assert (report.episodes, report.training_episodes) == (24, BUDGET)
-    final = [e for e in open_run(finished).evaluation_episodes() if e.version == 6 and e.mode == "mode"]
+    final = [e for e in open_run(finished).evaluation_episodes() if e.version == 6]
+    assert {e.mode for e in final} == {"mode", "stochastic"}
     assert report.actions == sum(e.length for e in final)
     assert report.action_difference is not None
     assert report.action_difference < 1e-3
@@ -241,6 +242,33 @@ def test_a_forged_record_is_found(finished: Path, tmp_path: Path, name: str) -> 
     differences = [c.difference for c in report.checks if c.difference is not None and c.name != "content hash"]
     # A reward is summed up in episodes, and found wrong there first.
     assert (differences[0].table, differences[0].column) == ("episodes" if name == "reward" else table, found)
+
+
+@pytest.mark.parametrize("mode", ["mode", "stochastic"])
+def test_an_answer_that_is_not_the_policys_is_found(finished: Path, tmp_path: Path, mode: str) -> None:
+    """Its text and grade are right for its tokens, of which one is another."""
+    shutil.copytree(finished, tmp_path / "run")
+    run = open_run(finished)
+    model = pretrained.find(run.spec.task_options["model"])
+
+    def change(columns: Columns) -> None:
+        places = zip(columns["version"], columns["mode"], columns["token"], strict=True)
+        i = next(
+            i for i, (version, how, tokens) in enumerate(places) if (version, how) == (6, mode) and len(tokens) > 2
+        )
+        tokens = [*columns["token"][i]]
+        tokens[1] = next(t for t in range(tokens[1] + 1, 99) if t not in model.ends)
+        columns["token"][i], columns["completion"][i] = tokens, model.text(tokens)
+        given = grading.grade(columns["completion"][i], columns["target"][i])
+        columns["strict"][i], columns["flexible"][i] = given.strict, given.flexible
+        columns["return"][i], columns["correct_flexible"][i] = float(given.correct), given.correct_flexible
+
+    change_table(tmp_path / "run", "evaluations", change)
+    report = replay(open_run(tmp_path / "run"))
+    (found,) = [check for check in report.checks if check.name == "policy"]
+    assert found.difference is not None, found
+    assert (found.difference.column, found.difference.by) == ("token[1]", "by the policy file")
+    assert ("sampled" if mode == "stochastic" else "deterministic") in str(found.difference)
 
 
 def test_grading_again_takes_the_record_alone(finished: Path, tmp_path: Path, places: dict[str, Any]) -> None:

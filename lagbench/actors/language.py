@@ -293,7 +293,7 @@ class LanguageActors(Actors):
         prompts = self._task.prompts(asked)
         noise = None
         if stochastic:
-            own = [generator(seed, Stream.EVALUATION_ACTION, version.number).random(self._longest) for seed in seeds]
+            own = [evaluation_noise(seed, version.number, self._longest) for seed in seeds]
             noise = torch.from_numpy(np.stack(own, axis=1))
         completions = self._complete(version, prompts, 1, noise)
         length = completions.valid.sum(0)
@@ -332,6 +332,11 @@ class LanguageActors(Actors):
     def restore(self, state: Mapping[str, Any]) -> None:
         """See ``Actors.restore``."""
         self._completed = int(state["completed"])
+
+
+def evaluation_noise(seed: int, version: int, tokens: int) -> NDArray[np.float64]:
+    """What chooses the tokens [tokens] of a version's sampled answer; more tokens have the same first ones."""
+    return generator(seed, Stream.EVALUATION_ACTION, version).random(tokens)
 
 
 def _in_order(parts: Sequence[Completions], columns: NDArray[np.int64]) -> Completions:

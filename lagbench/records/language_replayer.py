@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from lagbench.actors.language import evaluation_noise
 from lagbench.errors import UsageError
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.records.findings import Difference, ReplayCheck
@@ -22,6 +24,11 @@ LOGIT_TOLERANCE = {"float32": 1e-2, "bfloat16": 1.0}
 
 Between 32 and 64, where the largest logits of real models lie, bfloat16 has steps of 0.25.
 """
+_CHOSEN = {
+    "mode": ("greedy", "{:.2g} nats below the most probable one"),
+    "stochastic": ("sampled", "{:.2g} in cumulative probability from the one drawn"),
+}
+"""By how a token was chosen: what it is called, and how far it is from what the policy chooses."""
 
 
 class LanguageReplayer(Replayer):
@@ -97,39 +104,43 @@ class LanguageReplayer(Replayer):
         return Replayed(rows, tokens, first, f"{counted(rows, 'completion')} graded again")
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Replayer.policy``: each token of a greedy answer is the most probable, to within other CPUs' rounding.
+        """See ``Replayer.policy``: each token is the one that the policy chooses, to within other CPUs' rounding.
 
-        And the text of every answer is what its tokens say, to a question of the task's test set, up to where it ends.
+        Of a greedy answer the most probable one, of a sampled one that which its noise, drawn from the run's seed,
+        chooses. And the text of every answer is what its tokens say, to a question of the task's test set, up to where
+        it ends.
         """
         episodes = [self.chosen[i] for i in final]
         tolerance = self.tolerance["logit"]
         try:
-            policy = self.run.policy()
-            wrong_text = _wrong_text(self._task(), episodes)
+            policy, task = self.run.policy(), self._task()
+            wrong_text = _wrong_text(task, episodes)
         except UsageError as error:
             return Recomputed(0, None, ReplayCheck("policy", "skipped", str(error)))
         if wrong_text is not None:
             return Recomputed(0, None, ReplayCheck.of("policy", wrong_text, ""))
         assert isinstance(policy, CausalLMPolicy)
-        largest, difference, count = 0.0, None, 0
-        greedy = [episode for episode in episodes if episode.mode == "mode"]
-        if not greedy:
-            return Recomputed(
-                0, None, ReplayCheck("policy", "skipped", "no greedy answer of the last policy is among them")
-            )
-        for episode, below in _below(policy, greedy):
-            count += len(below)
-            largest = float(np.fmax(largest, below.max(initial=0.0)))
-            if difference is None and (wrong := ~(below <= tolerance)).any():
+        # An engine of its own draws its own noise.
+        chosen = [e for e in episodes if e.mode == "mode" or task.sampler == "transformers"]
+        if not chosen:
+            return Recomputed(0, None, ReplayCheck("policy", "skipped", f"{task.sampler} drew every answer"))
+        largest, difference, count = dict.fromkeys(_CHOSEN, 0.0), None, 0
+        for episode in chosen:
+            apart = _apart(policy, episode, self.phases)
+            count += len(apart)
+            largest[episode.mode] = float(np.fmax(largest[episode.mode], apart.max(initial=0.0)))
+            if difference is None and (wrong := ~(apart <= tolerance)).any():
                 i = int(np.argmax(wrong))
-                said = f"{below[i]:.2g} nats below the most probable"
+                said = _CHOSEN[episode.mode][1].format(apart[i])
                 difference = Difference(
                     "evaluations", episode.name, f"token[{i}]", int(episode.token[i]), said, "by the policy file"
                 )
-        message = (
-            f"{counted(count, 'token')} of the final evaluation, at most {largest:.2g} nats below the most probable"
-        )
-        return Recomputed(count, largest, ReplayCheck.of("policy", difference, message))
+        modes = {e.mode for e in chosen}
+        texts = [
+            f"{kind} ones at most {far.format(largest[mode])}" for mode, (kind, far) in _CHOSEN.items() if mode in modes
+        ]
+        message = f"{counted(count, 'token')} of the final evaluation: {', '.join(texts)}"
+        return Recomputed(count, max(largest.values()), ReplayCheck.of("policy", difference, message))
 
     def notes(self) -> list[str]:
         """See ``Replayer.notes``."""
@@ -196,12 +207,19 @@ def _wrong_text(task: GSM8kTask, episodes: Sequence[EvaluatedCompletion]) -> Dif
 
 
 @torch.no_grad()
-def _below(
-    policy: CausalLMPolicy, episodes: Sequence[EvaluatedCompletion]
-) -> Iterator[tuple[EvaluatedCompletion, Any]]:
-    """Each episode with how far each token's logit [length] is below the largest."""
-    for episode in episodes:
-        tokens = torch.from_numpy(np.concatenate([episode.prompt, episode.token])).long().unsqueeze(0)
-        logits = policy.logits(tokens, torch.ones_like(tokens, dtype=torch.bool), last=episode.length + 1)[0, :-1]
-        chosen = logits.gather(1, tokens[0, -episode.length :].unsqueeze(1)).squeeze(1)
-        yield episode, (logits.amax(1) - chosen).float().numpy()
+def _apart(policy: CausalLMPolicy, episode: EvaluatedCompletion, version: int) -> NDArray[np.float32]:
+    """How far each token [length] is from what the policy chooses: in nats, or in probability where it is sampled."""
+    tokens = torch.from_numpy(np.concatenate([episode.prompt, episode.token])).long().unsqueeze(0)
+    logits = policy.logits(tokens, torch.ones_like(tokens, dtype=torch.bool), last=episode.length + 1)[0, :-1]
+    token = tokens[0, -episode.length :].unsqueeze(1)
+    if episode.mode == "mode":
+        below = logits.amax(1) - logits.gather(1, token).squeeze(1)
+        return below.float().numpy()
+    noise = torch.from_numpy(evaluation_noise(episode.seed, version, episode.length))
+    apart = []
+    for row, u, chosen in zip(logits, noise, token, strict=True):
+        probability = (row.float() / policy.temperature).softmax(0).double()
+        below = probability[: int(chosen)].sum()
+        u = u * probability.sum()
+        apart.append(float(torch.clamp(torch.maximum(below - u, u - below - probability[chosen]), min=0.0)))
+    return np.array(apart, np.float32)
