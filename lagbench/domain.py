@@ -12,7 +12,7 @@ from lagbench.errors import unknown
 from lagbench.protocol import ForwardMode
 
 ActionMode = Literal["mode", "stochastic"]
-"""How actions are chosen in an evaluation: the policy's mode (mean action, greedy), or sampled as in training."""
+"""How actions are chosen in an evaluation: deterministically, by the policy's mode, or sampled as in training."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ CONTROL = Domain(
     resampling=None,
     returns_are_scores=False,
     return_format=".1f",
-    modes=MappingProxyType({"stochastic": "sampled actions", "mode": "the mean action"}),
+    modes=MappingProxyType({"stochastic": "sampled actions", "mode": "deterministic actions"}),
     forward="reuse",
     minibatch=256,
     actors=32,

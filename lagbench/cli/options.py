@@ -295,8 +295,8 @@ spec_options: Decorator = stacked(
         "--eval-mode-episodes",
         type=INTEGER,
         metavar="M",
-        help="Further episodes per evaluation with the mean action (language: greedy), not scored.  [default: 10; "
-        "language: 200; at most E]",
+        help="Further episodes per evaluation with deterministic actions (language: greedy), not scored.  [default: "
+        "10; language: 200; at most E]",
     ),
     click.option(
         "--eval-intervals",

@@ -41,7 +41,7 @@ def rows(suite: Suite) -> dict[str, str]:
     if suite.replaced_by is not None:
         return {
             "suite": suite.name,
-            "retired": f"replaced by {suite.replaced_by}; its runs are still scored, by the mean action",
+            "retired": f"replaced by {suite.replaced_by}; its runs are still scored, with deterministic actions",
         }
     protocol, found = suite.protocol(suite.values[0]), references.load(suite)
     values = ", ".join(map(str, suite.values))

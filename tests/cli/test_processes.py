@@ -119,7 +119,8 @@ def test_on_a_terminal(here: Path) -> None:
     assert places == sorted(places)
     assert re.search(r"\d of 320 actor steps · [\d,]+/s · \d+ s left", text)
     assert re.search(
-        r"evaluation -?[\d.]+ at \d+% · the mean action -?[\d.]+ · backward lag [\d.]+ · TV 0\.\d+ · filtered [\d.]+%",
+        r"evaluation -?[\d.]+ at \d+% · deterministic actions -?[\d.]+ · backward lag [\d.]+ · TV 0\.\d+ · "
+        r"filtered [\d.]+%",
         text,
     )
     assert text.rstrip().splitlines()[-1] == "runs/Hopper-v5/vaco/lag3-u20-seed0-0"

@@ -24,7 +24,7 @@ def test_a_run(finished: Path) -> None:
     assert any(line.startswith("config ") and "delta=0.2 reference=behaviour align=true" in line for line in about)
     assert any(line.startswith("status ") and line.endswith(" completed") for line in about)
     assert any(re.fullmatch(r"final evaluation +[-\d.]+ over 1 episode of sampled actions", line) for line in about)
-    assert curve[0].split("  ") == ["actor steps", "sampled actions", "the mean action"]
+    assert re.split(" {2,}", curve[0]) == ["actor steps", "sampled actions", "deterministic actions"]
     assert [line.split()[0] for line in curve[1:]] == ["0", "64", "128", "192", "256", "320"]
     assert {line.split()[0] for line in hashes[1:]} == {"trajectories", "episodes", "evaluations", "phases"}
     assert not any(line != line.rstrip() for line in lines)
@@ -125,7 +125,7 @@ def test_a_suite() -> None:
     assert rows["family"] == "mujoco-1m-v1: shares its runs with mujoco-lite-v1"
     assert rows["runs"] == "45 per algorithm: about 1 h 41 min on one core"
     assert rows["evaluation"] == (
-        "20 episodes of sampled actions and 10 of the mean action, at every 1/10 of the budget"
+        "20 episodes of sampled actions and 10 of deterministic actions, at every 1/10 of the budget"
     )
     assert rows["rules"] == "one set of hyperparameters for every task, lag, number of updates and seed"
     facts = lagbench("show", "mujoco-reuse-mini-v1", "--json").json
@@ -164,7 +164,7 @@ def test_a_retired_suite_and_a_family() -> None:
     rows = dict(line.split(maxsplit=1) for line in done.out.splitlines())
     assert rows == {
         "suite": "mujoco-mini-v0",
-        "retired": "replaced by mujoco-mini-v1; its runs are still scored, by the mean action",
+        "retired": "replaced by mujoco-mini-v1; its runs are still scored, with deterministic actions",
     }
     assert lagbench("show", "mujoco-mini-v0", "--json").json["replaced_by"] == "mujoco-mini-v1"
     assert lagbench("show", "mujoco-1m-v1").sentence == (

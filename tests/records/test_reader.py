@@ -136,7 +136,7 @@ def test_in_a_notebook(tmp_path: Path) -> None:
     cells = {row[0].text: row[1].text for row in tree.iter("tr")}
     assert cells["algorithm"] == "<b>&mine.py:Mine"
     assert (cells["task"], cells["status"], cells["lag"]) == ("Hopper-v5", "completed", "2 (uniform)")
-    for name in ("last evaluation, the mean action", "last evaluation, sampled actions"):
+    for name in ("last evaluation, deterministic actions", "last evaluation, sampled actions"):
         assert re.fullmatch(r"-?\d+\.\d ± \d+\.\d at 100% of the budget", cells[name] or "")
     svg = tree.find("{http://www.w3.org/2000/svg}svg")
     assert svg is not None

@@ -61,11 +61,11 @@ def test_the_mean_action_stands_beside_the_returns_that_are_scored(pages: dict[s
     )
     assert sheet.notes == (
         "Of sampled actions; ± is the standard error over seeds.",
-        "In brackets: of the mean action, not used for ranking.",
+        "In brackets: of deterministic actions, not used for ranking.",
     )
     former = sheets(score_of([row("a", seed=seed, returns=(0.0, 3.0), former=True) for seed in range(2)]))[-1]
     assert former.rows == (("a", "0", "3.0 ± 0.0"),)
-    assert former.notes == ("Of the mean action; ± is the standard error over seeds.",)
+    assert former.notes == ("Of deterministic actions; ± is the standard error over seeds.",)
 
 
 def test_differences_say_which_are_sure(pages: dict[str, Sheet]) -> None:

@@ -65,7 +65,7 @@ def test_without_a_terminal_plain_lines(followed: Followed, plain: io.StringIO) 
         "lag         3 (uniform)",
         "updates     20 per phase (reuse: 10 epochs of 2, minibatches of 32)",
         "budget      330 actor steps: 5 phases of 4 actors × 16 steps",
-        "evaluation  2 episodes of sampled actions and 2 of the mean action, at every 1/2 of the budget",
+        "evaluation  2 episodes of sampled actions and 2 of deterministic actions, at every 1/2 of the budget",
         "seed        0",
         "config      learning_rate=0.001 anneal=true max_grad_norm=0.5 gamma=0.99 lam=0.95 value_coef=0.5 "
         "entropy_coef=0.0 standardize=full prepare_every=phase updates=none delta=0.2 reference=behaviour align=true "
@@ -76,7 +76,7 @@ def test_without_a_terminal_plain_lines(followed: Followed, plain: io.StringIO) 
     assert lines[-5:-2] == [
         "status            completed",
         f"final evaluation  {sampled['mean']:.1f} ± {sampled['standard_error']:.1f} over 2 episodes of sampled actions",
-        f"not scored        {mode['mean']:.1f} ± {mode['standard_error']:.1f} over 2 episodes of the mean action",
+        f"not scored        {mode['mean']:.1f} ± {mode['standard_error']:.1f} over 2 episodes of deterministic actions",
     ]
     assert re.fullmatch(r"time +\d s", lines[-2])
     assert lines[-1] == f"records           {followed.path}"
@@ -106,7 +106,7 @@ def test_a_plain_line_says_all_there_is(followed: Followed, plain: io.StringIO, 
     sampled, mode = (f"{e.mean_return:.1f} ± {e.standard_error:.1f}" for e in last.evaluations)
     assert plain.getvalue().splitlines()[-1] == (
         f"320 of 320 actor steps · 128/s · 0 s left · evaluation {sampled} at 100% · "
-        f"the mean action {mode} · "
+        f"deterministic actions {mode} · "
         f"backward lag {last.diagnostics['backward_lag_mean']:.1f} · TV {last.diagnostics['tv']:.3f} · "
         f"filtered {last.metrics['filtered_fraction']:.1%}"
     )
@@ -155,7 +155,7 @@ def test_on_a_terminal_a_display_that_goes_away(followed: Followed, terminal: Te
     sink._live.refresh()
     assert "64 of 320 actor steps · 21/s · 12 s left" in terminal.text
     number = r"-?[\d.]+ ± [\d.]+"
-    evaluated = f"evaluation {number} at 0% · the mean action {number}"
+    evaluated = f"evaluation {number} at 0% · deterministic actions {number}"
     shown = rf"{evaluated} · backward lag 0\.0 · TV 0\.\d{{3}} · filtered [\d.]+%"
     assert re.search(shown, " ".join(terminal.text.split()))
     assert "stopping" not in terminal.text
