@@ -50,7 +50,7 @@ from transformers import TrainerCallback
 from benchmarks.throughput import _HEADING, Duel, Plan, Result, _installed, _row, context
 from lagbench import shapes
 from lagbench.checkpoint import Checkpoint
-from lagbench.policies.sampling import complete
+from lagbench.policies.sampling import Request, complete
 from lagbench.records.writer import RunWriter
 from lagbench.runner import CHECKPOINT
 from lagbench.seeding import Stream, generator
@@ -334,7 +334,7 @@ class _Sampler:
     def ours(self, asked: Sequence[list[int]]) -> int:
         longest = self._task.max_new_tokens
         noise = torch.from_numpy(self._rng.random((longest, len(asked) * self._copies)))
-        done = complete(self._policy, asked, copies=self._copies, longest=longest, ends=self._ends, noise=noise)
+        done = complete(self._policy, Request(asked, self._copies, longest, self._ends, noise))
         return int(done.valid.sum())
 
     def theirs(self, asked: Sequence[list[int]]) -> int:

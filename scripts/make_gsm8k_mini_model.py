@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lagbench.policies.causal_lm import CausalLMPolicy, scored
 from lagbench.policies.pretrained import Pretrained, find
-from lagbench.policies.sampling import complete
+from lagbench.policies.sampling import Request, complete
 from lagbench.tasks.gsm8k import grading, prompts
 from lagbench.tasks.gsm8k.data import MINI_DIRECTORY
 
@@ -221,7 +221,7 @@ def measure(policy: CausalLMPolicy, model: Pretrained, lines: Sequence[dict[str,
     right: dict[str, Any] = {}
     lengths = 0.0
     for name, copies, own in (("greedy", 1, None), ("sampled", GROUP, noise)):
-        done = complete(policy, asked, copies=copies, longest=LONGEST, ends=model.ends, noise=own)
+        done = complete(policy, Request(asked, copies, LONGEST, model.ends, own))
         lengths = float(done.valid.sum(0).double().mean())
         ended = done.valid.sum(0)
         texts = [model.text(done.token[: int(ended[i]), i].tolist()) for i in range(len(ended))]

@@ -15,7 +15,7 @@ from lagbench import divergence
 from lagbench.actors.base import Actors, Collection, EndedEpisode, Played, Transitions
 from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy, padded
-from lagbench.policies.sampling import Completions, Sampler
+from lagbench.policies.sampling import Completions, Request, Sampler, side_by_side
 from lagbench.rollout import Rollout
 from lagbench.seeding import Stream, generator, torch_generator
 from lagbench.spec import RunSpec
@@ -193,7 +193,7 @@ class LanguageActors(Actors):
             self._acting.model.load_state_dict(version.state)
             self._sampler.hold(version)
             self._holds = version.number
-        return self._sampler.complete(prompts, copies=copies, longest=self._longest, ends=self._model.ends, noise=noise)
+        return self._sampler.complete(Request(prompts, copies, self._longest, self._model.ends, noise))
 
     def _graded(
         self,
@@ -209,7 +209,7 @@ class LanguageActors(Actors):
         texts, grades = [t for r in rounds for t in r.texts], [g for r in rounds for g in r.grades]
         actor = np.concatenate([r.actor for r in rounds])
         n = len(asked) * copies
-        token, log_prob, valid = _in_order([r.completions for r in rounds], np.arange(n))
+        token, log_prob, valid = side_by_side([r.completions for r in rounds])
         length = valid.sum(0)
         tokens = [token[: length[i], i].numpy() for i in range(n)]
         correct = torch.tensor([g.correct for g in grades])
@@ -341,11 +341,5 @@ def evaluation_noise(seed: int, version: int, tokens: int) -> NDArray[np.float64
 
 def _in_order(parts: Sequence[Completions], columns: NDArray[np.int64]) -> Completions:
     """Parts side by side, each column at its place: column i of them belongs at ``columns[i]``."""
-    longest = max(len(part.token) for part in parts)
     back = torch.from_numpy(np.argsort(columns))
-
-    def joined(pieces: Sequence[Tensor]) -> Tensor:
-        padded = [torch.nn.functional.pad(x, (0, 0, 0, longest - len(x))) for x in pieces]
-        return torch.cat(padded, dim=1)[:, back]
-
-    return Completions(*(joined(pieces) for pieces in zip(*parts, strict=True)))
+    return Completions(*(x[:, back] for x in side_by_side(parts)))

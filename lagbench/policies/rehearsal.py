@@ -10,7 +10,7 @@ import torch
 from lagbench.errors import UsageError
 from lagbench.policies.causal_lm import CausalLMPolicy, padded
 from lagbench.policies.pretrained import Pretrained
-from lagbench.policies.sampling import complete
+from lagbench.policies.sampling import Request, complete
 from lagbench.rollout import Rollout
 
 TOLERANCE = 2e-3
@@ -72,7 +72,7 @@ def _apart(policy: CausalLMPolicy, prompt: tuple[int, ...]) -> tuple[float, floa
     prompts = [prompt[:_LONG], prompt[:_SHORT]]
     n = len(prompts) * _COPIES
     noise = torch.linspace(0.1, 0.9, _STEPS * n, dtype=torch.float64).view(_STEPS, n)
-    done = complete(policy, prompts, copies=_COPIES, longest=_STEPS, ends=(), noise=noise)
+    done = complete(policy, Request(prompts, _COPIES, _STEPS, (), noise))
     none = torch.zeros(_STEPS, n)
     rollout = Rollout(
         observation=padded(prompts).repeat_interleave(_COPIES, 1),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -33,6 +34,35 @@ class Completions(NamedTuple):
     valid: Tensor
 
 
+@dataclass(frozen=True)
+class Request:
+    """Which prompts to complete, and how.
+
+    The completions of prompt i are the columns i·copies … (i+1)·copies − 1.
+
+    Attributes:
+        prompts: token ids, at least one each.
+        copies: completions of each prompt.
+        longest: tokens of a completion at most.
+        ends: the tokens that end one.
+        noise: uniform in [0, 1), float64, [longest, n]: what chooses token t of completion i by the inverse of the
+            distribution function; None takes the most probable token.
+    """
+
+    prompts: Sequence[Sequence[int]]
+    copies: int
+    longest: int
+    ends: Sequence[int]
+    noise: Tensor | None
+
+    def split(self, size: int) -> Iterator[Request]:
+        """Requests of ``size`` prompts each, in order."""
+        for i in range(0, len(self.prompts), size):
+            columns = slice(i * self.copies, (i + size) * self.copies)
+            noise = None if self.noise is None else self.noise[:, columns]
+            yield replace(self, prompts=self.prompts[i : i + size], noise=noise)
+
+
 class Sampler(ABC):
     """Completes prompts with the weights of one policy version at a time."""
 
@@ -41,15 +71,7 @@ class Sampler(ABC):
         """Complete with this version from now on."""
 
     @abstractmethod
-    def complete(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        copies: int,
-        longest: int,
-        ends: Sequence[int],
-        noise: Tensor | None,
-    ) -> Completions:
+    def complete(self, request: Request) -> Completions:
         """As the function ``complete``; a sampler may take the first of the noise of each completion for its seed."""
 
 
@@ -62,62 +84,32 @@ class OwnSampler(Sampler):
     def hold(self, version: Version) -> None:
         """See ``Sampler.hold``: the policy holds it already."""
 
-    def complete(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        copies: int,
-        longest: int,
-        ends: Sequence[int],
-        noise: Tensor | None,
-    ) -> Completions:
+    def complete(self, request: Request) -> Completions:
         """See ``Sampler.complete``."""
-        return complete(self._policy, prompts, copies=copies, longest=longest, ends=ends, noise=noise)
+        return complete(self._policy, request)
 
 
 @torch.no_grad()
-def complete(
-    policy: CausalLMPolicy,
-    prompts: Sequence[Sequence[int]],
-    *,
-    copies: int,
-    longest: int,
-    ends: Sequence[int],
-    noise: Tensor | None,
-) -> Completions:
-    """Complete each prompt ``copies`` times, on the policy's device; results are on the CPU.
+def complete(policy: CausalLMPolicy, request: Request) -> Completions:
+    """Complete prompts on the policy's device; results are on the CPU.
 
-    The completions of prompt i are the columns i·copies … (i+1)·copies − 1. Whatever the model's generation
-    configuration says of sampling is not looked at. The prompt is computed once for all its copies, and a completion
-    that has ended soon takes no more time.
-
-    Args:
-        policy: whose model takes a cache as transformers' models do.
-        prompts: token ids, at least one each.
-        copies: completions of each prompt.
-        longest: tokens at most.
-        ends: the tokens that end a completion.
-        noise: uniform in [0, 1), float64, [longest, n]: what chooses token t of completion i by the inverse of the
-            distribution function; None takes the most probable token.
+    Whatever the model's generation configuration says of sampling is not looked at. A prompt is computed once for all
+    its copies, and a completion that has ended soon takes no more time. The policy's model takes a cache as
+    transformers' models do.
     """
-    together = max(_most(policy, max(map(len, prompts)) + longest) // copies, 1)
-    parts = [
-        _complete(
-            policy,
-            prompts[i : i + together],
-            copies,
-            longest,
-            ends,
-            None if noise is None else noise[:, i * copies : (i + together) * copies],
-        )
-        for i in range(0, len(prompts), together)
-    ]
-    length = max(len(part.token) for part in parts)
+    width = max(map(len, request.prompts)) + request.longest
+    together = max(_most(policy, width) // request.copies, 1)
+    return side_by_side([_complete(policy, part) for part in request.split(together)])
 
-    def joined(columns: Sequence[Tensor]) -> Tensor:
-        return torch.cat([torch.nn.functional.pad(x, (0, 0, 0, length - len(x))) for x in columns], dim=1)
 
-    return Completions(*(joined(columns) for columns in zip(*parts, strict=True)))
+def side_by_side(parts: Sequence[Completions]) -> Completions:
+    """One after another, padded to the longest."""
+    longest = max(len(part.token) for part in parts)
+
+    def joined(pieces: Sequence[Tensor]) -> Tensor:
+        return torch.cat([torch.nn.functional.pad(x, (0, 0, 0, longest - len(x))) for x in pieces], dim=1)
+
+    return Completions(*(joined(pieces) for pieces in zip(*parts, strict=True)))
 
 
 def _most(policy: CausalLMPolicy, length: int) -> int:
@@ -144,17 +136,10 @@ def _cache_size(policy: CausalLMPolicy, length: int) -> int:
     return sum(x.nbytes for x in states if isinstance(x, Tensor))
 
 
-def _complete(
-    policy: CausalLMPolicy,
-    prompts: Sequence[Sequence[int]],
-    copies: int,
-    longest: int,
-    ends: Sequence[int],
-    noise: Tensor | None,
-) -> Completions:
+def _complete(policy: CausalLMPolicy, request: Request) -> Completions:
     from transformers.cache_utils import CacheLayerMixin
 
-    device = policy.device
+    device, prompts, copies, longest = policy.device, request.prompts, request.copies, request.longest
     width, n = max(map(len, prompts)), len(prompts) * copies
     tokens = torch.zeros(len(prompts), width, dtype=torch.long)
     mask = torch.zeros(len(prompts), width + longest, dtype=torch.bool)
@@ -162,7 +147,7 @@ def _complete(
         tokens[i, width - len(prompt) :] = torch.tensor(prompt)
         mask[i, width - len(prompt) :] = True
     tokens, mask = tokens.to(device), mask.to(device)
-    noise = None if noise is None else noise.to(device)
+    noise = None if request.noise is None else request.noise.to(device)
 
     cache = _cache(policy)
     # A state that recurs has no place for each token: its model takes a mask of what is new.
@@ -177,7 +162,7 @@ def _complete(
     valid = torch.zeros(longest, n, dtype=torch.bool, device=device)
     column = torch.arange(n, device=device)  # of each row of the batch
     going = torch.ones(n, dtype=torch.bool, device=device)
-    ending = torch.tensor(ends, device=device)
+    ending = torch.tensor(request.ends, device=device)
     for t in range(longest):
         token, log_p = _next(policy, logits, None if noise is None else noise[t, column])
         live = column[going]

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lagbench.errors import UsageError
 from lagbench.policies.base import Version
-from lagbench.policies.sampling import Completions, Sampler
+from lagbench.policies.sampling import Completions, Request, Sampler
 
 # Of the GPU's memory, for weights and cache; the rest is the learner's.
 _SHARE = 0.3
@@ -70,30 +68,22 @@ class VLLMSampler(Sampler):
         # What it has of prompts is of the weights before.
         self._engine.reset_prefix_cache()
 
-    def complete(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        copies: int,
-        longest: int,
-        ends: Sequence[int],
-        noise: Tensor | None,
-    ) -> Completions:
+    def complete(self, request: Request) -> Completions:
         """See ``Sampler.complete``: a completion is of a seed, which is the first of its noise."""
-        asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts for _ in range(copies)]
+        asked = [{"prompt_token_ids": list(prompt)} for prompt in request.prompts for _ in range(request.copies)]
         every = {
-            "max_tokens": longest,
-            "stop_token_ids": list(ends),
+            "max_tokens": request.longest,
+            "stop_token_ids": list(request.ends),
             "ignore_eos": True,  # but for those
             "logprobs": 0,  # of the token itself
             "detokenize": False,
         }
-        if noise is None:
+        if request.noise is None:
             how = [self._vllm.SamplingParams(temperature=0.0, **every)] * len(asked)
         else:
-            seeds = (noise[0] * 2**31).long().tolist()
+            seeds = (request.noise[0] * 2**31).long().tolist()
             how = [self._vllm.SamplingParams(temperature=1.0, seed=seed, **every) for seed in seeds]
-        done = [request.outputs[0] for request in self._engine.generate(asked, how, use_tqdm=False)]
+        done = [answer.outputs[0] for answer in self._engine.generate(asked, how, use_tqdm=False)]
         length = max(len(one.token_ids) for one in done)
         token = torch.zeros(length, len(done), dtype=torch.long)
         log_prob = torch.zeros(length, len(done))

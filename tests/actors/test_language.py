@@ -16,7 +16,7 @@ from lagbench.actors.language import LanguageActors
 from lagbench.policies import sampling
 from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy
-from lagbench.policies.sampling import Completions, complete
+from lagbench.policies.sampling import Completions, Request, complete
 from lagbench.rollout import PADDING
 from lagbench.spec import RunSpec, resolve
 from tests.tasks.gsm8k.tiny import make_data, make_model
@@ -150,8 +150,8 @@ def fixed(texts: list[str], actors: LanguageActors) -> Any:
     """Instead of sampling: these completions, in turn."""
     encoded = [[*actors._model.tokens([t])[0], *actors._model.ends] for t in texts]
 
-    def complete(*arguments: Any, **options: Any) -> Completions:
-        n = len(arguments[1]) * options["copies"]
+    def complete(_: CausalLMPolicy, request: Request) -> Completions:
+        n = len(request.prompts) * request.copies
         own = [encoded[i % len(encoded)] for i in range(n)]
         longest = max(map(len, own))
         token = torch.tensor([t + [0] * (longest - len(t)) for t in own]).T
@@ -215,8 +215,8 @@ def test_sampler_and_learner_are_compared_on_every_token(collected: Any, monkeyp
     assert 0 < honest["sampler_mismatch_mean"] < honest["sampler_mismatch_max"] < 1e-4
     assert 0 <= honest["sampler_mismatch_kl"] < 1e-8
 
-    def off(*args: Any, **options: Any) -> Any:
-        done = complete(*args, **options)
+    def off(policy: CausalLMPolicy, request: Request) -> Completions:
+        done = complete(policy, request)
         return done._replace(log_prob=done.log_prob - 0.1)
 
     monkeypatch.setattr(sampling, "complete", off)

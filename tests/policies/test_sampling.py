@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from lagbench.policies import sampling
 from lagbench.policies.causal_lm import CausalLMPolicy
-from lagbench.policies.sampling import Completions, complete
+from lagbench.policies.sampling import Completions, Request, complete
 from lagbench.rollout import PADDING, Rollout
 from tests.tasks.gsm8k.tiny import make_model
 
@@ -36,8 +37,8 @@ def uniform(n: int, seed: int = 0) -> Tensor:
 
 
 def run(policy: CausalLMPolicy, prompts: list[list[int]] = PROMPTS, copies: int = 4, **changes: Any) -> Completions:
-    options = {"copies": copies, "longest": LONGEST, "ends": (END,), "noise": uniform(len(prompts) * copies)}
-    return complete(policy, prompts, **{**options, **changes})
+    request = Request(prompts, copies, LONGEST, (END,), uniform(len(prompts) * copies))
+    return complete(policy, replace(request, **changes))
 
 
 def as_rollout(prompts: list[list[int]], copies: int, c: Completions) -> Rollout:

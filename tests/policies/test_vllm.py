@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,14 +11,17 @@ from torch import Tensor
 
 from lagbench.errors import UsageError
 from lagbench.policies.causal_lm import CausalLMPolicy, padded
-from lagbench.policies.sampling import complete
+from lagbench.policies.sampling import Request, complete
 from lagbench.policies.vllm import VLLMSampler
 from tests.policies import engine
 from tests.tasks.gsm8k.tiny import make_model
 
 END, LONGEST = 3, 10
 PROMPTS = [[5, 6, 7], [9], [4, 4, 8, 1]]
-HOW: dict[str, Any] = {"copies": 2, "longest": LONGEST, "ends": (END,)}
+
+
+def request(noise: Tensor | None) -> Request:
+    return Request(PROMPTS, 2, LONGEST, (END,), noise)
 
 
 @pytest.fixture
@@ -48,12 +50,12 @@ def policy_of(path: Path) -> CausalLMPolicy:
 def test_it_samples_from_the_version_that_it_holds(path: Path) -> None:
     """Log-probabilities are those of the learner with that version's weights, up to an end token, itself included."""
     policy, sampler = policy_of(path), VLLMSampler(str(path), "float32")
-    before = sampler.complete(PROMPTS, **HOW, noise=noise())
+    before = sampler.complete(request(noise()))
     with torch.no_grad():
         for p in policy.parameters():
             p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(1)), alpha=0.2)
     sampler.hold(policy.version(1))
-    c = sampler.complete(PROMPTS, **HOW, noise=noise())
+    c = sampler.complete(request(noise()))
     assert c.token.shape == c.log_prob.shape == c.valid.shape
     assert not torch.equal(c.token, before.token)
     new = policy.evaluate_tokens(padded(PROMPTS).repeat_interleave(2, 1), c.token, c.valid)
@@ -63,11 +65,11 @@ def test_it_samples_from_the_version_that_it_holds(path: Path) -> None:
         assert (c.token[: n - 1, i] != END).all()
         assert n == LONGEST or c.token[n - 1, i] == END
     assert {int(n) for n in c.valid.sum(0)} != {LONGEST}
-    again, other = (sampler.complete(PROMPTS, **HOW, noise=noise(k)) for k in (0, 1))
+    again, other = (sampler.complete(request(noise(k))) for k in (0, 1))
     assert torch.equal(c.token, again.token)
     assert not torch.equal(c.token, other.token)
-    greedy = sampler.complete(PROMPTS, **HOW, noise=None)
-    assert torch.equal(greedy.token, complete(policy, PROMPTS, **HOW, noise=None).token)
+    greedy = sampler.complete(request(None))
+    assert torch.equal(greedy.token, complete(policy, request(None)).token)
 
 
 def test_the_engine_is_set_up_to_sample_plainly(vllm: type[engine.LLM], path: Path) -> None:
