@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lagbench.actors.base import Actors, Collection
+from lagbench.lag import staleness
 from lagbench.lag.policy_buffer import PolicyBuffer
-from lagbench.lag.staleness import draw
 from lagbench.policies.base import Version
 from lagbench.spec import RunSpec
 
@@ -80,8 +80,14 @@ class Lockstep(Collector):
 
     def collect(self, phase: int) -> Collected:
         """See ``Collector.collect``."""
-        versions = draw(self._spec.protocol, self._spec.seed, phase)
-        return Collected(versions, self._actors.collect(self._buffer.acting(versions), phase))
+        protocol, seed = self._spec.protocol, self._spec.seed
+        versions = staleness.draw(protocol, seed, phase)
+        if not staleness.mode(protocol, seed).in_flight:
+            return Collected(versions, self._actors.collect(self._buffer.acting(versions), phase))
+        held = staleness.by_step(protocol, seed, phase, self._spec.load_task().longest_episode)
+        acting = {version.number: version for version in self._buffer.acting(np.unique(held))}
+        by_actor = [[acting[number] for number in steps] for steps in held.T.tolist()]
+        return Collected(versions, self._actors.collect_by_step(by_actor, phase))
 
     def state(self) -> dict[str, Any]:
         """See ``Collector.state``."""

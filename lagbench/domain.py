@@ -30,8 +30,9 @@ class Domain:
     and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
     and learner is data. ``resampling`` is the task option with which a phase may take more of the budget than its
     protocol says. Where ``returns_are_scores``, as accuracy is one, nothing is normalised; people are shown
-    returns in ``return_format``, and of each of an evaluation's ``modes`` what it chooses. The rest are the defaults of
-    a run; without ``actors`` they follow from the samples.
+    returns in ``return_format``, and of each of an evaluation's ``modes`` what it chooses. With ``in_flight`` an actor
+    can change its version inside an episode. The rest are the defaults of a run; without ``actors`` they follow from
+    the samples.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Domain:
     budget: int
     evaluation_episodes: int
     mode_episodes: int
+    in_flight: bool = False
 
 
 CONTROL = Domain(
@@ -120,6 +122,7 @@ LANGUAGE = Domain(
     budget=20_480,
     evaluation_episodes=200,
     mode_episodes=200,
+    in_flight=True,
 )
 DOMAINS = {d.name: d for d in (CONTROL, LANGUAGE)}
 """lagbench's own; algorithms are for both, unless they say otherwise."""

@@ -251,6 +251,11 @@ class RunSpec:
         if self.policy is not None and self.protocol.hidden != DEFAULT_HIDDEN:
             name = self.policy.name
             raise UsageError(f"--hidden is for lagbench's own networks, and {name} creates another; leave it out")
+        if staleness.mode(self.protocol, self.seed).in_flight and not self.domain.in_flight:
+            raise UsageError(
+                f"the lag mode {self.protocol.lag_mode} changes versions inside an episode, which {self.domain.name} "
+                "does not support; give --lag-set inflight=false, or another mode"
+            )
         if self.is_asynchronous and self.suite is not None:
             raise UsageError(
                 f"the lag of an asynchronous run cannot be set, so it is not a cell of {self.suite_name}; leave "

@@ -27,6 +27,7 @@ from lagbench.records.reader import Run, open_run
 from lagbench.records.replay import replay
 from lagbench.spec import RunSpec, differences, resolve
 from lagbench.tasks.gsm8k import grading, task
+from lagbench.training import train
 from tests.cli.processes import started
 from tests.cli.run_here import content_hash, lagbench
 from tests.policies import engine
@@ -95,7 +96,8 @@ def test_what_another_sampler_says_is_recorded_and_told_apart_from_lag(
     """In half precision its log-probabilities are others than the learner's; the stand-in for vLLM has the same."""
     monkeypatch.setitem(sys.modules, "vllm", engine)
     monkeypatch.setattr(engine.LLM, "made", [])
-    spec = make_spec({**places, **sampler}, lag=1, budget=128, eval_episodes=2, eval_intervals=1)
+    inflight = {"lag_mode": "queue", "lag_options": {"learner": 0.5, "inflight": True}}
+    spec = make_spec({**places, **sampler}, **inflight, budget=128, eval_episodes=2, eval_intervals=1)
     run = runner.execute(spec, tmp_path / "run")
     rows = run.phases.to_table().to_pylist()
     for row in rows:
@@ -173,6 +175,72 @@ def test_the_recorded_log_probabilities_are_of_the_versions(places: dict[str, An
             logits = policy.logits(tokens, torch.ones_like(tokens, dtype=torch.bool))[0].log_softmax(-1)
         own = logits[len(row.prompt) - 1 : -1].gather(1, torch.tensor(row.token).long().unsqueeze(1)).squeeze(1)
         np.testing.assert_allclose(own.numpy(), row.behaviour_log_prob, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def in_flight(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """As ``finished``, with versions that change inside completions. Not to be changed."""
+    path = tmp_path_factory.mktemp("runs") / "in-flight"
+    spec = make_spec(places, lag_mode="queue:areal-4", lag_options={"inflight": True})
+    return runner.execute(spec, path)
+
+
+def test_in_flight_each_token_is_of_its_version(in_flight: Run) -> None:
+    """Each with its own weights, from another training of the same specification, one completion at a time."""
+    results = train(in_flight.spec)
+    policy = in_flight.spec.network()
+    assert isinstance(policy, CausalLMPolicy)
+    versions = [in_flight.spec.network(torch.Generator()).version(0).state]
+    versions += [result.policy.version(k + 1).state for k, result in enumerate(results)]
+    apart, spans, lag = [], [], [list[int]() for _ in range(6)]
+    for row in in_flight.training_episodes():
+        spans.append(len(set(row.behaviour_version.tolist())))
+        lag[row.phase] += (row.phase - row.behaviour_version).tolist()
+        tokens = torch.tensor([[*row.prompt, *row.token]])
+        for number in set(row.behaviour_version.tolist()):
+            policy.model.load_state_dict(versions[number])
+            with torch.no_grad():
+                log_p = policy.logits(tokens, tokens >= 0)[0, len(row.prompt) - 1 : -1].log_softmax(-1)
+            found = log_p.gather(1, tokens[0, len(row.prompt) :].unsqueeze(1)).squeeze(1).numpy()
+            own = row.behaviour_version == number
+            apart.append(np.abs(found - row.behaviour_log_prob)[own].max())
+    assert max(apart) < 1e-4
+    assert {1, 2} <= set(spans)
+    rows = in_flight.phases.to_table().to_pylist()
+    assert [row["backward_lag_mean"] for row in rows] == pytest.approx([np.mean(x) for x in lag])
+    assert [row["backward_lag_max"] for row in rows] == [max(x) for x in lag]
+
+
+def test_in_flight_runs_replay_and_resume(in_flight: Run, tmp_path: Path) -> None:
+    assert replay(in_flight, training=True).passed
+    with pytest.raises(runner.Interrupted):
+        runner.execute(in_flight.spec, tmp_path / "run", sinks=[Stop(3)])
+    runner.resume(tmp_path / "run")
+    assert content_hash(tmp_path / "run") == content_hash(in_flight.path)
+
+    def change(columns: Columns) -> None:
+        held = columns["behaviour_version"]
+        row = next(i for i, v in enumerate(held) if len(set(v)) > 1)
+        held[row] = [held[row][0]] * len(held[row])  # as if the version had not changed
+
+    change_table(tmp_path / "run", "trajectories", change)
+    (found,) = [c.difference for c in replay(open_run(tmp_path / "run")).checks if c.name == "behaviour versions"]
+    assert found is not None
+    assert re.fullmatch(r"behaviour_version\[[1-7]\]", found.column)
+    done = lagbench("lag", f"trace:{in_flight.path}")
+    assert (done.code, "change inside completions, and a trace has one per phase and actor" in done.sentence) == (
+        2,
+        True,
+    )
+
+
+def test_versions_do_not_change_inside_the_episodes_of_control() -> None:
+    done = lagbench("run", "--lag-mode", "queue:areal-4", "--lag-set", "inflight=true")
+    assert (done.code, done.sentence) == (
+        2,
+        "Error: the lag mode queue changes versions inside an episode, which control does not support; give "
+        "--lag-set inflight=false, or another mode",
+    )
 
 
 def test_a_run_in_half_precision_replays(places: dict[str, Any], tmp_path: Path) -> None:

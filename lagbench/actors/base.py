@@ -124,6 +124,10 @@ class Actors(ABC):
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
         """One phase: actor i acts with ``versions[i]`` throughout."""
 
+    def collect_by_step(self, versions: Sequence[Sequence[Version]], phase: int) -> Collection:
+        """One phase: actor i makes step t of its episodes with ``versions[i][t]``; only where ``Domain.in_flight``."""
+        raise NotImplementedError
+
     @abstractmethod
     def play(
         self, version: Version, seeds: Sequence[int], *, stochastic: bool = False, drawn: bool = False

@@ -1,4 +1,4 @@
-"""Actors on questions: prompt groups dealt to slots, each of which completes them with the version that it drew."""
+"""Actors on questions: prompt groups dealt to slots, each of which completes them with the versions that it drew."""
 
 from __future__ import annotations
 
@@ -121,7 +121,11 @@ class LanguageActors(Actors):
         return policy
 
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
-        """See ``Actors.collect``: the groups are dealt to the actors in turn; completions [T, groups × copies].
+        """See ``Actors.collect``, and ``collect_by_step``."""
+        return self.collect_by_step([[version] * self._longest for version in versions], phase)
+
+    def collect_by_step(self, versions: Sequence[Sequence[Version]], phase: int) -> Collection:
+        """See ``Actors.collect_by_step``: groups are dealt to the actors in turn; completions [T, groups × copies].
 
         With ``resample_uniform_groups`` the places of uniform groups are filled again, by their actors, in rounds,
         until none is left, or 10 were made, or the budget does not pay for another.
@@ -139,7 +143,9 @@ class LanguageActors(Actors):
             if self._spec.steady or not len(place) or len(rounds) == _ROUNDS or self._completed + len(place) > paid:
                 return self._graded(rounds, kept, versions, first, phase)
 
-    def _round(self, versions: Sequence[Version], phase: int, number: int, actor: NDArray[np.int64]) -> _Round:
+    def _round(
+        self, versions: Sequence[Sequence[Version]], phase: int, number: int, actor: NDArray[np.int64]
+    ) -> _Round:
         """The next questions, one a group, each completed by its ``actor`` [groups]."""
         groups, copies = len(actor), self._copies
         asked = [self._train[i] for i in self._drawn(self._completed, groups)]
@@ -148,22 +154,45 @@ class LanguageActors(Actors):
         noise = torch.from_numpy(
             generator(self._spec.seed, Stream.ACTION, *key).random((self._longest, groups * copies))
         )
-        held = np.array([v.number for v in versions])[actor]
+        held = _numbers(versions)
         parts, order, mismatch = [], [], []
-        for version in {v.number: v for v in versions}.values():
-            own = np.flatnonzero(held == version.number)
-            if not len(own):
+        for first, steps in enumerate(versions):
+            alike = (held == held[first]).all(1)
+            own = np.flatnonzero(alike[actor])
+            if alike[:first].any() or not len(own):
                 continue
             columns = (own[:, None] * copies + np.arange(copies)).ravel()
-            given = [prompts[g] for g in own]
-            parts.append(self._complete(version, given, copies, noise[:, columns]))
-            mismatch.append(self._mismatch(given, copies, parts[-1]))
+            part, apart = self._by_step(steps, [prompts[g] for g in own], copies, noise[:, columns])
+            parts.append(part)
+            mismatch.append(apart)
             order.append(columns)
         completions = _in_order(parts, np.concatenate(order))
         length = completions.valid.sum(0)
         texts = [self._model.text(completions.token[: length[i], i].tolist()) for i in range(groups * copies)]
         grades = [grading.grade(text, asked[i // copies].target) for i, text in enumerate(texts)]
         return _Round(asked, prompts, actor, completions, texts, grades, torch.cat(mismatch))
+
+    def _by_step(
+        self, versions: Sequence[Version], prompts: Sequence[list[int]], copies: int, noise: Tensor
+    ) -> tuple[Completions, Tensor]:
+        """Completions, token t by ``versions[t]``, and ``_Round.mismatch`` of them.
+
+        Where the version changes, what goes on is a prompt to the new one, which computes its own keys and values of
+        all tokens before, as AReaL does (arXiv 2505.24298, 4.1): each token has the log-probability that its version
+        gives it after them.
+        """
+        until = next((t for t, version in enumerate(versions) if version.number != versions[0].number), len(versions))
+        done = self._complete(versions[0], prompts, copies, until, noise[:until])
+        mismatch = self._mismatch(prompts, copies, done)
+        going = [i for i, t in enumerate(done.valid.sum(0).tolist()) if t == until < len(versions)]
+        going = [i for i in going if int(done.token[-1, i]) not in self._model.ends]
+        if not going:
+            return done, mismatch
+        seen = [[*prompts[i // copies], *done.token[:, i].tolist()] for i in going]
+        rest, apart = self._by_step(versions[until:], seen, 1, noise[until:, going])
+        wide = [x.new_zeros(len(x), done.token.shape[1]).index_copy(1, torch.tensor(going), x) for x in rest]
+        whole = Completions(*(torch.cat(pieces) for pieces in zip(done, wide, strict=True)))
+        return whole, torch.cat([mismatch, apart])
 
     @torch.no_grad()
     def _mismatch(self, prompts: Sequence[list[int]], copies: int, completions: Completions) -> Tensor:
@@ -184,7 +213,7 @@ class LanguageActors(Actors):
         return np.array([orders[int(i // n)][i % n] for i in at])
 
     def _complete(
-        self, version: Version, prompts: Sequence[list[int]], copies: int, noise: Tensor | None
+        self, version: Version, prompts: Sequence[list[int]], copies: int, longest: int, noise: Tensor | None
     ) -> Completions:
         if self._acting is None or self._sampler is None:
             self._acting = self._spec.network().to(self._spec.device)
@@ -193,13 +222,13 @@ class LanguageActors(Actors):
             self._acting.model.load_state_dict(version.state)
             self._sampler.hold(version)
             self._holds = version.number
-        return self._sampler.complete(Request(prompts, copies, self._longest, self._model.ends, noise))
+        return self._sampler.complete(Request(prompts, copies, longest, self._model.ends, noise))
 
     def _graded(
         self,
         rounds: Sequence[_Round],
         kept: NDArray[np.int64],
-        versions: Sequence[Version],
+        versions: Sequence[Sequence[Version]],
         first: int,
         phase: int,
     ) -> Collection:
@@ -216,7 +245,7 @@ class LanguageActors(Actors):
         last = torch.arange(len(token)).unsqueeze(1) == length - 1
         ended = torch.tensor([int(t[-1]) in self._model.ends for t in tokens])
         group = torch.arange(len(asked)).repeat_interleave(copies)
-        version = torch.tensor([v.number for v in versions])[torch.from_numpy(actor)][group]
+        version = torch.from_numpy(_numbers(versions)[actor].T[: len(token)])[:, group]
         column = torch.from_numpy(kept[:, None] * copies + np.arange(copies)).flatten()
         rollout = Rollout(
             observation=padded([prompts[g] for g in kept])[:, group[: len(column)]],
@@ -225,7 +254,7 @@ class LanguageActors(Actors):
             terminated=(last & ended)[:, column],
             truncated=(last & ~ended)[:, column],
             valid=valid[:, column],
-            behaviour_version=version[column].expand(len(token), len(column)),
+            behaviour_version=version[:, column],
             behaviour_log_prob=log_prob[:, column],
             group=group[: len(column)],
             longest=self._longest,
@@ -251,7 +280,7 @@ class LanguageActors(Actors):
             "prompt": [np.array(prompts[g], np.int32) for g in group],
             "token": tokens,
             "behaviour_log_prob": [log_prob[: length[i], i].numpy() for i in range(n)],
-            "behaviour_version": [np.full(int(length[i]), int(version[i]), np.int32) for i in range(n)],
+            "behaviour_version": [version[: length[i], i].numpy().astype(np.int32) for i in range(n)],
             "learner_version": np.full(n, phase, np.int32),
             "completion": texts,
             "target": [asked[g].target for g in group],
@@ -295,7 +324,7 @@ class LanguageActors(Actors):
         if stochastic:
             own = [evaluation_noise(seed, version.number, self._longest) for seed in seeds]
             noise = torch.from_numpy(np.stack(own, axis=1))
-        completions = self._complete(version, prompts, 1, noise)
+        completions = self._complete(version, prompts, 1, self._longest, noise)
         length = completions.valid.sum(0)
         return [
             self._played(seeds[j], asked[j], prompts[j], completions.token[: length[j], j].numpy())
@@ -337,6 +366,11 @@ class LanguageActors(Actors):
 def evaluation_noise(seed: int, version: int, tokens: int) -> NDArray[np.float64]:
     """What chooses the tokens [tokens] of a version's sampled answer; more tokens have the same first ones."""
     return generator(seed, Stream.EVALUATION_ACTION, version).random(tokens)
+
+
+def _numbers(versions: Sequence[Sequence[Version]]) -> NDArray[np.int64]:
+    """Those of versions by actor and step, [actors, steps]."""
+    return np.array([[version.number for version in steps] for steps in versions])
 
 
 def _in_order(parts: Sequence[Completions], columns: NDArray[np.int64]) -> Completions:

@@ -26,7 +26,10 @@ class LagMode(ABC):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """The options of the mode, declared like an algorithm's ``Config``; all are part of the protocol."""
+        """The options of the mode, declared like an algorithm's ``Config``; all are part of the protocol.
+
+        One called ``inflight``, if true, has versions change inside an episode, as ``by_step`` says.
+        """
 
     def __init__(self, protocol: Protocol, seed: int) -> None:
         self.protocol = protocol
@@ -41,6 +44,18 @@ class LagMode(ABC):
     def largest(self, phases: int) -> int:
         """The largest lag over this many phases, recorded as the run's ``lag``; by default the value of ``--lag``."""
         return self.protocol.lag
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it has an option ``inflight`` that is true."""
+        return bool(getattr(self.config, "inflight", False))
+
+    def by_step(self, phase: int, steps: int) -> NDArray[np.int64]:
+        """The version of each actor at each step of its episodes, of at most so many, [steps, actors].
+
+        Step 0 has those of ``versions``, no step an older one than the step before. Asked for only where ``in_flight``.
+        """
+        return np.tile(self.versions(phase), (steps, 1))
 
     @abstractmethod
     def versions(self, phase: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from lagbench.protocol import Protocol
 
 _WIDTH = 40
 _ROWS = 24
+_STEPS = 100
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -30,8 +31,12 @@ class Histogram:
 
     @classmethod
     def of_mode(cls, protocol: Protocol, seed: int, phases: int) -> Histogram:
-        """What a run's lag mode gives over all of its phases, those included in which there are few versions yet."""
-        return cls.of([phase - staleness.draw(protocol, seed, phase) for phase in range(phases)])
+        """What a run's lag mode gives over all of its phases, those included in which there are few versions yet.
+
+        Of episodes of the largest length, where versions change inside them.
+        """
+        steps = _STEPS if staleness.mode(protocol, seed).in_flight else 1
+        return cls.of([phase - staleness.by_step(protocol, seed, phase, steps) for phase in range(phases)])
 
     @property
     def shares(self) -> NDArray[np.float64]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lagbench.errors import unknown
 from lagbench.lag import queueing
 from lagbench.lag.base import LagMode
 from lagbench.protocol import Protocol
@@ -25,11 +23,9 @@ class Queue(LagMode):
         self._played = queueing.Played(self.config, protocol.actors, generator(seed, Stream.STALENESS))
 
     @classmethod
-    def preset(cls, argument: str) -> Mapping[str, Any]:
+    def preset(cls, argument: str) -> dict[str, Any]:
         """See ``LagMode.preset``."""
-        if argument not in queueing.PRESETS:
-            raise unknown("engine", argument, queueing.PRESETS)
-        return queueing.PRESETS[argument]
+        return queueing.preset(argument)
 
     def largest(self, phases: int) -> int:
         """See ``LagMode.largest``."""
@@ -38,3 +34,7 @@ class Queue(LagMode):
     def versions(self, phase: int) -> NDArray[np.int64]:
         """See ``LagMode.versions``."""
         return self._played(phase)
+
+    def by_step(self, phase: int, steps: int) -> NDArray[np.int64]:
+        """See ``LagMode.by_step``."""
+        return self._played.by_step(phase, steps)

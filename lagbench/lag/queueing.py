@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lagbench.config import INT32, Count, Range
-from lagbench.errors import UsageError
+from lagbench.errors import UsageError, unknown
 from lagbench.lag.base import LagMode
 
 Times = Literal["constant", "lognormal", "length"]
@@ -42,6 +42,7 @@ class Options(LagMode.Config):
         take: see ``Engine``.
         admission: see ``Engine``.
         eta: see ``Engine``.
+        inflight: a version replaces that of the segments under way when it is published; see ``Played.by_step``.
     """
 
     batch: Count | None = None
@@ -54,6 +55,7 @@ class Options(LagMode.Config):
     take: Take = "first"
     admission: Admission = "none"
     eta: Annotated[int, Range(ge=0, le=INT32)] = 4
+    inflight: bool = False
 
 
 _AREAL = {"generators": 4.0, "learner": 0.25, "times": "length", "admission": "bounded"}
@@ -68,11 +70,22 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
+def preset(engine: str) -> dict[str, Any]:
+    """The options of one of the ``PRESETS``. Raises UsageError for any other."""
+    if engine not in PRESETS:
+        raise unknown("engine", engine, PRESETS)
+    return dict(PRESETS[engine])
+
+
 class Segment(NamedTuple):
-    """What a generator made with a policy version."""
+    """What a generator made: ``version`` is the newest when it began.
+
+    ``published``: what was published while it worked, each with the share of its time that had passed.
+    """
 
     generator: int
     version: int
+    published: Sequence[tuple[float, int]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +133,8 @@ class Engine:
         """
         events: list[tuple[float, int, int]] = []
         line: list[Segment] = []
-        holds = [0] * self.generators  # versions
+        working: dict[int, tuple[float, float]] = {}  # since when, and how long
+        made = [Segment(number, 0) for number in range(self.generators)]
         free = set(range(self.generators))
         blocked: set[int] = set()
         begun = version = 0
@@ -131,8 +145,12 @@ class Engine:
                 _, kind, number = heapq.heappop(events)
                 if kind == _LEARNER:
                     version, idle = version + 1, True
+                    for other, (since, time) in working.items():
+                        share = (now - since) / time
+                        made[other] = made[other]._replace(published=(*made[other].published, (share, version)))
                 else:
-                    line.append(Segment(number, holds[number]))
+                    del working[number]
+                    line.append(made[number])
                     (blocked if len(line) > self.capacity else free).add(number)
             if idle and (taken := self._take(line, version)):
                 heapq.heappush(events, (now + self.learner, _LEARNER, 0))
@@ -146,10 +164,11 @@ class Engine:
             for number in sorted(free):
                 if self.admission == "bounded" and begun >= (self.eta + version + 1) * self.batch:
                     break
-                holds[number] = version
+                made[number] = Segment(number, version)
+                working[number] = now, duration()
                 free.remove(number)
                 begun += 1
-                heapq.heappush(events, (now + duration(), _GENERATOR, number))
+                heapq.heappush(events, (now + working[number][1], _GENERATOR, number))
 
     def _take(self, line: list[Segment], version: int) -> list[Segment]:
         """Remove the batch that is at the front of the line; none where there is none yet."""
@@ -197,15 +216,31 @@ class Played:
         self._share = actors // batch
         self._holds = np.zeros(batch, dtype=np.int64)
         self._played: list[NDArray[np.int64]] = []
+        self._segments: list[list[Segment]] = []  # of each equal part of the actors
 
     def __call__(self, phase: int) -> NDArray[np.int64]:
         """The versions [actors] of a phase."""
         while len(self._played) <= phase:
-            versions = np.sort([segment.version for segment in next(self._batches)])
+            segments = sorted(next(self._batches), key=lambda segment: segment.version)
             order = np.argsort(self._holds, kind="stable")
-            self._holds[order] = np.maximum(self._holds[order], versions)
+            self._holds[order] = np.maximum(self._holds[order], [segment.version for segment in segments])
             self._played.append(np.repeat(self._holds, self._share))
+            self._segments.append([segments[i] for i in np.argsort(order)])
         return self._played[phase]
+
+    def by_step(self, phase: int, steps: int) -> NDArray[np.int64]:
+        """The versions [steps, actors] of a phase, where a version replaces those of the segments under way.
+
+        Steps are made at an even pace: of at most ``steps``, step t at the share t/steps of the segment's time.
+        """
+        held = np.tile(self(phase), (steps, 1))
+        for part, segment in zip(
+            np.split(held, len(self._segments[phase]), axis=1), self._segments[phase], strict=True
+        ):
+            for share, version in segment.published:
+                later = part[math.ceil(share * steps) :]
+                np.maximum(later, version, out=later)
+        return held
 
 
 def durations(times: Times, sigma: float, longest: float, rng: np.random.Generator) -> Callable[[], float]:

@@ -19,17 +19,35 @@ def draw(protocol: Protocol, seed: int, phase: int) -> NDArray[np.int64]:
 
     Raises UsageError where the lag mode gives something else than a version for each actor that is held then.
     """
-    versions = np.asarray(mode(protocol, seed).versions(phase))
+    return _checked(mode(protocol, seed).versions(phase), protocol, phase, (), "versions")
+
+
+def by_step(protocol: Protocol, seed: int, phase: int, steps: int) -> NDArray[np.int64]:
+    """The version [steps, N] at each step of an episode of at most so many; all alike unless the mode is ``in_flight``.
+
+    Raises UsageError as ``draw``.
+    """
+    held = mode(protocol, seed)
+    if not held.in_flight:
+        return np.tile(draw(protocol, seed, phase), (steps, 1))
+    return _checked(held.by_step(phase, steps), protocol, phase, (steps,), "by_step")
+
+
+def _checked(
+    given: NDArray[np.int64], protocol: Protocol, phase: int, steps: tuple[int, ...], method: str
+) -> NDArray[np.int64]:
+    versions = np.asarray(given)
     oldest, name = max(0, phase - protocol.lag), protocol.lag_mode
-    if versions.shape != (protocol.actors,) or not np.issubdtype(versions.dtype, np.integer):
+    if versions.shape != (*steps, protocol.actors) or not np.issubdtype(versions.dtype, np.integer):
         raise UsageError(
             f"the lag mode {name} gave an array {versions.shape} of {versions.dtype} in phase {phase}, where the "
-            f"{protocol.actors} actors need one integer each; correct its `versions`"
+            f"{protocol.actors} actors need one integer each{' at each step' if steps else ''}; correct its `{method}`"
         )
-    if len(wrong := np.flatnonzero((versions < oldest) | (versions > phase))):
+    if len(wrong := np.argwhere((versions < oldest) | (versions > phase))):
         raise UsageError(
-            f"the lag mode {name} gave actor {wrong[0]} policy version {versions[wrong[0]]} in phase {phase}, where "
-            f"there are versions {oldest} to {phase} (--lag {protocol.lag}); correct its `versions`, or increase --lag"
+            f"the lag mode {name} gave actor {wrong[0][-1]} policy version {versions[*wrong[0]]} in phase {phase}, "
+            f"where there are versions {oldest} to {phase} (--lag {protocol.lag}); correct its `{method}`, or increase "
+            f"--lag"
         )
     return versions.astype(np.int64, copy=False)
 

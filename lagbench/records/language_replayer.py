@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from lagbench.actors.language import evaluation_noise
 from lagbench.errors import UsageError
+from lagbench.lag.staleness import by_step
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.records.findings import Difference, ReplayCheck
 from lagbench.records.language import Completion, EvaluatedCompletion, LanguageRecords
@@ -45,19 +47,28 @@ class LanguageReplayer(Replayer):
         return {"logit": LOGIT_TOLERANCE[self._task().coarsest]}
 
     def wrong_version(self) -> Difference | None:
-        """See ``Replayer.wrong_version``; every token of a completion has the version of its group's actor."""
-        held = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
+        """See ``Replayer.wrong_version``; a token of a completion has the version that its group's actor had then."""
+        spec, longest = self.run.spec, self._task().longest_episode
+
+        @functools.lru_cache(maxsize=1)
+        def held(phase: int) -> NDArray[np.int64]:
+            return by_step(spec.protocol, spec.seed, phase, longest)
+
         for row in self.run.training_episodes():
             where = _where(row)
-            if not (0 <= row.phase < len(held) and 0 <= row.actor < len(held[row.phase])):
+            if not (0 <= row.phase < self.phases and 0 <= row.actor < spec.protocol.actors):
                 return Difference("trajectories", where, "actor", row.actor, "one of its phase", "specified")
             if row.learner_version != row.phase:
                 return Difference("trajectories", where, "learner_version", row.learner_version, row.phase, "specified")
-            wanted = held[row.phase][row.actor]
-            if (wrong := np.flatnonzero(row.behaviour_version != wanted)).size:
+            found = row.behaviour_version
+            if len(found) > longest:
+                return Difference("trajectories", where, "token", len(found), f"at most {longest}", "specified")
+            wanted = held(row.phase)[: len(found), row.actor]
+            if (wrong := np.flatnonzero(found != wanted)).size:
                 i = int(wrong[0])
-                recorded = int(row.behaviour_version[i])
-                return Difference("trajectories", where, f"behaviour_version[{i}]", recorded, wanted, "in phases")
+                return Difference(
+                    "trajectories", where, f"behaviour_version[{i}]", int(found[i]), int(wanted[i]), "drawn"
+                )
         return None
 
     def wrong_episode(self) -> Difference | None:

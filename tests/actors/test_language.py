@@ -53,6 +53,17 @@ def collected(places: dict[str, str]) -> tuple[RunSpec, LanguageActors, CausalLM
     return spec, actors, policy, actors.collect([versions[5 + i % 3] for i in range(8)], 7)
 
 
+@pytest.fixture(scope="module")
+def in_flight(places: dict[str, str]) -> tuple[RunSpec, LanguageActors, CausalLMPolicy, Collection]:
+    """The same groups and noise: slot 0 goes from version 5 to 6 at token 4, 2 on to 7 at 7, 1 keeps 5, the rest 7."""
+    spec = make_spec(places)
+    actors = LanguageActors(spec)
+    policy = actors.make_policy()
+    versions = {k: moved(policy, k) for k in (5, 6, 7)}
+    steps = [[5] * 4 + [6] * 8, [5] * 12, [5] * 4 + [6] * 3 + [7] * 5, *[[7] * 12] * 5]
+    return spec, actors, policy, actors.collect_by_step([[versions[k] for k in own] for own in steps], 7)
+
+
 def column(collection: Collection, name: str) -> Any:
     return collection.transitions.columns[name]
 
@@ -70,8 +81,11 @@ def test_groups_are_dealt_in_turn_and_of_one_version(collected: Any) -> None:
     assert column(c, "episode_id").tolist() == [7 * 96 + i for i in range(96)]
 
 
-def test_each_version_gave_the_log_probabilities_of_its_groups(collected: Any) -> None:
-    _, _, policy, c = collected
+@pytest.mark.parametrize("which", ["collected", "in_flight"])
+def test_each_version_gave_the_log_probabilities_of_its_tokens(which: str, request: pytest.FixtureRequest) -> None:
+    """After all tokens before, whoever chose them."""
+    _, actors, policy, c = request.getfixturevalue(which)
+    assert actors.diagnostics()["sampler_mismatch_max"] < 1e-4
     before = {k: x.clone() for k, x in policy.model.state_dict().items()}
     with torch.no_grad():
         for number in (5, 6, 7):
@@ -84,19 +98,39 @@ def test_each_version_gave_the_log_probabilities_of_its_groups(collected: Any) -
     policy.model.load_state_dict(before)
 
 
+def test_versions_change_inside_completions(collected: Any, in_flight: Any) -> None:
+    c = in_flight[3]
+    held = {0: [5] * 4 + [6] * 8, 1: [5] * 12, 2: [5] * 4 + [6] * 3 + [7] * 5}
+    lengths = set()
+    for i in range(96):
+        own = held.get(i // 8 % 8, [7] * 12)
+        token = column(c, "token")[i].tolist()
+        assert column(c, "behaviour_version")[i].tolist() == own[: len(token)]
+        lengths.add(len(token))
+    assert len(lengths) > 2
+    assert max(lengths) == LONGEST
+    # Up to the change slot 0 chooses what it does with version 5 alone, which is what it has in the other collection.
+    plain = column(collected[3], "token")
+    for i in (*range(8), *range(64, 72)):
+        assert column(c, "token")[i].tolist()[:4] == plain[i].tolist()[:4]
+    assert [t.tolist() for t in plain[:8]] != [t.tolist() for t in column(c, "token")[:8]]
+
+
 def moved_from(state: dict[str, Tensor], number: int) -> dict[str, Tensor]:
     rng = torch.Generator().manual_seed(number)
     return {k: x + 0.1 * number * torch.randn(x.shape, generator=rng) for k, x in state.items()}
 
 
-def test_rows_are_the_rollouts_columns(collected: Any) -> None:
-    spec, actors, _, c = collected
+@pytest.mark.parametrize("which", ["collected", "in_flight"])
+def test_rows_are_the_rollouts_columns(which: str, request: pytest.FixtureRequest) -> None:
+    spec, actors, _, c = request.getfixturevalue(which)
     r = c.rollout
     questions = load(spec).questions("train")
     for i in range(96):
         n = int(r.valid[:, i].sum())
         assert column(c, "token")[i].tolist() == r.action[:n, i].tolist()
         assert column(c, "behaviour_log_prob")[i].tolist() == r.behaviour_log_prob[:n, i].tolist()
+        assert column(c, "behaviour_version")[i].tolist() == r.behaviour_version[:n, i].tolist()
         prompt = r.observation[:, i]
         assert column(c, "prompt")[i].tolist() == prompt[prompt != PADDING].tolist()
         asked = questions[column(c, "prompt_id")[i]]

@@ -29,6 +29,14 @@ def test_it_is_printed_and_drawn(here: Path) -> None:
     assert "<svg" in (here / "lag.svg").read_text()
 
 
+def test_in_flight_lags_are_counted_by_step() -> None:
+    """Each phase but the first: version phase−1 for half of the time of a segment, then the learner's own."""
+    queue = ("queue", "--lag-set", "learner=0.5", "--actors", "4", "--phases", "10", "--json")
+    counts = lagbench("lag", *queue, "--lag-set", "inflight=true").json["counts"]
+    assert [n / sum(counts) for n in counts] == pytest.approx([0.55, 0.45])
+    assert lagbench("lag", *queue).json["counts"] == [4, 36]
+
+
 def test_a_traces_actors_and_phases_are_its_own(finished: Path) -> None:
     found = lagbench("lag", f"trace:{finished}", "--json").json
     assert (sum(found["counts"]), found["phases"]) == (20, 5)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lagbench.errors import UsageError
 from lagbench.lag.queueing import PRESETS, Engine, Options, Played, durations
-from lagbench.lag.staleness import draw, settled
+from lagbench.lag.staleness import by_step, draw, settled
 from lagbench.protocol import Protocol
 from lagbench.seeding import Stream, generator
 
@@ -38,6 +38,18 @@ def test_without_a_queue_whoever_is_done_waits() -> None:
     """
     found = schedule([1, 2, 3, 1, 1, 1, 1, 1, 1, 1], 4, generators=2, batch=2, capacity=0, learner=1.5)
     assert found == [[(0, 0), (1, 0)], [(1, 0), (0, 0)], [(0, 1), (1, 1)], [(0, 2), (1, 2)]]
+
+
+def test_what_is_published_while_a_segment_is_under_way_is_told_with_its_share() -> None:
+    """As above: of the second pair, 0 works from 2 to 5 and sees version 1 at half of it; 1 works from 2 to 3."""
+    engine = Engine(generators=2, batch=2, capacity=0, learner=1.5)
+    batches = itertools.islice(engine.batches(iter([1, 2, 3, 1, 1, 1, 1, 1, 1, 1]).__next__), 4)
+    assert [[tuple(s.published) for s in batch] for batch in batches] == [
+        [(), ()],
+        [(), ((0.5, 1),)],
+        [(), ()],
+        [(), ()],
+    ]
 
 
 def test_bounded_by_0_is_synchronous() -> None:
@@ -164,6 +176,23 @@ def test_a_seed_gives_one_schedule_in_any_order_of_asking() -> None:
     again = Played(Options(**p.lag_options), 16, generator(5, Stream.STALENESS))
     assert asked == [again(phase).tolist() for phase in (50, 3, 20)]
     assert asked != [draw(p, 6, phase).tolist() for phase in (50, 3, 20)]
+
+
+def test_in_flight_a_version_replaces_what_is_under_way() -> None:
+    """Segments of phase p ≥ 1 begin with version p−1; p is published at half of their time: at steps 2.5 and 2."""
+    p = protocol("queue", learner=0.5, inflight=True)
+    for phase in (1, 7):
+        for steps, before in ((5, 3), (4, 2)):
+            held = by_step(settled(p, 0, 8), 0, phase, steps)
+            assert held.tolist() == [[phase - 1] * 16] * before + [[phase] * 16] * (steps - before)
+    p = protocol("queue:areal-4", inflight=True)
+    q = settled(p, 3, 60)
+    assert (played(p, 60, 3) == played(protocol("queue:areal-4"), 60, 3)).all()
+    held = np.array([by_step(q, 3, phase, 20) for phase in range(60)])
+    assert (held[:, 0] == played(p, 60, 3)).all()
+    assert (np.diff(held, axis=1) >= 0).all()
+    assert (held <= np.arange(60)[:, None, None]).all()
+    assert (held[20:, 0] < held[20:, -1]).mean() > 0.5
 
 
 def test_a_batch_of_few_segments_fills_equal_parts() -> None:
