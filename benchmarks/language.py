@@ -48,11 +48,10 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from benchmarks.throughput import _HEADING, Duel, Plan, Result, _installed, _row, context
-from lagbench import shapes
 from lagbench.checkpoint import Checkpoint
 from lagbench.policies.sampling import Request, complete
 from lagbench.records.writer import RunWriter
-from lagbench.runner import CHECKPOINT
+from lagbench.runner import CHECKPOINT, record_sizes
 from lagbench.seeding import Stream, generator
 from lagbench.spec import RunSpec, resolve
 from lagbench.tasks.gsm8k import grading, prompts
@@ -176,7 +175,7 @@ def _questions(spec: RunSpec) -> list[Question]:
 
 def _phases(spec: RunSpec, path: Path) -> Iterator[PhaseResult]:
     """What ``lagbench.run`` does in a phase, a phase at a time."""
-    with RunWriter.create(path, spec, **shapes.sizes(spec)) as writer:
+    with RunWriter.create(path, spec, **record_sizes(spec)) as writer:
         checkpoint = Checkpoint(path / CHECKPOINT)
         for result in train(spec):
             writer.commit(result.record)

@@ -98,7 +98,6 @@ _PUBLIC = {
     "run": "runner",
     "run_grid": "sweep.driver",
     "scoring": "",
-    "shapes": "",
     "summarize": "evaluation",
     "train": "training",
 }

@@ -28,19 +28,24 @@ class Collected:
 
 
 class Collector(ABC):
-    """Collects phase after phase with the versions that were published to it."""
+    """Collects phase after phase with the versions that were published to it, of which it holds the last lag + 1."""
+
+    def __init__(self, spec: RunSpec, actors: Actors, lag: int) -> None:
+        self._spec = spec
+        self._actors = actors
+        self._buffer = PolicyBuffer(lag)
 
     @abstractmethod
     def publish(self, version: Version, updates_made: int) -> None:
         """The learner has made a version, with so many optimizer updates since the last."""
 
-    @abstractmethod
     def newest(self) -> Version:
         """The last version that was published. Raises AlgorithmError where it is not what it was then."""
+        return self._buffer.acting([self._buffer.newest])[0]
 
-    @abstractmethod
     def sha256(self) -> str:
         """Of the newest version, when it was published."""
+        return self._buffer.sha256(self._buffer.newest)
 
     @abstractmethod
     def collect(self, phase: int) -> Collected:
@@ -62,21 +67,11 @@ class Lockstep(Collector):
     """The loop: actors and learner take turns, and the lag mode says who holds which version."""
 
     def __init__(self, spec: RunSpec, actors: Actors) -> None:
-        self._spec = spec
-        self._actors = actors
-        self._buffer = PolicyBuffer(spec.protocol.lag)
+        super().__init__(spec, actors, spec.protocol.lag)
 
     def publish(self, version: Version, updates_made: int) -> None:
         """See ``Collector.publish``."""
         self._buffer.push(version)
-
-    def newest(self) -> Version:
-        """See ``Collector.newest``."""
-        return self._buffer.acting([self._buffer.newest])[0]
-
-    def sha256(self) -> str:
-        """See ``Collector.sha256``."""
-        return self._buffer.sha256(self._buffer.newest)
 
     def collect(self, phase: int) -> Collected:
         """See ``Collector.collect``."""

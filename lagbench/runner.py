@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import torch
 
-from lagbench import cluster, shapes, suites
+from lagbench import cluster, diagnostics, suites
 from lagbench.checkpoint import Checkpoint
 from lagbench.config import INT32, Range, parsed
 from lagbench.errors import LagbenchError, RecordError, UsageError
@@ -29,7 +29,6 @@ from lagbench.sinks.base import Sink, Sinks, make
 from lagbench.source import loading
 from lagbench.source.algorithms import may_be
 from lagbench.spec import RunSpec, check_device
-from lagbench.tasks.spec import load_task
 from lagbench.training import PhaseResult, train
 
 CHECKPOINT = "checkpoint"
@@ -90,7 +89,7 @@ def execute(
     """
     with own_settings(spec.torch_threads):
         _check(spec, ray)
-        with RunWriter.create(path, spec, spec.sources(), **shapes.sizes(spec), threads=threads) as writer:
+        with RunWriter.create(path, spec, spec.sources(), **record_sizes(spec), threads=threads) as writer:
             phases = train(spec, threads=threads, ray=ray)
             return _go_on(spec, writer, Checkpoint(path / CHECKPOINT), None, phases, checkpoint_every, Sinks(sinks))
 
@@ -120,10 +119,15 @@ def resume(
     if run.result is None:
         _check(spec, ray)
     committed = {} if saved is None else saved.committed
-    with RunWriter.reopen(path, spec, committed=committed, **shapes.sizes(spec), threads=threads) as writer:
+    with RunWriter.reopen(path, spec, committed=committed, **record_sizes(spec), threads=threads) as writer:
         state = None if saved is None else saved.state
         phases = train(spec, threads=threads, state=state, ray=ray)
         return _go_on(spec, writer, checkpoint, state, phases, checkpoint_every, Sinks(sinks))
+
+
+def record_sizes(spec: RunSpec) -> dict[str, Any]:
+    """What the columns of a run's tables depend on, as ``RunWriter`` takes it."""
+    return {**spec.load_task().record_sizes, "diagnostics": diagnostics.names(spec.domain, spec.is_asynchronous)}
 
 
 @parsed(suites.resolve)
@@ -208,7 +212,7 @@ def _check(spec: RunSpec, ray: str | None = None) -> None:
     spec.load_algorithm()
     suites.check(spec)
     check_device(spec.device)
-    task = load_task(spec.task, spec.task_options)
+    task = spec.load_task()
     task.check(spec.protocol, max(spec.evaluation.modes(last=True).values()))
     task.rehearse(spec.device, None if spec.policy is None else spec.network())
 

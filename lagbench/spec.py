@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -313,14 +312,6 @@ class RunSpec:
         if missing := resolved.keys() - self.config.keys():
             raise UsageError(f"the specification is not complete: its config lacks {', '.join(sorted(missing))}")
         return algorithm
-
-    def source(self) -> bytes:
-        """The algorithm's source as text; of an installed one, its file. Raises UsageError as ``load_algorithm``."""
-        source = algorithms.source_of(self.algorithm)
-        if source is not None:
-            return source.text
-        module = sys.modules[algorithms.load(self.algorithm).__module__]
-        return Path(str(module.__file__)).read_bytes()
 
     def network(self, generator: torch.Generator | None = None) -> Any:
         """The policy that the run begins with; without the ``generator`` of its weights see ``TaskSpec.network``."""

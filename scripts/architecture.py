@@ -25,7 +25,7 @@ LAYERS = (
     "spec",
     "actors",
     "records",
-    "diagnostics evaluation checkpoint shapes",
+    "diagnostics evaluation checkpoint",
     "learner cluster collecting asynchronous training",
     "sinks scoring suites sweep synthetic check runner published video",
     "cli",

@@ -1,6 +1,5 @@
 """A checkpoint is whole at every moment, and holds what a resume needs and no more."""
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -67,8 +66,8 @@ def test_what_cuda_wrote_is_read_where_there_is_none(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
         checkpoint.save(SPEC, state(1), COUNTS)
-    with pytest.raises(RuntimeError, match="CUDA"):
-        torch.load(io.BytesIO(envelope.read(tmp_path / "c/version-1.pt")), weights_only=True)
+    with envelope.reading(tmp_path / "c/version-1.pt") as content, pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(content, weights_only=True)
     saved = checkpoint.load()
     assert saved is not None
     assert saved.state["versions"][1]["weight"].device.type == "cpu"

@@ -18,7 +18,6 @@ from lagbench.asynchronous.process import act, part_of, unpacked
 from lagbench.collecting import Collected, Collector
 from lagbench.errors import LagbenchError
 from lagbench.lag.histogram import Histogram
-from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.policies.base import Version
 from lagbench.records.schema import QUEUED
 from lagbench.spec import RunSpec
@@ -41,9 +40,9 @@ class Apart(Collector):
     """
 
     def __init__(self, spec: RunSpec, actors: ControlActors, threads: int, address: str | None) -> None:
+        super().__init__(spec, actors, 0)
+        self._actors: ControlActors = actors
         options = spec.protocol.lag_options
-        self._spec = spec
-        self._actors = actors
         self._threads = threads
         self._processes, self._capacity = int(options["actor_processes"]), int(options["queue"])
         self._end: Callable[[], None]
@@ -52,7 +51,6 @@ class Apart(Collector):
         else:
             self._ray = cluster.connect(address, cluster.APART)
             self._end = self._ray.shutdown
-        self._buffer = PolicyBuffer(0)
         self._made = [0]  # optimizer updates until each version
         self._states: list[Mapping[str, Any] | None] = [None] * self._processes
         self._exchange: Any = None
@@ -67,14 +65,6 @@ class Apart(Collector):
             self._made.append(self._made[-1] + updates_made)
         if self._exchange is not None:
             self._send(version)
-
-    def newest(self) -> Version:
-        """See ``Collector.newest``."""
-        return self._buffer.acting([self._buffer.newest])[0]
-
-    def sha256(self) -> str:
-        """See ``Collector.sha256``."""
-        return self._buffer.sha256(self._buffer.newest)
 
     def collect(self, phase: int) -> Collected:
         """See ``Collector.collect``: a segment of each process, as soon as each has one.

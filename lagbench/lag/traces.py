@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE = "trace.arrow"
 COLUMNS = ("phase", "actor", "version")
-_OF_RUN = "lagbench.records.trace:versions_of_run"
+_OF_RUN = "lagbench.records.reader:versions_of_run"
 
 
 def pin(text: str) -> str:

@@ -68,6 +68,12 @@ class ControlPolicy(Policy):
     def acting(self, versions: Sequence[Version]) -> Acting:
         """N actors with these versions [N] of a policy that is built as this one."""
 
+    def acting_state(self) -> dict[str, Tensor]:
+        """See ``Policy.acting_state``: of a network of a user's own all, for what is its critic's may be shared."""
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("critic.")}
+        del state["normalizer.count"]
+        return {k: v.to("cpu", copy=True) for k, v in state.items()}
+
     def observe(self, rollout: Rollout) -> None:
         """See ``Policy.observe``."""
         self.normalizer.update(rollout.observation[:-1][rollout.valid])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from lagbench.policies import fused
 from lagbench.policies.base import PolicyOutput, Version
-from lagbench.policies.control import Acting, ControlPolicy, Network
+from lagbench.policies.control import Acting, Network
 from lagbench.policies.flat import pieces
 from lagbench.policies.fused import HALF_LOG_2PI
-from lagbench.policies.mlp import StackedNetworks, linear_indices, mlp, stacked
-from lagbench.policies.normalizer import Normalizer
+from lagbench.policies.mlp import MLPPolicy, StackedNetworks, stacked
 from lagbench.protocol import DEFAULT_HIDDEN
 from lagbench.rollout import Rollout
 
@@ -35,27 +34,16 @@ def conditioning(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     return 1 + moved.sum(-1)
 
 
-class GaussianPolicy(ControlPolicy):
-    """Two tanh networks alike, actor and critic, a log standard deviation that no state changes, and the normalizer.
+class GaussianPolicy(MLPPolicy):
+    """An ``MLPPolicy`` whose actor has the mean action, with a log standard deviation that no state changes.
 
     ``evaluate`` computes both networks at once where it finds them as they were made, each weight in its place in one
     vector; where one lies elsewhere, as after ``to``, it is first moved there. Weights stay parameters of their own:
     they can be frozen, grouped, copied, replaced. What is no longer such a pair is evaluated module by module.
 
-    Args:
-        observation_size: length of an observation.
-        action_size: length of an action.
-        generator: the stream of the initial weights (orthogonal; last layers ×0.01 for the actor, ×1 for the critic).
-        hidden: the units of each hidden layer.
-
     Attributes:
-        actor: ``nn.Sequential`` of linear layers, indices 0, 2, …, and ``Tanh`` between, to the mean action.
-        critic: the same, to a value.
         log_std: [act].
-        normalizer: of observations.
     """
-
-    has_critic: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -64,24 +52,12 @@ class GaussianPolicy(ControlPolicy):
         generator: torch.Generator,
         hidden: Sequence[int] = DEFAULT_HIDDEN,
     ) -> None:
-        super().__init__()
-        self.normalizer = Normalizer(observation_size)
-        self.actor = mlp((observation_size, *hidden, action_size), 0.01, generator)
-        self.critic = mlp((observation_size, *hidden, 1), 1.0, generator)
+        super().__init__(observation_size, action_size, generator, hidden)
         self.log_std = nn.Parameter(torch.zeros(action_size))
         self._made = [type(x) for x in (*self.actor, *self.critic)]
         self._views: tuple[fused.Views, fused.Views] | None = None
         self._parts: list[Tensor] = []
         self._joined(self._weights())
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """The policy that has this state. Raises KeyError or RuntimeError where it is that of another network."""
-        hidden = [len(state[f"actor.{i}.bias"]) for i in linear_indices(state)[:-1]]
-        # The initial weights are overwritten, so that any generator does.
-        policy = cls(len(state["normalizer.mean"]), len(state["log_std"]), torch.Generator(), hidden)
-        policy.load_state_dict(state)
-        return policy
 
     def evaluate(self, batch: Rollout) -> PolicyOutput:
         """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""
@@ -153,14 +129,6 @@ class GaussianPolicy(ControlPolicy):
         """See ``Policy.conditioning``: 1 + Σ |z|·(|a| + |μ|)/σ with z = (a − μ)/σ."""
         mean = self.actor(self.normalizer(batch.observation)[: batch.action.shape[0]])
         return conditioning(batch.action, mean, self.log_std)
-
-    def acting_state(self) -> dict[str, Tensor]:
-        """See ``Policy.acting_state``."""
-        state = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
-        state["log_std"] = self.log_std.detach()
-        state["normalizer.mean"] = self.normalizer.mean
-        state["normalizer.variance"] = self.normalizer.variance
-        return {k: v.to("cpu", copy=True) for k, v in state.items()}
 
     def acting(self, versions: Sequence[Version]) -> GaussianActing:
         """See ``ControlPolicy.acting``: one batched product a layer, however many versions there are."""

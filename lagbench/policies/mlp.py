@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lagbench.policies.base import Version
-from lagbench.policies.normalizer import inverse_std, normalize_into
+from lagbench.policies.control import ControlPolicy
+from lagbench.policies.normalizer import Normalizer, inverse_std, normalize_into
+from lagbench.protocol import DEFAULT_HIDDEN
 
 
 class Tanh(nn.Module):
@@ -44,6 +46,40 @@ def stacked(versions: Sequence[Version], name: str) -> Tensor:
     order = {number: i for i, number in enumerate(distinct)}
     index = torch.tensor([order[v.number] for v in versions])
     return torch.stack([s[name] for s in distinct.values()]).index_select(0, index)
+
+
+class MLPPolicy(ControlPolicy):
+    """Two tanh networks alike, actor and critic, and the normalizer: what the policies of control have in common.
+
+    Args:
+        observation_size: length of an observation.
+        outputs: how many the actor has.
+        generator: the stream of the initial weights (orthogonal; last layers ×0.01 for the actor, ×1 for the critic).
+        hidden: the units of each hidden layer.
+
+    Attributes:
+        actor: ``nn.Sequential`` of linear layers, indices 0, 2, …, and ``Tanh`` between, to the outputs.
+        critic: the same, to a value.
+    """
+
+    has_critic: ClassVar[bool] = True
+
+    def __init__(
+        self, observation_size: int, outputs: int, generator: torch.Generator, hidden: Sequence[int] = DEFAULT_HIDDEN
+    ) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(observation_size)
+        self.actor = mlp((observation_size, *hidden, outputs), 0.01, generator)
+        self.critic = mlp((observation_size, *hidden, 1), 1.0, generator)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Self:
+        """The policy that has this state. Raises KeyError or RuntimeError where it is that of another network."""
+        *hidden, outputs = [len(state[f"actor.{i}.bias"]) for i in linear_indices(state)]
+        # The initial weights are overwritten, so that any generator does.
+        policy = cls(len(state["normalizer.mean"]), outputs, torch.Generator(), hidden)
+        policy.load_state_dict(state)
+        return policy
 
 
 class StackedNetworks:

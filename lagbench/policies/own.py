@@ -78,12 +78,6 @@ class OwnPolicy(ControlPolicy):
             return categorical.conditioning(batch.action, output)
         return gaussian.conditioning(batch.action, output, self.log_std)
 
-    def acting_state(self) -> dict[str, Tensor]:
-        """See ``Policy.acting_state``; its critic's weights too, which may be shared."""
-        state = self.state_dict()
-        del state["normalizer.count"]
-        return {k: v.to("cpu", copy=True) for k, v in state.items()}
-
     def acting(self, versions: Sequence[Version]) -> Acting:
         """See ``ControlPolicy.acting``: one actor after the other, so that no row depends on who acts beside it."""
         network = _Copies(self, versions)

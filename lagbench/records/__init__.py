@@ -9,35 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lagbench.records import checksums as checksums
-    from lagbench.records import consistency as consistency
-    from lagbench.records import content_hash as content_hash
     from lagbench.records import directory as directory
     from lagbench.records import environment as environment
     from lagbench.records import export as export
     from lagbench.records import files as files
-    from lagbench.records import findings as findings
     from lagbench.records import kind as kind
-    from lagbench.records import replay as replay
-    from lagbench.records import schema as schema
-    from lagbench.records import slim as slim
-    from lagbench.records import table_file as table_file
 
-__all__ = [
-    "checksums",
-    "consistency",
-    "content_hash",
-    "directory",
-    "environment",
-    "export",
-    "files",
-    "findings",
-    "kind",
-    "replay",
-    "schema",
-    "slim",
-    "table_file",
-]
+__all__ = ["directory", "environment", "export", "files", "kind"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,4 @@
-"""Consistency of a run's tables with its specification and with each other, without simulation.
-
-Each function yields every difference, in the order of the rows; the first is all that most want.
-"""
+"""Consistency of a run's tables with its specification, without simulation: the first difference of each."""
 
 from __future__ import annotations
 
@@ -19,28 +16,28 @@ from lagbench.seeding import evaluation_seeds
 _PLANNED = ("evaluation", "fractions", "version", "budget_used", "mode", "episode", "seed")
 
 
-def wrong_hashes(run: Run) -> Iterator[Difference]:
-    """The tables whose values are not those that a finished run recorded."""
+def wrong_hash(run: Run) -> Difference | None:
+    """The first table whose values are not those that a finished run recorded."""
     assert run.result is not None
     for table, digest in run.content_hash().items():
         recorded = run.result["content_hash"].get(table)
         if digest != recorded:
-            yield Difference(table, {}, "content hash", str(recorded), digest, "recomputed")
+            return Difference(table, {}, "content hash", str(recorded), digest, "recomputed")
+    return None
 
 
-def wrong_evaluations(run: Run, phases: int) -> Iterator[Difference]:
-    """The evaluation episodes that are not those that the specification plans there, with their seeds."""
+def wrong_evaluation(run: Run, phases: int) -> Difference | None:
+    """The first evaluation episode that is not the one that the specification plans there, with its seed."""
     rows = (row for batch in run.read("evaluations") for row in batch.select(_PLANNED).to_pylist())
-    for number, (recorded, planned) in enumerate(zip_longest(rows, _planned(run, phases))):
+    for recorded, planned in zip_longest(rows, _planned(run, phases)):
         if recorded is None or planned is None:
             there, wanted = ("missing", "recorded") if recorded is None else ("recorded", "none")
-            where = _evaluation(planned or recorded or {})
-            yield Difference("evaluations", where, "row", there, wanted, "specified", number)
-            continue
+            return Difference("evaluations", _evaluation(planned or recorded), "row", there, wanted, "specified")
         for name in _PLANNED:
             if recorded[name] != planned[name]:
                 where = _evaluation(recorded)
-                yield Difference("evaluations", where, name, recorded[name], planned[name], "specified", number)
+                return Difference("evaluations", where, name, recorded[name], planned[name], "specified")
+    return None
 
 
 def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
@@ -70,35 +67,33 @@ def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
                 }
 
 
-def wrong_draws(run: Run) -> Iterator[Difference]:
-    """The phases that are not the specification's, or in which an actor held another version than the seed gives it."""
+def wrong_draw(run: Run) -> Difference | None:
+    """The first phase that is not the specification's, or in which an actor held another version than it drew."""
     spec, protocol = run.spec, run.spec.protocol
-    rows = (
-        row for batch in run.read("phases") for row in batch.select(["phase", "budget_used", "versions"]).to_pylist()
-    )
-    phases, used, spent = 0, 0, _spent(run)
+    rows = run.phases.to_table(columns=["phase", "budget_used", "versions"]).to_pylist()
+    used, spent = 0, _spent(run)
     held = [0] * protocol.actors
     for number, row in enumerate(rows):
         if spec.over(used):
-            yield Difference("phases", {"phase": row["phase"]}, "row", "recorded", "none", "specified", number)
-            continue
-        phases, used = number + 1, used + next(spent)
+            return Difference("phases", {"phase": row["phase"]}, "row", "recorded", "none", "specified")
+        used += next(spent)
         where = {"phase": number}
-        expected = {"phase": number, "budget_used": used}
-        for name, value in expected.items():
+        for name, value in {"phase": number, "budget_used": used}.items():
             if row[name] != value:
-                yield Difference("phases", where, name, row[name], value, "specified", number)
+                return Difference("phases", where, name, row[name], value, "specified")
+        versions = row["versions"] or []
         if spec.is_asynchronous:
-            yield from _wrong_outcome(number, row["versions"] or [], held, protocol)
-            held = row["versions"] or held
+            if wrong := _wrong_outcome(number, versions, held, protocol):
+                return wrong
+            held = versions
             continue
         drawn = draw(protocol, run.spec.seed, number).tolist()
-        for actor, (recorded, wanted) in enumerate(zip_longest(row["versions"] or [], drawn)):
+        for actor, (recorded, wanted) in enumerate(zip_longest(versions, drawn)):
             if recorded != wanted:
-                yield Difference("phases", where, f"versions[{actor}]", recorded, wanted, "drawn", number)
-    while run.status == "completed" and not spec.over(used):
-        yield Difference("phases", {"phase": phases}, "row", "missing", "recorded", "specified", phases)
-        phases, used = phases + 1, used + protocol.samples
+                return Difference("phases", where, f"versions[{actor}]", recorded, wanted, "drawn")
+    if run.status == "completed" and not spec.over(used):
+        return Difference("phases", {"phase": len(rows)}, "row", "missing", "recorded", "specified")
+    return None
 
 
 def _spent(run: Run) -> Iterator[int]:
@@ -109,19 +104,16 @@ def _spent(run: Run) -> Iterator[int]:
     yield from (counted[phase] for phase in count())
 
 
-def _wrong_outcome(
-    phase: int, versions: Sequence[int], before: Sequence[int], protocol: Protocol
-) -> Iterator[Difference]:
-    """The actors whose version none of an asynchronous run's processes could hold.
+def _wrong_outcome(phase: int, versions: Sequence[int], before: Sequence[int], protocol: Protocol) -> Difference | None:
+    """The first actor whose version none of an asynchronous run's processes could hold.
 
     It is one that there was, no older than the queue allows, and no older than what the actor held before.
     """
     if len(versions) != protocol.actors:
-        yield Difference("phases", {"phase": phase}, "versions", len(versions), protocol.actors, "specified", phase)
-        return
+        return Difference("phases", {"phase": phase}, "versions", len(versions), protocol.actors, "specified")
     for actor, version in enumerate(versions):
         oldest = max(0, phase - protocol.lag, before[actor])
         if not oldest <= version <= phase:
-            yield Difference(
-                "phases", {"phase": phase}, f"versions[{actor}]", version, f"{oldest} to {phase}", "possible", phase
-            )
+            possible = f"{oldest} to {phase}"
+            return Difference("phases", {"phase": phase}, f"versions[{actor}]", version, possible, "possible")
+    return None

@@ -26,11 +26,6 @@ class ControlRecords(RecordKind):
         """See ``RecordKind.step_columns``."""
         return {"trajectories": None, "evaluations": ("action", "reward", "observation")}.get(table, ())
 
-    def wrong_episode(self, episode: EvaluationEpisode) -> Iterator[Difference]:
-        """See ``RecordKind.wrong_episode``: lengths, seed and end, and the sum of the rewards."""
-        found = (episodes.malformed(episode), episodes.wrong_return(episode))
-        return (difference for difference in found if difference is not None)
-
     def wrong_start(self, episode: EvaluationEpisode, task: Any) -> Iterator[Difference]:
         """See ``RecordKind.wrong_start``: nothing but the seed decides it."""
         return iter(())

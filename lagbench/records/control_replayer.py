@@ -23,8 +23,6 @@ from lagbench.tasks.spec import load_task
 ACTION_TOLERANCE = 1e-4
 """How far a recorded action may be from the recomputed one: other CPUs round otherwise."""
 
-_EPISODE = ("episode_id", "actor", "seed", "reset", "phase", "return", "length", "terminated", "truncated")
-
 
 class ControlReplayer(Replayer):
     """See ``Replayer``. Raises RecordError for a task of another kind."""
@@ -186,19 +184,17 @@ class ControlReplayer(Replayer):
 
 
 def _summary(episode: TrainingEpisode, actors: int) -> dict[str, Any]:
-    values: NDArray[Any] = episode.phase
-    summary = {
+    return {
         "episode_id": episode.actor + actors * episode.reset,
         "actor": episode.actor,
         "seed": episode.seed,
         "reset": episode.reset,
-        "phase": int(values[-1]),
+        "phase": int(episode.phase[-1]),
         "return": episode.episode_return,
         "length": episode.length,
         "terminated": episode.terminated,
         "truncated": episode.truncated,
     }
-    return {name: summary[name] for name in _EPISODE}
 
 
 def _outputs(acting: Acting, seen: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float32]]:

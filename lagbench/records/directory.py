@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lagbench.errors import UsageError
+from lagbench.records.checksums import sha256
 from lagbench.records.files import check_writable, explained
 
 FORMAT_VERSION = 2
@@ -59,7 +59,7 @@ class Kind:
                     f"{out} contains a file that is not part of a lagbench {self.name}, {name!r}; give another "
                     "directory with -o"
                 )
-            if name in known and (path.is_symlink() or _digest(path.read_bytes()) != known[name]):
+            if name in known and (path.is_symlink() or sha256(path.read_bytes()) != known[name]):
                 raise UsageError(
                     f"{path} has changed since lagbench wrote it; move it away, or give another directory with -o"
                 )
@@ -71,7 +71,7 @@ class Kind:
         Where that fails, or is interrupted, what was there stays. Raises as ``check_free``.
         """
         self.check_free(out)
-        digests = {name: _digest(data) for name, data in sorted(files.items())}
+        digests = {name: sha256(data) for name, data in sorted(files.items())}
         manifest = {
             "kind": f"lagbench {self.name}",
             "format_version": FORMAT_VERSION,
@@ -102,7 +102,3 @@ def _swap(made: Path, out: Path, before: Path) -> None:
         if there:
             os.rename(before, out)
         raise
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -40,12 +40,6 @@ def writing(file: Path, about: Mapping[str, Any]) -> Iterator[IO[bytes]]:
     os.replace(temporary, file)
 
 
-def write(file: Path, content: bytes, about: Mapping[str, Any]) -> None:
-    """``writing``, of content that is in memory."""
-    with writing(file, about) as out:
-        out.write(content)
-
-
 @contextmanager
 def reading(file: Path) -> Iterator[IO[bytes]]:
     """The content, as a file of its own. Raises RecordError where it is not what was written, OSError without one."""
@@ -57,12 +51,6 @@ def reading(file: Path) -> Iterator[IO[bytes]]:
         if size != head["size"] or crc32 != head["crc32"]:
             raise RecordError(f"{file} is damaged: its checksum does not match")
         yield io.BufferedReader(_From(source, first))
-
-
-def read(file: Path) -> bytes:
-    """The content, in memory. Raises as ``reading``."""
-    with reading(file) as source:
-        return source.read()
 
 
 def about(file: Path) -> dict[str, Any]:

@@ -28,7 +28,6 @@ class Difference:
         recorded: what the record has there.
         expected: what it should have.
         by: how that was found: ``replayed``, ``recomputed``, ``specified``, ``drawn`` or ``summed``.
-        row: the number of the row in its table, from 0; None where it was not counted.
     """
 
     table: str
@@ -37,7 +36,6 @@ class Difference:
     recorded: Any
     expected: Any
     by: str
-    row: int | None = None
 
     def __str__(self) -> str:
         place = ", ".join([self.table, *(_place(name, value) for name, value in self.where.items())])

@@ -76,10 +76,6 @@ class RecordKind(ABC):
         """The columns of a table that hold single steps, which a slim copy leaves out; None: all of them."""
 
     @abstractmethod
-    def wrong_episode(self, episode: Any) -> Iterator[Difference]:
-        """Where the row of an evaluation episode does not follow from the episode itself; nothing is stepped."""
-
-    @abstractmethod
     def wrong_start(self, episode: Any, task: Any) -> Iterator[Difference]:
         """Where an evaluation episode is not begun as the ``TaskSpec`` begins it, beyond its seed.
 

@@ -135,7 +135,7 @@ class LanguageRecords(RecordKind):
         return None if table == "trajectories" else ()
 
     def wrong_episode(self, episode: EvaluatedCompletion) -> Iterator[Difference]:
-        """See ``RecordKind.wrong_episode``: the completion is graded again."""
+        """Where the row of an evaluation does not follow from the completion: it is graded again."""
         grade = grading.grade(episode.completion, episode.target)
         columns = {
             "strict": (episode.strict, grade.strict),

@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
+from numpy.typing import NDArray
 
 from lagbench.domain import ActionMode
-from lagbench.errors import RecordError
+from lagbench.errors import RecordError, UsageError
+from lagbench.lag import staleness
 from lagbench.records import envelope, environment, streams, table_file
 from lagbench.records.checksums import is_whole, sha256
 from lagbench.records.content_hash import table_hash
@@ -335,6 +338,25 @@ def find_run(text: str, root: Path = RUNS) -> Path:
     close = difflib.get_close_matches(text, [p.name for p in known], n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else "give the directory of a run"
     raise RecordError(f"there is no run {text!r}, neither as a path nor below {root}/; {hint}")
+
+
+def versions_of_run(text: str) -> NDArray[np.int64]:
+    """The versions [phases, actors] that the actors of the finished run held which ``text`` names.
+
+    Raises UsageError where it is not finished, and as ``find_run`` and ``open_run``.
+    """
+    run = open_run(find_run(text))
+    if run.result is None:
+        raise UsageError(f"{run.path} is not finished; resume with: lagbench resume {run.path}")
+    if staleness.mode(run.spec.protocol, run.spec.seed).in_flight:
+        raise UsageError(
+            f"the versions of {run.path} change inside completions, and a trace has one per phase and actor; give the "
+            "run's own lag mode and seed"
+        )
+    rows = run.phases.to_table(columns=["versions"])["versions"].to_pylist()
+    if not rows:
+        raise UsageError(f"{run.path} has no phase")
+    return np.array(rows, dtype=np.int64)
 
 
 def _result(file: Path) -> dict[str, Any] | None:

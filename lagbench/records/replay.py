@@ -12,21 +12,12 @@ from lagbench.records import consistency
 from lagbench.records.files import finite
 from lagbench.records.findings import Difference, ReplayCheck
 from lagbench.records.reader import Run
-from lagbench.records.replaying import Replayed, Replayer, counted
+from lagbench.records.replaying import Recomputed, Replayed, Replayer, counted
 from lagbench.records.schema import left_out
 from lagbench.registry import load
 from lagbench.settings import own_settings
-from lagbench.spec import RunSpec
 
-HASH, PLAN, DRAWS, VERSIONS, SUMS, POLICY = (
-    "content hash",
-    "evaluation plan",
-    "staleness draws",
-    "behaviour versions",
-    "episode sums",
-    "policy",
-)
-_OF_ALL = (HASH, PLAN, DRAWS, VERSIONS, SUMS)
+_POLICY = "policy"
 Progress = Callable[[int, int], None]
 """Called with the number of steps done and in total."""
 
@@ -86,12 +77,6 @@ class ReplayReport:
         return report
 
 
-def checks(spec: RunSpec) -> tuple[str, ...]:
-    """The names of the checks of a replay, in order; ``training`` adds one."""
-    replayer: type[Replayer] = load(spec.domain.replayer)
-    return (*_OF_ALL, replayer.evaluations_check, POLICY)
-
-
 @own_settings()
 def replay(
     run: Run,
@@ -129,107 +114,81 @@ def replay(
         raise RecordError(
             f"{run.path} has no training episodes to replay: it was run with --record episodes; leave out --training"
         )
-    return _Replay(run, _chosen(run, where), threads, progress, training, exact).report()
+    phases, chosen, done = run.phases.count_rows(), _chosen(run, where), 0
+    total = sum(e.length for e in chosen) + (run.trajectories.count_rows() if training else 0)
 
+    def told(steps: int) -> None:
+        nonlocal done
+        done += steps
+        progress(done, total)
 
-class _Replay:
-    """One replay: the checks one after the other, and what they count."""
-
-    def __init__(
-        self, run: Run, chosen: Sequence[Any], threads: int, progress: Progress, training: bool, exact: bool
-    ) -> None:
-        self._run = run
-        self._phases = run.phases.count_rows()
-        self._training = training
-        self._chosen = chosen
-        self._checks: list[ReplayCheck] = []
-        self._done = 0
-        self._total = sum(e.length for e in self._chosen) + (run.trajectories.count_rows() if training else 0)
-        self._progress = progress
-        replayer: type[Replayer] = load(run.spec.domain.replayer)
-        self._replayer = replayer(run, self._chosen, self._phases, threads, self._told, exact=exact)
-
-    def report(self) -> ReplayReport:
-        run, no_rows = self._run, _no_transitions(self._run)
-        finished = run.result is not None
-        self._check(
-            HASH,
-            lambda: next(consistency.wrong_hashes(run), None),
-            "every value is as it was recorded",
-            None if finished else "an unfinished run has none; the checksums of its shards match",
-        )
-        self._check(
-            PLAN,
-            lambda: next(consistency.wrong_evaluations(run, self._phases), None),
+    replayer: Replayer = load(run.spec.domain.replayer)(run, chosen, phases, threads, told, exact=exact)
+    unfinished = None if run.result else "an unfinished run has none; the checksums of its shards match"
+    no_rows = _no_transitions(run)
+    held = "possible for asynchronous processes" if run.spec.is_asynchronous else "those of the run's seed"
+    checks = [
+        _check("content hash", lambda: consistency.wrong_hash(run), "every value is as it was recorded", unfinished),
+        _check(
+            "evaluation plan",
+            lambda: consistency.wrong_evaluation(run, phases),
             "seeds, versions and fractions are those of the specification",
-        )
-        self._check(
-            DRAWS,
-            lambda: next(consistency.wrong_draws(run), None),
-            f"the versions held in {counted(self._phases, 'phase')} are "
-            + ("possible for asynchronous processes" if run.spec.is_asynchronous else "those of the run's seed"),
-        )
-        self._check(
-            VERSIONS,
-            self._replayer.wrong_version,
+        ),
+        _check(
+            "staleness draws",
+            lambda: consistency.wrong_draw(run),
+            f"the versions held in {counted(phases, 'phase')} are {held}",
+        ),
+        _check(
+            "behaviour versions",
+            replayer.wrong_version,
             "every transition has the version that its actor held",
             no_rows,
-        )
-        self._check(
-            SUMS,
-            self._replayer.wrong_episode,
-            "returns and lengths are those of the transitions",
-            no_rows,
-        )
-        evaluated = self._replayed(self._replayer.evaluations_check, self._replayer.evaluations())
-        actions, largest = self._check_policy(_final(run, self._chosen, self._phases))
-        trained = Replayed(0, 0, None, "")
-        if self._training:
-            trained = self._replayed(self._replayer.training_check, self._replayer.training())
-        return ReplayReport(
-            path=run.path,
-            status=run.status,
-            checks=tuple(self._checks),
-            episodes=evaluated.episodes,
-            steps=evaluated.steps,
-            training_episodes=trained.episodes,
-            training_steps=trained.steps,
-            actions=actions,
-            action_difference=largest,
-            exact=evaluated.exact,
-            tolerance=self._replayer.tolerance,
-            notes=(*self._replayer.notes(), *_notes(run, self._phases)),
-        )
+        ),
+        _check("episode sums", replayer.wrong_episode, "returns and lengths are those of the transitions", no_rows),
+    ]
+    evaluated, trained = replayer.evaluations(), Replayed(0, 0, None, "")
+    checks.append(_gone_through(replayer.evaluations_check, evaluated))
+    recomputed = _recomputed(run, replayer, chosen, phases)
+    checks.append(recomputed.check)
+    if training:
+        trained = replayer.training()
+        checks.append(_gone_through(replayer.training_check, trained))
+    return ReplayReport(
+        path=run.path,
+        status=run.status,
+        checks=tuple(checks),
+        episodes=evaluated.episodes,
+        steps=evaluated.steps,
+        training_episodes=trained.episodes,
+        training_steps=trained.steps,
+        actions=recomputed.actions,
+        action_difference=recomputed.largest,
+        exact=evaluated.exact,
+        tolerance=replayer.tolerance,
+        notes=(*replayer.notes(), *_notes(run, phases)),
+    )
 
-    def _check(
-        self, name: str, find: Callable[[], Difference | None], message: str, skipped: str | None = None
-    ) -> None:
-        if skipped is not None:
-            self._checks.append(ReplayCheck(name, "skipped", skipped))
-        else:
-            self._checks.append(ReplayCheck.of(name, find(), message))
 
-    def _replayed(self, name: str, replayed: Replayed) -> Replayed:
-        check = ReplayCheck.of(name, replayed.difference, replayed.message)
-        self._checks.append(ReplayCheck(name, "skipped", replayed.message) if replayed.skipped else check)
-        return replayed
+def _check(name: str, find: Callable[[], Difference | None], message: str, skipped: str | None = None) -> ReplayCheck:
+    return ReplayCheck(name, "skipped", skipped) if skipped else ReplayCheck.of(name, find(), message)
 
-    def _check_policy(self, final: Sequence[int]) -> tuple[int, float | None]:
-        """Recompute what the policy file chooses in the final evaluation; how much, and the largest difference."""
-        if not final:
-            self._checks.append(ReplayCheck(POLICY, "skipped", _no_final(self._run)))
-            return 0, None
-        try:
-            recomputed = self._replayer.policy(final)
-        except RecordError as error:
-            self._checks.append(ReplayCheck(POLICY, "failed", str(error)))
-            return 0, None
-        self._checks.append(recomputed.check)
-        return recomputed.actions, recomputed.largest
 
-    def _told(self, steps: int) -> None:
-        self._done += steps
-        self._progress(self._done, self._total)
+def _gone_through(name: str, replayed: Replayed) -> ReplayCheck:
+    if replayed.skipped:
+        return ReplayCheck(name, "skipped", replayed.message)
+    return ReplayCheck.of(name, replayed.difference, replayed.message)
+
+
+def _recomputed(run: Run, replayer: Replayer, chosen: Sequence[Any], phases: int) -> Recomputed:
+    """What the policy file chooses in the final evaluation."""
+    # The episodes that the policy in the file played.
+    final = [i for i, e in enumerate(chosen) if e.version == phases] if run.status in ("completed", "failed") else []
+    if not final:
+        return Recomputed(0, None, ReplayCheck(_POLICY, "skipped", _no_final(run)))
+    try:
+        return replayer.policy(final)
+    except RecordError as error:
+        return Recomputed(0, None, ReplayCheck(_POLICY, "failed", str(error)))
 
 
 def _chosen(run: Run, where: Any) -> list[Any]:
@@ -240,13 +199,6 @@ def _chosen(run: Run, where: Any) -> list[Any]:
     rows = run.evaluations.to_table(columns=names, filter=where).to_pylist()
     keys = {tuple(row[name] for name in names) for row in rows}
     return [e for e in episodes if (e.evaluation, e.mode, e.episode) in keys]
-
-
-def _final(run: Run, episodes: Sequence[Any], phases: int) -> list[int]:
-    """The indices of the episodes that the policy in the policy file played."""
-    if run.status not in ("completed", "failed"):
-        return []
-    return [i for i, e in enumerate(episodes) if e.version == phases]
 
 
 def _no_transitions(run: Run) -> str | None:

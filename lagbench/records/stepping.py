@@ -189,12 +189,6 @@ class _Training:
         """Step the rows that these and the ones left over give to all actors."""
         new = {name: as_numpy(batch.column(name)) for name in _ROW}
         new["final"] = _final(batch.column("final_observation"), self._task.observation_space.shape[0])
-        strange = np.flatnonzero((new["actor"] < 0) | (new["actor"] >= self._n))
-        if len(strange):
-            i = int(strange[0])
-            return Difference(
-                "trajectories", _where(new, i), "actor", int(new["actor"][i]), f"0 … {self._n - 1}", "specified"
-            )
         if len(wrong := self._task.impossible(new["action"])):
             i = int(wrong[0])
             there = str(self._task.action_space)

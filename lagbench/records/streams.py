@@ -125,14 +125,6 @@ class Message:
     crc32: int
 
 
-def ends(file: Path) -> list[int]:
-    """The byte at which each whole message of a shard ends: the schema's first, then each batch's.
-
-    Raises RecordError where the shard is not what its writer left, killed at whatever moment.
-    """
-    return [message.end for message in _checked(file, last=True)]
-
-
 def _checked(file: Path, *, last: bool) -> list[Message]:
     """The whole messages of a shard. Raises RecordError where more is missing, or there, than a kill can explain."""
     size, messages = _stable(file)

@@ -15,6 +15,9 @@ from lagbench.errors import RecordError
 from lagbench.records.mapped import mapped
 from lagbench.records.schema import check_table
 
+_GROUP_ROWS = 1 << 16
+_GROUP_BYTES = 1 << 25
+
 
 def unreadable(file: Path, error: object) -> RecordError:
     """The error for a file that is not what it should be."""
@@ -53,6 +56,23 @@ def batches(file: Path, table: str) -> Iterator[Any]:
             # Lengths, offsets and text: a wrong one would have Arrow read memory that is not its own.
             batch.validate(full=True)
         yield batch
+
+
+def grouped(batches: Iterator[Any]) -> Iterator[Any]:
+    """The rows of batches as tables: large enough to read fast, small enough to bound the memory; none without rows."""
+    group: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        group.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.Table.from_batches(group)
+            group, rows, size = [], 0, 0
+    if group:
+        yield pa.Table.from_batches(group)
 
 
 def dataset(file: Path, table: str, rows: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,12 +37,9 @@ from lagbench.records.files import (
 from lagbench.records.rows import PhaseRecord
 from lagbench.records.schema import FORMAT_VERSION, TABLES, schemas
 from lagbench.records.spec_file import check_spec
+from lagbench.records.table_file import grouped
 from lagbench.source.files import Source
 from lagbench.spec import RunSpec
-
-# Rows and bytes of a batch of a finished table: large enough to read fast, small enough to bound the memory.
-_BATCH_ROWS = 1 << 16
-_BATCH_BYTES = 1 << 25
 
 
 class RunWriter:
@@ -297,29 +294,12 @@ def _merge(directory: Path, schema: Any, committed: int) -> tuple[str, int]:
     total = TableHash(schema)
     rows = 0
     with replacing(directory / TABLE_FILE) as out, pa.ipc.new_file(out, schema) as writer:
-        for group in _grouped(streams.read(directory, committed)):
-            for batch in pa.Table.from_batches(group).combine_chunks().to_batches():
+        for group in grouped(streams.read(directory, committed)):
+            for batch in group.combine_chunks().to_batches():
                 writer.write_batch(batch)
                 total.update(batch)
                 rows += batch.num_rows
     return total.hexdigest(), rows
-
-
-def _grouped(batches: Iterator[Any]) -> Iterator[list[Any]]:
-    """Batches that have rows, in groups of bounded size."""
-    group: list[Any] = []
-    rows = size = 0
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        group.append(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-        if rows >= _BATCH_ROWS or size >= _BATCH_BYTES:
-            yield group
-            group, rows, size = [], 0, 0
-    if group:
-        yield group
 
 
 def _clear(path: Path, tables: Iterable[str]) -> None:

@@ -16,7 +16,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lagbench import shapes
 from lagbench.lag.histogram import Histogram
 from lagbench.records.curve import with_error
 from lagbench.records.reader import Run
@@ -54,7 +53,7 @@ class Console(Sink):
         self._began = time.monotonic()
         self._ends: deque[tuple[float, int]] = deque(maxlen=_PACE_PHASES)
         self._beginning = _RESUMING if phases_done else _BEGINNING
-        rows = {**description.about(spec), **shapes.task(spec).about(), "records": f"{path} ({spec.record})"}
+        rows = {**description.about(spec), **spec.load_task().about(), "records": f"{path} ({spec.record})"}
         if phases_done:
             rows["resumed"] = f"after phase {phases_done} of {spec.phases}"
         self._print(rows)

@@ -53,23 +53,8 @@ class TaskSpec:
         return 1
 
     @property
-    def longest_episode(self) -> int:
-        """The steps after which an episode is cut."""
-        raise NotImplementedError
-
-    @property
-    def policy_is_portable(self) -> bool:
-        """Whether a policy is small, and needs nothing to be used that is outside this package."""
-        return True
-
-    @property
     def repeats(self) -> bool:
         """Whether its episodes follow from seeds and actions, to the bit; may take a while."""
-        return True
-
-    @property
-    def seeded_weights(self) -> bool:
-        """Whether a run's seed draws its first weights, so that no two seeds end with the same."""
         return True
 
     def network(

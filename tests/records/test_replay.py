@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import safetensors.torch
 
 from lagbench import runner
 from lagbench.errors import LagbenchError, RecordError
-from lagbench.records import environment
+from lagbench.records import consistency, environment
 from lagbench.records.checksums import sealed
-from lagbench.records.reader import open_run
-from lagbench.records.replay import ReplayReport, checks, replay
+from lagbench.records.reader import Run, open_run
+from lagbench.records.replay import ReplayReport, replay
+from lagbench.spec import EvaluationPlan
 from tests.records.conftest import PHASES, make_spec
 from tests.records.forge import Columns, change_policy, change_table, copied
 
@@ -60,7 +62,7 @@ def test_a_finished_run(finished: Path) -> None:
 def test_without_training_episodes_none_is_stepped(finished: Path) -> None:
     report = replay(open_run(finished), threads=2)
     assert report.passed
-    assert [check.name for check in report.checks] == CHECKS == [*checks(make_spec())]
+    assert [check.name for check in report.checks] == CHECKS
     assert (report.training_episodes, report.training_steps) == (0, 0)
 
 
@@ -400,6 +402,22 @@ def test_the_other_tables(
         assert found["staleness draws"].startswith("phases, phase ")
     else:
         assert found["episode sums"].startswith("episodes, episode ")
+
+
+def test_phases_too_few_and_too_many(finished: Path, tmp_path: Path) -> None:
+    for change, says in ((drop(-1), "missing, specified recorded"), (repeat(-1), "recorded, specified none")):
+        path = copied(finished, tmp_path / says)
+        change_table(path, "phases", change)
+        assert str(consistency.wrong_draw(open_run(path))) == f"phases, phase {PHASES - 1}: row is {says}"
+
+
+def test_a_plan_of_version_0_samples_in_its_last_evaluation_alone() -> None:
+    """The evaluation plan of a run that was made before sampled actions were scored."""
+    former = dataclasses.replace(make_spec(), evaluation=EvaluationPlan(1, 2))
+    planned = consistency._planned(Run(Path("run"), former, {"status": "completed"}), PHASES)
+    assert [(row["evaluation"], row["mode"]) for row in planned] == [
+        (0, "mode"), (1, "mode"), (2, "mode"), (2, "stochastic"),
+    ]  # fmt: skip
 
 
 def test_a_draw_is_named(finished: Path, tmp_path: Path) -> None:

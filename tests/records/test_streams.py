@@ -43,14 +43,17 @@ def cut(file: Path, size: int) -> None:
         out.truncate(size if size >= 0 else file.stat().st_size + size)
 
 
+def ends(shard: Path) -> list[int]:
+    """The byte at which each message of a shard ends, as its sums say."""
+    return [int(line.split()[0], 16) for line in streams.sums_file(shard).read_bytes().splitlines()]
+
+
 def test_sums_tell_of_every_message(run: Path) -> None:
     for table in TABLES:
         for number, messages in ((0, 4), (1, 3)):
             shard = run / table / streams.shard_name(number)
             assert streams.sums_file(shard).stat().st_size == messages * SUM
-            ends = streams.ends(shard)
-            assert len(ends) == messages
-            assert shard.stat().st_size == ends[-1] + 8  # the marker of the end
+            assert shard.stat().st_size == ends(shard)[messages - 1] + 8  # the marker of the end
 
 
 @pytest.mark.parametrize("torn", [1, 12, 25])
@@ -58,7 +61,7 @@ def test_a_kill_while_a_sum_is_written(run: Path, torn: int) -> None:
     """The sum comes first: there is nothing yet of its batch, in no table after this one either."""
     for table in TABLES:
         shard = run / table / "00001.arrows"
-        cut(shard, streams.ends(shard)[1])
+        cut(shard, ends(shard)[1])
         cut(streams.sums_file(shard), 2 * SUM + (torn if table == "trajectories" else 0))
     assert phases(run) == [0, 1, 2, 3]
     with RunWriter.reopen(run, make_spec(), committed=dict.fromkeys(TABLES, 4), **SIZES) as writer:
@@ -186,7 +189,8 @@ def test_what_the_checkpoint_counts_must_be_there(run: Path) -> None:
     """A torn last batch is what a kill leaves, unless the checkpoint already counted it."""
     (run / "checkpoint").mkdir()
     for counted, expected in ((4, [0, 1, 2, 3]), (5, None)):
-        envelope.write(run / CHECKPOINT_FILE, b"state", {"committed": dict.fromkeys(TABLES, counted)})
+        with envelope.writing(run / CHECKPOINT_FILE, {"committed": dict.fromkeys(TABLES, counted)}) as out:
+            out.write(b"state")
         cut(run / "phases" / "00001.arrows", -20)
         if expected is not None:
             assert phases(run) == expected
@@ -211,19 +215,16 @@ def test_an_opened_run_that_is_finished_meanwhile(tmp_path: Path) -> None:
 
 def test_an_envelope(tmp_path: Path) -> None:
     file = tmp_path / "file.pt"
-    envelope.write(file, b"content", {"a": [1, "ü"]})
-    assert (envelope.read(file), envelope.about(file)) == (b"content", {"a": [1, "ü"]})
+    with envelope.writing(file, {"a": [1, "ü"]}) as out:
+        out.write(b"content")
+    with envelope.reading(file) as content:
+        assert (content.read(), envelope.about(file)) == (b"content", {"a": [1, "ü"]})
     whole = file.read_bytes()
-    for i in range(len(whole)):
-        file.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
-        with pytest.raises(RecordError, match=r"file\.pt is damaged"):
-            envelope.read(file)
-        file.write_bytes(whole[:i])
-        with pytest.raises(RecordError, match=r"file\.pt is damaged"):
-            envelope.read(file)
-    file.write_bytes(whole + b"x")
-    with pytest.raises(RecordError, match=r"file\.pt is damaged"):
-        envelope.read(file)
+    flipped = [whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :] for i in range(len(whole))]
+    for damaged in (*flipped, *(whole[:i] for i in range(len(whole))), whole + b"x"):
+        file.write_bytes(damaged)
+        with pytest.raises(RecordError, match=r"file\.pt is damaged"), envelope.reading(file):
+            pass
 
 
 def test_a_run_is_read_while_it_is_written(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_a_torn_batch_takes_no_committed_row_with_it(tmp_path: Path, torn: str) 
             again.commit(make_record(4))
         shards = [(path / torn / f"0000{i}.arrows") for i in (0, 1)]
         assert plain_rows(path / torn) == len(expected(torn, 5))
-        assert [len(streams.ends(s)) - 1 for s in shards] == [4, 1]
+        assert [streams.sums_file(s).stat().st_size // 26 - 1 for s in shards] == [4, 1]
         shutil.rmtree(path)
     writer.close()
 

@@ -81,10 +81,14 @@ class Scissors(Sink):
             raise CutOff
 
 
-def cart(**options: Any) -> EnvironmentTask:
-    task = load_task("cart.py:make", options)
+def control_task(name: str, **options: Any) -> EnvironmentTask:
+    task = load_task(name, options)
     assert isinstance(task, EnvironmentTask)
     return task
+
+
+def cart(**options: Any) -> EnvironmentTask:
+    return control_task("cart.py:make", **options)
 
 
 def test_it_is_the_environment_with_a_seed_for_each_episode() -> None:
@@ -196,12 +200,12 @@ def test_what_does_not_repeat_says_so_and_goes_on_otherwise() -> None:
 
 
 def test_a_function_may_take_the_id_and_any_option() -> None:
-    task = load_task("others.py:registered", {"max_episode_steps": "30"})
-    assert (task.longest_episode, dict(task.options)) == (30, {"max_episode_steps": 30})
+    task = control_task("others.py:registered", max_episode_steps="30")
+    assert (task.max_episode_steps, dict(task.options)) == (30, {"max_episode_steps": 30})
     assert task.repeats
-    assert load_task("others.py:registered").longest_episode == 500
+    assert control_task("others.py:registered").max_episode_steps == 500
     package.register_task("Own-v0", entry="others.py:registered", max_episode_steps=10)
-    assert load_task("Own-v0").longest_episode == 10
+    assert control_task("Own-v0").max_episode_steps == 10
 
 
 @pytest.mark.parametrize(

@@ -114,21 +114,6 @@ class GSM8kTask(TaskSpec):
         """See ``TaskSpec.group``."""
         return self.group_size
 
-    @property
-    def longest_episode(self) -> int:
-        """See ``TaskSpec.longest_episode``."""
-        return self.max_new_tokens
-
-    @property
-    def policy_is_portable(self) -> bool:
-        """See ``TaskSpec.policy_is_portable``: that of the model of this package alone."""
-        return self.model == data.MINI
-
-    @property
-    def seeded_weights(self) -> bool:
-        """See ``TaskSpec.seeded_weights``: every run begins with the pretrained ones."""
-        return False
-
     def network(
         self,
         hidden: Sequence[int] = DEFAULT_HIDDEN,
