@@ -3,6 +3,7 @@
 The hand-worked rollouts use gamma = lam = 1/2 and short binary fractions, so that every expected number is exact.
 """
 
+import math
 from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
@@ -122,21 +123,6 @@ def gae_by_differences(data: Data, gamma: float, lam: float) -> Tensor:
     return table(data, at)
 
 
-def gae_by_returns(data: Data, gamma: float, lam: float) -> Tensor:
-    """The mean of the k-step returns, weighted by (1 - λ)λ^(k-1) and all that is left on the longest, minus V."""
-
-    def at(t: int, n: int) -> float:
-        rows = to_end(data, t, n)
-        total = 0.0
-        for k in rows:
-            k_step = sum(gamma ** (i - t) * data.reward[i, n].item() for i in range(t, k + 1))
-            k_step += gamma ** (k + 1 - t) * bootstrap(data, k, n)
-            total += lam ** (k - t) * (1.0 if k == rows[-1] else 1.0 - lam) * k_step
-        return total - data.value[t, n].item()
-
-    return table(data, at)
-
-
 def vtrace_by_products(data: Data, gamma: float, lam: float, rho_bar: float, c_bar: float) -> VTrace:
     """V-trace: v = V + Σ_k gamma^(k-t) (c_t ⋯ c_{k-1}) δ_k (Espeholt et al. 2018), and q from λ v + (1 - λ)V."""
     w = data.log_ratio.exp()
@@ -238,33 +224,6 @@ def test_by_hand(end: str) -> None:
         assert_near(actual, expected, 1e-14)
 
 
-@pytest.mark.parametrize(
-    ("end", "mistaken"),
-    [
-        ("termination", "truncation"),
-        ("termination", "none"),
-        ("truncation", "termination"),
-        ("truncation", "both"),
-        ("truncation", "none"),
-        ("both", "truncation"),
-        ("both", "none"),
-    ],
-)
-def test_ends_mixed_up_are_noticed(end: str, mistaken: str) -> None:
-    """The numbers by hand tell the ends apart: with flags mistaken, every estimate of rows 0 and 1 is another."""
-    for wrong, right in zip(estimates(hand(mistaken)), by_hand(end), strict=True):
-        assert torch.isclose(wrong, right, rtol=1e-3).flatten().tolist() == [False, False, True]
-
-
-@pytest.mark.parametrize("end", ["truncation", "none"])
-def test_final_observation_mixed_up_is_noticed(end: str) -> None:
-    """A truncated row stands on its true final observation, not on the next row's (2, the new episode's)."""
-    wrong = NEXT_VALUE.clone()
-    wrong[1] = VALUE[2]
-    for mistaken, right in zip(estimates(hand(end)._replace(next_value=wrong)), by_hand(end), strict=True):
-        assert torch.isclose(mistaken, right, rtol=1e-3).flatten().tolist() == [False, False, True]
-
-
 def spent(junk: float, length: int = 1, terminated: bool = False, truncated: bool = False) -> Data:
     """Rows that are not valid."""
     x, no = column(*[junk] * length), flags(length)
@@ -282,23 +241,12 @@ def with_reset_row(data: Data, junk: float, terminated: bool = False, truncated:
     return join(data.each(lambda x: x[:2]), reset, data.each(lambda x: x[2:]))
 
 
-@pytest.mark.parametrize("junk", JUNK)
 @pytest.mark.parametrize("end", ["termination", "truncation", "both"])
-@pytest.mark.parametrize("flags_there", [(False, False), (True, False), (False, True), (True, True)])
-def test_reset_row_enters_nothing(end: str, junk: float, flags_there: tuple[bool, bool]) -> None:
+def test_reset_row_enters_nothing(end: str) -> None:
     """The valid rows have the numbers by hand, whatever the reset row holds."""
-    for actual, expected in zip(estimates(with_reset_row(hand(end), junk, *flags_there)), by_hand(end), strict=True):
+    rows = with_reset_row(hand(end), float("nan"), terminated=True)
+    for actual, expected in zip(estimates(rows), by_hand(end), strict=True):
         assert_near(actual[[0, 1, 3]], expected, 1e-14)
-
-
-@pytest.mark.parametrize("end", ["termination", "truncation", "both"])
-@pytest.mark.parametrize("shifted", [False, True])
-def test_reset_row_mixed_up_is_noticed(end: str, shifted: bool) -> None:
-    """The same numbers fail where the reset row joins two episodes, or has the flags that belong to the row before."""
-    terminated, truncated = (bool(x[1]) and shifted for x in ENDS[end])
-    mistaken = with_reset_row(hand("none"), 5.0, terminated, truncated)
-    for wrong, right in zip(estimates(mistaken), by_hand(end), strict=True):
-        assert torch.isclose(wrong[[0, 1, 3]], right, rtol=1e-3).flatten().tolist() == [False, False, True]
 
 
 def test_reset_row_first() -> None:
@@ -306,13 +254,6 @@ def test_reset_row_first() -> None:
     rows = join(spent(float("nan")), hand("truncation"))
     for actual, expected in zip(estimates(rows), by_hand("truncation"), strict=True):
         assert_near(actual[1:], expected)
-
-
-def test_padding_after_the_end() -> None:
-    """Any number of rows may follow the one that ended the episode."""
-    rows = join(hand("termination").each(lambda x: x[:2]), spent(float("nan"), length=5))
-    for actual, expected in zip(estimates(rows), by_hand("termination"), strict=True):
-        assert_near(actual[:2], expected[:2])
 
 
 @pytest.mark.parametrize("junk", JUNK)
@@ -337,33 +278,6 @@ def test_nan_in_a_valid_row_is_not_hidden() -> None:
 
 # Against the sums, and against one another.
 
-CASES = [
-    make([[0, 0, 0]] * 12, seed=0),
-    make([[0, 1, 2], [1, 0, 0], [0, 3, 0], [2, 0, 0], [0, 0, 1], [0, 2, 0], [1, 1, 0], [0, 0, 3]], seed=1),
-    make([[1, 2, 3]] * 4, seed=2),
-    make([[0]], seed=3),
-]
-
-
-@pytest.mark.parametrize("data", CASES)
-@pytest.mark.parametrize(("gamma", "lam"), [(0.9, 0.8), (0.99, 0.95), (1.0, 1.0), (0.9, 0.0), (0.0, 0.9), (0.9, 1.0)])
-def test_gae_is_the_sum_and_the_mean_of_returns(data: Data, gamma: float, lam: float) -> None:
-    """GAE is what its two definitions say."""
-    actual = call_gae(data, gamma, lam)
-    assert_near(actual, gae_by_differences(data, gamma, lam))
-    assert_near(actual, gae_by_returns(data, gamma, lam))
-
-
-@pytest.mark.parametrize("data", CASES)
-@pytest.mark.parametrize(("gamma", "lam"), [(0.9, 0.8), (1.0, 1.0), (0.9, 0.0)])
-@pytest.mark.parametrize(("rho_bar", "c_bar"), [(1.0, 1.0), (2.0, 1.0), (1.0, 0.5), (float("inf"), float("inf"))])
-def test_vtrace_is_the_sum(data: Data, gamma: float, lam: float, rho_bar: float, c_bar: float) -> None:
-    """V-trace is what the paper says, and q its next target mixed with the next value."""
-    v, q = call_vtrace(data, gamma, lam, rho_bar, c_bar)
-    expected = vtrace_by_products(data, gamma, lam, rho_bar, c_bar)
-    assert_near(v, expected.value_target)
-    assert_near(q, expected.q)
-
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_vtrace_on_policy_is_gae(dtype: torch.dtype, tolerance: float) -> None:
@@ -381,30 +295,20 @@ def test_vtrace_on_policy_is_gae(dtype: torch.dtype, tolerance: float) -> None:
 
 @searched
 @given(rollouts())
-def test_vtrace_on_policy_is_gae_on_any_rollout(data: Data) -> None:
-    """The same, wherever the ends are."""
-    data = data._replace(log_ratio=torch.zeros_like(data.log_ratio))
-    v, q = call_vtrace(data)
-    assert_near(q - data.value, call_gae(data))
-    assert_near(v, call_gae(data) + data.value)
-
-
-@searched
-@given(rollouts())
 def test_vtrace_with_bounds_of_one_is_geppo(data: Data) -> None:
     """With rho_bar = c_bar = 1 the advantage is GePPO's."""
     assert_near(call_vtrace(data).q - data.value, geppo_by_products(data, GAMMA, LAM))
 
 
 @searched
-@given(rollouts(), st.floats(0.1, 3.0), st.floats(0.1, 3.0))
-def test_everything_is_its_sum_on_any_rollout(data: Data, rho_bar: float, c_bar: float) -> None:
-    """The sums again, wherever the ends are."""
-    v, q = call_vtrace(data, GAMMA, LAM, rho_bar, c_bar)
-    expected = vtrace_by_products(data, GAMMA, LAM, rho_bar, c_bar)
+@given(rollouts(), st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 3.0), st.floats(0.1, 3.0) | st.just(math.inf))
+def test_both_are_their_sums(data: Data, gamma: float, lam: float, rho_bar: float, c_bar: float) -> None:
+    """Wherever the ends are, GAE and V-trace are what the papers say, and q the next target mixed with the value."""
+    v, q = call_vtrace(data, gamma, lam, rho_bar, c_bar)
+    expected = vtrace_by_products(data, gamma, lam, rho_bar, c_bar)
     assert_near(v, expected.value_target)
     assert_near(q, expected.q)
-    assert_near(call_gae(data), gae_by_differences(data, GAMMA, LAM))
+    assert_near(call_gae(data, gamma, lam), gae_by_differences(data, gamma, lam))
 
 
 # What must hold for any data.
@@ -417,77 +321,6 @@ def all_three(data: Data) -> list[Tensor]:
 
 @searched
 @given(rollouts())
-def test_lambda_zero_is_one_step(data: Data) -> None:
-    """Lambda 0 looks one step ahead."""
-    one_step = data.reward + GAMMA * torch.where(data.terminated, 0.0, data.next_value)
-    delta = one_step - data.value
-    assert_near(call_gae(data, lam=0.0), delta)
-    v, q = call_vtrace(data, lam=0.0, rho_bar=1.5)
-    assert_near(v, data.value + data.log_ratio.exp().clamp(max=1.5) * delta)
-    assert_near(q, one_step)
-
-
-@searched
-@given(rollouts())
-def test_gamma_zero_is_the_reward(data: Data) -> None:
-    """Gamma 0 looks no step ahead."""
-    assert_near(call_gae(data, gamma=0.0), data.reward - data.value)
-    v, q = call_vtrace(data, gamma=0.0)
-    assert_near(v, data.value + data.log_ratio.exp().clamp(max=1.0) * (data.reward - data.value))
-    assert_near(q, data.reward)
-
-
-@searched
-@given(rollouts(ends=(0, 0, 2)), st.floats(-5.0, 5.0))
-def test_constant_reward_where_nothing_terminates(data: Data, shift: float) -> None:
-    """A constant on every reward is shift/(1 - gamma) on every value, and no advantage changes."""
-    offset = shift / (1 - GAMMA)
-    shifted = data._replace(reward=data.reward + shift, value=data.value + offset, next_value=data.next_value + offset)
-    for before, after, by in zip(all_three(data), all_three(shifted), (0.0, offset, offset), strict=True):
-        assert_near(after, before + by, 1e-10)
-
-
-@searched
-@given(rollouts(), st.integers(0, 2**32 - 1))
-def test_shaping_by_a_potential_changes_no_advantage(data: Data, seed: int) -> None:
-    """Moving γΦ' - Φ from the values to the rewards changes no advantage, with Φ = 0 after termination."""
-    ends = (data.terminated * 1 + data.truncated * 2).tolist()
-    potential = make(ends, seed)
-    future = GAMMA * torch.where(data.terminated, 0.0, potential.next_value)
-    shaped = data._replace(
-        reward=data.reward + future - potential.value,
-        value=data.value - potential.value,
-        next_value=data.next_value - potential.next_value,
-    )
-    advantage, v, q = all_three(data)
-    for actual, expected in zip(all_three(shaped), (advantage, v - potential.value, q - potential.value), strict=True):
-        assert_near(actual, expected, 1e-11)
-
-
-@searched
-@given(rollouts(), st.floats(-4.0, 4.0))
-def test_scale_of_rewards(data: Data, factor: float) -> None:
-    """In other units of reward, every estimate is in those units."""
-    scaled = data._replace(reward=factor * data.reward, value=factor * data.value, next_value=factor * data.next_value)
-    for before, after in zip(all_three(data), all_three(scaled), strict=True):
-        assert_near(after, factor * before)
-
-
-@searched
-@given(rollouts(), st.randoms(use_true_random=False))
-def test_actors_are_apart(data: Data, random: Random) -> None:
-    """The order of actors is the order of results, and each is what it would be alone."""
-    order = list(range(data.reward.shape[1]))
-    random.shuffle(order)
-    for before, after in zip(all_three(data), all_three(data.each(lambda x: x[:, order])), strict=True):
-        assert torch.equal(before[:, order], after)
-    alone = all_three(data.each(lambda x: x[:, :1]))
-    for before, after in zip(all_three(data), alone, strict=True):
-        assert_near(after, before[:, :1])
-
-
-@searched
-@given(rollouts())
 def test_further_shape(data: Data) -> None:
     """Time first, then anything: `[T]` and `[T, N, 1, 2]` are the same rows."""
     further = all_three(data.each(lambda x: torch.stack([x, x], dim=-1)[:, :, None]))
@@ -495,36 +328,6 @@ def test_further_shape(data: Data) -> None:
     for before, after, one in zip(all_three(data), further, flat, strict=True):
         assert_near(after[:, :, 0, 1], before)
         assert_near(one, before[:, 0])
-
-
-@searched
-@given(rollouts(), rollouts(), st.sampled_from([1, 2, 3]))
-def test_episodes_are_apart(first: Data, second: Data, end: int) -> None:
-    """A rollout whose first part ends in all actors is two rollouts."""
-    first, second = (x.each(lambda column: column[:, :1]) for x in (first, second))
-    first.terminated[-1] = end in (1, 3)
-    first.truncated[-1] = end >= 2
-    for whole, a, b in zip(all_three(join(first, second)), all_three(first), all_three(second), strict=True):
-        assert_near(whole, torch.cat([a, b]))
-
-
-@searched
-@given(rollouts(ends=(0,)))
-def test_end_of_the_rollout_is_a_truncation(data: Data) -> None:
-    """Rows after a cut are not known, so that the cut is a time limit."""
-    flagged = data._replace(truncated=data.truncated.clone())
-    flagged.truncated[-1] = True
-    for before, after in zip(all_three(data), all_three(flagged), strict=True):
-        assert torch.equal(before, after)
-
-
-@searched
-@given(rollouts(), st.integers(0, 7))
-def test_the_past_enters_nothing(data: Data, row: int) -> None:
-    """No estimate reads an earlier row."""
-    row = min(row, data.reward.shape[0] - 1)
-    for before, after in zip(all_three(data), all_three(data.each(lambda x: x[row:])), strict=True):
-        assert_near(after, before[row:])
 
 
 @searched
@@ -545,7 +348,7 @@ def test_junk_in_reset_rows_changes_nothing(data: Data, junk: float, kind: int) 
 
 def test_inputs_are_left_alone_and_no_gradient_flows() -> None:
     """Estimates are constants of the loss, made in memory of their own."""
-    data = CASES[1]
+    data = make([[0, 1, 2], [1, 0, 0], [0, 3, 0], [2, 0, 0]], seed=1)
     copies = data.each(torch.clone)
     value = data.value.clone().requires_grad_()
     v, q = call_vtrace(data._replace(value=value))
@@ -704,14 +507,6 @@ def test_standardize_by_hand(junk: float) -> None:
     if junk == 0.0:
         assert standardize(x, torch.ones_like(valid)).flatten().tolist() != pytest.approx(full, rel=1e-2)
     assert full[0] != pytest.approx(-2 / (14 / 3) ** 0.5, rel=1e-2)
-
-
-def test_standardize_is_torchs_own() -> None:
-    """The deviation is torch's default, as CleanRL divides by."""
-    x = torch.randn(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    valid = torch.ones(50, dtype=torch.bool)
-    assert_near(standardize(x, valid), (x - x.mean()) / (x.std() + 1e-8))
-    assert_near(standardize(x, valid, mode="scale"), x / (x.std() + 1e-8))
 
 
 def test_standardize_one_entry() -> None:
