@@ -53,6 +53,11 @@ class TaskSpec:
         return 1
 
     @property
+    def longest_episode(self) -> int:
+        """The steps after which an episode is cut."""
+        raise NotImplementedError
+
+    @property
     def repeats(self) -> bool:
         """Whether its episodes follow from seeds and actions, to the bit; may take a while."""
         return True

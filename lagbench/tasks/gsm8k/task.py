@@ -114,6 +114,11 @@ class GSM8kTask(TaskSpec):
         """See ``TaskSpec.group``."""
         return self.group_size
 
+    @property
+    def longest_episode(self) -> int:
+        """See ``TaskSpec.longest_episode``."""
+        return self.max_new_tokens
+
     def network(
         self,
         hidden: Sequence[int] = DEFAULT_HIDDEN,
