@@ -253,9 +253,14 @@ def _refuse_adapter(source: str, folder: Path) -> None:
     if not (folder / _ADAPTER).is_file():
         return
     base = _json(source, folder / _ADAPTER).get("base_model_name_or_path")
-    raise UsageError(
-        f"{source!r} is an adapter of {base!r}, not a complete model: merge it first, in Python with "
-        f"peft.AutoPeftModelForCausalLM.from_pretrained({source!r}).merge_and_unload().save_pretrained(DIR), add the "
+    raise UsageError(f"{source!r} is an adapter of {base!r}, not a complete model: {merging(source)}")
+
+
+def merging(adapter: str) -> str:
+    """What to do with an adapter, in words."""
+    return (
+        f"merge it first, in Python with "
+        f"peft.AutoPeftModelForCausalLM.from_pretrained({adapter!r}).merge_and_unload().save_pretrained(DIR), add the "
         f"tokenizer's files, and give --task-set model=DIR"
     )
 

@@ -249,6 +249,11 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
 
     Raises UsageError for an unknown option, or a value that it cannot have. Neither data nor model is looked at.
     """
+    if "lora" in options:
+        raise UsageError(
+            f"--task-set lora={options['lora']}: runs train all weights, and a policy version is all of them; leave it "
+            f"out, or if you have an adapter to begin with, {pretrained.merging('ADAPTER')}"
+        )
     checked = check_options(task_id, options, _DEFAULTS)
     of_few = {"prompt": STYLES, "precision": PRECISIONS, "sampler": SAMPLERS, "sampler_precision": PRECISIONS}
     for name, choices in of_few.items():

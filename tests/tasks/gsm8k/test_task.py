@@ -59,6 +59,14 @@ def test_nothing_is_looked_at_until_it_is_needed() -> None:
         ({"group_size": 1}, "'group_size' of GSM8k-v0 must be at least 2, not 1"),
         ({"group_size": "many"}, "'group_size' of GSM8k-v0 must be a whole number in [1, 2147483647], not 'many'"),
         ({"date": "today"}, "'date' of GSM8k-v0 must be a date as YYYY-MM-DD, not 'today'"),
+        (
+            {"lora": 16},
+            "--task-set lora=16: runs train all weights, and a policy version is all of them; leave it out, or",
+        ),
+        (
+            {"lora": 16},
+            "merge it first, in Python with peft.AutoPeftModelForCausalLM.from_pretrained('ADAPTER').merge_a",
+        ),
         ({"modle": "x"}, "unknown task option 'modle'; did you mean 'model'?"),
     ],
 )
