@@ -29,6 +29,7 @@ def facts(suite: Suite) -> dict[str, Any]:
         "sha256": suite.sha256,
         "family": suite.family,
         "replaced_by": suite.replaced_by,
+        "duration": suite.duration,
         "axis": suite.axis,
         "runs": len(list(suite.cells())),
         **suite.data,
@@ -77,7 +78,7 @@ def _family(suite: Suite) -> dict[str, str]:
 def _hours(suite: Suite) -> str:
     hours = cost.hours(_planned(suite, task, value) for task in suite.tasks for value in suite.values)
     if hours is None:
-        return "unknown duration"
+        return suite.duration or "unknown duration"
     return f"about {duration(3600 * hours * len(suite.seeds))} on one core"
 
 

@@ -49,6 +49,7 @@ class Suite:
         family: names its runs; suites of a family differ only in their grids, and share runs.
         references: the suite or family whose references it uses, if not its own.
         replaced_by: its replacement, if it is retired: its runs can be scored, but no new ones made.
+        duration: of its runs by device, and what that was estimated from, where no cost of its tasks was measured.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Suite:
     family: str | None = None
     references: str | None = None
     replaced_by: str | None = None
+    duration: str | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -328,7 +330,7 @@ def _stems(directory: Traversable) -> list[str]:
 
 def _load(name: str, directory: Traversable) -> Suite:
     data = _read(directory, name)
-    about = {field: data.pop(field, None) for field in ("about", "family", "references", "replaced_by")}
+    about = {field: data.pop(field, None) for field in ("about", "family", "references", "replaced_by", "duration")}
     if common := data.pop("common", None):
         base = _read(_ROOT.joinpath(_COMMON), common)
         data = {**base, **data} | {part: {**base[part], **data.get(part, {})} for part in base}

@@ -132,6 +132,12 @@ def test_a_suite() -> None:
     assert (facts["axis"], facts["runs"], facts["protocol"]["updates"]) == ("updates", 24, [8, 40, 80, 160])
 
 
+def test_a_suite_of_unmeasured_cost_says_what_its_estimate_is_from() -> None:
+    for name, runs in (("gsm8k-v1", 15), ("gsm8k-split-v0", 20)):
+        said = f"{runs} per algorithm: per run about 760 h on one CPU core (extrapolated from SmolLM2-135M), "
+        assert said in lagbench("show", name).out
+
+
 def test_a_suites_references(monkeypatch: pytest.MonkeyPatch) -> None:
     at = TaskReferences(Reference(16.04, 1.26, tuple(range(30))), Reference(2351.0, 80.0, tuple(range(20))))
     monkeypatch.setattr(references, "load", lambda suite: References(dict.fromkeys(suite.tasks, at)))
