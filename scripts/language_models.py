@@ -57,11 +57,80 @@ SIZES: Mapping[str, Any] = {
 OWN: Mapping[str, Mapping[str, Any]] = {
     "bailing_hybrid": {"layer_types": ["linear_attention", "full_attention"] * 2},
     "bamba": {"mamba_n_heads": 4, "mamba_d_head": 16, "attn_layer_indices": [1]},
+    "blt": {"encoder_hash_byte_group_vocab": 64},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
+        "ffn_config": {"ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 32},
+    },
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "dots3_note_text": {
+        "shared_experts_intermediate_size": 32,
+        "head_dim": 16,
+        "index_head_dim": 16,
+        "index_n_heads": 4,
+        "per_layer_config": {},
+        "layer_types": ["indexed_attention", "sliding_attention"] * 2,
+        "mlp_layer_types": ["dense", "sparse"] * 2,
+    },
+    "gemma3n_text": {
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "num_kv_shared_layers": 2,
+        "laurel_rank": 8,
+        "activation_sparsity_pattern": [0.0] * 4,
+    },
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "granitemoehybrid": {"mamba_n_heads": 4, "mamba_d_head": 16, "layer_types": ["mamba", "attention"] * 2},
     "kimi_linear": {"layer_types": ["linear_attention", "full_attention"] * 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
+    "longcat_flash": {
+        "ffn_hidden_size": 64,
+        "expert_ffn_hidden_size": 32,
+        "zero_expert_num": 2,
+        "moe_topk": 2,
+        "qk_head_dim": 16,
+    },
     "mamba2": {"head_dim": 16, "n_groups": 1},
+    "qwen4_exp_text": {
+        "layer_types": ["linear_attention", "indexed_attention"] * 2,
+        "hc_lowrank": 8,
+        "ple_embed_dim": 32,
+        "ngram_vocab_size_base": 512,
+        "split_ngram_parts": 1,
+        "heads_per_ngram": 2,
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 4,
+    },
+    "reformer": {
+        "is_decoder": True,
+        "attn_layers": ["local", "local"],
+        "axial_pos_shape": [8, 16],
+        "axial_pos_embds_dim": [16, 16],
+        "attention_head_size": 8,
+        "feed_forward_size": 64,
+    },
+    "xlm": {"emb_dim": 32, "causal": True},
+    "zamba": {
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "attention_hidden_size": 64,
+        "attention_head_dim": 16,
+        "mamba_dt_rank": 2,
+        "use_mamba_kernels": False,
+    },
+    "zamba2": {
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "hybrid_layer_ids": [1, 3],
+        "attention_hidden_size": 64,
+        "attention_head_dim": 16,
+        "n_mamba_heads": 4,
+        "mamba_headdim": 16,
+        "use_mamba_kernels": False,
+    },
+    "zaya": {"layer_types": ["hybrid"] * 4, "router_hidden_size": 16, "num_experts_per_tok": 1},
 }
 """What a kind needs besides, to be as small."""
 PROMPT = (5, 6, 7, 9, 11, 2, 8)
@@ -108,11 +177,18 @@ def tried(kind: str) -> Tried:
 def _small(kind: str) -> Any:
     from transformers import AutoConfig
 
-    known = AutoConfig.for_model(kind).to_dict()
+    return AutoConfig.for_model(kind, **{**_sizes(AutoConfig.for_model(kind).to_dict()), **OWN.get(kind, {})})
+
+
+def _sizes(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a configuration, and of those inside it, as of text and images."""
     sizes = {name: x for name, x in SIZES.items() if name in known}
     if "kv_lora_rank" in known:
         sizes["num_key_value_heads"] = SIZES["num_attention_heads"]  # all are made of one latent vector
-    return AutoConfig.for_model(kind, **{**sizes, **OWN.get(kind, {})})
+    for name, inner in known.items():
+        if isinstance(inner, Mapping) and (kind := inner.get("model_type")):
+            sizes[name] = {"model_type": kind, **_sizes(inner), **OWN.get(kind, {})}
+    return sizes
 
 
 def _made(config: Any) -> Any:
