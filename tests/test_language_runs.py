@@ -164,19 +164,6 @@ def test_backward_lag_is_by_group(finished: Path) -> None:
     assert lag[0] == 0 < max(lag)
 
 
-def test_the_recorded_log_probabilities_are_of_the_versions(places: dict[str, Any], tmp_path: Path) -> None:
-    """At lag 0 the last phase's are of the version before the last update: undo nothing, compare at learning rate 0."""
-    run = runner.execute(make_spec(places, config={"learning_rate": 0.0}, budget=64), tmp_path / "run")
-    policy = run.policy()
-    assert isinstance(policy, CausalLMPolicy)
-    for row in run.training_episodes():
-        tokens = torch.tensor([[*row.prompt, *row.token]])
-        with torch.no_grad():
-            logits = policy.logits(tokens, torch.ones_like(tokens, dtype=torch.bool))[0].log_softmax(-1)
-        own = logits[len(row.prompt) - 1 : -1].gather(1, torch.tensor(row.token).long().unsqueeze(1)).squeeze(1)
-        np.testing.assert_allclose(own.numpy(), row.behaviour_log_prob, atol=1e-4)
-
-
 @pytest.fixture(scope="module")
 def in_flight(places: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """As ``finished``, with versions that change inside completions. Not to be changed."""

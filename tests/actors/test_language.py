@@ -261,15 +261,6 @@ def test_sampler_and_learner_are_compared_on_every_token(collected: Any, monkeyp
     assert found["sampler_mismatch_kl"] == pytest.approx(np.exp(0.1) - 1 - 0.1, rel=1e-2)
 
 
-def test_nothing_has_to_be_kept(places: dict[str, str]) -> None:
-    """A phase is the same, whatever was collected before it."""
-    spec = make_spec(places)
-    used, fresh = LanguageActors(spec), LanguageActors(spec)
-    versions = [used.make_policy().version(0)] * 8
-    used.collect(versions, 0)
-    assert torch.equal(used.collect(versions, 3).rollout.action, fresh.collect(versions, 3).rollout.action)
-
-
 MINI = {"max_new_tokens": 96, "group_size": 4}
 
 

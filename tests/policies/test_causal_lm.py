@@ -81,22 +81,6 @@ def test_each_token_is_scored_by_those_before_it(temperature: float) -> None:
     assert new.log_prob.dtype == torch.float32
 
 
-def test_left_padding_shifts_nothing() -> None:
-    policy = CausalLMPolicy(TinyCausalLM(16, 24))
-    action = tokens([5, 9, 0])
-    alone = policy.evaluate(rollout(tokens([3, 7]), action))
-    padded = policy.evaluate(rollout(tokens([P, P, P, 3, 7], [4, 8, 2, 3, 1]), tokens([5, 9, 0], [1, 2, 3])))
-    assert torch.allclose(alone.log_prob[:, 0], padded.log_prob[:, 0], atol=1e-6)
-    assert torch.allclose(alone.entropy[:, 0], padded.entropy[:, 0], atol=1e-6)
-
-
-def test_later_tokens_change_nothing_before_them() -> None:
-    policy = CausalLMPolicy(TinyCausalLM(16, 24))
-    one, two = (policy.evaluate(rollout(tokens([3]), tokens([5, 9, last]))) for last in (1, 2))
-    assert torch.equal(one.log_prob[:2], two.log_prob[:2])
-    assert one.log_prob[2] != two.log_prob[2]
-
-
 def test_what_follows_the_end_is_0_and_has_no_gradient() -> None:
     policy = CausalLMPolicy(TinyCausalLM(16, 24))
     valid = torch.tensor([[True], [True], [False], [False]])

@@ -6,6 +6,7 @@ import builtins
 import json
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -89,61 +90,46 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
         pretrained.find(str(tmp_path / "model.pt"))
 
 
-def test_a_directory_without_weights(copy: Path) -> None:
-    (copy / "model.safetensors").unlink()
-    with pytest.raises(UsageError, match=r"contains no weights \(\*\.safetensors, \*\.gguf\); restore them, or give"):
-        pretrained.find(str(copy))
+# By file: what is written there, None for nothing; or what is changed in it.
+DAMAGE: Sequence[tuple[Mapping[str, Any], str]] = [
+    ({"model.safetensors": None}, r"contains no weights \(\*\.safetensors, \*\.gguf\); restore them, or give"),
+    ({"model.safetensors": "x" * 100}, r"the weights of '.*copy' cannot be loaded .*; restore it"),
+    ({"config.json": None}, r"the config\.json of '.*copy' cannot be loaded .*; restore it"),
+    (
+        {"config.json": '{"model_type": "t5"}'},
+        r"is a model of the kind 't5', which is not a causal language model; give",
+    ),
+    ({"config.json": {"num_hidden_layers": 3}}, r"lacks weights of its model: model\.layers\.2\..* is missing"),
+    (
+        {"config.json": {"vocab_size": 100}},
+        r"uses an end token outside the model's vocabulary: number 256 of 100; give",
+    ),
+    (
+        {"tokenizer.json": None, "tokenizer_config.json": None},
+        r"the tokenizer of '.*copy' cannot be loaded .*; restore it",
+    ),
+    (
+        {
+            "tokenizer_config.json": {"eos_token": "gone"},
+            "config.json": {"eos_token_id": None},
+            "generation_config.json": {"eos_token_id": "gone"},
+        },
+        r"has no end-of-sequence token; set eos_token in its",
+    ),
+]
 
 
-def test_a_directory_without_a_configuration(copy: Path) -> None:
-    (copy / "config.json").unlink()
-    with pytest.raises(UsageError, match=r"the config\.json of '.*copy' cannot be loaded .*; restore it"):
-        pretrained.find(str(copy))
-
-
-def test_a_directory_without_a_tokenizer(copy: Path) -> None:
-    (copy / "tokenizer.json").unlink()
-    (copy / "tokenizer_config.json").unlink()
-    with pytest.raises(UsageError, match=r"the tokenizer of '.*copy' cannot be loaded .*; restore it"):
-        pretrained.find(str(copy))
-
-
-def test_a_model_that_does_not_go_on_with_a_text(copy: Path) -> None:
-    (copy / "config.json").write_text('{"model_type": "t5"}')
-    with pytest.raises(
-        UsageError, match=r"is a model of the kind 't5', which is not a causal language model; give one"
-    ):
-        pretrained.find(str(copy))
-
-
-def test_damaged_weights(copy: Path) -> None:
-    (copy / "model.safetensors").write_bytes(b"x" * 100)
-    with pytest.raises(UsageError, match=r"the weights of '.*copy' cannot be loaded .*; restore it"):
+@pytest.mark.parametrize(("files", "said"), DAMAGE)
+def test_a_damaged_directory(copy: Path, files: Mapping[str, Any], said: str) -> None:
+    for name, content in files.items():
+        if content is None:
+            (copy / name).unlink()
+        elif isinstance(content, str):
+            (copy / name).write_text(content)
+        else:
+            change(copy / name, **content)
+    with pytest.raises(UsageError, match=said):
         pretrained.find(str(copy)).model()
-
-
-def test_weights_of_another_model(copy: Path) -> None:
-    change(copy / "config.json", num_hidden_layers=3)
-    with pytest.raises(UsageError, match=r"lacks weights of its model: model\.layers\.2\..* is missing"):
-        pretrained.find(str(copy)).model()
-
-
-def test_a_tokenizer_without_an_end(copy: Path) -> None:
-    change(copy / "tokenizer_config.json", eos_token="gone")
-    change(copy / "config.json", eos_token_id=None)
-    change(copy / "generation_config.json", eos_token_id="gone")
-    with pytest.raises(UsageError, match=r"has no end-of-sequence token; set eos_token in its"):
-        pretrained.find(str(copy))
-
-
-def test_an_end_that_the_model_lacks(copy: Path) -> None:
-    change(copy / "config.json", vocab_size=100)
-    with pytest.raises(
-        UsageError,
-        match=r"uses an end token outside the model's vocabulary: number 256 of 100; give "
-        "a model",
-    ):
-        pretrained.find(str(copy))
 
 
 def test_what_else_ends_a_completion(copy: Path) -> None:
