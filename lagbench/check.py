@@ -32,7 +32,7 @@ from lagbench.synthetic import LAG, ControlWorld, DiscreteWorld, World, with_jun
 
 _FIRST = 8  # the first phase: late enough for versions LAG behind
 _UPDATES = 4  # one epoch
-_CAPS = (1, 5, 80)
+_CAPS = (1, 5, 12)  # within an epoch, within the second, several
 _LOG_RATIO = 20.0
 _MINIBATCHES = ("steps", "sequences")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -35,3 +38,58 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=path)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remembered_warm_ups() -> Iterator[None]:
+    """A warm-up follows from task and seed and takes longer than a run as small as these: each is simulated once.
+
+    tests/actors/test_control.py, which is of warm-ups too, simulates them all.
+    """
+    from lagbench.actors import control
+    from lagbench.tasks.mujoco import EnvPoolTask
+
+    simulated, known = control.warm_up, {}
+
+    @functools.wraps(simulated)
+    def warm_up(task: Any, seed: int, threads: int) -> Any:
+        if not isinstance(task, EnvPoolTask):
+            return simulated(task, seed, threads)
+        key = task.identity, seed, control.WARMUP_ACTORS, control.WARMUP_STEPS
+        if key not in known:
+            known[key] = simulated(task, seed, threads)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control, "warm_up", warm_up)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_warm_up() -> Iterator[None]:
+    """For runs of many seeds or of tasks that are stepped slowly."""
+    from lagbench.actors import control
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control, "WARMUP_ACTORS", 8)
+        patch.setattr(control, "WARMUP_STEPS", 16)
+        yield
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str], None]]:
+    """Install a distribution of one module, version 1.0: its name, the module's text and the entry points."""
+    from lagbench import registry
+
+    def installed(name: str, text: str, entry_points: str) -> None:
+        about = tmp_path / f"installed/{name}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(entry_points)
+        (tmp_path / f"installed/{name}.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path / "installed")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        registry._entries.cache_clear()
+
+    yield installed
+    registry._entries.cache_clear()

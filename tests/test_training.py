@@ -16,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from lagbench import training
-from lagbench.actors import control
 from lagbench.baselines.ppo import PPO
-from lagbench.errors import AlgorithmError, MismatchError, UpdateLimitError, UsageError
+from lagbench.errors import AlgorithmError, MismatchError, UpdateLimitError
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
 from lagbench.policies.base import Version
-from lagbench.policies.mlp import StackedNetworks
 from lagbench.spec import RunSpec, resolve
 from lagbench.training import PhaseResult, train
 
@@ -30,13 +28,7 @@ ENDING = {"Ant", "Hopper", "Humanoid", "InvertedDoublePendulum", "InvertedPendul
 LIMIT = 20
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_warm_up() -> Iterator[None]:
-    """The warm-up of 64 environments costs more than runs as small as these."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "WARMUP_ACTORS", 8)
-        patch.setattr(control, "WARMUP_STEPS", 16)
-        yield
+pytestmark = pytest.mark.usefixtures("small_warm_up")
 
 
 def spec(phases: int = 4, **options: Any) -> RunSpec:
@@ -124,9 +116,7 @@ def in_float64(version: Version) -> dict[str, NDArray[Any]]:
     return {k: x.double().numpy().copy() for k, x in version.state.items()}
 
 
-@pytest.fixture(
-    scope="module", params=["Hopper-v5 uniform", "Hopper-v5 fixed", "HalfCheetah-v5 uniform", "Walker2d-v4 fixed"]
-)
+@pytest.fixture(scope="module", params=["Hopper-v5 uniform", "HalfCheetah-v4 fixed"])
 def lagged(request: pytest.FixtureRequest) -> Lagged:
     task, mode = request.param.split()
     # A large step, so that one version is nowhere near the next.
@@ -223,49 +213,10 @@ def test_backward_divergence_is_that_of_the_recorded_versions(lagged: Lagged) ->
             assert (row["tv_backward"], row["ess"]) == (0.0, 1.0)
 
 
-def test_rows_follow_each_other_within_an_episode_over_phases_too(lagged: Lagged) -> None:
-    ids, step = columns(lagged, "episode_id"), columns(lagged, "step")
-    observation, phase = columns(lagged, "observation"), columns(lagged, "phase")
-    final: dict[int, NDArray[Any]] = {}
-    for r in lagged.results:
-        t = r.record.transitions
-        final |= dict(zip(t.columns["episode_id"][t.ends].tolist(), t.final_observation, strict=True))
-    over_phases = 0
-    for episode_id in np.unique(ids):
-        rows = np.flatnonzero(ids == episode_id)
-        assert step[rows].tolist() == list(range(len(rows)))
-        over_phases += len(np.unique(phase[rows])) > 1
-        # No observation comes twice: a reset row among them would repeat the final one.
-        every = np.concatenate(
-            [observation[rows], [final[int(episode_id)]] if int(episode_id) in final else observation[:0]]
-        )
-        assert len(np.unique(every, axis=0)) == len(every)
-    assert over_phases > 8
-    for earlier, later in zip(lagged.results, lagged.results[1:], strict=False):
-        assert torch.equal(earlier.rollout.observation[-1], later.rollout.observation[0])
-    assert len(final) == sum(len(r.record.episodes) for r in lagged.results) > 8
-
-
-def test_returns_are_sums_of_recorded_rewards_and_the_budget_counts_reset_rows(lagged: Lagged) -> None:
-    ids, reward = columns(lagged, "episode_id"), columns(lagged, "reward")
-    reset_rows = 0
-    for phase, result in enumerate(lagged.results):
-        rows = len(result.record.transitions.columns["reward"])
-        assert rows == int(result.rollout.valid.sum())
-        assert result.record.diagnostics["valid_fraction"] == pytest.approx(rows / 128)
-        assert result.record.budget_used == (phase + 1) * 128
-        reset_rows += 128 - rows
-        for e in result.record.episodes:
-            own = reward[ids == e.episode_id].astype(np.float64)
-            assert e.length == len(own)
-            assert e.episode_return == np.add.accumulate(own)[-1]
-    assert reset_rows > 8
-
-
 # ---------------------------------------------------------------------------------------------------- determinism
 
 
-@pytest.mark.parametrize(("algo", "lag"), [("ppo", 0), ("ppo", 4), ("impala", 0), ("impala", 4)])
+@pytest.mark.parametrize(("algo", "lag"), [("ppo", 0), ("impala", 4)])
 def test_one_spec_gives_one_run_whatever_the_threads(algo: str, lag: int) -> None:
     a = spec(4, algo=algo, lag=lag)
     first = run(a, threads=1)
@@ -284,16 +235,6 @@ def test_one_spec_gives_one_run_whatever_the_threads(algo: str, lag: int) -> Non
         } <= changed
 
 
-def test_the_global_generators_are_left_alone() -> None:
-    torch.manual_seed(3)
-    expected = torch.randn(3)
-    torch.manual_seed(3)
-    before = str(np.random.get_state())  # noqa: NPY002
-    run(spec(2, algo="vaco", lag=1))
-    assert torch.equal(torch.randn(3), expected)
-    assert str(np.random.get_state()) == before  # noqa: NPY002
-
-
 def test_evaluating_changes_no_training_row() -> None:
     seldom = run(spec(5, lag=2, eval_intervals=1, eval_episodes=1))
     often = run(spec(5, lag=2, eval_intervals=5, eval_episodes=3))
@@ -303,11 +244,11 @@ def test_evaluating_changes_no_training_row() -> None:
 # ---------------------------------------------------------------------------------------------------- exact resume
 
 
-# Each registered task restores exactly: tests/tasks/test_mujoco.py. Here one of each kind of end, and the largest.
+# Each registered task restores exactly: tests/tasks/test_mujoco.py. Here one of each kind of end.
 # And the algorithms that have a state of their own.
 @pytest.mark.parametrize(
     ("task", "algo"),
-    [("Hopper-v5", "ppo-kl"), ("HalfCheetah-v4", "ppo-ewma"), ("Ant-v5", "impact"), ("HumanoidStandup-v5", "ppo-kl")],
+    [("Hopper-v5", "ppo-kl"), ("HalfCheetah-v4", "ppo-ewma"), ("Ant-v5", "impact")],
 )
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(task: str, algo: str) -> None:
     # Versions from before the stop, and episodes cut by it.
@@ -346,8 +287,6 @@ def test_a_run_can_be_stopped_after_every_phase() -> None:
 def test_the_learning_rate_falls_with_the_share_of_the_budget_used() -> None:
     rates = [r.record.diagnostics["learning_rate"] for r in train(spec(5, config={"learning_rate": 0.01}))]
     assert rates == pytest.approx([0.01 * (1 - p / 5) for p in range(5)], rel=1e-12)
-    constant = train(spec(3, config={"learning_rate": 0.01, "anneal": "false"}))
-    assert [r.record.diagnostics["learning_rate"] for r in constant] == [0.01] * 3
 
 
 def test_the_optimizer_is_kept_over_phases() -> None:
@@ -412,22 +351,6 @@ def test_the_normalizer_stands_still_in_a_phase_and_then_takes_in_its_valid_rows
     assert len(seen) == 32
 
 
-def test_a_phase_holds_versions_no_older_than_the_lag() -> None:
-    for phase, result in enumerate(train(spec(5, lag=2))):
-        assert list(result.state()["versions"]) == list(range(max(0, phase - 1), phase + 2))
-
-
-def test_rewards_are_scaled_by_one_factor_a_phase() -> None:
-    factors = []
-    for result in train(spec(4)):
-        factor = result.record.diagnostics["reward_scale"]
-        factors.append(factor)
-        raw = result.record.transitions.columns["reward"]
-        scaled = result.rollout.reward[result.rollout.valid].numpy()
-        assert scaled.tolist() == np.clip(raw * np.float32(factor), -10, 10).tolist()
-    assert len(set(factors)) == 4
-
-
 def test_seconds_are_told_by_part() -> None:
     for result in train(spec(2)):
         assert set(result.record.seconds) == {"collecting", "updating", "evaluating"}
@@ -437,8 +360,7 @@ def test_seconds_are_told_by_part() -> None:
 # -------------------------------------------------------------------------------------- an actor that is tampered with
 
 
-@pytest.mark.parametrize("name", ["actor.2.weight", "log_std", "normalizer.mean", "normalizer.variance"])
-@pytest.mark.parametrize(("lag", "phase"), [(0, 2), (3, 3)])
+@pytest.mark.parametrize(("name", "lag", "phase"), [("actor.2.weight", 0, 2), ("normalizer.variance", 3, 3)])
 def test_an_actor_that_is_not_its_version_is_found_out(
     name: str, lag: int, phase: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -492,17 +414,6 @@ def test_a_phase_names_its_version(lagged: Lagged) -> None:
     assert len({r.record.version_sha256 for r in lagged.results}) == len(lagged.results)
 
 
-def test_actors_that_compute_something_else_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    output = StackedNetworks.__call__
-
-    def shifted(self: StackedNetworks, observation: Any) -> Any:
-        return output(self, observation) + 0.001
-
-    monkeypatch.setattr(StackedNetworks, "__call__", shifted)
-    with pytest.raises(MismatchError, match="phase 0: the learner's log-prob"):
-        list(train(spec(2)))
-
-
 def test_rounding_alone_is_no_mismatch() -> None:
     # With large means what products round differently grows beyond the limit; relative to the means it does not.
     a = spec(12, task="Humanoid-v5", config={"learning_rate": 0.3, "anneal": False}, actors=16, minibatch=64)
@@ -520,11 +431,6 @@ import torch
 from lagbench import Algorithm
 from lagbench.baselines.ppo import PPO
 
-class Greedy(PPO):
-    def update(self, phase):
-        super().update(phase)
-        self.step(self.loss(phase.rollout)[0], {})
-
 class Behind(PPO):  # goes round Algorithm.step
     def update(self, phase):
         for batch in phase.batches():
@@ -538,19 +444,6 @@ class Late(PPO):  # after its updates are over
     def end_phase(self, metrics):
         self.optimizer.step()
 
-class Early(PPO):  # stops of itself
-    def update(self, phase):
-        for i, batch in enumerate(phase.batches()):
-            if i == 3:
-                break
-            phase.record(self.step(*self.loss(batch)))
-
-class Patient(PPO):  # leaves a phase alone in which there is stale data
-    def update(self, phase):
-        version = phase.rollout.behaviour_version[phase.rollout.valid]
-        if version.min() == version.max():
-            super().update(phase)
-
 class Frugal(PPO):
     class Config(PPO.Config):
         updates: int | None = 5
@@ -558,8 +451,6 @@ class Frugal(PPO):
 class Faulty(PPO):
     class Config(PPO.Config):
         phase: int = 2
-        update: int = 3
-        what: str = "loss"
 
     def __init__(self, config, policy):
         super().__init__(config, policy)
@@ -568,23 +459,7 @@ class Faulty(PPO):
     def loss(self, batch):
         loss, metrics = super().loss(batch)
         self.count += 1
-        if int(self.count) == 8 * self.config.phase + self.config.update + 1:
-            if self.config.what == "gradient":
-                return loss + torch.sqrt(self.policy.log_std - self.policy.log_std).sum(), metrics
-            if self.config.what != "weight":
-                return loss * float(self.config.what), metrics
-            with torch.no_grad():
-                self.policy.actor[0].weight[0, 0] = math.inf
-        return loss, metrics
-
-class Drawing(PPO):  # draws from the global generator, in its constructor and in its loss
-    def __init__(self, config, policy):
-        super().__init__(config, policy)
-        self.register_buffer("direction", torch.randn(3))
-
-    def loss(self, batch):
-        loss, metrics = super().loss(batch)
-        return loss + 0.1 * (torch.randn(3) * self.direction * self.policy.log_std).sum(), metrics
+        return loss * (math.nan if int(self.count) == 8 * self.config.phase + 4 else 1), metrics
 """
 
 
@@ -595,7 +470,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", ["Greedy", "Behind", "Late"])
+@pytest.mark.parametrize("name", ["Behind", "Late"])
 def test_an_update_too_many_is_refused(mine: Path, name: str) -> None:
     with pytest.raises(UpdateLimitError, match="the protocol allows 8 optimizer updates per phase") as caught:
         list(train(spec(2, algo=f"{mine}:{name}")))
@@ -603,37 +478,8 @@ def test_an_update_too_many_is_refused(mine: Path, name: str) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_fewer_updates_are_allowed_and_told(mine: Path) -> None:
-    assert [r.record.updates_made for r in train(spec(2, algo=f"{mine}:Early"))] == [3, 3]
-
-
-def test_a_phase_may_be_left_without_an_update(mine: Path) -> None:
-    results = list(train(spec(6, algo=f"{mine}:Patient", lag=2)))
-    records = [result.record for result in results]
-    stale = [len(set(record.versions.tolist())) > 1 for record in records]
-    assert [record.updates_made for record in records] == [0 if left else 8 for left in stale]
-    assert set(stale) == {True, False}
-    assert [bool(record.metrics) for record in records] == [not left for left in stale]
-    assert all(r.diagnostics["tv_forward"] < 1e-6 for r, left in zip(records, stale, strict=True) if left)
-    assert any(r.diagnostics["tv_backward"] > 0 for r in records)
-
-
-def test_an_algorithms_own_updates_hold_unless_the_protocol_fixes_them(mine: Path) -> None:
-    algo = f"{mine}:Frugal"
-    assert [r.record.updates_made for r in train(spec(2, algo=algo))] == [5, 5]
-    assert [r.record.updates_made for r in train(spec(2, algo=algo, config={"updates": 100}))] == [8, 8]
-    assert [r.record.updates_made for r in train(spec(2, algo=algo, config={"updates": "none"}))] == [8, 8]
-    assert [r.record.updates_made for r in train(spec(2, algo=algo, updates_fixed=True))] == [8, 8]
-
-
-@pytest.mark.parametrize("updates", [0, -1])
-def test_updates_below_1_lift_no_cap(mine: Path, updates: int) -> None:
-    with pytest.raises(UsageError, match=f"updates must be at least 1, not {updates}"):
-        spec(1, algo=f"{mine}:Behind", config={"updates": updates})
-
-
-@pytest.mark.parametrize("updates", [1, 3])
-def test_split_makes_one_pass_over_what_it_collects(mine: Path, updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split_makes_one_pass_over_what_it_collects(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates = 3
     sizes: list[int] = []
     loss = PPO.loss
 
@@ -654,22 +500,11 @@ def test_split_makes_one_pass_over_what_it_collects(mine: Path, updates: int, mo
     assert max(sizes) - min(sizes) <= 16
 
 
-def test_an_algorithm_that_draws_for_itself_is_deterministic_and_resumes(mine: Path) -> None:
-    a = spec(4, algo=f"{mine}:Drawing")
-    straight = run(a)
-    torch.randn(5)
-    assert_equal(straight, run(a))
-    result = next(iter(train(a)))
-    torch.manual_seed(9)
-    assert_equal(straight[1:], run(a, state=loaded(saved(result))))
-
-
 # ---------------------------------------------------------------------------------------------------- divergence
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_a_loss_that_is_not_finite_ends_the_run_where_it_stands(mine: Path, value: str) -> None:
-    a = spec(5, algo=f"{mine}:Faulty", config={"what": value}, lag=2, eval_intervals=5)
+def test_a_loss_that_is_not_finite_ends_the_run_where_it_stands(mine: Path) -> None:
+    a = spec(5, algo=f"{mine}:Faulty", lag=2, eval_intervals=5)
     healthy = run(spec(5, algo=f"{mine}:Faulty", config={"phase": 99}, lag=2, eval_intervals=5))
     results = []
     for result in train(a):
@@ -691,27 +526,3 @@ def test_a_loss_that_is_not_finite_ends_the_run_where_it_stands(mine: Path, valu
     assert math.isfinite(last.record.diagnostics["tv"])
     # And it stays so.
     assert run(a, state=loaded(state)) == []
-
-
-@pytest.mark.parametrize(("what", "updates", "said"), [("weight", None, "the "), ("gradient", 3, "the gradient")])
-def test_weights_and_gradients_that_are_not_finite_are_found_too(
-    mine: Path, what: str, updates: int | None, said: str
-) -> None:
-    *before, last = list(train(spec(5, algo=f"{mine}:Faulty", config={"what": what, "phase": 1})))
-    assert len(before) == 1
-    assert before[0].diverged is None
-    assert last.last
-    assert last.diverged is not None
-    assert last.diverged.phase == 1
-    assert last.diverged.what.startswith(said)
-    assert 0 <= last.diverged.update < 8
-    if updates is not None:
-        assert (last.diverged.update, last.record.updates_made) == (updates, updates)
-
-
-def test_a_first_update_that_diverges_logs_nothing_and_fails_nothing(mine: Path) -> None:
-    (only,) = train(spec(3, algo=f"{mine}:Faulty", config={"what": "nan", "phase": 0, "update": 0}))
-    assert only.diverged is not None
-    assert (only.diverged.phase, only.diverged.update) == (0, 0)
-    assert only.record.metrics == {}
-    assert [e.version for e in only.record.evaluations] == [0, 0]

@@ -60,14 +60,7 @@ class ControlActors(Actors):
         """See ``Actors.make_policy``: a rollout of random actions, outside the budget, starts the statistics."""
         seed = self._spec.seed
         policy: ControlPolicy = self._spec.network(torch_generator(seed, Stream.WEIGHTS))
-        env = self._task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, WARMUP_ACTORS).tolist(), self._threads)
-        rng = generator(seed, Stream.WARMUP_ACTION)
-        observation, _ = env.reset()
-        steps = _Steps(self._task, WARMUP_STEPS, WARMUP_ACTORS)
-        steps.observation[0] = observation
-        for t in range(WARMUP_STEPS):
-            steps.record(t, env.step(self._task.random_actions(rng, WARMUP_ACTORS)))
-        env.close()
+        steps = warm_up(self._task, seed, self._threads)
         valid = steps.valid(np.ones(WARMUP_ACTORS, dtype=np.bool_))
         policy.normalizer.update(torch.from_numpy(steps.observation[:-1][valid]))
         self._reward_scale.start(steps.reward, steps.done, valid)
@@ -299,3 +292,15 @@ class _Steps:
     def valid(self, first: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """False on the row after a done, which is spent on the reset; ``first`` is carried over from before."""
         return np.concatenate([first[None], ~self.done[:-1]])
+
+
+def warm_up(task: ControlTask, seed: int, threads: int) -> _Steps:
+    """Uniform random actions [WARMUP_STEPS, WARMUP_ACTORS] and what came of them; from the task and the seed alone."""
+    env = task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, WARMUP_ACTORS).tolist(), threads)
+    rng = generator(seed, Stream.WARMUP_ACTION)
+    steps = _Steps(task, WARMUP_STEPS, WARMUP_ACTORS)
+    steps.observation[0], _ = env.reset()
+    for t in range(WARMUP_STEPS):
+        steps.record(t, env.step(task.random_actions(rng, WARMUP_ACTORS)))
+    env.close()
+    return steps

@@ -3,6 +3,7 @@
 import copy
 import io
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from lagbench.actors import control
 from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
 from lagbench.errors import RecordError
@@ -22,6 +24,15 @@ from lagbench.spec import RunSpec, resolve
 
 N, T, PHASES = 6, 16, 7
 LIMIT = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _simulated_warm_up() -> Iterator[None]:
+    """Every one of them, in place of what the other tests remember."""
+    remembering: Any = control.warm_up
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control, "warm_up", remembering.__wrapped__)
+        yield
 
 
 def spec(**options: Any) -> RunSpec:

@@ -16,11 +16,12 @@ import pytest
 import lagbench as package
 from lagbench import runner
 from lagbench.errors import UsageError
-from lagbench.sinks.base import Sink
 from lagbench.tasks.environments import EnvironmentTask, EnvironmentVectorEnv, episode_seed
 from lagbench.tasks.spec import load_task
 from tests.cli.run_here import SMALL, content_hash, lagbench
+from tests.ends import CutOff, Scissors
 
+pytestmark = pytest.mark.usefixtures("small_warm_up")
 EXAMPLE = Path(__file__).parents[2] / "examples/own_environment.py"
 OTHERS = """
 import random
@@ -69,16 +70,6 @@ def _here(here: Path) -> None:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-class CutOff(BaseException):
-    """Stands for what ends a process."""
-
-
-class Scissors(Sink):
-    def write(self, result: package.PhaseResult) -> None:
-        if result.record.phase == 2:
-            raise CutOff
 
 
 def control_task(name: str, **options: Any) -> EnvironmentTask:
@@ -157,7 +148,9 @@ def test_ctrl_c_is_for_the_run_and_not_for_processes_of_environments() -> None:
 def test_processes_of_their_own_end_with_the_run_without_a_word() -> None:
     line = ("--task", "cart.py:make", "--task-set", "vectorization=async", "--actors", "2", "--eval-intervals", "1")
     small = ("--phase-steps", "8", "--minibatch", "16", "--budget", "16", "--eval-episodes", "1", "-q", "--out", "run")
-    command = [sys.executable, "-m", "lagbench", "run", *line, *small]
+    # So many processes as the warm-up has take their time to start.
+    code = "from lagbench.actors import control; control.WARMUP_ACTORS = 2; from lagbench.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "run", *line, *small]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert (done.returncode, done.stdout, done.stderr) == (0, "run\n", "")
 
@@ -170,7 +163,7 @@ def test_it_is_run_resumed_replayed_and_kept() -> None:
     assert run.environment[0]["determinism"].startswith("exact")
     Path("cart.py").unlink()  # the run has a copy
     with pytest.raises(CutOff):
-        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors()])
+        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors(2)])
     assert lagbench("resume", "cut", "-q").code == 0
     assert content_hash(Path("cut")) == content_hash(Path("run"))
     assert lagbench("replay", "run", "--training", "-q").code == 0
@@ -187,7 +180,7 @@ def test_what_does_not_repeat_says_so_and_goes_on_otherwise() -> None:
     run = package.open("run")
     assert run.environment[0]["determinism"].startswith("none: episodes of this task do not follow")
     with pytest.raises(CutOff):
-        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors()])
+        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors(2)])
     done = lagbench("resume", "cut", "-q")
     assert done.code == 0
     assert done.err.startswith("note: others.py:Careless does not repeat")
