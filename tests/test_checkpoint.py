@@ -1,7 +1,5 @@
 """A checkpoint is whole at every moment, and holds what a resume needs and no more."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from lagbench import checkpoint as module
 from lagbench.checkpoint import Checkpoint
 from lagbench.errors import RecordError
 from lagbench.records import envelope
+from tests.ends import file_size_limit
 from tests.records.build import make_spec
 
 SPEC = make_spec()
@@ -167,15 +166,8 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path) -> None:
     """While the tensors are on their way to it, where torch has an error of its own."""
-    code = (
-        "import resource, sys; from pathlib import Path; import torch\n"
-        "from lagbench.checkpoint import _write\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
-        "try: _write(Path(sys.argv[1]), {'x': torch.zeros(1 << 20)})\n"
-        "except OSError as error: print(error.strerror)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "f.pt")], capture_output=True, encoding="utf-8")
-    assert done.stdout == "File too large\n", done.stderr
+    with file_size_limit(100_000), pytest.raises(OSError, match="File too large"):
+        module._write(tmp_path / "f.pt", {"x": torch.zeros(1 << 20)})
     assert not (tmp_path / "f.pt").exists()
 
 

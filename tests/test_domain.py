@@ -1,13 +1,14 @@
 """The two domains are data."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lagbench
-from lagbench import domain, registry
+from lagbench import domain
 from lagbench.check import check
 from lagbench.errors import UsageError
 from lagbench.protocol import Protocol
@@ -58,29 +59,21 @@ def task(task_id, **options):
 """
 
 
-def test_a_package_brings_a_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_brings_a_third(
+    install: Callable[[str, str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its tasks run like any, with the algorithms that are for all; those for language alone are refused."""
-    metadata = tmp_path / "installed/toys-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
-    groups = "[lagbench.domains]\ntoy = toys:TOY\n[lagbench.tasks]\nToy-v0 = toys:task\n"
-    (metadata / "entry_points.txt").write_text(groups)
-    (tmp_path / "installed/toys.py").write_text(THIRD)
-    monkeypatch.syspath_prepend(tmp_path / "installed")
+    install("toys", THIRD, "[lagbench.domains]\ntoy = toys:TOY\n[lagbench.tasks]\nToy-v0 = toys:task\n")
     monkeypatch.chdir(tmp_path)
-    registry._entries.cache_clear()
-    try:
-        assert domain.get("toy").budget_unit == "toy steps"
-        options: dict[str, Any] = {"actors": 2, "phase_steps": 8, "minibatch": 16, "budget": 32, "eval_episodes": 1}
-        run = lagbench.run(task="Toy-v0", algo="ppo", eval_intervals=1, **options)
-        assert (run.status, run.spec.domain.name) == ("completed", "toy")
-        with pytest.raises(UsageError, match="gspo is for language only, but Toy-v0 is a toy task; choose another"):
-            lagbench.resolve(task="Toy-v0", algo="gspo", **options)
-        with pytest.raises(UsageError, match="unknown domain 'toi'; did you mean 'toy'"):
-            domain.get("toi")
-        report = check("ppo")
-        assert report.passed
-        assert len([one for one in report.checks if one.domain == "toy"]) == 8
-        assert "toy" not in {one.domain for one in check("gspo").checks}
-    finally:
-        registry._entries.cache_clear()
+    assert domain.get("toy").budget_unit == "toy steps"
+    options: dict[str, Any] = {"actors": 2, "phase_steps": 8, "minibatch": 16, "budget": 32, "eval_episodes": 1}
+    run = lagbench.run(task="Toy-v0", algo="ppo", eval_intervals=1, **options)
+    assert (run.status, run.spec.domain.name) == ("completed", "toy")
+    with pytest.raises(UsageError, match="gspo is for language only, but Toy-v0 is a toy task; choose another"):
+        lagbench.resolve(task="Toy-v0", algo="gspo", **options)
+    with pytest.raises(UsageError, match="unknown domain 'toi'; did you mean 'toy'"):
+        domain.get("toi")
+    report = check("ppo")
+    assert report.passed
+    assert len([one for one in report.checks if one.domain == "toy"]) == 8
+    assert "toy" not in {one.domain for one in check("gspo").checks}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import sys
 from datetime import date
 from pathlib import Path
@@ -17,8 +15,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from lagbench import diagnostics, registry, runner
-from lagbench.checkpoint import Checkpoint
+from lagbench import diagnostics, runner
 from lagbench.lag.staleness import draw
 from lagbench.policies import pretrained
 from lagbench.policies.causal_lm import CausalLMPolicy
@@ -28,10 +25,9 @@ from lagbench.records.replay import replay
 from lagbench.spec import RunSpec, differences, resolve
 from lagbench.tasks.gsm8k import grading, task
 from lagbench.training import train
-from tests.cli.processes import started
 from tests.cli.run_here import content_hash, lagbench
+from tests.ends import Stop
 from tests.policies import engine
-from tests.records.conftest import Stop
 from tests.records.forge import Columns, change_table
 from tests.tasks.gsm8k.tiny import make_data, make_model
 
@@ -111,8 +107,9 @@ def test_what_another_sampler_says_is_recorded_and_told_apart_from_lag(
     assert [llm.loads >= 2 for llm in engine.LLM.made] == [True] * (not half)
 
 
-@pytest.mark.parametrize("algo", sorted(registry.algorithms()))
-def test_every_baseline_runs(places: dict[str, Any], tmp_path: Path, algo: str) -> None:
+# A ratio of whole completions, minibatches of sequences, a policy more, a state: `check` has every baseline.
+@pytest.mark.parametrize("algo", ["gspo", "impala", "ppo-ewma", "ppo-kl"])
+def test_one_baseline_of_each_kind_runs(places: dict[str, Any], tmp_path: Path, algo: str) -> None:
     run = runner.execute(make_spec(places, algo=algo, lag=2, budget=192), tmp_path / "run")
     assert run.status == "completed"
     rows = run.phases.to_table().to_pylist()
@@ -128,9 +125,7 @@ def test_every_baseline_runs(places: dict[str, Any], tmp_path: Path, algo: str) 
 @pytest.mark.parametrize(
     ("options", "phases", "samples", "updates"),
     [
-        ({"updates": 1}, 12, 32, 1),
         ({"updates": 4}, 3, 128, 4),
-        ({"forward": "reuse", "updates": 3}, 12, 32, 3),
         ({"forward": "reuse", "actors": 8, "phase_steps": 16, "updates": 8}, 3, 128, 8),
     ],
 )
@@ -343,13 +338,6 @@ def test_grading_again_takes_the_record_alone(finished: Path, tmp_path: Path, pl
             path.with_suffix(".gone").rename(path)
 
 
-def test_two_runs_are_the_same(finished: Path, places: dict[str, Any], tmp_path: Path) -> None:
-    runner.execute(make_spec(places, lag=3), tmp_path / "again")
-    assert content_hash(tmp_path / "again") == content_hash(finished)
-    runner.execute(make_spec(places, lag=3, seed=1, budget=64), tmp_path / "other")
-    assert content_hash(tmp_path / "other") != content_hash(finished)
-
-
 def test_an_interrupted_run_goes_on_exactly(finished: Path, places: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(runner.Interrupted):
         runner.execute(make_spec(places, lag=3), tmp_path / "run", sinks=[Stop(2)])
@@ -358,40 +346,6 @@ def test_an_interrupted_run_goes_on_exactly(finished: Path, places: dict[str, An
         runner.resume(tmp_path / "run", sinks=[Stop(2)])
     runner.resume(tmp_path / "run")
     assert content_hash(tmp_path / "run") == content_hash(finished)
-
-
-def dies_after_three_phases() -> None:
-    """To be called in the process that runs."""
-    save, saved = Checkpoint.save, []
-
-    def save_and_die(self: Checkpoint, *arguments: Any) -> None:
-        save(self, *arguments)
-        saved.append(1)
-        if len(saved) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    Checkpoint.save = save_and_die  # type: ignore[method-assign,assignment]
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_exactly(finished: Path, places: dict[str, Any], tmp_path: Path) -> None:
-    options = [f"--task-set={k}={v}" for k, v in places.items()]
-    sizes = ("--eval-episodes", "4", "--eval-intervals", "2", "--budget", str(BUDGET), "--updates", "2", "--lag", "3")
-    command = ("run", "--algo", "vaco", "--task", "GSM8k-v0", *options, *sizes, "--out", "run")
-    with started(tmp_path, *command, prepare=dies_after_three_phases) as child:
-        assert child.wait() == -signal.SIGKILL
-    with started(tmp_path, "resume", "run") as child:
-        assert child.wait() == 0, child.err
-    assert content_hash(tmp_path / "run") == content_hash(finished)
-
-
-def test_the_policy_file_is_the_models(finished: Path, places: dict[str, Any]) -> None:
-    from transformers import AutoModelForCausalLM
-
-    policy = open_run(finished).policy()
-    assert isinstance(policy, CausalLMPolicy)
-    first = AutoModelForCausalLM.from_pretrained(places["model"]).state_dict()
-    assert first.keys() == policy.model.state_dict().keys()
 
 
 def test_slim_and_parquet(finished: Path, tmp_path: Path) -> None:
@@ -435,7 +389,7 @@ def test_uniform_groups_are_sampled_again(tmp_path: Path) -> None:
         updates=1,
         minibatch=16,
         lag=2,
-        budget=135,
+        budget=87,
         eval_episodes=1,
         eval_intervals=2,
     )
@@ -443,11 +397,11 @@ def test_uniform_groups_are_sampled_again(tmp_path: Path) -> None:
     used = run.phases.to_table()["budget_used"].to_pylist()
     phases = run.episodes.to_table()["phase"].to_pylist()
     assert used == [sum(p <= phase for p in phases) for phase in range(len(used))]
-    assert len(used) < spec.phases == 8
-    assert 128 - 16 < used[-1] <= 128
+    assert len(used) < spec.phases == 5
+    assert 80 - 16 < used[-1] <= 80
     points = run.curve()
     assert [p.fraction for p in points] == [0.0, 0.5, 1.0]
-    assert [p.budget_used for p in points] == [0, next(u for u in used if u >= 64), used[-1]]
+    assert [p.budget_used for p in points] == [0, next(u for u in used if u >= 40), used[-1]]
     assert replay(run, training=True).passed
     assert lagbench("show", tmp_path / "run").code == 0
     with pytest.raises(runner.Interrupted):
@@ -485,17 +439,6 @@ def test_phases_without_an_update_are_recorded(places: dict[str, Any], tmp_path:
     assert replay(run).passed
     assert lagbench("show", tmp_path / "run").code == 0
     assert lagbench("report", tmp_path / "run", "-o", tmp_path / "report").code == 0
-
-
-def test_a_bad_line_is_told_before_anything_is_written(places: dict[str, Any], tmp_path: Path) -> None:
-    shutil.copytree(places["data"], tmp_path / "data")
-    with (tmp_path / "data" / "train.jsonl").open("a") as file:
-        file.write("{}\n")
-    options = [f"--task-set={k}={v}" for k, v in {**places, "data": tmp_path / "data"}.items()]
-    done = lagbench("run", "--task", "GSM8k-v0", *options, "--out", tmp_path / "run")
-    assert done.code == 2
-    assert "train.jsonl, line 13: no text under" in done.sentence
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("kind", "damage"), [("bert", b""), ("llama", b"x")])
@@ -550,22 +493,6 @@ def test_what_is_said_where_a_run_begins(places: dict[str, Any], tmp_path: Path)
     done = lagbench("run", "--task", "GSM8k-v0", *options, *sizes, "--out", tmp_path / "run")
     assert done.code == 0
     assert re.search(r"^ends at +<\|end\|>$", done.err, re.MULTILINE)
-
-
-def test_where_there_is_no_cuda(places: dict[str, Any]) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
-    options = [f"--task-set={k}={v}" for k, v in places.items()]
-    done = lagbench("run", "--task", "GSM8k-v0", *options, "--device", "cuda", "--eval-episodes", "4")
-    assert done.sentence == "Error: --device cuda: no CUDA device can be used here; use --device cpu"
-
-
-def test_the_spec_is_the_runs(finished: Path) -> None:
-    run = open_run(finished)
-    assert isinstance(run, Run)
-    data = json.loads((finished / "spec.json").read_text())
-    assert RunSpec.from_json(data) == run.spec
-    assert run.evaluations.count_rows(filter=pc.field("mode") == "stochastic") == 12
 
 
 def test_mini_with_a_model_of_ones_own(tmp_path: Path) -> None:

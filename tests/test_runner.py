@@ -21,6 +21,7 @@ from lagbench.records.writer import RunWriter
 from lagbench.runner import Interrupted, execute, new_directory, resume
 from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec, resolve
+from tests.ends import CutOff, Scissors
 
 SMALL: dict[str, Any] = {"actors": 4, "phase_steps": 16, "minibatch": 32, "budget": 320, "eval_episodes": 1}
 
@@ -142,19 +143,18 @@ def test_run_resolves_and_names_the_directory(tmp_path: Path, monkeypatch: pytes
         lagbench.run(**small, out=str(run.path))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_taken_at_the_end_of_the_phase(number: int, spec: RunSpec, alone: Run, tmp_path: Path) -> None:
+def test_a_signal_is_taken_at_the_end_of_the_phase(spec: RunSpec, alone: Run, tmp_path: Path) -> None:
     path = tmp_path / "a run"
-    sink = At(1, lambda: os.kill(os.getpid(), number))
+    sink = At(1, lambda: os.kill(os.getpid(), signal.SIGINT))
     before = handlers()
     with pytest.raises(Interrupted) as caught:
         execute(spec, path, threads=1, sinks=[sink])
     assert handlers() == before
-    assert caught.value.exit_code == 128 + number
+    assert caught.value.exit_code == 130
     assert str(caught.value) == f"interrupted after 2 of 5 phases; resume with: lagbench resume '{path}'"
     assert sink.told == [("start", 0), 0, 1, "stopping", "close"]
     assert open_run(path).status == "unfinished"
-    later = At(4, lambda: os.kill(os.getpid(), number))
+    later = At(4, lambda: os.kill(os.getpid(), signal.SIGINT))
     # After the last phase there is nothing left to interrupt.
     run = resume(path, threads=1, sinks=[later])
     assert later.told == [("start", 2), 2, 3, 4, "stopping", "close", ("finish", "completed")]
@@ -195,7 +195,7 @@ def test_in_a_thread_signals_are_the_hosts(spec: RunSpec, alone: Run, tmp_path: 
     assert same(runs[0], alone)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError(12, "Cannot allocate memory"), MemoryError()])
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError(12, "Cannot allocate memory")])
 def test_what_is_no_fault_of_the_algorithm_can_be_resumed(
     error: Exception, spec: RunSpec, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,19 +309,11 @@ def test_when_a_checkpoint_is_written(seconds: float, kept: list[int], tmp_path:
 
 
 def test_phases_after_the_last_checkpoint_are_made_again(tmp_path: Path) -> None:
-    class CutOff(BaseException):
-        pass
-
-    class Scissors(Sink):
-        def write(self, result: lagbench.PhaseResult) -> None:
-            if result.record.phase == 6:
-                raise CutOff
-
     # An algorithm with a state of its own, old versions in the buffer, and an evaluation in what is cut off.
-    spec = resolve(algo="ppo-kl", lag=3, **{**SMALL, "budget": 1920, "eval_intervals": 5})
+    spec = resolve(algo="ppo-kl", lag=3, **{**SMALL, "budget": 1280, "eval_intervals": 3})
     path = tmp_path / "run"
     with pytest.raises(CutOff):
-        execute(spec, path, threads=1, sinks=[Scissors()])
+        execute(spec, path, threads=1, sinks=[Scissors(6)])
     saved = Checkpoint(path / "checkpoint").load()
     assert saved is not None
     assert (saved.state["phases"], open_run(path).phases.count_rows()) == (6, 7)
@@ -331,10 +323,10 @@ def test_phases_after_the_last_checkpoint_are_made_again(tmp_path: Path) -> None
 
 
 def test_a_signal_has_the_phase_kept(tmp_path: Path) -> None:
-    spec = resolve(**{**SMALL, "budget": 1920, "eval_intervals": 1})
+    spec = resolve(**{**SMALL, "budget": 1280, "eval_intervals": 1})
     path = tmp_path / "run"
-    with pytest.raises(Interrupted, match="interrupted after 4 of 30 phases"):
-        execute(spec, path, threads=1, sinks=[At(3, lambda: os.kill(os.getpid(), signal.SIGINT))])
+    with pytest.raises(Interrupted, match="interrupted after 3 of 20 phases"):
+        execute(spec, path, threads=1, sinks=[At(2, lambda: os.kill(os.getpid(), signal.SIGINT))])
     saved = Checkpoint(path / "checkpoint").load()
     assert saved is not None
-    assert saved.state["phases"] == 4
+    assert saved.state["phases"] == 3

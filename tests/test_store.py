@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,21 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Phase, Policy, Rollout
+import lagbench
+from lagbench import Algorithm, Metrics, Phase, Policy, Rollout, runner
 from lagbench.check import check
 from lagbench.errors import AlgorithmError
 from lagbench.learner import Learner
-from lagbench.records.reader import open_run
 from lagbench.rollout import FIELDS
 from lagbench.spec import resolve
 from lagbench.synthetic import ControlWorld, LanguageWorld, World
 from lagbench.training import train
-from tests.cli.moments import Moment, held
-from tests.cli.run_here import SMALL, content_hash
-from tests.cli.run_here import lagbench as command
+from tests.ends import CutOff, Scissors
 
 EXAMPLE = f"{Path(__file__).parents[1] / 'examples/replay.py'}:Replay"
 FIRST = 8
+SMALL: dict[str, Any] = {"actors": 4, "phase_steps": 16, "minibatch": 32, "budget": 320, "eval_episodes": 1}
 
 
 class Keeping(Algorithm):
@@ -141,9 +139,7 @@ def test_what_cannot_be_kept(store: Any, says: str) -> None:
 
 def test_diagnostics_are_those_of_what_was_trained_on() -> None:
     """Without lag: a phase's own rows are 0 versions old, those of the last one 1, of the one before it 2."""
-    spec = resolve(
-        algo=EXAMPLE, actors=4, phase_steps=16, minibatch=32, budget=320, eval_episodes=1, config={"kept": 2}
-    )
+    spec = resolve(algo=EXAMPLE, **SMALL, config={"kept": 2})
     rows = []
     for result in train(spec, threads=1):
         rows.append(result.record.diagnostics)
@@ -216,6 +212,8 @@ def test_stored_rows_are_checked_too(algorithm: type[Algorithm], name: str) -> N
 
 
 class List(Keeping):
+    domains = ("control",)
+
     def __init__(self, config: Algorithm.Config, policy: Policy) -> None:
         super().__init__(config, policy)
         self.kept: Any = []
@@ -255,6 +253,8 @@ class Last(List):
 class Buffers(Keeping):
     """One for each field, made when the first phase says how large it is."""
 
+    domains = ("control",)
+
     def prepare(self, rollout: Rollout) -> Rollout:
         self.register_buffer("old_reward", rollout.reward)
         return self.estimate(rollout)
@@ -276,6 +276,8 @@ class ByHand(Keeping):
 class InPlace(Keeping):
     """Fields are concatenated into the rollout that is there."""
 
+    domains = ("control",)
+
     def prepare(self, rollout: Rollout) -> Rollout:
         self.store(rollout, phases=1)
         return self.estimate(rollout.replace(reward=torch.cat([rollout.reward, *(r.reward for r in self.stored)], 1)))
@@ -283,6 +285,8 @@ class InPlace(Keeping):
 
 class Tensors(Keeping):
     """No rollout is left, but what was in some."""
+
+    domains = ("control",)
 
     def __init__(self, config: Algorithm.Config, policy: Policy) -> None:
         super().__init__(config, policy)
@@ -323,6 +327,7 @@ def test_what_no_resume_could_give_back_is_refused(algorithm: type[Algorithm], s
 
 def test_a_rollout_of_this_phase_may_be_held_until_it_ends() -> None:
     class Tidy(Keeping):
+        domains = ("control",)
         mine: Rollout | None = None
 
         def prepare(self, rollout: Rollout) -> Rollout:
@@ -335,55 +340,18 @@ def test_a_rollout_of_this_phase_may_be_held_until_it_ends() -> None:
     assert check(Tidy).passed
 
 
-@pytest.mark.slow
-def test_a_run_refuses_it_in_its_first_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = Path(EXAMPLE.partition(":")[0]).read_text(encoding="utf-8")
-    call = "self.store(rollout, phases=self.config.kept)"
-    assert text.count(call) == 1
-    (tmp_path / "mine.py").write_text(text.replace(call, "self.last = rollout"), encoding="utf-8")
-    done = command("run", "--algo", "mine.py:Replay", *SMALL, "--out", "run", "-q")
-    assert done.code == 2
-    assert done.sentence.startswith("Error: self.last still holds a rollout at the end of its phase, and ")
-
-
 # --------------------------------------------------------------------------------------------------------- resumed
 
-RUN = (
-    "run",
-    "--algo",
-    EXAMPLE,
-    "--lag",
-    "2",
-    *SMALL,
-    "--threads",
-    "1",
-    "--checkpoint-every",
-    "0",
-    "--out",
-    "run",
-    "-q",
-)
 
-
-@pytest.mark.slow
-def test_a_run_that_was_killed_goes_on_with_what_was_stored(tmp_path: Path) -> None:
-    """In the middle of the fourth phase's updates; three phases are stored then."""
-    alone = tmp_path / "alone"
-    done = command(*RUN[:-3], "--out", alone, "-q")
-    assert done.code == 0, done.err
-    moment = Moment("updating", "in the middle of its updates", 3, "torch.optim:Adam.step", call=9)
-    with held(tmp_path, moment, *RUN) as process:
-        process.child.signal(signal.SIGKILL)
-        assert process.child.wait() == -signal.SIGKILL
-    assert sorted(f.name for f in (tmp_path / "run/checkpoint").glob("stored-*")) == [
-        f"stored-{n}.pt" for n in range(3)
-    ]
-    done = command("resume", tmp_path / "run", "--threads", "1", "-q")
-    assert done.code == 0, done.err
-    assert content_hash(tmp_path / "run") == content_hash(alone)
-    for file in ("policy.safetensors", "spec.json"):
-        assert (tmp_path / "run" / file).read_bytes() == (alone / file).read_bytes()
-    lags = open_run(alone).phases.to_table()["backward_lag_max"].to_pylist()
+def test_a_run_that_was_cut_off_goes_on_with_what_was_stored(tmp_path: Path) -> None:
+    """After its third phase; three are stored then."""
+    alone = lagbench.run(algo=EXAMPLE, lag=2, **SMALL, out=tmp_path / "alone")
+    with pytest.raises(CutOff):
+        runner.execute(alone.spec, tmp_path / "run", checkpoint_every=0, sinks=[Scissors(2)])
+    kept = sorted(file.name for file in (tmp_path / "run/checkpoint").glob("stored-*"))
+    assert kept == [f"stored-{n}.pt" for n in range(3)]
+    assert runner.resume(tmp_path / "run").content_hash() == alone.content_hash()
+    assert (tmp_path / "run/policy.safetensors").read_bytes() == (tmp_path / "alone/policy.safetensors").read_bytes()
+    lags = alone.phases.to_table()["backward_lag_max"].to_pylist()
     assert lags == sorted(lags)
     assert lags[-1] > 2

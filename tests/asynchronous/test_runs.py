@@ -1,7 +1,7 @@
-"""An asynchronous run of real Ray processes: an actor and the learner are killed, and what is left is held to itself.
+"""An asynchronous run of real Ray processes: an actor is killed, the run is ended, and what is left is held to itself.
 
-One run, which has a hard life: an actor process is killed, then the learner; resumed, it is interrupted, and resumed
-again. All tests look at what came of it.
+One run, in two processes, for Ray takes seconds to start: in the first an actor process is killed and the run is
+interrupted, in the second it is resumed. All tests look at what came of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.test_training import in_float64, log_density
 
 pytest.importorskip("ray")
 
-ACTORS, STEPS, PHASES, QUEUE = 8, 16, 24, 2
+ACTORS, STEPS, PHASES, QUEUE = 8, 16, 14, 2
 BUDGET = ACTORS * STEPS * PHASES
 SMALL = ("--task", "InvertedPendulum-v5", "--actors", str(ACTORS), "--phase-steps", str(STEPS), "--minibatch", "32",
          "--updates", "4", "--budget", str(BUDGET), "--eval-episodes", "1", "--eval-intervals", "2", "--seed", "7",
@@ -38,6 +38,8 @@ RUN = ("run", "--algo", "vaco", "--asynchronous", "--actor-processes", "2", "--q
        "--checkpoint-every", "0", "--out", "run")  # fmt: skip
 PATIENCE = 600
 """Seconds: on a busy machine Ray takes its time."""
+LOOKS = 0.1
+"""Seconds between two looks, which take time from Ray."""
 
 
 def phases(path: Path) -> int:
@@ -65,8 +67,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The finished run, and what the interrupted process said."""
     here = tmp_path_factory.mktemp("asynchronous")
     path = here / "run"
-    with started(here, *RUN, "-q") as child:
-        until(lambda: phases(path) >= 2, PATIENCE)
+    with started(here, *RUN) as child:
+        until(lambda: phases(path) >= 2, PATIENCE, LOOKS)
         before = {process.pid for process in actor_processes(child)}
         assert len(before) == 2
         victim = psutil.Process(min(before))
@@ -74,19 +76,14 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         victim.wait(PATIENCE)
         # It is replaced: phases go on only with data of both.
         since = phases(path)
-        until(lambda: phases(path) >= since + QUEUE + 3, PATIENCE)
+        until(lambda: phases(path) >= since + QUEUE + 3, PATIENCE, LOOKS)
         left = psutil.Process(child.process.pid).children(recursive=True)
-        child.signal(signal.SIGKILL)
-        assert child.wait(PATIENCE) == -signal.SIGKILL
-        # Its processes end with it.
-        until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in left), PATIENCE)
-    killed = phases(path)
-    assert not (path / "result.json").exists()
-    with started(here, "resume", "run", "--checkpoint-every", "0") as child:
-        until(lambda: phases(path) >= killed + 2, PATIENCE)
-        child.signal(signal.SIGINT)
-        assert child.wait(PATIENCE) == 128 + signal.SIGINT, child.err
+        child.signal(signal.SIGTERM)  # which Ray would take for itself
+        assert child.wait(PATIENCE) == 128 + signal.SIGTERM, child.err
         said = child.err
+        # Its processes end with it.
+        until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in left), PATIENCE, LOOKS)
+    assert not (path / "result.json").exists()
     with started(here, "resume", "run", "-q") as child:
         assert child.wait(PATIENCE) == 0, child.err
         assert child.out == "run\n"
@@ -114,7 +111,7 @@ def test_it_is_marked_and_complete(run: Run) -> None:
     assert (protocol.lag, protocol.lag_mode) == (QUEUE + 1, "asynchronous")
     assert protocol.lag_options == {"actor_processes": 2, "queue": QUEUE}
     assert run.phases.count_rows() == PHASES
-    assert len(run.environment) == 3
+    assert len(run.environment) == 2
     assert all(entry["determinism"].startswith("none: which policy versions act") for entry in run.environment)
 
 

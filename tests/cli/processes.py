@@ -59,13 +59,13 @@ def started(directory: Path, *arguments: str, prepare: Callable[[], None] | None
         process.close()
 
 
-def until(condition: object, seconds: float = 60) -> None:
-    """Wait for something to come true."""
+def until(condition: object, seconds: float = 60, every: float = 0.002) -> None:
+    """Wait for something to come true, and look ``every`` so many seconds."""
     assert callable(condition)
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came true"
-        time.sleep(0.002)
+        time.sleep(every)
 
 
 def _main(directory: Path, arguments: tuple[str, ...], prepare: Callable[[], None] | None) -> None:

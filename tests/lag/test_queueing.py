@@ -74,7 +74,7 @@ def test_one_of_each_waits_for_the_slowest() -> None:
     assert schedule([0.4, 1, 0.4, 0.4, *[1] * 9], 1, **engine) == [[(0, 0), (0, 0)]]
 
 
-@pytest.mark.parametrize("learner", [0.0, 0.4, 1.0, 2.5])
+@pytest.mark.parametrize("learner", [0.0, 0.4, 2.5])
 def test_without_a_queue_lag_is_0_or_1(learner: float) -> None:
     """0 only where updates take no time; else what is made during an update is one version old."""
     found = lags(30, generators=4, batch=4, capacity=0, learner=learner)
@@ -82,14 +82,14 @@ def test_without_a_queue_lag_is_0_or_1(learner: float) -> None:
     assert not found[0].any()
 
 
-@pytest.mark.parametrize(("generators", "capacity"), [(1, 0), (1, 1), (1, 5), (2, 1), (3, 2)])
+@pytest.mark.parametrize(("generators", "capacity"), [(1, 0), (1, 5), (3, 2)])
 def test_a_slow_learner_finds_everything_full(generators: int, capacity: int) -> None:
     """A segment waits for all that was begun before it: as many batches as generators and queue hold."""
     found = lags(100, generators=4 * generators, batch=4, capacity=4 * capacity, learner=1.5)
     assert (found[40:] == generators + capacity).all()
 
 
-@pytest.mark.parametrize("eta", [1, 4, 8])
+@pytest.mark.parametrize("eta", [1, 8])
 def test_a_slow_learner_is_as_far_behind_as_areals_rule_allows(eta: int) -> None:
     """(η + v + 1) batches are begun when version v is published, and v + 1 of them are taken then: η are under way."""
     engine: dict[str, Any] = {"generators": 4 * (eta + 1), "batch": 4, "capacity": 4 * (eta + 1), "learner": 1.5}
@@ -97,7 +97,7 @@ def test_a_slow_learner_is_as_far_behind_as_areals_rule_allows(eta: int) -> None
     assert (found[40:] == eta).all()
 
 
-@pytest.mark.parametrize("generators", [1, 3, 10])
+@pytest.mark.parametrize("generators", [1, 10])
 def test_a_fast_learner_sees_a_geometric_lag(generators: int) -> None:
     """Updates take no time, a batch is a segment, and times are exponential with mean 1.
 
@@ -110,7 +110,7 @@ def test_a_fast_learner_sees_a_geometric_lag(generators: int) -> None:
     assert np.abs(share - expected).max() < 5 * math.sqrt(0.25 / n)
 
 
-@pytest.mark.parametrize("load", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("load", [0.3, 0.8])
 def test_one_generator_and_updates_of_constant_time_are_an_m_d_1_queue(load: float) -> None:
     """Pollaczek and Khinchine: L = ρ + ρ²/(2(1−ρ)) are in the system, at a departure as at any time.
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,10 @@ def test_only_versions_that_are_there_and_not_too_old(lag: int, phase: int, acto
     assert (versions <= phase).all()
 
 
-@pytest.mark.parametrize("lag", [0, 1, 8])
-def test_fixed_is_the_lag_itself_once_there_are_versions_so_old(lag: int) -> None:
+def test_fixed_is_the_lag_itself_once_there_are_versions_so_old() -> None:
     for phase in range(30):
-        staleness = phase - draw(protocol(lag, "fixed"), 0, phase)
-        assert (staleness == min(phase, lag)).all()
+        staleness = phase - draw(protocol(8, "fixed"), 0, phase)
+        assert (staleness == min(phase, 8)).all()
 
 
 def test_no_lag_is_the_learner_itself() -> None:
@@ -49,7 +48,7 @@ def test_no_lag_is_the_learner_itself() -> None:
         assert (draw(protocol(0, mode), 3, 17) == 17).all()
 
 
-@pytest.mark.parametrize("lag", [1, 8, 31])
+@pytest.mark.parametrize("lag", [1, 31])
 def test_uniform_is_uniform_over_all_staleness_from_0_to_the_lag(lag: int) -> None:
     p = protocol(lag)
     staleness = np.concatenate([phase - draw(p, 5, phase) for phase in range(lag, lag + 1000)])
@@ -122,19 +121,10 @@ class Short(LagMode):
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def package(install: Callable[[str, str, str], None]) -> None:
     """An installed package with lag modes of its own."""
-    (tmp_path / "modes_of_mine.py").write_text(MODULE)
-    about = tmp_path / "modes_of_mine-3.1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: modes-of-mine\nVersion: 3.1\n")
     names = "sawtooth = modes_of_mine:Sawtooth\nshort = modes_of_mine:Short\n"
-    (about / "entry_points.txt").write_text(f"[lagbench.lag_modes]\n{names}")
-    monkeypatch.syspath_prepend(tmp_path)
-    registry._entries.cache_clear()
-    yield
-    registry._entries.cache_clear()
-    sys.modules.pop("modes_of_mine", None)
+    install("modes_of_mine", MODULE, f"[lagbench.lag_modes]\n{names}")
 
 
 @pytest.mark.usefixtures("package")
@@ -146,7 +136,7 @@ def test_a_package_brings_a_mode_of_its_own(tmp_path: Path) -> None:
     run = open_run(out)
     assert run.spec.protocol.lag_options == {"period": 3, "off": 0}
     assert run.phases.to_table()["versions"].to_pylist() == [[phase - phase % 3] * 4 for phase in range(5)]
-    assert run.environment[0]["packages"]["modes-of-mine"] == "3.1"
+    assert run.environment[0]["packages"]["modes_of_mine"] == "1.0"
     assert lagbench("replay", out, "-q").code == 0
 
 

@@ -15,9 +15,9 @@ from lagbench import runner, suites
 from lagbench.errors import UsageError
 from lagbench.policies import gaussian
 from lagbench.policies.own import OwnPolicy
-from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec
 from tests.cli.run_here import SMALL, content_hash, lagbench
+from tests.ends import CutOff, Scissors
 
 NETWORKS = """
 import torch
@@ -66,16 +66,6 @@ def spec(task: str = "Hopper-v5", policy: str = "nets.py:build", **options: Any)
     return package.resolve(task=task, algo="vaco", lag=2, policy=policy, **{**sizes, **options})
 
 
-class CutOff(BaseException):
-    """Stands for what ends a process."""
-
-
-class Scissors(Sink):
-    def write(self, result: package.PhaseResult) -> None:
-        if result.record.phase == 2:
-            raise CutOff
-
-
 def test_it_is_a_gaussian_around_the_networks_outputs() -> None:
     policy = spec().network(torch.Generator().manual_seed(1))
     assert isinstance(policy, OwnPolicy)
@@ -114,7 +104,7 @@ def test_a_run_keeps_its_source_and_is_resumed_and_replayed(task: str) -> None:
     assert json.loads(Path("run/spec.json").read_text())["policy"]["name"] == "nets.py:build"
     assert Path("run/policy_source/nets.py").read_text() == NETWORKS
     with pytest.raises(CutOff):
-        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors()])
+        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors(2)])
     assert lagbench("resume", "cut", "-q").code == 0
     assert content_hash(Path("cut")) == content_hash(Path("run"))
     assert lagbench("replay", "run", "--training", "-q").code == 0

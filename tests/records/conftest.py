@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from lagbench import runner
-from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec, resolve
-from lagbench.training import PhaseResult
+from tests.ends import Stop
 
 PHASES = 8
 
@@ -30,18 +29,6 @@ def make_spec(**changes: Any) -> RunSpec:
         "eval_intervals": 4,
     }
     return resolve(**{**options, **changes})
-
-
-class Stop(Sink):
-    """Interrupts a run after some phases, as a signal does."""
-
-    def __init__(self, phases: int) -> None:
-        self._left = phases
-
-    def write(self, result: PhaseResult) -> None:
-        self._left -= 1
-        if not self._left:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")

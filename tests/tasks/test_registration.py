@@ -161,25 +161,14 @@ def test_a_language_task_takes_an_id() -> None:
     )
 
 
-def test_a_package_brings_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    metadata = tmp_path / "installed/my_tasks-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-tasks\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        "[lagbench.tasks]\nPendulum-v1 = lagbench.tasks.mujoco:task\nShort-v0 = my_tasks:pendulum\n"
-        "Mini-v0 = my_tasks:mini\n"
-    )
-    (tmp_path / "installed/my_tasks.py").write_text(TASKS)
-    monkeypatch.syspath_prepend(tmp_path / "installed")
-    registry._entries.cache_clear()
-    try:
-        assert {"Hopper-v5", "Mini-v0", "Pendulum-v1", "Short-v0"} <= set(registry.task_ids())
-        assert registry.task_entry("lagbench/Short-v0").entry == "my_tasks:pendulum"
-        assert (steps("Pendulum-v1"), steps("Short-v0")) == (200, 50)
-        assert load_task("Short-v0").task_id == "Short-v0"
-        spec = resolve(task="Short-v0", budget=20_480)
-        assert (spec.task, dict(spec.task_options)) == ("Short-v0", {"max_episode_steps": 50})
-        assert (spec.domain, domain_of("Mini-v0")) == (CONTROL, LANGUAGE)
-        assert "is registered already" in refusal(register_task, "Pendulum-v1")
-    finally:
-        registry._entries.cache_clear()
+def test_a_package_brings_tasks(install: Callable[[str, str, str], None]) -> None:
+    entries = "Pendulum-v1 = lagbench.tasks.mujoco:task\nShort-v0 = my_tasks:pendulum\nMini-v0 = my_tasks:mini\n"
+    install("my_tasks", TASKS, f"[lagbench.tasks]\n{entries}")
+    assert {"Hopper-v5", "Mini-v0", "Pendulum-v1", "Short-v0"} <= set(registry.task_ids())
+    assert registry.task_entry("lagbench/Short-v0").entry == "my_tasks:pendulum"
+    assert (steps("Pendulum-v1"), steps("Short-v0")) == (200, 50)
+    assert load_task("Short-v0").task_id == "Short-v0"
+    spec = resolve(task="Short-v0", budget=20_480)
+    assert (spec.task, dict(spec.task_options)) == ("Short-v0", {"max_episode_steps": 50})
+    assert (spec.domain, domain_of("Mini-v0")) == (CONTROL, LANGUAGE)
+    assert "is registered already" in refusal(register_task, "Pendulum-v1")
