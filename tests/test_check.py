@@ -175,16 +175,6 @@ class UntypedField(Good):
         clip = 0.2
 
 
-class NoDefault(Good):
-    class Config(Good.Config):
-        clip: float
-
-
-class OtherDefault(Good):
-    class Config(Good.Config):
-        epochs: int = 0.5  # type: ignore[assignment]
-
-
 class ForeignConfig(Good):
     @dataclasses.dataclass(frozen=True)
     class Config:
@@ -211,8 +201,6 @@ class PresetOfOtherType(Good):
         (NoSuchMinibatch, "class", "minibatch is 'rows'; use"),
         (NoSuchDomain, "class", "domains is \\('langauge',\\); use"),
         (ListField, "config", "Config.sizes has type .*; use bool, int, float, str, a Literal"),
-        (NoDefault, "config", "Config.clip has no default"),
-        (OtherDefault, "config", "the default of Config.epochs must be a whole number, not 0.5"),
         (ForeignConfig, "config", "write class Config\\(Algorithm.Config\\)"),
     ],
 )
@@ -438,6 +426,10 @@ class MaskedAfter(Good):
         return super().loss(batch)[0] + batch.objective(far), {}
 
 
+IN_NOTHINGS_WAY = [LiveMetric, NoReturn, ReservedMetric, TakenMetric, FirstMetric, SecondOptimizer]
+"""With these every other check is made."""
+
+
 @pytest.mark.parametrize(
     ("cls", "name", "domains", "says"),
     [
@@ -479,13 +471,10 @@ class MaskedAfter(Good):
 def test_broken_algorithms(cls: type[Algorithm], name: str, domains: list[str], says: str) -> None:
     report = check(cls)
     assert failures(report) == {(name, d) for d in domains}, report
+    if cls in IN_NOTHINGS_WAY:
+        assert {c.outcome for c in report.checks} == {"ok", "failed"}
     with pytest.raises(AssertionError, match=says):
         raise AssertionError(message(report))
-
-
-@pytest.mark.parametrize("cls", [LiveMetric, NoReturn, ReservedMetric, TakenMetric, FirstMetric, SecondOptimizer])
-def test_a_failure_that_stands_in_nothing_s_way_stops_no_other_check(cls: type[Algorithm]) -> None:
-    assert {c.outcome for c in check(cls).checks} == {"ok", "failed"}
 
 
 def test_numbers_may_be_logged() -> None:

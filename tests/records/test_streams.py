@@ -84,7 +84,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("after", range(24))
+@pytest.mark.parametrize("after", [*range(7), 23])  # changes of one table, and the last of all
 def test_a_kill_while_a_resume_cuts(run: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every change of a file; the next resume goes on as if there had been none."""
     left = after

@@ -19,8 +19,7 @@ COLUMNS = ["episode_id", "step", "observation", "action", "reward", "terminated"
 DTYPES = [torch.int64, torch.int32, torch.float64, torch.float32, torch.float32, torch.bool, torch.float32]
 
 
-@pytest.mark.parametrize("kind", ["finished", "unfinished"])
-@pytest.mark.parametrize("size", [1, 100, 256, 300, 100_000])
+@pytest.mark.parametrize(("kind", "size"), [("finished", 1), ("finished", 100_000), ("unfinished", 100)])
 def test_values(kind: str, size: int, request: pytest.FixtureRequest) -> None:
     run = open_run(request.getfixturevalue(kind))
     table = run.trajectories.to_table()

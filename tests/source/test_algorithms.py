@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -237,9 +237,11 @@ def main(algo):
         ("main(Mine)\n", "it starts a run when it is imported, which loading its algorithm does; move what"),
     ],
 )  # fmt: skip
-def test_a_class_of_a_script(start: str, says: str, tmp_path: Path) -> None:
+def test_a_class_of_a_script(
+    start: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With what starts the run below a guard: else each loading would start another."""
-    (tmp_path / "script.py").write_text(SCRIPT + start)
-    command = [sys.executable, "script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert says in done.stdout
+    monkeypatch.chdir(tmp_path)
+    Path("script.py").write_text(SCRIPT + start)
+    runpy.run_path("script.py", run_name="__main__")
+    assert says in capsys.readouterr().out

@@ -23,8 +23,7 @@ Not comparable, and why:
 - The draws of resets: the generators differ.
 """
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -38,6 +37,8 @@ from numpy.typing import NDArray
 from lagbench import registry
 from lagbench.tasks.mujoco import EnvPoolTask
 from lagbench.tasks.spec import load_task
+from lagbench.video.bodies import BODIES
+from tests.tasks.gymnasiums import gymnasiums
 
 mujoco = pytest.importorskip("mujoco")
 
@@ -46,39 +47,19 @@ MUJOCO = tuple(int(x) for x in mujoco.__version__.split(".")[:2])
 SAME_PHYSICS = MUJOCO in {(3, 6), (3, 7)}
 N, STEPS = 4, 60
 Vector = NDArray[np.float64]
-State = Callable[[Any, Vector], tuple[Vector, Vector]]
 TASK_IDS = [i for i in registry.task_ids() if registry.task_entry(i).domain == "control"]
-
-
-def leading(nq: int, nv: int) -> State:
-    return lambda model, o: (o[:nq], o[nq : nq + nv])
-
-
-def double_pendulum(model: Any, o: Vector) -> tuple[Vector, Vector]:
-    return np.array([o[0], *np.arctan2(o[1:3], o[3:5])]), o[5:8]
-
-
-def reacher(model: Any, o: Vector) -> tuple[Vector, Vector]:
-    return np.array([*np.arctan2(o[2:4], o[:2]), *o[4:6]]), np.array([*o[6:8], 0, 0])
-
-
-def pusher(model: Any, o: Vector) -> tuple[Vector, Vector]:
-    # Seven joints of the arm, then y and x of the object and of the goal as offsets; the goal stays at its own.
-    offset = o[17:20] - model.body("object").pos
-    return np.array([*o[:7], offset[1], offset[0], 0, 0]), np.array([*o[7:14], 0, 0, 0, 0])
 
 
 @dataclass(frozen=True)
 class Family:
     """How a family of tasks is read and compared.
 
-    ``recorder`` are options that make the whole state part of the observation; ``state`` reads qpos and qvel from it.
+    ``recorder`` are options that make the whole state part of the observation.
     The tolerances are relative to 1 + |value|. ``observation`` and ``reward`` hold with EnvPool's physics: rounding for
     most (EnvPool's reward is a float32, 6e-8 of itself), more where a solver stops before it has converged and so
     remembers where it started. ``elsewhere`` holds with another MuJoCo, for 95% of the observations and every reward.
     """
 
-    state: State
     recorder: Mapping[str, Any] = field(default_factory=dict)
     observation: float = 1e-9
     reward: float = 1e-6
@@ -90,19 +71,19 @@ UNCLIPPED = {"velocity_min": -1e6, "velocity_max": 1e6}
 FAMILIES = {
     # A free body: in MuJoCo 4.0 it turns a little differently, 1e-6 a step, and a contact makes that 1e-3. Contact
     # forces are then off by any amount in a step that just makes or misses a contact, hence 95%.
-    "Ant": Family(leading(15, 14), WHOLE, elsewhere=2e-2),
-    "HalfCheetah": Family(leading(9, 9), WHOLE),
-    "Hopper": Family(leading(6, 6), WHOLE | UNCLIPPED),
+    "Ant": Family(WHOLE, elsewhere=2e-2),
+    "HalfCheetah": Family(WHOLE),
+    "Hopper": Family(WHOLE | UNCLIPPED),
     # Free bodies too, and their model stops the solver after 50 rounds of projected Gauss-Seidel: contact forces, and
     # with them accelerations, depend on the force that it began with, which no observation holds.
-    "Humanoid": Family(leading(24, 23), WHOLE, observation=2e-3, reward=1e-5, elsewhere=2e-2),
-    "HumanoidStandup": Family(leading(24, 23), WHOLE, observation=2e-3, reward=1e-5, elsewhere=2e-2),
-    "InvertedDoublePendulum": Family(double_pendulum, {"observation_min": -1e6, "observation_max": 1e6}),
-    "InvertedPendulum": Family(leading(2, 2)),
-    "Pusher": Family(pusher),
-    "Reacher": Family(reacher),
-    "Swimmer": Family(leading(5, 5), WHOLE),
-    "Walker2d": Family(leading(9, 9), WHOLE | UNCLIPPED),
+    "Humanoid": Family(WHOLE, observation=2e-3, reward=1e-5, elsewhere=2e-2),
+    "HumanoidStandup": Family(WHOLE, observation=2e-3, reward=1e-5, elsewhere=2e-2),
+    "InvertedDoublePendulum": Family({"observation_min": -1e6, "observation_max": 1e6}),
+    "InvertedPendulum": Family(),
+    "Pusher": Family(),
+    "Reacher": Family(),
+    "Swimmer": Family(WHOLE),
+    "Walker2d": Family(WHOLE | UNCLIPPED),
 }
 # Held from the start of these seeds, this brings the arm against the object.
 PUSH = np.array([1.4, 1.3, -1.5, 1.5, 0.1, 1.0, -0.9], np.float32)
@@ -127,20 +108,6 @@ def control_task(task_id: str, options: Mapping[str, Any] | None = None) -> EnvP
     task = load_task(task_id, options)
     assert isinstance(task, EnvPoolTask)
     return task
-
-
-@cache
-def second(task_id: str) -> Any:
-    """Gymnasium's own environment of that id, without its wrappers."""
-    version = mujoco.__version__
-    if task_id == "Pusher-v4":
-        mujoco.__version__ = "2.3.7"
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-            return gymnasium.make(task_id, disable_env_checker=True).unwrapped
-    finally:
-        mujoco.__version__ = version
 
 
 @dataclass(frozen=True)
@@ -198,7 +165,7 @@ def record(task_id: str) -> Recording:
 def set_to(env: Any, task_id: str, whole: Vector) -> None:
     # As after Gymnasium's own reset: the solver's memory of other states is gone.
     mujoco.mj_resetData(env.model, env.data)
-    env.set_state(*FAMILIES[name_of(task_id)].state(env.model, whole))
+    env.set_state(*BODIES[name_of(task_id)].joints(env.model, whole, np.zeros(0)))
 
 
 def off(ours: Any, theirs: Any) -> float:
@@ -208,7 +175,7 @@ def off(ours: Any, theirs: Any) -> float:
 
 @every_task
 def test_spaces_and_time_limit_are_the_same(task_id: str) -> None:
-    task, env = control_task(task_id), second(task_id)
+    task, env = control_task(task_id), gymnasiums(task_id)
     assert task.observation_space == env.observation_space
     assert task.action_space == env.action_space
     assert task.max_episode_steps == gymnasium.spec(task_id).max_episode_steps
@@ -216,7 +183,7 @@ def test_spaces_and_time_limit_are_the_same(task_id: str) -> None:
 
 @every_task
 def test_first_observations_follow_from_the_state(task_id: str) -> None:
-    recording, env = record(task_id), second(task_id)
+    recording, env = record(task_id), gymnasiums(task_id)
     for i, t in recording.episodes():
         set_to(env, task_id, recording.whole[t][i])
         assert off(recording.observation[t][i], env._get_obs()) < 1e-9
@@ -224,7 +191,7 @@ def test_first_observations_follow_from_the_state(task_id: str) -> None:
 
 @every_task
 def test_two_steps_from_recorded_states(task_id: str) -> None:
-    family, recording, env = FAMILIES[name_of(task_id)], record(task_id), second(task_id)
+    family, recording, env = FAMILIES[name_of(task_id)], record(task_id), gymnasiums(task_id)
     observations, rewards, ended = [], [], 0
     for i, start in recording.episodes():
         for t in range(start, recording.last(i, start) - 1):
@@ -255,7 +222,7 @@ def at_rest(recording: Recording, i: int, t: int) -> bool:
 @pytest.mark.skipif(not SAME_PHYSICS, reason=f"EnvPool carries MuJoCo 3.6; {mujoco.__version__} drifts away from it")
 @every_task
 def test_whole_episodes_from_the_start(task_id: str) -> None:
-    recording, env = record(task_id), second(task_id)
+    recording, env = record(task_id), gymnasiums(task_id)
     if name_of(task_id) == "Pusher":
         assert (recording.observation[-1, :2, 17:20] != recording.observation[0, :2, 17:20]).any(axis=1).all()
     steps = 0

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import warnings
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import gymnasium
-import mujoco
 import numpy as np
 import pytest
 
@@ -18,6 +13,7 @@ from lagbench.tasks.mujoco import EnvPoolTask
 from lagbench.tasks.spec import load_task
 from lagbench.video.bodies import BODIES
 from lagbench.video.motion import Motion
+from tests.tasks.gymnasiums import gymnasiums
 
 TASK_IDS = [i for i in registry.task_ids() if registry.task_entry(i).entry == "lagbench.tasks.mujoco:task"]
 # Both cut speeds off at 10 a second, for which what is drawn of a step that comes after is a little off.
@@ -29,20 +25,6 @@ TRAVELLERS = [i for i in TASK_IDS if BODIES[i.rpartition("-")[0]].travels]
 def _log_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # MuJoCo writes its warnings into a file where it is run.
     monkeypatch.chdir(tmp_path)
-
-
-@cache
-def gymnasiums(task_id: str) -> Any:
-    """Gymnasium's own environment. It refuses Pusher-v4 under MuJoCo 3, for its dynamics; its states are as ever."""
-    version = mujoco.__version__
-    if task_id == "Pusher-v4":
-        mujoco.__version__ = "2.3.7"
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-            return gymnasium.make(task_id, disable_env_checker=True).unwrapped
-    finally:
-        mujoco.__version__ = version
 
 
 def cuts_speed(task_id: str) -> bool:
