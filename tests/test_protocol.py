@@ -9,16 +9,11 @@ from hypothesis import strategies as st
 
 from lagbench.errors import UsageError
 from lagbench.protocol import DEFAULT_EPOCHS, Protocol
+from tests.refusals import refusal
 
 
 def resolve(**changes: Any) -> Protocol:
     return Protocol.resolve(**{"minibatch": 256, "actors": 64, "phase_steps": 32, **changes})
-
-
-def refusal(**changes: Any) -> str:
-    with pytest.raises(UsageError) as caught:
-        resolve(**changes)
-    return str(caught.value)
 
 
 def test_reuse_makes_ten_epochs_unless_told_otherwise() -> None:
@@ -106,7 +101,7 @@ def test_the_cap_is_the_algorithms_own_updates_where_the_protocol_leaves_it_the_
     ],
 )
 def test_what_cannot_be_run_is_refused_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
-    assert sentence in refusal(**changes)
+    assert sentence in refusal(resolve, **changes)
 
 
 def test_hidden_layers_are_said_only_where_they_are_not_the_default() -> None:
@@ -162,7 +157,9 @@ def test_the_minibatches_that_a_refusal_names_can_be_had(actors: int, steps: int
     samples = actors * steps
     if samples % minibatch == 0:
         return
-    words = refusal(actors=actors, phase_steps=steps, minibatch=minibatch).partition("the nearest that can ")[2]
+    words = refusal(resolve, actors=actors, phase_steps=steps, minibatch=minibatch).partition("the nearest that can ")[
+        2
+    ]
     named = [int(w) for w in words.removeprefix("are ").removeprefix("is ").split(" and ")]
     divisors = [b for b in range(1, samples + 1) if samples % b == 0]
     below, above = [b for b in divisors if b < minibatch], [b for b in divisors if b > minibatch]
@@ -175,7 +172,7 @@ def test_the_updates_that_a_refusal_names_can_be_made(minibatches: int, updates:
     if updates % minibatches == 0:
         assert resolve(**sizes, updates=updates).updates == updates
         return
-    words = refusal(**sizes, updates=updates).partition("the nearest ")[2]
+    words = refusal(resolve, **sizes, updates=updates).partition("the nearest ")[2]
     near = [int(w) for w in words.removeprefix("are ").split(" or ")]
     assert all(resolve(**sizes, updates=u).updates == u for u in near)
     # The epoch below and the one above; below the first epoch, the first two.

@@ -9,6 +9,7 @@ import pytest
 from lagbench import registry
 from lagbench.algorithm import Algorithm
 from lagbench.errors import UsageError
+from tests.refusals import refusal
 
 BASELINES = [
     *(
@@ -40,9 +41,7 @@ def test_the_baselines_are_installed() -> None:
 
 
 def test_an_unknown_algorithm_names_the_nearest_and_all() -> None:
-    with pytest.raises(UsageError) as caught:
-        registry.distribution("vacco")
-    sentence = str(caught.value)
+    sentence = refusal(registry.distribution, "vacco")
     assert sentence.startswith("unknown algorithm 'vacco'; did you mean 'vaco'? Known: ")
     assert all(name in sentence for name in BASELINES)
 

@@ -17,6 +17,7 @@ from lagbench.baselines.vaco import VACO
 from lagbench.errors import UsageError
 from lagbench.source import algorithms, known
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm, identify, load
+from tests.refusals import refusal
 from tests.source.trees import MINE, TREE, lay_out
 
 HERE = registry.distribution("ppo")[1]
@@ -44,11 +45,8 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "_copies", {})
 
 
-def refusal(algo: Any) -> str:
-    with pytest.raises(UsageError) as caught:
-        load(identify(algo))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+def found(algo: Any) -> Any:
+    return load(identify(algo))
 
 
 def test_an_installed_one_is_named_by_its_distribution() -> None:
@@ -67,9 +65,7 @@ def test_an_installed_one_is_named_by_its_distribution() -> None:
     ],
 )  # fmt: skip
 def test_another_version_is_not_taken_for_it(algorithm: Any, sentence: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        load(algorithm)
-    assert sentence in str(caught.value)
+    assert sentence in refusal(load, algorithm)
 
 
 def test_a_run_of_another_version_may_be_started() -> None:
@@ -120,41 +116,35 @@ def test_a_source_that_is_gone_is_found_in_a_run(mine: Path, tmp_path: Path, for
     mine.rename(tmp_path / "elsewhere.py")
     assert issubclass(load(said), Algorithm)  # remembered
     known._sources.clear()
-    nowhere = refused(said)
+    nowhere = refusal(load, said)
     assert f"cannot be found: there is no file {str(mine)!r}, and there is no copy next to the specification" in nowhere
     lay_out(tmp_path / "run/source", {"mine.py": ALONE})
     known.note_copy(said.source, tmp_path / "run/source")
     assert issubclass(load(said), Algorithm)
     known._sources.clear()
     lay_out(tmp_path / "run/source", {"mine.py": ALONE + "# edited"})
-    assert f"and {tmp_path}/run/source does not hold it" in refused(said)
+    assert f"and {tmp_path}/run/source does not hold it" in refusal(load, said)
     mine.write_text(ALONE + "# edited")
-    assert "has changed since this run was specified (SHA-256 " in refused(said)
+    assert "has changed since this run was specified (SHA-256 " in refusal(load, said)
     (tmp_path / "elsewhere.py").rename(mine)
     assert issubclass(load(said), Algorithm)
 
 
-def refused(algorithm: AlgorithmSource) -> str:
-    with pytest.raises(UsageError) as caught:
-        load(algorithm)
-    return str(caught.value)
-
-
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     missing = tmp_path / "nothing.py"
-    assert refusal(f"{missing}:Mine") == (
+    assert refusal(found, f"{missing}:Mine") == (
         f"there is no file {str(missing)!r}; name your own algorithm as path/to/file.py:Class"
     )
 
 
 def test_a_file_without_the_class_names_those_it_has(mine: Path) -> None:
-    assert refusal(f"{mine}:Mime") == f"unknown class in {mine} 'Mime'; did you mean 'Mine'? Known: Mine."
+    assert refusal(found, f"{mine}:Mime") == f"unknown class in {mine} 'Mime'; did you mean 'Mine'? Known: Mine."
     mine.write_text("x = 1\n")
-    assert refusal(f"{mine}:Mine") == f"unknown class in {mine} 'Mine'."
+    assert refusal(found, f"{mine}:Mine") == f"unknown class in {mine} 'Mine'."
 
 
 def test_a_file_alone_is_asked_for_its_class(mine: Path) -> None:
-    assert refusal(str(mine)) == f"{str(mine)!r} needs the name of its class: {mine}:Mine"
+    assert refusal(found, str(mine)) == f"{str(mine)!r} needs the name of its class: {mine}:Mine"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +158,7 @@ def test_a_file_alone_is_asked_for_its_class(mine: Path) -> None:
 def test_a_file_that_cannot_be_imported_says_why(mine: Path, text: str, reason: str) -> None:
     mine.write_text(text)
     for _ in range(2):  # what failed once is not taken for loaded
-        assert f"{str(mine)!r} cannot be imported: {reason}" in refusal(f"{mine}:Mine")
+        assert f"{str(mine)!r} cannot be imported: {reason}" in refusal(found, f"{mine}:Mine")
 
 
 def test_a_path_with_colons_and_commas(tmp_path: Path) -> None:
@@ -192,13 +182,13 @@ def test_a_class_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     # What was imported and what the file has by now are not taken for each other.
     text = Path("own_module.py").read_text()
     Path("own_module.py").write_text(text.replace("return -sign()", "return +sign()"))
-    assert refusal(cls).startswith(
+    assert refusal(found, cls).startswith(
         "Mine is not what own_module.py:Mine is now, because one of them has changed; import"
     )
     Path("own_module.py").write_text("# a comment\n" + text)
     assert identify(cls).source != said.source
     cls.gamma = 0.5
-    assert "one of them has changed" in refusal(cls)
+    assert "one of them has changed" in refusal(found, cls)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +199,7 @@ def test_a_class_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )  # fmt: skip
 def test_what_no_run_can_load(algo: Any, sentence: str) -> None:
-    assert sentence in refusal(algo)
+    assert sentence in refusal(found, algo)
 
 
 SCRIPT = """

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Space, Tuple
 
-from lagbench.errors import UsageError
 from lagbench.tasks import mujoco
 from lagbench.tasks.control import control_spaces, flattened
 from lagbench.tasks.spec import load_task
 from tests.cli.run_here import lagbench
+from tests.refusals import refusal
 
 # One id of each kind of spaces that EnvPool has: what its observations are made of, and its actions.
 KINDS = {
@@ -60,9 +60,7 @@ def test_a_dict_is_flattened_by_its_sorted_keys() -> None:
     ],
 )
 def test_what_control_cannot_take(observation: Space[Any], action: Space[Any], sentence: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        control_spaces("T-v0", observation, action)
-    assert str(caught.value).startswith(f"T-v0 cannot be a control task: {sentence}")
+    assert refusal(control_spaces, "T-v0", observation, action).startswith(f"T-v0 cannot be a control task: {sentence}")
 
 
 @pytest.mark.parametrize("task_id", KINDS.values(), ids=KINDS)
