@@ -27,12 +27,12 @@ def _file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("mine.py").write_text(FILE, encoding="utf-8")
 
 
-def typed(block: str) -> tuple[Done, str]:
-    """What the command of a console block does, and what it prints by the page."""
+def typed(block: str, *more: str) -> tuple[Done, str]:
+    """What the command of a console block does, with ``more`` options, and what it prints by the page."""
     line, _, printed = block.partition("\n")
     prompt, program, *arguments = shlex.split(line)
     assert (prompt, program) == ("$", "lagbench")
-    return lagbench(*arguments), printed
+    return lagbench(*arguments, *more), printed
 
 
 def test_the_file_is_small() -> None:
@@ -47,7 +47,8 @@ def test_check() -> None:
 
 @pytest.mark.slow
 def test_run() -> None:
-    done, printed = typed(CONSOLE[1])
+    """Evaluated less, to be quick."""
+    done, printed = typed(CONSOLE[1], "--eval-episodes", "1", "--eval-intervals", "1")
     assert printed == ""
     assert done.code == 0, done.err
     assert (Path(done.out.splitlines()[-1]) / "result.json").is_file()

@@ -351,12 +351,6 @@ def test_the_normalizer_stands_still_in_a_phase_and_then_takes_in_its_valid_rows
     assert len(seen) == 32
 
 
-def test_seconds_are_told_by_part() -> None:
-    for result in train(spec(2)):
-        assert set(result.record.seconds) == {"collecting", "updating", "evaluating"}
-        assert all(x >= 0 for x in result.record.seconds.values())
-
-
 # -------------------------------------------------------------------------------------- an actor that is tampered with
 
 

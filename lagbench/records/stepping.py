@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lagbench.records.episodes import EvaluationEpisode, as_numpy, malformed, wrong_return
 from lagbench.records.findings import Difference, differs, element
 from lagbench.records.reader import Run
+from lagbench.records.replaying import Told
 from lagbench.seeding import Stream, environment_seeds
 from lagbench.tasks.control import ControlTask
 
@@ -25,9 +26,6 @@ AGREEING = 25
 Measured on trained policies: actions that differ in their last bits move no reward of Hopper's by 1e-4 within 1,000
 steps, and those of HalfCheetah, which tumbles, after 57 steps at the earliest; by 1e-9 of themselves, after 28.
 """
-
-Told = Callable[[int], None]
-"""Told how many steps more have been made."""
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,6 @@ def test_the_target_is_a_hyperparameter() -> None:
     assert algorithm.penalty.item() == 0.5
 
 
-def test_the_penalty_survives_a_resume() -> None:
-    algorithm, other = (make(PPOKL, Table(numbers(0.0))) for _ in range(2))
-    algorithm.end_phase({"kl": 1.0})
-    other.load_state_dict(algorithm.state_dict())
-    assert other.penalty.item() == 2.0
-
-
 def test_what_is_logged_is_no_view_of_the_penalty() -> None:
     """Metrics are converted after the phase, when b may have moved."""
     algorithm = make(PPOKL, Table(numbers(0.0)))

@@ -328,7 +328,6 @@ def test_out_of_order_use_is_refused() -> None:
     ("use", "sentence"),
     [
         (lambda t: t.make([]), "at least 1 environment, not 0"),
-        (lambda t: t.make([-1]), r"must be in \[0, 2\*\*31\), not -1"),
         (lambda t: t.make([2**31]), r"must be in \[0, 2\*\*31\), not 2147483648"),
         (lambda t: t.make([1], threads=-1), "threads must be 0"),
         (lambda t: EnvPoolVectorEnv(t, 2, seeds=[1]), "2 environments need 2 seeds, not 1"),
@@ -348,29 +347,16 @@ def test_bad_use_is_one_sentence(use: Callable[[EnvPoolTask], object], sentence:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: load_task("Hoper-v5"), "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'"),
         (lambda: mujoco.task("Hoper-v5"), "EnvPool has no task 'Hoper-v5'; did you mean 'Hopper-v5'"),
         (lambda: mujoco.task("§"), "EnvPool has no task '§'; see envpool.list_all_envs"),
-        (
-            lambda: mujoco.task("CarRacing-v3"),
-            r"CarRacing-v3 cannot be a control task: its observations are pixels, of shape \(96, 96, 3\) and type "
-            "uint8, and control has no network for images",
-        ),
         (
             lambda: load_task("Hopper-v5", {"max_steps": 3}),
             "unknown task option 'max_steps'; did you mean 'max_episode_steps'.*reset_noise_scale",
         ),
         (lambda: load_task("Hopper-v5", {"num_envs": 3}), "unknown task option 'num_envs'"),
-        (lambda: load_task("Hopper-v5", {"seed": 3}), "unknown task option 'seed'"),
-        (lambda: load_task("Hopper-v5", {"task_id": "Ant-v5"}), "unknown task option 'task_id'"),
         (
             lambda: load_task("Hopper-v5", {"max_episode_steps": 0}),
             r"must be in \[1, 2147483647\], not 0; its default is 1000",
-        ),
-        (lambda: load_task("Hopper-v5", {"max_episode_steps": 2**31}), r"must be in \[1, 2147483647\], not 2147483648"),
-        (
-            lambda: load_task("Hopper-v5", {"max_episode_steps": 9.5}),
-            r"must be a whole number in \[1, 2147483647\], not 9.5; .* 1000",
         ),
         (lambda: load_task("Hopper-v5", {"max_episode_steps": True}), "must be a whole number .*, not True"),
         (lambda: load_task("Hopper-v5", {"healthy_reward": "big"}), "must be a number, not 'big'"),
