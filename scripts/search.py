@@ -15,8 +15,9 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import numpy as np
@@ -27,37 +28,16 @@ from lagbench.records.curve import standard_error
 from lagbench.sweep.taken import taken
 from scripts.results import RESULTS, grow, read
 
-SUITE = lagbench.load_suite("mujoco-mini-v1")
-TASKS, LAGS = ("Walker2d-v5", "HalfCheetah-v5"), (0, 32)
-BUDGET = 500_000
 SEED, MORE_SEEDS = 1000, (1001, 1002)
-SCALE_SEEDS = tuple(range(1000, 1005))
-"""Of the untrained policies that score 0 and of the PPO that scores 1."""
-DEFAULT_PPO = {"learning_rate": 3e-4, "clip": 0.2}
 MOST = 1.5
 """What a cell counts at most, so that no single one decides."""
-_RATES = (3e-4, 1e-3)
-_EPOCH = SUITE.protocol(0).epoch_updates
-
 Place = tuple[str, int]
 """Task and lag."""
-Setting = tuple[float, float]
-"""Learning rate, and the value of the algorithm's own parameter."""
-Finals = Mapping[Place, Mapping[int, float]]
-"""Final returns by place and seed."""
-GRID: Mapping[str, tuple[Sequence[float], str, Sequence[float]]] = {
-    "ppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
-    "ppo-kl": (_RATES, "target_kl", (0.01, 0.03, 0.1)),
-    "decoupled-ppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
-    "ppo-ewma": (_RATES, "decay", (0.889, 0.964, 0.988)),
-    "impact": (_RATES, "target_every", (1, 2, 4)),
-    "spo": (_RATES, "epsilon", (0.2, 0.4, 0.8)),
-    # Nothing bounds its updates but their number.
-    "impala": ((1e-4, 3e-4), "updates", (_EPOCH, 2 * _EPOCH, 4 * _EPOCH)),
-    "vaco": (_RATES, "delta", (0.2, 0.4, 0.8)),
-    "geppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
-}
-"""Learning rates, the parameter of its own and its values: a factor of 2 to 3 apart, on both sides of the paper's."""
+Row = Mapping[str, Any]
+Config = Mapping[str, Any]
+"""A learning rate, and what is an algorithm's own."""
+Scores = Mapping[int, float]
+"""By seed."""
 
 
 @dataclass(frozen=True)
@@ -73,145 +53,189 @@ class Scale:
         return min((final - start) / (self.reference[place[0]] - start), MOST)
 
 
-def score(finals: Finals, scale: Scale) -> dict[int, float]:
-    """By seed the mean over places, of the seeds that have all of them."""
-    seeds = set.intersection(*(set(by_seed) for by_seed in finals.values()))
-    return {seed: float(np.mean([scale(p, finals[p][seed]) for p in finals])) for seed in sorted(seeds)}
+def best(scores: Mapping[int, Scores]) -> list[int]:
+    """The configurations, the best first: those with more seeds, then by the mean over seeds; ties in order."""
+    return sorted(scores, key=lambda c: (-len(scores[c]), -float(np.mean([*scores[c].values()]))))
 
 
-_Setting = TypeVar("_Setting")
-
-
-def best(scores: Mapping[_Setting, Mapping[int, float]]) -> list[_Setting]:
-    """The settings, the best first: those with more seeds, then by the mean over seeds; ties in the grid's order."""
-    return sorted(scores, key=lambda s: (-len(scores[s]), -float(np.mean([*scores[s].values()]))))
-
-
-def distance(one: Mapping[int, float], other: Mapping[int, float]) -> float:
-    """How many standard errors two settings are apart, over the seeds that both have; NaN from a single one."""
+def distance(one: Scores, other: Scores) -> float:
+    """How many standard errors two configurations are apart, over the seeds that both have; NaN from a single one."""
     gaps = [one[seed] - other[seed] for seed in one.keys() & other.keys()]
     error = standard_error(gaps)
     return math.nan if not error else float(np.mean(gaps)) / error
 
 
-def runner(out: Path, results: Path, jobs: int | None, quiet: bool) -> Callable[[Sequence[Any]], list[dict[str, Any]]]:
-    """What runs planned cells that the table of results does not have yet, and gives all of its rows."""
+@dataclass(frozen=True)
+class Search:
+    """What is tried of each algorithm, and where.
 
-    def run(planned: Sequence[Any]) -> list[dict[str, Any]]:
-        done = taken(planned, read(results))
-        lagbench.run_grid(planned, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=done)
-        return grow(results, out)
+    Attributes:
+        tasks: each with every lag is a place.
+        lags: of the places.
+        configs: those of an algorithm, by its name.
+        options: those of ``lagbench.plan_grid`` at a lag.
+        heads: of a place's column in the table, with its task and lag, and of the score's.
+        forms: of final returns, and of scores.
+        scale: the configuration and the seeds of the PPO at lag 0 that scores 1; None where returns are scores.
+    """
 
-    return run
+    tasks: Sequence[str]
+    lags: Sequence[int]
+    configs: Mapping[str, Sequence[Config]]
+    options: Callable[[int], Mapping[str, Any]]
+    heads: tuple[str, str]
+    forms: tuple[str, str]
+    scale: tuple[Config, Sequence[int]] | None = None
+
+    @property
+    def places(self) -> list[Place]:
+        """In the order of the table."""
+        return list(product(self.tasks, self.lags))
+
+    def cells(self, out: Path, algorithm: str, seeds: Sequence[int], chosen: Sequence[int] | None = None) -> list[Any]:
+        """The runs of an algorithm's configurations, all by default, in every place."""
+        configs = self.configs[algorithm]
+        return [
+            cell
+            for config in (configs if chosen is None else [configs[c] for c in chosen])
+            for lag in self.lags
+            for cell in self._planned(out, algorithm, seeds, config, lag)
+        ]
+
+    def _planned(self, out: Path, algorithm: str, seeds: Sequence[int], config: Config, lag: int) -> list[Any]:
+        options = self.options(lag)
+        return lagbench.plan_grid(out, algo=algorithm, task=self.tasks, seeds=seeds, config=config, **options)
+
+    def found(self, rows: Sequence[Row], algorithm: str) -> list[dict[Place, dict[int, float]]]:
+        """An algorithm's final returns by configuration; of a run that diverged the worse of first and last."""
+        outcome: list[dict[Place, dict[int, float]]] = [{p: {} for p in self.places} for _ in self.configs[algorithm]]
+        for row in rows:
+            config, returns = json.loads(row["config"]), row["returns"]
+            for finals, own in zip(outcome, self.configs[algorithm], strict=True):
+                if row["algorithm"] == algorithm and own.items() <= config.items():
+                    final = returns[-1] if row["status"] == "completed" else min(returns[0], returns[-1])
+                    finals[row["task"], row["lag"]][row["seed"]] = final
+        return outcome
+
+    def scaled(self, rows: Sequence[Row]) -> Callable[[Place, float], float]:
+        """What a final return counts: between a default PPO at lag 0 before its first and after its last update."""
+        if self.scale is None:
+            return lambda _, final: final
+        config, seeds = self.scale
+        ends: list[dict[str, list[float]]] = [{task: [] for task in self.tasks} for _ in ("start", "reference")]
+        for row in rows:
+            cell = (row["algorithm"], row["lag"]) == ("ppo", 0) and row["seed"] in seeds
+            if cell and config.items() <= json.loads(row["config"]).items():
+                for by_task, end in zip(ends, (0, -1), strict=True):
+                    by_task[row["task"]].append(row["returns"][end])
+        return Scale(*({task: float(np.mean(returns)) for task, returns in by_task.items()} for by_task in ends))
+
+    def scores(self, rows: Sequence[Row], algorithm: str) -> dict[int, Scores]:
+        """By configuration and seed the mean over places, of the seeds that have all of them."""
+        count = self.scaled(rows)
+        scores = {}
+        for c, finals in enumerate(self.found(rows, algorithm)):
+            seeds = set.intersection(*(set(by_seed) for by_seed in finals.values()))
+            scores[c] = {seed: float(np.mean([count(p, finals[p][seed]) for p in finals])) for seed in sorted(seeds)}
+        return {c: by_seed for c, by_seed in scores.items() if by_seed}
+
+    def table(self, rows: Sequence[Row], algorithms: Sequence[str]) -> list[str]:
+        """The outcome in Markdown, a row a configuration; the chosen one is bold."""
+        places = [self.heads[0].format(task=task, lag=lag) for task, lag in self.places]
+        head = ["algorithm", "learning rate", "parameter", *places, self.heads[1], "lead"]
+        lines = [head, ["---"] * len(head)]
+        for algorithm in algorithms:
+            outcome, scores = self.found(rows, algorithm), self.scores(rows, algorithm)
+            order = best(scores)
+            for c, by_seed in scores.items():
+                rate, *own = self.configs[algorithm][c].items()
+                texts = [f"{rate[1]:g}", ", ".join(f"{name} {x}" for name, x in own)]
+                texts += [_listed(outcome[c][place], self.forms[0]) for place in self.places]
+                texts.append(_listed(by_seed, self.forms[1]))
+                lead = ""
+                if c == order[0]:
+                    apart = distance(by_seed, scores[order[1]]) if len(order) > 1 else math.nan
+                    texts = [f"**{text}**" for text in texts]
+                    lead = "–" if math.isnan(apart) else f"{apart:.1f} standard errors"
+                lines.append([algorithm, *texts, lead])
+        return [f"| {' | '.join(line)} |" for line in lines]
+
+    def run(self, algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, quiet: bool) -> list[str]:
+        """Run what the table of results does not have yet; the outcome."""
+
+        def done(planned: Sequence[Any]) -> list[dict[str, Any]]:
+            there = taken(planned, read(results))
+            lagbench.run_grid(planned, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=there)
+            return grow(results, out)
+
+        if self.scale is not None:
+            done(self._planned(out, "ppo", self.scale[1], self.scale[0], 0))
+        rows: Sequence[Row] = []
+        for algorithm in algorithms:
+            rows = done(self.cells(out, algorithm, [SEED]))
+            first_round = {c: {SEED: by_seed[SEED]} for c, by_seed in self.scores(rows, algorithm).items()}
+            rows = done(self.cells(out, algorithm, MORE_SEEDS, best(first_round)[:2]))
+        return self.table(rows, algorithms)
 
 
-def options(lag: int) -> dict[str, Any]:
-    """Of ``lagbench.plan_grid``: the suites' protocol at a lag, evaluated at the two ends."""
-    fixed = {name: [x] if name in ("lag", "updates") else x for name, x in SUITE.options(lag).items()}
-    plan = {"eval_intervals": 1, "eval_mode_episodes": 1, "budget": BUDGET, "record": "episodes"}
-    return {name: x for name, x in fixed.items() if name not in ("suite", "updates_fixed")} | plan
+def _listed(by_seed: Mapping[int, float], form: str) -> str:
+    return ", ".join(form.format(x) for _, x in sorted(by_seed.items()))
 
 
-def cells(out: Path, algorithm: str, seeds: Sequence[int], settings: Sequence[Setting] | None = None) -> list[Any]:
-    """The runs of an algorithm's settings, all of the grid by default, on every place."""
-    rates, own, values = GRID[algorithm]
-    chosen = settings or [(rate, value) for rate in rates for value in values]
-    return [
-        cell
-        for rate, value in chosen
-        for lag in LAGS
-        for cell in lagbench.plan_grid(
-            out,
-            algo=[algorithm],
-            task=TASKS,
-            seeds=seeds,
-            config={"learning_rate": [rate], own: [value]},
-            **options(lag),
-        )
-    ]
+def command(search: Search, name: str) -> click.Command:
+    """The command line of a search, whose runs and results have that name."""
+
+    @click.command(help="Run the search and print what came out.")
+    @click.option("--algo", "algorithms", multiple=True, type=click.Choice([*search.configs]), help="Only this.")
+    @click.option("-o", "--out", type=click.Path(path_type=Path), default=f"runs/{name}", show_default=True)
+    @click.option(
+        "--results", type=click.Path(path_type=Path), default=RESULTS / f"{name}.arrow", help="Of what is finished."
+    )
+    @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+    def main(algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, quiet: bool) -> None:
+        click.echo("\n".join(search.run(algorithms or [*search.configs], out, results, jobs, quiet)))
+
+    return main
 
 
-def scaling_runs(out: Path) -> list[Any]:
-    """The runs of the PPO that scores 1."""
-    config = {name: [value] for name, value in DEFAULT_PPO.items()}
-    return lagbench.plan_grid(out, algo=["ppo"], task=TASKS, seeds=SCALE_SEEDS, config=config, **options(0))
+SUITE = lagbench.load_suite("mujoco-mini-v1")
+_EPOCH = SUITE.protocol(0).epoch_updates
+_RATES = (3e-4, 1e-3)
+_GRID: Mapping[str, tuple[Sequence[float], str, Sequence[float]]] = {
+    "ppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
+    "ppo-kl": (_RATES, "target_kl", (0.01, 0.03, 0.1)),
+    "decoupled-ppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
+    "ppo-ewma": (_RATES, "decay", (0.889, 0.964, 0.988)),
+    "impact": (_RATES, "target_every", (1, 2, 4)),
+    "spo": (_RATES, "epsilon", (0.2, 0.4, 0.8)),
+    # Nothing bounds its updates but their number.
+    "impala": ((1e-4, 3e-4), "updates", (_EPOCH, 2 * _EPOCH, 4 * _EPOCH)),
+    "vaco": (_RATES, "delta", (0.2, 0.4, 0.8)),
+    "geppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
+}
+"""Learning rates, the parameter of its own and its values: a factor of 2 to 3 apart, on both sides of the paper's."""
 
 
-def found(rows: Sequence[Mapping[str, Any]], algorithm: str) -> dict[Setting, dict[Place, dict[int, float]]]:
-    """An algorithm's final returns by setting, from the rows of a table; of a run that diverged the worse of two."""
-    rates, own, values = GRID[algorithm]
-    outcome: dict[Setting, dict[Place, dict[int, float]]] = {}
-    for rate in rates:
-        for value in values:
-            outcome[rate, value] = {(task, lag): {} for task in TASKS for lag in LAGS}
-    for row in rows:
-        config = json.loads(row["config"])
-        setting = (config["learning_rate"], config.get(own))
-        if row["algorithm"] == algorithm and setting in outcome:
-            returns = row["returns"]
-            final = returns[-1] if row["status"] == "completed" else min(returns[0], returns[-1])
-            outcome[setting][row["task"], row["lag"]][row["seed"]] = final
-    return outcome
+def _options(lag: int) -> dict[str, Any]:
+    """The suites' protocol, evaluated at the two ends, over half of their budget."""
+    plan = {"eval_intervals": 1, "eval_mode_episodes": 1, "budget": 500_000, "record": "episodes"}
+    return {**SUITE.options(lag), **plan}
 
 
-def scale(rows: Sequence[Mapping[str, Any]]) -> Scale:
-    """What scores 0 and 1: a default PPO at lag 0 before its first and after its last update."""
-    scaling: list[dict[str, list[float]]] = [{task: [] for task in TASKS} for _ in ("start", "reference")]
-    for row in rows:
-        cell = (row["algorithm"], row["lag"]) == ("ppo", 0) and row["seed"] in SCALE_SEEDS
-        if cell and DEFAULT_PPO.items() <= json.loads(row["config"]).items():
-            for by_task, end in zip(scaling, (0, -1), strict=True):
-                by_task[row["task"]].append(row["returns"][end])
-    return Scale(*({task: float(np.mean(returns)) for task, returns in by_task.items()} for by_task in scaling))
-
-
-def table(rows: Sequence[Mapping[str, Any]], by: Scale, algorithms: Sequence[str]) -> list[str]:
-    """The outcome in Markdown, a row a setting; the chosen one is bold."""
-    places = [(task, lag) for task in TASKS for lag in LAGS]
-    head = ["algorithm", "learning rate", "parameter", *(f"{task}, lag {lag}" for task, lag in places), "score", "lead"]
-    lines = [head, ["---"] * len(head)]
-    for algorithm in algorithms:
-        outcome = found(rows, algorithm)
-        scores = {s: score(finals, by) for s, finals in outcome.items()}
-        scores = {s: by_seed for s, by_seed in scores.items() if by_seed}
-        if not scores:
-            continue
-        first, *others = best(scores)
-        for setting, by_seed in scores.items():
-            texts = [f"{setting[0]:g}", f"{GRID[algorithm][1]} {setting[1]:g}"]
-            texts += [", ".join(f"{x:.0f}" for _, x in sorted(outcome[setting][p].items())) for p in places]
-            texts.append(", ".join(f"{x:.2f}" for x in by_seed.values()))
-            if setting == first:
-                apart = distance(scores[first], scores[others[0]]) if others else math.nan
-                texts = [f"**{text}**" for text in texts]
-                texts.append("–" if math.isnan(apart) else f"{apart:.1f} standard errors")
-            else:
-                texts.append("")
-            lines.append([algorithm, *texts])
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-@click.command()
-@click.option("--algo", "algorithms", multiple=True, type=click.Choice([*GRID]), help="Only this. May be repeated.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="runs/search-v1", show_default=True)
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=RESULTS / "search-v1.arrow", help="Of what is finished."
+CONTROL = Search(
+    tasks=("Walker2d-v5", "HalfCheetah-v5"),
+    lags=(0, 32),
+    configs={
+        algorithm: [{"learning_rate": rate, own: value} for rate, value in product(rates, values)]
+        for algorithm, (rates, own, values) in _GRID.items()
+    },
+    options=_options,
+    heads=("{task}, lag {lag}", "score"),
+    forms=("{:.0f}", "{:.2f}"),
+    scale=({"learning_rate": 3e-4, "clip": 0.2}, range(1000, 1005)),
 )
-@click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def main(algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, quiet: bool) -> None:
-    """Run the search and print what came out."""
-    chosen = algorithms or [*GRID]
-    run = runner(out, results, jobs, quiet)
-    rows = run(scaling_runs(out))
-    by = scale(rows)
-    for algorithm in chosen:
-        rows = run(cells(out, algorithm, [SEED]))
-        scores = {s: score(finals, by) for s, finals in found(rows, algorithm).items()}
-        first_round = {s: {SEED: by_seed[SEED]} for s, by_seed in scores.items()}
-        rows = run(cells(out, algorithm, MORE_SEEDS, best(first_round)[:2]))
-    click.echo("\n".join(table(rows, by, chosen)))
-
+main = command(CONTROL, "search-v1")
 
 if __name__ == "__main__":
     main()

@@ -14,16 +14,15 @@ from pathlib import Path
 
 import click
 
-from scripts import search
 from scripts.results import RESULTS, ROOT, read
+from scripts.search import CONTROL
 
 BLOCK = re.compile(r"^(<!-- table: ([\w-]+) -->\n\n)(.*?)(\n\n<!-- end of table -->)$", flags=re.MULTILINE | re.DOTALL)
 
 
 def searched() -> Sequence[str]:
     """What the search on control has tried."""
-    rows = read(RESULTS / "search-v1.arrow")
-    return search.table(rows, search.scale(rows), [*search.GRID])
+    return CONTROL.table(read(RESULTS / "search-v1.arrow"), [*CONTROL.configs])
 
 
 TABLES: Mapping[str, Callable[[], Sequence[str]]] = {"search-v1": searched}
