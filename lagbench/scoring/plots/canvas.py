@@ -88,15 +88,15 @@ def _settings() -> Iterator[None]:
 
 def panels(
     rows: int, columns: int, size: tuple[float, float], *, count: int | None = None, **sharing: Any
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of rows × columns axes of a size in inches, of which ``count`` are used."""
+) -> tuple[Figure, list[Axes]]:
+    """A figure of rows × columns axes of a size in inches, and row by row the first ``count``, which are used."""
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False, **sharing).tolist()
-    for i, axis in enumerate(axis for row in axes for axis in row):
-        if count is not None and i >= count:
-            axis.set_axis_off()
-    return figure, axes
+    axes: list[Axes] = figure.subplots(rows, columns, squeeze=False, **sharing).flatten().tolist()
+    used = axes[:count]
+    for axis in axes[len(used) :]:
+        axis.set_axis_off()
+    return figure, used
 
 
 def wrapped(count: int, most: int) -> tuple[int, int]:
@@ -123,7 +123,7 @@ def few_ticks(axes: Axes, x: int | None = None, y: int | None = None) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(y, steps=[1, 2, 2.5, 5, 10]))
 
 
-def legend(figure: Figure, cast: Cast, labels: Sequence[str]) -> None:
+def legend(figure: Figure, cast: Cast) -> None:
     """One for the whole figure, above it, wrapped to its width."""
     handles = [
         Line2D(
@@ -136,10 +136,10 @@ def legend(figure: Figure, cast: Cast, labels: Sequence[str]) -> None:
             markersize=look.size + 1,
             label="",
         )
-        for look in (cast.styles[label] for label in labels)
+        for look in cast.styles.values()
     ]
     # A name that begins with _ would be left out.
-    names = [f" {name}" if name.startswith("_") else name for name in (cast.names[label] for label in labels)]
+    names = [f" {name}" if name.startswith("_") else name for name in cast.names.values()]
     width = _LEGEND_ENTRY + _LETTER * max(map(len, names), default=1)
     columns = max(1, min(len(names), int(figure.get_figwidth() / width)))
     rows = math.ceil(len(names) / columns)

@@ -26,7 +26,7 @@ def diagnostics(results: Results, details: Details) -> Figure:
     rows, columns = wrapped(len(shown), 2 if len(shown) in (2, 4) else 3)
     figure, axes = panels(rows, columns, (3.7, 2.75), count=len(shown), sharex=True)
     x = positions(results.values, results.axis)
-    for i, (axis, quantity) in enumerate(zip((axis for row in axes for axis in row), shown, strict=False)):
+    for i, (axis, quantity) in enumerate(zip(axes, shown, strict=True)):
         axis.set_title(quantity.title, fontsize="medium")
         everything: list[float] = []
         for line in details.lines:
@@ -47,14 +47,14 @@ def diagnostics(results: Results, details: Details) -> Figure:
         value_axis(axis, results.values, results.axis)
         axis.tick_params(labelbottom=i + columns >= len(shown))
     figure.supxlabel(labels.axis_label(results.axis), fontsize=SMALL + 1)
-    legend(figure, cast, [line.label for line in results.lines])
+    legend(figure, cast)
     return figure
 
 
 def against_divergence(results: Results, details: Details) -> Figure:
     """IQM of the final score against the measured divergence, a point for each value of the axis."""
     cast = Cast.of(results)
-    figure, ((axis,),) = panels(1, 1, (5.2, 3.6))
+    figure, (axis,) = panels(1, 1, (5.2, 3.6))
     quantity = divergence(results.axis)
     for line, more in zip(results.lines, details.lines, strict=True):
         places = zip(series(more, quantity), line.points, strict=False)
@@ -74,8 +74,8 @@ def against_divergence(results: Results, details: Details) -> Figure:
             if one.low is not None and one.high is not None:
                 axis.plot([x, x], [one.low, one.high], color=look.colour, linewidth=1.0, alpha=0.5)
     axis.set_xlabel(f"{quantity.title}: {quantity.unit}", fontsize=SMALL + 1, parse_math=True)
-    axis.set_ylabel(labels.score(results.kind, "IQM"), fontsize=SMALL + 1)
+    axis.set_ylabel(f"IQM of {labels.SCORE[results.kind]}", fontsize=SMALL + 1)
     axis.set_xlim(left=0)
     finished(axis)
-    legend(figure, cast, [line.label for line in results.lines])
+    legend(figure, cast)
     return figure

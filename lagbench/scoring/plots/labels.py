@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lagbench.scoring.grid import domain_of
-from lagbench.scoring.results import Kind, Results
+from lagbench.scoring.results import Results
 from lagbench.suites import Axis
 
 SCORE = {
@@ -30,11 +30,6 @@ def meaning(results: Results) -> str:
 def axis_label(axis: Axis) -> str:
     """Of the axis of values, with its unit and scale."""
     return f"{AXIS[axis]} ({SCALE[axis]} scale)"
-
-
-def score(kind: Kind, of: str = "") -> str:
-    """What is drawn on a score's axis."""
-    return f"{of} of {SCORE[kind]}" if of else SCORE[kind]
 
 
 def budget(unit: str, largest: int) -> tuple[float, str]:

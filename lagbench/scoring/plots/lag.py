@@ -14,7 +14,7 @@ _SIZE = (3.6, 2.4)
 def histogram(title: str, found: Histogram) -> Figure:
     """The share of each lag."""
     with settings():
-        figure, ((axes,),) = panels(1, 1, _SIZE)
+        figure, (axes,) = panels(1, 1, _SIZE)
         axes.bar(np.arange(len(found.counts)), found.shares, width=0.85, color="#0072B2")
         axes.axvline(found.mean, color="#000000", linewidth=1.0, linestyle=(0, (5, 2)))
         axes.set_title(f"{title}: {found.summary()}", fontsize=8.0)

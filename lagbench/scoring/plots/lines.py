@@ -28,10 +28,8 @@ def band(
     if all(one is None for one in found):
         return
     value = np.array([np.nan if one is None else one.value for one in found])
-    bounds = np.array(
-        [[np.nan if one is None or bound(one) is None else bound(one) for one in found] for bound in (_low, _high)],
-        dtype=np.float64,
-    )
+    ends = [(None, None) if one is None else (one.low, one.high) for one in found]
+    bounds = np.array(ends, dtype=np.float64).T  # None becomes NaN
     before = len(axes.collections)
     plot_utils.plot_sample_efficiency_curve(
         np.asarray(x, dtype=np.float64),
@@ -53,14 +51,6 @@ def band(
     line.set_gid(label)
     for shaded in axes.collections[before:]:
         shaded.set(alpha=shade, linewidth=0)
-
-
-def _low(found: IntervalEstimate) -> float | None:
-    return found.low
-
-
-def _high(found: IntervalEstimate) -> float | None:
-    return found.high
 
 
 def positions(values: Sequence[int], axis: Axis) -> list[float]:

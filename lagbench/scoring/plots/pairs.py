@@ -25,7 +25,7 @@ def pairs(results: Results, details: Details) -> Figure:
     side = _CELL * len(results.lines) + _LETTER * max(map(len, names.values())) + 0.4
     rows, columns = wrapped(count, 3)
     figure, axes = panels(rows, columns, (side, side), count=count)
-    for i, (axis, value) in enumerate(zip((axis for row in axes for axis in row), results.values, strict=False)):
+    for i, (axis, value) in enumerate(zip(axes, results.values, strict=True)):
         axis.set_title(f"{results.axis} {value}", fontsize="medium")
         _matrix(axis, results, i)
         ticks = range(len(results.lines))

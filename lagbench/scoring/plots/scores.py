@@ -31,11 +31,12 @@ def intervals(results: Results, details: Details) -> Figure:
     _widen(figure, cast)
     for i, row in enumerate(names):
         for j, (name, title) in enumerate(AGGREGATES.items()):
-            axis = axes[i][j]
+            axis = axes[i * len(AGGREGATES) + j]
             _bars(axis, results, cast, [_aggregate(line.points[i], "final", name) for line in results.lines], j == 0)
             if i == 0:
                 axis.set_title(title, fontsize="medium")
-        axes[i][0].set_ylabel(row, fontsize="medium", fontweight="bold")
+            if j == 0:
+                axis.set_ylabel(row, fontsize="medium", fontweight="bold")
     _outer(axes, labels.SCORE[results.kind])
     return figure
 
@@ -47,11 +48,11 @@ def area(results: Results, details: Details) -> Figure:
     size = (2.9 if columns > 1 else 4.2, _height(results))
     figure, axes = panels(rows, columns, size, count=len(results.values), sharex=True)
     _widen(figure, cast)
-    for i, (axis, value) in enumerate(zip((axis for row in axes for axis in row), results.values, strict=False)):
+    for i, (axis, value) in enumerate(zip(axes, results.values, strict=True)):
         found = [_aggregate(line.points[i], "area", "iqm") for line in results.lines]
         _bars(axis, results, cast, found, i % columns == 0)
         axis.set_title(f"{results.axis} {value}", fontsize="medium")
-    _outer(axes, f"IQM of the area under the curve of the {labels.SCORE[results.kind]}", count=len(results.values))
+    _outer(axes, f"IQM of the area under the curve of the {labels.SCORE[results.kind]}")
     return figure
 
 
@@ -100,14 +101,14 @@ def against_axis(results: Results, details: Details) -> Figure:
     rows, columns = wrapped(len(MEASURES), len(MEASURES))
     figure, axes = panels(rows, columns, (4.6, 3.5), sharey=True)
     x = positions(results.values, results.axis)
-    for axis, (measure, title) in zip((axis for row in axes for axis in row), MEASURES.items(), strict=True):
+    for axis, (measure, title) in zip(axes, MEASURES.items(), strict=True):
         axis.set_title(title, fontsize="medium")
         for line in results.lines:
             band(axis, cast, line.label, x, [_aggregate(point, measure, "iqm") for point in line.points])
         finished(axis)
         value_axis(axis, results.values, results.axis)
-    _outer(axes, labels.axis_label(results.axis), labels.score(results.kind, "IQM"))
-    legend(figure, cast, [line.label for line in results.lines])
+    _outer(axes, labels.axis_label(results.axis), f"IQM of {labels.SCORE[results.kind]}")
+    legend(figure, cast)
     return figure
 
 
@@ -118,15 +119,15 @@ def training(results: Results, details: Details) -> Figure:
     figure, axes = panels(rows, columns, _size(columns), count=len(results.values), sharex=True, sharey=True)
     scale, label = labels.budget(details.unit, details.budget)
     x = [fraction * details.budget / scale for fraction in details.fractions]
-    for i, (axis, value) in enumerate(zip((axis for row in axes for axis in row), results.values, strict=False)):
+    for i, (axis, value) in enumerate(zip(axes, results.values, strict=True)):
         axis.set_title(f"{results.axis} {value}", fontsize="medium")
         for line in details.lines:
             if line.points[i].curve:
                 band(axis, cast, line.label, x, line.points[i].curve)
         finished(axis)
         few_ticks(axis, x=5)
-    _outer(axes, label, labels.score(results.kind, "IQM"), len(results.values))
-    legend(figure, cast, [line.label for line in results.lines])
+    _outer(axes, label, f"IQM of {labels.SCORE[results.kind]}")
+    legend(figure, cast)
     return figure
 
 
@@ -135,7 +136,7 @@ def profiles(results: Results, details: Details) -> Figure:
     cast = Cast.of(results)
     rows, columns = _layout(len(results.values))
     figure, axes = panels(rows, columns, _size(columns), count=len(results.values), sharex=True, sharey=True)
-    for i, (axis, value) in enumerate(zip((axis for row in axes for axis in row), results.values, strict=False)):
+    for i, (axis, value) in enumerate(zip(axes, results.values, strict=True)):
         axis.set_title(f"{results.axis} {value}", fontsize="medium")
         found = {line.label: line.points[i].profile for line in details.lines if line.points[i].profile}
         plot_utils.plot_performance_profiles(
@@ -161,8 +162,8 @@ def profiles(results: Results, details: Details) -> Figure:
         finished(axis)
         few_ticks(axis, x=5)
         axis.set_ylim(-0.03, 1.03)
-    _outer(axes, f"{labels.SCORE[results.kind]} τ", "share of runs above τ", len(results.values))
-    legend(figure, cast, [line.label for line in results.lines])
+    _outer(axes, f"{labels.SCORE[results.kind]} τ", "share of runs above τ")
+    legend(figure, cast)
     return figure
 
 
@@ -172,14 +173,14 @@ def tasks_against_axis(results: Results, details: Details) -> Figure:
     rows, columns = wrapped(len(results.tasks), 3)
     figure, axes = panels(rows, columns, (3.7 if columns > 1 else 5.2, 3.1), count=len(results.tasks), sharex=True)
     x = positions(results.values, results.axis)
-    for t, (axis, task) in enumerate(zip((axis for row in axes for axis in row), results.tasks, strict=False)):
+    for t, (axis, task) in enumerate(zip(axes, results.tasks, strict=True)):
         axis.set_title(task, fontsize="medium")
         for line in results.lines:
             band(axis, cast, line.label, x, [point.tasks[t].final for point in line.points])
         finished(axis)
         value_axis(axis, results.values, results.axis)
-    _outer(axes, labels.axis_label(results.axis), f"final {labels.SCORE[results.kind]}", len(results.tasks))
-    legend(figure, cast, [line.label for line in results.lines])
+    _outer(axes, labels.axis_label(results.axis), f"final {labels.SCORE[results.kind]}")
+    legend(figure, cast)
     return figure
 
 
@@ -193,7 +194,7 @@ def tasks_training(results: Results, details: Details) -> Figure:
     scale, label = labels.budget(details.unit, details.budget)
     x = [fraction * details.budget / scale for fraction in details.fractions]
     for t, task in enumerate(results.tasks):
-        own = [axis for row in axes[t * rows : (t + 1) * rows] for axis in row]
+        own = axes[t * rows * columns : (t + 1) * rows * columns]
         for v, (axis, value) in enumerate(zip(own, results.values, strict=False)):
             if t == 0 or rows > 1:
                 axis.set_title(f"{results.axis} {value}", fontsize="medium")
@@ -205,7 +206,7 @@ def tasks_training(results: Results, details: Details) -> Figure:
             if v % columns == 0:
                 axis.set_ylabel(f"{task}\n{labels.SCORE[results.kind]}", fontsize=SMALL + 0.5)
     figure.supxlabel(label, fontsize=SMALL + 1)
-    legend(figure, cast, [line.label for line in results.lines])
+    legend(figure, cast)
     return figure
 
 
@@ -217,16 +218,15 @@ def _size(columns: int) -> tuple[float, float]:
     return (4.6, 3.1) if columns < 3 else (3.6, 2.7)
 
 
-def _outer(axes: Sequence[Sequence[Axes]], x: str, y: str = "", count: int | None = None) -> None:
+def _outer(axes: Sequence[Axes], x: str, y: str = "") -> None:
     """Labels of the axes of all panels together."""
-    figure = axes[0][0].figure
+    figure, place = axes[0].figure, axes[0].get_subplotspec()
     assert isinstance(figure, Figure)
+    assert place is not None
     figure.supxlabel(x, fontsize=SMALL + 1)
-    columns = len(axes[0])
-    flat = [axis for row in axes for axis in row]
-    used = len(flat) if count is None else count
-    for i, axis in enumerate(flat[:used]):
+    columns = place.get_gridspec().ncols
+    for i, axis in enumerate(axes):
         # Where the panel below is not there, the shared ticks would be lost.
-        axis.tick_params(labelbottom=i + columns >= used)
+        axis.tick_params(labelbottom=i + columns >= len(axes))
         if y and i % columns == 0:
             axis.set_ylabel(y, fontsize=SMALL + 1)
