@@ -41,6 +41,9 @@ class SuiteVersion:
     sha256: str
 
 
+Intervals = Annotated[int, Range(ge=1, le=10_000)]
+
+
 @dataclass(frozen=True)
 class EvaluationPlan:
     """The evaluations at the fractions 0, 1/intervals, …, 1 of the budget.
@@ -53,7 +56,7 @@ class EvaluationPlan:
     """
 
     episodes: Count
-    intervals: Count
+    intervals: Intervals
     mode_episodes: Count | None = None
 
     def __post_init__(self) -> None:
@@ -366,7 +369,7 @@ def resolve(
     task_options: Mapping[str, Any] | None = None,
     eval_episodes: Count | None = None,
     eval_mode_episodes: Count | None = None,
-    eval_intervals: Count = 10,
+    eval_intervals: Intervals = 10,
     suite: SuiteVersion | None = None,
     record: Recording = "trajectories",
     device: str = "cpu",

@@ -7,9 +7,7 @@ import json
 import click
 
 from lagbench.cli.options import json_option, quiet_option, set_option
-
-_LABELS = {"ok": "ok", "failed": "FAIL", "skipped": "skip"}
-_COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
+from lagbench.cli.output import show_check
 
 
 @click.command()
@@ -31,10 +29,7 @@ def command(ctx: click.Context, algo: str, config: tuple[tuple[str, str], ...], 
         click.echo(json.dumps(report.to_json(), indent=2))
     else:
         for c in report.checks:
-            if quiet and c.outcome != "failed":
-                continue
-            label = click.style(f"{_LABELS[c.outcome]:<4}", fg=_COLOURS[c.outcome])
-            click.echo(f"{label}  {c.domain or '':<8}  {c.name}{': ' + c.message if c.message else ''}")
+            show_check(c.outcome, f"{c.domain or '':<8}  {c.name}{': ' + c.message if c.message else ''}", quiet)
         if not quiet:
             passed = sum(c.outcome == "ok" for c in report.checks)
             click.echo(f"{report.algorithm}: {passed} of {len(report.checks)} checks passed")

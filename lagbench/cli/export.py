@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lagbench.cli.follow import starting
+from lagbench.cli.follow import run_directory, starting
 from lagbench.cli.options import OneOf, json_option, quiet_option
 
 
@@ -40,7 +40,6 @@ def command(run: str, to: str, out: Path, as_json: bool, quiet: bool) -> None:
     """  # noqa: D301 - click takes the character itself
     quiet = quiet or as_json
     with starting(quiet):
-        from lagbench.cli.find import run_directory
         from lagbench.cli.progress import progress
         from lagbench.records.export import export
         from lagbench.records.reader import open_run

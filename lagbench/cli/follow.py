@@ -1,4 +1,4 @@
-"""Shared by ``run`` and ``resume``: start message, sinks, and the final output."""
+"""Shared by commands on runs: finding one, the start message, sinks, and the final output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lagbench.errors import LagbenchError, UsageError
+from lagbench.errors import LagbenchError, RecordError, UsageError
 
 if TYPE_CHECKING:
     from lagbench.records.reader import Run
@@ -32,6 +32,17 @@ def starting(quiet: bool) -> Iterator[None]:
     finally:
         if shown:
             click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def run_directory(text: str) -> Path:
+    """The directory of a run: a path, one below runs/, or the last part of one. Raises UsageError."""
+    from lagbench.records.reader import find_run
+
+    try:
+        return find_run(text)
+    except RecordError as error:
+        # Nothing is wrong with a record: there is none of that name.
+        raise UsageError(str(error)) from None
 
 
 def make_sinks(log: Sequence[str], quiet: bool) -> list[Sink]:

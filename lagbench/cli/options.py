@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from lagbench import registry
 from lagbench.config import parse_integer
-from lagbench.errors import unknown
+from lagbench.errors import UsageError, unknown
 from lagbench.source.algorithms import is_there
 
 
@@ -139,6 +139,8 @@ class Algorithms(Several):
 class Seeds(Several):
     """Seeds with commas between them, ranges among them: 0-4 or 0,3,7-9."""
 
+    _MOST = 10_000
+
     def __init__(self) -> None:
         super().__init__(INTEGER)
         self.name = "seeds"
@@ -150,6 +152,8 @@ class Seeds(Several):
         low, high = (self._one.convert(end, param, ctx) for end in (first, last))
         if high < low:
             self.fail(f"{part!r} is not a range: {high} is less than {low}", param, ctx)
+        if high - low >= self._MOST:
+            self.fail(f"{part!r} is {high - low + 1:,} seeds; a range has at most {self._MOST:,}", param, ctx)
         return range(low, high + 1)
 
 
@@ -213,6 +217,25 @@ set_option: Decorator = click.option(
     metavar="NAME=VALUE",
     help="Set a hyperparameter; see `lagbench show ALGO`. May be repeated.",
 )
+
+
+def replications_option(default: int, note: str = "") -> Decorator:
+    """``--replications``: of the bootstrap. Raises UsageError below 1."""
+
+    def at_least_1(_: click.Context, __: click.Parameter, replications: int) -> int:
+        if replications < 1:
+            raise UsageError(f"--replications must be at least 1, not {replications}")
+        return replications
+
+    return click.option(
+        "--replications",
+        type=INTEGER,
+        callback=at_least_1,
+        default=default,
+        metavar="N",
+        help=f"Bootstrap replications for the intervals{note}.",
+        show_default=True,
+    )
 
 
 def stacked(*decorators: Decorator) -> Decorator:

@@ -7,12 +7,15 @@ import json
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
+import click
+
 from lagbench.records.files import finite
 
 if TYPE_CHECKING:
     from lagbench.scoring.results import Results
 
 REPORT_REPLICATIONS = 50_000
+FOR_PUBLICATION = f"; use {REPORT_REPLICATIONS:,} for publication"
 # Where nothing says how wide a line may be, no table is broken.
 _WIDE = 240
 _COLUMNS = (
@@ -28,6 +31,13 @@ _COLUMNS = (
     "high",
     "standard_error",
 )
+
+
+def show_check(outcome: str, text: str, quiet: bool) -> None:
+    """Print a line for a check, ``ok``, ``failed`` or ``skipped``; where ``quiet`` only for one that failed."""
+    label, colour = {"ok": ("ok", "green"), "failed": ("FAIL", "red"), "skipped": ("skip", "yellow")}[outcome]
+    if not quiet or outcome == "failed":
+        click.echo(f"{click.style(f'{label:<4}', fg=colour)}  {text}")
 
 
 def document(data: Any) -> str:

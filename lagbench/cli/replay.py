@@ -6,12 +6,10 @@ import json
 
 import click
 
-from lagbench.cli.follow import starting
+from lagbench.cli.follow import run_directory, starting
 from lagbench.cli.options import json_option, quiet_option, threads_option
+from lagbench.cli.output import show_check
 from lagbench.errors import RecordError, UsageError
-
-_LABELS = {"ok": "ok", "failed": "FAIL", "skipped": "skip"}
-_COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 
 
 @click.command()
@@ -37,7 +35,6 @@ def command(ctx: click.Context, run: str, training: bool, threads: int, as_json:
     everything agrees, else 1. With -q only failed checks are printed.
     """  # noqa: D301 - click takes the character itself
     with starting(quiet or as_json):
-        from lagbench.cli.find import run_directory
         from lagbench.cli.progress import progress
         from lagbench.records.reader import open_run
         from lagbench.records.replay import replay
@@ -55,10 +52,7 @@ def command(ctx: click.Context, run: str, training: bool, threads: int, as_json:
     else:
         width = max(len(check.name) for check in report.checks)
         for check in report.checks:
-            if quiet and check.outcome != "failed":
-                continue
-            label = click.style(f"{_LABELS[check.outcome]:<4}", fg=_COLOURS[check.outcome])
-            click.echo(f"{label}  {check.name:<{width}}  {check.message}")
+            show_check(check.outcome, f"{check.name:<{width}}  {check.message}", quiet)
         for note in report.notes:
             click.echo(f"note: {note}", err=True)
     ctx.exit(0 if report.passed else 1)

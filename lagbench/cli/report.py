@@ -10,12 +10,10 @@ from pathlib import Path
 import click
 
 from lagbench.cli.follow import starting
-from lagbench.cli.options import INTEGER, json_option, quiet_option
+from lagbench.cli.options import json_option, quiet_option, replications_option
+from lagbench.cli.output import REPORT_REPLICATIONS
 from lagbench.cli.progress import progress
-from lagbench.cli.scored import read, suite_option
-from lagbench.errors import UsageError
-
-_REPLICATIONS = 50_000
+from lagbench.cli.scored import by_option, read, suite_option
 
 
 @click.command()
@@ -28,21 +26,9 @@ _REPLICATIONS = 50_000
     type=click.Path(path_type=Path),
     help="Output directory: new, empty, or with an earlier report, which is replaced.",
 )
-@click.option(
-    "--by",
-    multiple=True,
-    metavar="NAME",
-    help="A swept hyperparameter; each value becomes a line. May be repeated.",
-)
+@by_option
 @suite_option
-@click.option(
-    "--replications",
-    type=INTEGER,
-    default=_REPLICATIONS,
-    metavar="N",
-    help="Bootstrap replications for the intervals.",
-    show_default=True,
-)
+@replications_option(REPORT_REPLICATIONS)
 @json_option
 @quiet_option
 def command(
@@ -59,8 +45,6 @@ def command(
     Writes each figure as PDF, SVG and PNG, and a self-contained page, index.html, to DIR. docs/report.md explains the
     figures.
     """
-    if replications < 1:
-        raise UsageError(f"--replications must be at least 1, not {replications}")
     began = time.monotonic()
     with starting(quiet):
         from lagbench.scoring import details as detail
@@ -76,16 +60,16 @@ def command(
     with progress("figures", quiet) as told:
         content = report.files(results, details, line, told)
     report.write(out, content, line)
+    missing = plots.left_out(results, details)
     if not quiet:
         click.echo(f"made in {time.monotonic() - began:.1f} s: {replications:,} replications", err=True)
         if replaced:
             click.echo(f"replaced the earlier report in {out}", err=True)
         for note in results.notes:
             click.echo(f"note: {note}", err=True)
-        for reason in plots.left_out(results, details):
+        for reason in missing:
             click.echo(f"left out: {reason}", err=True)
     if as_json:
-        missing = plots.left_out(results, details)
         document = {"path": str(out), "files": sorted(content), "notes": results.notes, "left_out": missing}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:

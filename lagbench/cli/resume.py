@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lagbench.cli.follow import finished, make_sinks, starting, stdout_free
+from lagbench.cli.follow import finished, make_sinks, run_directory, starting, stdout_free
 from lagbench.cli.options import checkpoint_option, json_option, log_option, quiet_option, ray_option, threads_option
 
 
@@ -33,7 +33,6 @@ def command(
     quiet = quiet or as_json
     with starting(quiet):
         from lagbench import runner
-        from lagbench.cli.find import run_directory
         from lagbench.records.reader import open_run
 
         path = run_directory(run)

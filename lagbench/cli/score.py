@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lagbench.cli.follow import starting
-from lagbench.cli.options import INTEGER, json_option, quiet_option
-from lagbench.cli.output import REPORT_REPLICATIONS, csv, document, show
+from lagbench.cli.options import json_option, quiet_option, replications_option
+from lagbench.cli.output import FOR_PUBLICATION, csv, document, show
 from lagbench.cli.progress import progress
-from lagbench.cli.scored import read, suite_option
+from lagbench.cli.scored import by_option, read, suite_option
 from lagbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,21 +23,9 @@ _TERMINAL = 2_000
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--by",
-    multiple=True,
-    metavar="NAME",
-    help="A swept hyperparameter; each value becomes a row. May be repeated.",
-)
+@by_option
 @suite_option
-@click.option(
-    "--replications",
-    type=INTEGER,
-    default=_TERMINAL,
-    metavar="N",
-    help=f"Bootstrap replications for the intervals; use {REPORT_REPLICATIONS:,} for publication.",
-    show_default=True,
-)
+@replications_option(_TERMINAL, FOR_PUBLICATION)
 @click.option(
     "--table", type=click.Path(path_type=Path, dir_okay=False), help="Also write the table of runs to this Arrow file."
 )
@@ -63,8 +51,6 @@ def command(
     """
     if as_json + as_csv + as_latex > 1:
         raise UsageError("give one of --json, --csv and --latex")
-    if replications < 1:
-        raise UsageError(f"--replications must be at least 1, not {replications}")
     results = _results(runs, by, suite, replications, table, quiet)
     if as_json:
         click.echo(document(results.to_json()))

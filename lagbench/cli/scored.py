@@ -1,4 +1,4 @@
-"""Shared by ``score`` and ``report``: read runs and tables as one table."""
+"""Shared by ``score`` and ``report``: their options, and runs and tables read as one table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from lagbench.cli.follow import starting
 from lagbench.cli.options import Decorator, Name
 from lagbench.cli.progress import progress
 
+by_option: Decorator = click.option(
+    "--by",
+    multiple=True,
+    metavar="NAME",
+    help="A swept hyperparameter; each value becomes a line. May be repeated.",
+)
 suite_option: Decorator = click.option(
     "--suite",
     type=Name("name", suites.names),

@@ -13,7 +13,7 @@ import click
 
 from lagbench import registry, suites
 from lagbench.cli import suite as suite_words
-from lagbench.cli.follow import starting
+from lagbench.cli.follow import run_directory, starting
 from lagbench.cli.options import Name, json_option
 from lagbench.domain import DOMAINS
 from lagbench.errors import UsageError, nearest, unknown
@@ -56,7 +56,6 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
         config = {name: f"{_plain(value)} — {facts['takes'][name]}" for name, value in facts["config"].items()}
         return facts, _lines({**facts, "config": config, "takes": {}})
     else:
-        from lagbench.cli.find import run_directory
         from lagbench.records.reader import open_run
 
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lagbench import registry, suites
-from lagbench.cli.follow import starting, sweeping
+from lagbench.cli.follow import board, starting, sweeping
 from lagbench.cli.options import (
     ASSIGNMENT,
     INTEGER,
@@ -211,14 +211,11 @@ def _run(
     as_json: bool,
     quiet: bool,
 ) -> Sequence[CellOutcome]:
-    from lagbench.sweep.board import Board
     from lagbench.sweep.driver import SweepEnded, run_grid
-    from lagbench.sweep.watcher import Watcher
 
     try:
         with sweeping():
-            watcher = Watcher() if quiet else Board(out)
-            outcomes: Sequence[CellOutcome] = run_grid(cells, executor=executor, watcher=watcher, taken=known)
+            outcomes: Sequence[CellOutcome] = run_grid(cells, executor=executor, watcher=board(out, quiet), taken=known)
     except SweepEnded as ended:
         _report(ended.outcomes, as_json)
         raise

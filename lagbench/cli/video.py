@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lagbench.cli.follow import starting
+from lagbench.cli.follow import run_directory, starting
 from lagbench.cli.options import INTEGER, json_option, quiet_option
 
 
@@ -29,7 +29,6 @@ def command(run: str, episode: int, evaluation: int | None, out: Path, as_json: 
     """  # noqa: D301 - click takes the character itself
     quiet = quiet or as_json
     with starting(quiet):
-        from lagbench.cli.find import run_directory
         from lagbench.cli.progress import progress
         from lagbench.records.reader import open_run
         from lagbench.video.film import film

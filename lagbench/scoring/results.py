@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from lagbench.domain import ActionMode
 from lagbench.protocol import ForwardMode
-from lagbench.scoring.kept import Kept
 from lagbench.scoring.power import Power, sentence
 from lagbench.spec import SuiteVersion
 from lagbench.suites import Axis
 
+_FORMAT_VERSION = 1
 Kind = Literal["score", "accuracy", "return"]
 """The kind of score; ``return`` if returns are not normalised."""
 
@@ -209,7 +209,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Results(Kept):
+class Results:
     """All results of a table of runs.
 
     Attributes:
@@ -260,6 +260,10 @@ class Results(Kept):
     def power_note(self) -> str:
         """The power in a sentence; empty if unknown."""
         return sentence(self.power, len(self.seeds), len(self.tasks), self.pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary."""
+        return {"format_version": _FORMAT_VERSION, **dataclasses.asdict(self)}
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One flat row per number, for a CSV file: label, against, task, value of the axis, measure, quantity."""

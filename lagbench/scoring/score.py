@@ -12,8 +12,6 @@ from lagbench.scoring.table import Progress
 
 TERMINAL_REPLICATIONS = 2_000
 """Of the bootstrap, for a look."""
-REPORT_REPLICATIONS = 50_000
-"""Of the bootstrap, for what is published."""
 
 
 def score(

@@ -36,14 +36,7 @@ def submissions_option(function: click.decorators.FC) -> click.decorators.FC:
     help="Output directory: new, empty, or with an earlier site, which is replaced.",
 )
 @submissions_option
-@click.option(
-    "--replications",
-    type=cli.options.INTEGER,
-    default=cli.output.REPORT_REPLICATIONS,
-    metavar="N",
-    help="Bootstrap replications for the intervals.",
-    show_default=True,
-)
+@cli.options.replications_option(cli.output.REPORT_REPLICATIONS)
 @cli.options.json_option
 @cli.options.quiet_option
 def command(out: Path, submissions: Path | None, replications: int, as_json: bool, quiet: bool) -> None:
@@ -53,8 +46,6 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
     bytes.
     """
     quiet = quiet or as_json
-    if replications < 1:
-        raise UsageError(f"--replications must be at least 1, not {replications}")
     # Before anything is computed.
     replaced = SITE.check_free(out)
     boards = make(submissions, out, replications, quiet)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lagbench import UsageError, cli, records
+from lagbench import cli, records
 
 if TYPE_CHECKING:
     from lagbench.leaderboard.compare import Compared
@@ -74,14 +74,7 @@ def _suites() -> list[str]:
     help="Number of concurrent runs.  [default: one per core]",
 )
 @click.option("--device", metavar="NAME", help="Device of the learner: cpu, cuda.  [default: cpu]")
-@click.option(
-    "--replications",
-    type=cli.options.INTEGER,
-    default=_REPLICATIONS,
-    metavar="N",
-    help=f"Bootstrap replications for the intervals; use {cli.output.REPORT_REPLICATIONS:,} for publication.",
-    show_default=True,
-)
+@cli.options.replications_option(_REPLICATIONS, cli.output.FOR_PUBLICATION)
 @cli.options.json_option
 @cli.options.quiet_option
 def command(
@@ -108,8 +101,6 @@ def command(
 
     Exit code: 0 if every run has a result (divergence is one), whatever the verdict; 1 if some failed.
     """  # noqa: D301 - click takes the character itself
-    if replications < 1:
-        raise UsageError(f"--replications must be at least 1, not {replications}")
     quiet = quiet or as_json
     with cli.follow.starting(quiet):
         from lagbench import load_suite, plan_grid, run_grid

@@ -117,73 +117,46 @@ def test_from_python_it_is_the_same(finished: Path, here: Path) -> None:
 
 REFUSED = [
     ("--task Hoper-v5", "unknown task 'Hoper-v5'; did you mean 'Hopper-v5'? Known: Ant-v4, "),
-    ("--task CartPoles-v9", "unknown task 'CartPoles-v9'"),
     ("--algo vacco", "unknown algorithm 'vacco'; did you mean 'vaco'? Known: cispo, "),
     ("--lag-mode unifrom", "unknown lag mode 'unifrom'; did you mean 'uniform'? Known: asynchronous, "),
     ("--forward spilt", "unknown value 'spilt'; did you mean 'split'? Known: reuse, split."),
-    ("--record trajectory", "did you mean 'trajectories'? Known: episodes, trajectories."),
     ("--log tensorbord", "did you mean 'tensorboard'? Known: console, jsonl, tensorboard, trackio, wandb."),
     ("--device gpu", "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda."),
     ("--device meta", "unknown device 'meta'."),
     ("--set detla=0.1 --algo vaco", "unknown hyperparameter 'detla'; did you mean 'delta'? Known: align, "),
-    ("--set delta=big --algo vaco", "delta must be "),
     ("--set reference=behavior --algo vaco", "unknown reference value 'behavior'; did you mean 'behaviour'?"),
     ("--set delta", "Invalid value for '--set': 'delta' is not of the form name=value"),
+    ("--set learning_rate=-inf", "learning_rate must be in [0, inf), not -inf"),
     ("--task-set max_episode_step=3", "unknown task option 'max_episode_step'; did you mean 'max_episode_steps'?"),
     ("--task-set max_episode_steps=abc", "'max_episode_steps'"),
     ("--lag -1", "lag must be in [0, 2147483647], not -1"),
     ("--lag 1.5", "Invalid value for '--lag': '1.5' is not a whole number (1M, 1e6 and 1_000_000 are)"),
     ("--updates 83", "83 updates are not possible: in reuse mode a phase makes whole epochs of 8 minibatches"),
-    ("--updates 83", "the nearest are 80 or 88"),
-    ("--updates 0", "updates must be in [1, 2147483647], not 0"),
     ("--minibatch 300", "the nearest that can are 256 and 512"),
-    ("--phase-steps 0", "phase_steps must be in [1, 2147483647], not 0"),
     ("--forward split --minibatch 100", "which 32 actors cannot divide evenly"),
-    ("--budget 1k", "a budget of 1000 actor steps is less than one phase, which needs 2048 (32 actors × 64 steps)"),
-    ("--budget 1k", "give at least --budget 2048"),
-    ("--seed -1", "seed must be in [0, 9223372036854775807], not -1"),
+    ("--budget 1k", "is less than one phase, which needs 2048 (32 actors × 64 steps); give at least --budget 2048"),
     ("--seed 9223372036854775808", "seed must be in [0, 9223372036854775807], not 9223372036854775808"),
-    ("--eval-episodes 0", "eval_episodes must be in [1, 2147483647], not 0"),
-    ("--set learning_rate=-0.001", "learning_rate must be in [0, inf), not -0.001"),
-    ("--set learning_rate=-inf", "learning_rate must be in [0, inf), not -inf"),
-    ("--set clip=-1", "clip must be above 0, not -1.0"),
-    ("--set target_kl=0 --algo ppo-kl", "target_kl must be above 0, not 0.0"),
+    ("--eval-intervals 1e9", "eval_intervals must be in [1, 10000], not 1000000000"),
     ("--threads -1", "'--threads'"),
     ("--algo yours.py:Mine", "there is no file 'yours.py'; name your own algorithm as path/to/file.py:Class"),
     ("--algo mine.py", "'mine.py' needs the name of its class: mine.py:Mine"),
     ("--algo mine.py:Mime", "unknown class in mine.py 'Mime'; did you mean 'Mine'? Known: Chatty, "),
     ("--algo mine.py:Lossless", "mine.py:Lossless has no `loss`; write loss(self, batch) -> (scalar, metrics)"),
-    (
-        "--algo mine.py:Stranger",
-        "mine.py:Stranger is not an algorithm: its class must be a subclass of lagbench.Algorithm",
-    ),
-    ("--algo mine.py:Odd", "Config.sizes has type list; use bool, int, float, str, a Literal, or one of them | None"),
-    (
-        "--algo layers.py:Mine",
-        "'layers.py' cannot be imported: Config.layers has type list; use bool, int, float, str, ",
-    ),
+    ("--algo mine.py:Stranger", "is not an algorithm: its class must be a subclass of lagbench.Algorithm"),
+    ("--algo layers.py:Mine", "'layers.py' cannot be imported: Config.layers has type list; use bool, int, "),
     ("--algo broken.py:Mine", "'broken.py' cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
-    ("--algo torn.py:Mine", "'torn.py' cannot be imported: SyntaxError: "),
     ("--spec nothing.json", "there is no file 'nothing.json'"),
     ("--spec .", "'.' cannot be read: Is a directory"),
     ("--spec mine.py", "'mine.py' is not JSON: "),
     ("--spec newer.json", "the specification has format 99; this lagbench reads up to 2: install a newer one"),
-    (
-        "--spec nothing.json --lag 3",
-        "--spec contains all settings that determine results; --lag cannot be combined with it",
-    ),
-    (
-        "--spec nothing.json --set a=3",
-        "--spec contains all settings that determine results; --set cannot be combined with it",
-    ),
-    ("--spec nothing.json --lag-mode fixed", "; --lag-mode cannot be combined with it"),
+    ("--spec nothing.json --lag-mode fixed", "that determine results; --lag-mode cannot be combined with it"),
+    ("--spec nothing.json --set a=3", "that determine results; --set cannot be combined with it"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), REFUSED, ids=[f"{a}: {s[:20]}" for a, s in REFUSED])
 def test_what_cannot_be_run_costs_a_sentence_and_leaves_nothing(here: Path, arguments: str, sentence: str) -> None:
     (here / "broken.py").write_text("import no_such_module\n")
-    (here / "torn.py").write_text("class Mine(\n")
     (here / "layers.py").write_text(
         "from lagbench import Algorithm\nclass Mine(Algorithm):\n"
         "    class Config(Algorithm.Config):\n        layers: list = [64]\n"
