@@ -11,11 +11,8 @@ import pytest
 
 from lagbench import registry, runner
 from lagbench.records.reader import open_run
-from lagbench.runner import Interrupted
-from lagbench.sinks.base import Sink
 from lagbench.spec import RunSpec
-from lagbench.training import PhaseResult
-from tests.cli.run_here import SMALL, content_hash, lagbench
+from tests.cli.run_here import SMALL, content_hash, cut_off, lagbench
 from tests.source.trees import TREE, USED, lay_out
 
 RUN = ("run", "--algo", "mine.py:Mine", *SMALL, "-q", "--out")
@@ -39,14 +36,6 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path / "run"
 
 
-class Stop(Sink):
-    """Ends a run after its second phase."""
-
-    def write(self, result: PhaseResult) -> None:
-        if result.record.phase == 1:
-            raise KeyboardInterrupt
-
-
 def copied(run: Path) -> dict[str, str]:
     files = (run / "source").rglob("*")
     return {file.relative_to(run / "source").as_posix(): file.read_text() for file in files if file.is_file()}
@@ -67,9 +56,7 @@ def test_of_what_is_installed_there_is_no_copy(finished: Path) -> None:
 
 
 def test_a_resumed_run_does_not_see_what_was_changed(own: Path, before: Path) -> None:
-    spec = open_run(before).spec
-    with pytest.raises(Interrupted):
-        runner.execute(spec, own / "run", threads=1, sinks=[Stop()])
+    cut_off(open_run(before).spec, own / "run")
     lay_out(own, {"helper.py": TREE["helper.py"].replace("+1.0", "-1.0"), "mine.py": "1 / 0"})
     assert lagbench("resume", "run", "-q").code == 0
     assert content_hash(own / "run") == content_hash(before)
@@ -110,8 +97,7 @@ def test_a_slim_copy_has_it_too(before: Path, tmp_path: Path) -> None:
 def test_another_version_of_what_is_installed(finished: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run is not resumed with it; started again, it uses that version, and a note says so."""
     here = version("lagbench")
-    with pytest.raises(Interrupted):
-        runner.execute(open_run(finished).spec, own / "begun", threads=1, sinks=[Stop()])
+    cut_off(open_run(finished).spec, own / "begun")
     monkeypatch.setattr(registry, "distribution", lambda *_: ("lagbench", "9.9"))
     done = lagbench("resume", "begun", "-q")
     installed = f"but lagbench 9.9 is installed: pip install lagbench=={here}, or start a new run"
@@ -152,8 +138,7 @@ def test_an_old_run_is_shown_resumed_and_scored(finished: Path, own: Path) -> No
     """Its specification has the digest of an installed algorithm's file, to which it is not held."""
     spec = json.loads((finished / "spec.json").read_text())
     former = RunSpec.from_json({**spec, "format_version": 1, "algorithm": {"name": "vaco", "sha256": "0" * 64}})
-    with pytest.raises(Interrupted):
-        runner.execute(former, own / "begun", threads=1, sinks=[Stop()])
+    cut_off(former, own / "begun")
     assert lagbench("resume", "begun", "-q").code == 0
     assert json.loads((own / "begun/spec.json").read_text())["algorithm"] == {"name": "vaco", "sha256": "0" * 64}
     assert content_hash(own / "begun") == content_hash(finished)

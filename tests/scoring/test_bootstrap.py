@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
-from rliable import library, metrics
+from rliable import library
 
-from lagbench.scoring import aggregate, bootstrap
+from lagbench.scoring import bootstrap
 from lagbench.scoring.bootstrap import Array, Intervals
-
-RLIABLE: dict[str, Callable[[Array], Any]] = {
-    "iqm": metrics.aggregate_iqm,
-    "median": metrics.aggregate_median,
-    "mean": metrics.aggregate_mean,
-    "optimality_gap": metrics.aggregate_optimality_gap,
-}
 
 
 @pytest.fixture(params=[1, 100, 2**18])
@@ -53,32 +43,6 @@ def test_intervals_are_rliables() -> None:
     found = bootstrap.intervals([given], lambda x: {"mean": x.mean(axis=0)}, 200)["mean"]
     assert np.array_equal(found.value, value[""])
     assert np.array_equal([found.low, found.high], bounds[""])
-
-
-@pytest.mark.parametrize("shape", [(3, 2), (10, 3), (20, 5)])
-def test_aggregates_and_their_intervals_are_rliables(shape: tuple[int, int]) -> None:
-    """Each of its functions on each of its replications, and its intervals of them."""
-    given = scores(*shape)
-    with bootstrap.seeded():
-        drawn = [data[0] for data, _ in library.StratifiedBootstrap(given).bootstrap(100)]
-    together = aggregate.aggregates(np.stack(drawn, axis=-1))
-    found = bootstrap.intervals([given], aggregate.aggregates, 100)
-    for name, function in RLIABLE.items():
-        assert together[name] == pytest.approx([function(x) for x in drawn], abs=1e-12)
-        with bootstrap.seeded():
-            value, bounds = library.get_interval_estimates(
-                {"": given}, lambda x, f=function: np.array([f(x)]), reps=100
-            )
-        assert found[name].value == pytest.approx(value[""][0], abs=1e-12)
-        assert [found[name].low, found[name].high] == pytest.approx(bounds[""][:, 0], abs=1e-12)
-
-
-def test_the_probability_of_improvement_is_rliables_on_each_replication() -> None:
-    first, second = scores(4, 2), scores(3, 2) + 0.2
-    with bootstrap.seeded():
-        ((one, other),) = bootstrap.draws([first, second], 50)
-    expected = [metrics.probability_of_improvement(one[..., i], other[..., i]) for i in range(50)]
-    assert aggregate.improvement(one, other) == pytest.approx(expected, abs=1e-12)
 
 
 def test_several_samples_have_rliables_intervals_but_for_the_draws() -> None:

@@ -11,12 +11,7 @@ from lagbench.scoring import coverage
 FEW = {"draws": 1000, "replications": 500}
 
 
-@pytest.mark.parametrize("apart", [0, 2.5])
-def test_twenty_seeds_hold_what_they_say(apart: float) -> None:
-    assert 0.93 <= coverage.measure(20, 3, apart=apart, **FEW) <= 0.97
-
-
-@pytest.mark.parametrize(("seeds", "tasks"), [(3, 2), (3, 3), (5, 3), (10, 3), (3, 1)])
+@pytest.mark.parametrize(("seeds", "tasks"), [(3, 2), (20, 3), (3, 1)])
 def test_what_is_said_is_what_is_measured(seeds: int, tasks: int) -> None:
     assert coverage.measure(seeds, tasks, **FEW) == pytest.approx(coverage.MEASURED[seeds, tasks], abs=0.03)
 

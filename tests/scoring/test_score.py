@@ -11,7 +11,7 @@ from rliable import library, metrics
 from scipy import stats
 
 from lagbench import suites
-from lagbench.scoring import bootstrap, coverage, power, score
+from lagbench.scoring import bootstrap, power, score
 from lagbench.scoring.normalize import Scale
 from lagbench.scoring.results import Comparison, IntervalEstimate, Line, Mean, Results, Tolerance
 from lagbench.scoring.significance import LEVEL
@@ -311,12 +311,6 @@ def test_a_suites_results_name_it() -> None:
     assert found.lines[0].points[1].absent == "no runs on Hopper-v5, Walker2d-v5, HalfCheetah-v5"
 
 
-def test_one_algorithm_has_nobody_to_be_compared_with() -> None:
-    found = results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3))
-    assert found.comparisons == ()
-    assert found.lines[0].rank == 1
-
-
 def test_ranks_and_p_values_are_with_holms_correction_over_all_pairs() -> None:
     """What two that are alone would be told apart by is not enough among six."""
     heights = {"a": {0: 0.9, 8: 0.9}, "b": {0: 0.86, 8: 0.86}}
@@ -356,9 +350,3 @@ def test_power_stands_beside() -> None:
     assert "lag scores that differ by 0.1/0.2/0.3 are separated with probability" in found.power_note
     assert results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=1)).power == ()
     assert results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3), None).power == ()
-
-
-def test_coverage_stands_beside() -> None:
-    found = results(noisy({"a": {0: 0.9, 8: 0.5}}, seeds=3))
-    assert found.coverage == coverage.note(3, 2)
-    assert found.coverage_by_task == coverage.note(3, 1)

@@ -55,7 +55,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> suites.Suite:
 
 def test_it_is_measured_and_measured_again_only_where_it_is_missing(small: suites.Suite, tmp_path: Path) -> None:
     file = tmp_path / "made.json"
-    arguments = ["TESTING", "--seeds", "100-102", "--start-seeds", "100-103", "-q", "-j", "1"]
+    arguments = ["TESTING", "--seeds", "100-102", "--start-seeds", "100-102", "-q", "-j", "1"]
     arguments += ["-o", str(tmp_path / "runs"), "--write", str(file)]
     one = CliRunner().invoke(references.main, [*arguments, "--task", "Hopper-v5"])
     assert one.exit_code == 0, one.output
@@ -64,11 +64,11 @@ def test_it_is_measured_and_measured_again_only_where_it_is_missing(small: suite
     first = json.loads(file.read_text())
     assert first["suite"] == {"name": "TESTING-family", "sha256": small.runs.sha256}
     at = first["tasks"]["Hopper-v5"]
-    assert (at["start"]["seeds"], at["reference"]["seeds"]) == ([100, 101, 102, 103], [100, 101, 102])
+    assert (at["start"]["seeds"], at["reference"]["seeds"]) == ([100, 101, 102],) * 2
     runs = [lagbench.open(path.parent) for path in sorted((tmp_path / "runs").rglob("spec.json"))]
     assert [run.spec.protocol.lag for run in runs] == [0, 0, 0]
     assert at["reference"]["returns"] == [run.curve()[-1].mean for run in runs]
-    assert at["start"]["returns"][:3] == [run.curve()[0].mean for run in runs]
+    assert at["start"]["returns"] == [run.curve()[0].mean for run in runs]
     assert len(file.read_text().splitlines()) < 50
     # The other task is added; nothing of the first is run again.
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("result.json")}

@@ -1,41 +1,26 @@
 """A sink that fails costs a run nothing."""
 
 import sys
-from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import pytest
 
 from lagbench.sinks.base import Sink, Sinks
 from tests.sinks.conftest import Followed
 
+ORDER = ["start", "write", "stopping", "close", "finish"]
 
-class Diary(Sink):
-    """Writes down what it is told, and fails where it is asked to."""
 
-    def __init__(self, fails: str = "") -> None:
-        self.told: list[str] = []
-        self.fails = fails
+def diary(fails: str = "") -> mock.Mock:
+    """A sink that notes what it is told, and fails where it is asked to."""
+    sink = mock.Mock(spec=Sink)
+    if fails:
+        getattr(sink, fails).side_effect = ValueError(f"no {fails}")
+    return sink
 
-    def note(self, what: str) -> None:
-        self.told.append(what)
-        if what == self.fails:
-            raise ValueError(f"no {what}")
 
-    def start(self, spec: Any, path: Path, phases_done: int) -> None:
-        self.note("start")
-
-    def write(self, result: Any) -> None:
-        self.note("write")
-
-    def stopping(self) -> None:
-        self.note("stopping")
-
-    def finish(self, run: Any) -> None:
-        self.note("finish")
-
-    def close(self) -> None:
-        self.note("close")
+def told(sink: mock.Mock) -> list[str]:
+    return [name for name, *_ in sink.mock_calls]
 
 
 def tell(sinks: Sinks, followed: Followed) -> None:
@@ -47,22 +32,21 @@ def tell(sinks: Sinks, followed: Followed) -> None:
 
 
 def test_each_sink_is_told_everything(followed: Followed, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = Diary(), Diary()
+    first, second = diary(), diary()
     tell(Sinks([first, second]), followed)
-    assert first.told == second.told == ["start", "write", "stopping", "close", "finish"]
+    assert told(first) == told(second) == ORDER
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("fails", ["start", "write", "stopping", "close", "finish"])
+@pytest.mark.parametrize("fails", ORDER)
 def test_a_sink_that_raises_is_reported_closed_and_dropped(
     followed: Followed, fails: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good, bad = Diary(), Diary(fails)
+    good, bad = diary(), diary(fails)
     tell(Sinks([bad, good]), followed)
-    assert good.told == ["start", "write", "stopping", "close", "finish"]
-    order = ["start", "write", "stopping", "close", "finish"]
-    assert bad.told == [*order[: order.index(fails) + 1], "close"]
-    assert capsys.readouterr().err == f"warning: Diary failed and was dropped: ValueError: no {fails}\n"
+    assert told(good) == ORDER
+    assert told(bad) == [*ORDER[: ORDER.index(fails) + 1], "close"]
+    assert capsys.readouterr().err == f"warning: Mock failed and was dropped: ValueError: no {fails}\n"
 
 
 def test_it_does_not_matter_that_nobody_reads_the_report(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,9 +55,9 @@ def test_it_does_not_matter_that_nobody_reads_the_report(followed: Followed, mon
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Gone())
-    good = Diary()
-    tell(Sinks([Diary("write"), good]), followed)
-    assert good.told[-1] == "finish"
+    good = diary()
+    tell(Sinks([diary("write"), good]), followed)
+    assert told(good)[-1] == "finish"
 
 
 def test_a_sink_need_not_say_anything(followed: Followed) -> None:

@@ -199,15 +199,10 @@ def test_a_suite_may_fix_the_networks() -> None:
             {**HOPPER, "hidden": (8,)},
             "the specification is not in TESTING: protocol.hidden is [8], was missing in the suite",
         ),
-        ({"suite": "TESTIN"}, "unknown suite 'TESTIN'; did you mean 'TESTING'?"),
-        ({"suite": "TESTING"}, "TESTING is a grid; choose a cell's task (--task): InvertedPendulum-v5, Hopper-v5"),
         ({"suite": "TESTING", "task": "Hopper-v5"}, "TESTING is a grid; choose a cell's lag (--lag): 0, 2"),
         ({**HOPPER, "task": "Ant-v5"}, "TESTING has no task Ant-v5; choose one of: InvertedPendulum-v5, Hopper-v5"),
-        ({**HOPPER, "lag": 1}, "TESTING has no lag 1; choose one of: 0, 2"),
         ({**HOPPER, "seed": 2}, "TESTING has the seeds 0-1, not 2"),
-        ({**HOPPER, "budget": 4096}, "budget is 2048 in TESTING and cannot be 4096"),
         ({**HOPPER, "eval_episodes": 4}, "eval_episodes is 3 in TESTING and cannot be 4"),
-        ({**HOPPER, "eval_mode_episodes": 3}, "eval_mode_episodes is 2 in TESTING and cannot be 3"),
         (
             {**HOPPER, "task_options": {"max_episode_steps": "9"}},
             "the task option max_episode_steps has its default in TEST",
@@ -217,7 +212,6 @@ def test_a_suite_may_fix_the_networks() -> None:
             {"suite": "mujoco-reuse-mini-v1", "task": "Hopper-v5"},
             "mujoco-reuse-mini-v1 is a grid; choose a cell's updates (--updates): 8, 40, 80, 160",
         ),
-        ({"suite": "mujoco-1m-v1"}, "mujoco-1m-v1 is a family of suites; choose one of: mujoco-mini-v1, mujoco-lit"),
     ],
 )
 def test_what_would_leave_the_suite_is_refused(options: dict[str, Any], sentence: str) -> None:
@@ -228,7 +222,6 @@ def test_what_would_leave_the_suite_is_refused(options: dict[str, Any], sentence
     ("change", "sentence"),
     [
         ({"seed": 9}, "TESTING has the seeds 0-1, not 9"),
-        ({"task": "Ant-v5"}, "TESTING has no task Ant-v5"),
         ({"budget": 4096}, "the specification is not in TESTING: budget is 4096, was 2048 in the suite"),
         ({"suite": SuiteVersion("TESTING", "0" * 64)}, "the specification is not of TESTING (b0ee9c4f9357…)"),
         ({"suite": SuiteVersion("GONE", "0" * 64)}, "unknown suite 'GONE'"),

@@ -10,21 +10,10 @@ import pytest
 from lagbench.errors import LagbenchError, UsageError
 from lagbench.records.checksums import sealed
 from lagbench.records.reader import open_run
-from lagbench.runner import Interrupted, execute
-from lagbench.sinks.base import Sink
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
 from lagbench.sweep.cells import Planned, State, go_on, look, survey
-from lagbench.training import PhaseResult
-from tests.cli.run_here import ALGORITHMS, content_hash
+from tests.cli.run_here import ALGORITHMS, content_hash, cut_off
 from tests.sweep.conftest import small
-
-
-class Stop(Sink):
-    """Ends a run after its second phase."""
-
-    def write(self, result: PhaseResult) -> None:
-        if result.record.phase == 1:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -39,11 +28,6 @@ def cell(finished: Planned, tmp_path: Path) -> Planned:
 def own(tmp_path: Path) -> str:
     (tmp_path / "mine.py").write_text(ALGORITHMS)
     return str(tmp_path / "mine.py")
-
-
-def cut_off(cell: Planned) -> None:
-    with pytest.raises(Interrupted):
-        execute(cell.spec, cell.path, threads=1, sinks=[Stop()])
 
 
 def test_a_finished_cell(finished: Planned) -> None:
@@ -65,33 +49,13 @@ def test_nothing_there_yet(tmp_path: Path) -> None:
 
 def test_one_that_was_cut_off_is_resumed(finished: Planned, tmp_path: Path) -> None:
     (cell,) = small(tmp_path)
-    cut_off(cell)
+    cut_off(cell.spec, cell.path)
     assert look(cell) == State("unfinished")
     go_on(cell.spec, cell.path, threads=1, sinks=[])
     assert content_hash(cell.path) == content_hash(finished.path)
     before = (cell.path / "environment.json").read_bytes()
     go_on(cell.spec, cell.path, threads=1, sinks=[])
     assert (cell.path / "environment.json").read_bytes() == before
-
-
-def test_divergence_is_a_result(own: str, tmp_path: Path) -> None:
-    (cell,) = small(tmp_path, algo=f"{own}:Nan")
-    go_on(cell.spec, cell.path, threads=1, sinks=[])
-    state = look(cell)
-    assert state.status == "diverged"
-    assert state.reason.startswith("diverged in phase 2, update ")
-    assert state.is_over
-    assert not state.is_failure
-
-
-def test_a_failure_has_its_reason(own: str, tmp_path: Path) -> None:
-    (cell,) = small(tmp_path, algo=f"{own}:Mistaken")
-    with pytest.raises(AttributeError):
-        go_on(cell.spec, cell.path, threads=1, sinks=[])
-    state = look(cell)
-    assert state.status == "failed"
-    assert "avantage" in state.reason
-    assert state.is_failure
 
 
 def test_another_run_is_not_touched(cell: Planned) -> None:

@@ -3,9 +3,10 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from unittest import mock
+from unittest.mock import call
 
 import pytest
 
@@ -58,35 +59,6 @@ class World(Executor):
         self.calls.append("close")
 
 
-class Listener(Watcher):
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def start(self, states: Mapping[Planned, State], slots: int) -> None:
-        self.told.append(("start", len(states), slots))
-
-    def begun(self, cell: Planned) -> None:
-        self.told.append(("begun", cell.spec.seed))
-
-    def advanced(self, cell: Planned, phases: int) -> None:
-        self.told.append(("advanced", cell.spec.seed, phases))
-
-    def ended(self, cell: Planned, state: State) -> None:
-        self.told.append((state.status, cell.spec.seed))
-
-    def left(self, cell: Planned) -> None:
-        self.told.append(("left", cell.spec.seed))
-
-    def elsewhere(self, cells: int) -> None:
-        self.told.append(("elsewhere", cells))
-
-    def stopping(self) -> None:
-        self.told.append("stopping")
-
-    def close(self) -> None:
-        self.told.append("close")
-
-
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
@@ -105,14 +77,20 @@ def statuses(outcomes: Sequence[CellOutcome]) -> list[str]:
 
 
 def test_every_cell_is_run_so_many_at_once(world: World, cells: list[Planned]) -> None:
-    listener = Listener()
+    listener = mock.Mock(spec=Watcher)
     outcomes = run_grid(cells, executor=world, watcher=listener)
     assert world.started == cells
     assert world.most == world.slots == 2
     assert [outcome.cell for outcome in outcomes] == cells
     assert [outcome.state for outcome in outcomes] == [State("completed", score=1.0)] * 4
-    assert listener.told[:5] == [("start", 4, 2), ("begun", 0), ("begun", 1), ("advanced", 0, 5), ("completed", 0)]
-    assert listener.told[-1] == "close"
+    assert listener.mock_calls[:5] == [
+        call.start(mock.ANY, 2),
+        call.begun(cells[0]),
+        call.begun(cells[1]),
+        call.advanced(cells[0], 5),
+        call.ended(cells[0], State("completed", score=1.0)),
+    ]
+    assert listener.mock_calls[-1] == call.close()
     assert world.calls == ["close"]
 
 
@@ -161,12 +139,13 @@ def test_other_peoples_cells_are_waited_for(world: World, cells: list[Planned]) 
             world.states[cells[0]] = State("completed")
 
     world.on_wait = others
-    listener = Listener()
+    listener = mock.Mock(spec=Watcher)
     assert statuses(run_grid(cells, executor=world, watcher=listener)) == ["completed"] * 4
     assert world.started == cells[1:]
     assert waits >= 10
-    assert ("elsewhere", 1) in listener.told
-    assert [told for told in listener.told if told != ("elsewhere", 0)][-2:] == [("completed", 0), "close"]
+    listener.elsewhere.assert_any_call(1)
+    told = [one for one in listener.mock_calls if one != call.elsewhere(0)]
+    assert told[-2:] == [call.ended(cells[0], State("completed")), call.close()]
 
 
 def test_a_claim_that_is_let_go_is_taken_up(world: World, cells: list[Planned]) -> None:
@@ -187,17 +166,17 @@ def test_a_claim_that_is_let_go_is_taken_up(world: World, cells: list[Planned]) 
 
 def test_a_cell_that_another_took_first_is_no_failure(world: World, cells: list[Planned]) -> None:
     world.ends = {cells[0]: [Ended(cells[0], elsewhere=True)]}
-    listener = Listener()
+    listener = mock.Mock(spec=Watcher)
     assert statuses(run_grid(cells, executor=world, watcher=listener)) == ["completed"] * 4
     assert world.started == [*cells, cells[0]]
-    assert ("left", 0) in listener.told
+    listener.left.assert_called_once_with(cells[0])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_what_runs_end_its_phase(world: World, cells: list[Planned], number: int, code: int) -> None:
     world.ends = {cell: [Ended(cell, "interrupted")] for cell in cells[:2]}
-    world.on_wait = lambda: os.kill(os.getpid(), number) if not listener.told.count("stopping") else None
-    listener = Listener()
+    listener = mock.Mock(spec=Watcher)
+    world.on_wait = lambda: None if listener.stopping.called else os.kill(os.getpid(), number)
     before = signal.getsignal(number)
     world.states[cells[3]] = State("completed")
     with pytest.raises(SweepEnded, match=r"^interrupted after 1 of 4 cells$") as ended:
@@ -206,7 +185,7 @@ def test_a_signal_lets_what_runs_end_its_phase(world: World, cells: list[Planned
     assert ended.value.exit_code == code
     assert world.started == cells[:2]
     assert world.calls == ["stop", "close"]
-    assert listener.told[-1] == "close"
+    assert listener.mock_calls[-1] == call.close()
     # What the first one had begun is not called crashed: nobody let it end.
     assert statuses(ended.value.outcomes)[2:] == ["missing", "completed"]
 
@@ -234,11 +213,8 @@ def test_nothing_is_started_where_a_directory_holds_another_run(world: World, ce
 def test_a_display_that_fails_is_dropped(
     world: World, cells: list[Planned], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Broken(Listener):
-        def begun(self, cell: Planned) -> None:
-            raise BrokenPipeError("its reader has closed it")
-
-    broken = Broken()
+    broken = mock.Mock(spec=Watcher)
+    broken.begun.side_effect = BrokenPipeError("its reader has closed it")
     assert statuses(run_grid(cells, executor=world, watcher=broken)) == ["completed"] * 4
-    assert broken.told == [("start", 4, 2)]
+    assert broken.mock_calls == [call.start(mock.ANY, 2), call.begun(cells[0])]
     assert capsys.readouterr().err == "warning: the display failed: BrokenPipeError: its reader has closed it\n"

@@ -34,10 +34,6 @@ class Exit(Late):
     def happen(self, loss, batch):
         os._exit(3)
 
-class Defect(Late):
-    def happen(self, loss, batch):
-        raise MemoryError("too much")
-
 class Full(Late):
     def happen(self, loss, batch):
         raise MemoryError from OSError(28, "No space left on device")
@@ -102,7 +98,6 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("Segfault", "its process was killed by SIGSEGV; see ", "Segmentation fault"),
         ("Exit", "its process ended with exit code 3", ""),
-        ("Defect", "MemoryError: too much", "in loss"),
     ],
 )
 def test_a_cell_that_crashes_says_how(mine: str, tmp_path: Path, name: str, says: str, log: str) -> None:
@@ -139,26 +134,10 @@ def test_what_an_algorithm_prints_is_kept(mine: str, tmp_path: Path) -> None:
     assert set(log_file(cell.path).read_text().splitlines()) == {"a debugging print"}
 
 
-def test_a_failure_is_recorded(mine: str, tmp_path: Path) -> None:
-    (cell,) = small(tmp_path / "out", algo=f"{mine}:Forgetful")
-    _, end = run(cell)
-    assert look(cell).status == "failed"
-    assert look(cell).reason
-    assert end.reason
-
-
 def test_a_full_disk_would_stop_every_cell(mine: str, tmp_path: Path) -> None:
     (cell,) = small(tmp_path / "out", algo=f"{mine}:Full")
     _, end = run(cell)
     assert end.is_general
-
-
-def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("")
-    (cell,) = small(tmp_path / "out")
-    _, end = run(cell)
-    assert "Not a directory" in end.reason
-    assert "\n" not in end.reason
 
 
 def test_somebody_elses_cell_is_left_to_him(tmp_path: Path) -> None:
@@ -178,17 +157,6 @@ def under_way(pool: Processes, cell: Planned) -> int:
     by = claims.holder(cell.path)
     assert by is not None
     return by.pid
-
-
-def test_stopped_it_ends_its_phase(tmp_path: Path) -> None:
-    (cell,) = small(tmp_path, **LONG)
-    with executor() as pool:
-        under_way(pool, cell)
-        pool.stop()
-        _, end = follow(pool, cell)
-    assert end.reason == "interrupted"
-    assert look(cell).status == "unfinished"
-    assert claims.holder(cell.path) is None
 
 
 def test_closed_it_leaves_nothing_running(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ import pytest
 
 from lagbench.runner import execute
 from lagbench.sweep.grid import plan
+from tests.cli.processes import until
 from tests.cli.run_here import content_hash, lagbench
 from tests.source.trees import TREE, lay_out
 
@@ -30,14 +30,6 @@ QUICK = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 OPTIONS = ("--block", "--disable-usage-stats", "--object-store-memory", "80000000")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something, and leave the cores to those who do it."""
-    end = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.1)
 
 
 @dataclasses.dataclass
@@ -80,7 +72,7 @@ def started(stack: contextlib.ExitStack, log: Path, *arguments: str) -> psutil.P
 
 def is_up(root: psutil.Process, log: Path) -> bool:
     """Whether it comes up; it gives up after half a minute."""
-    until(lambda: "will now block" in log.read_text() or root.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: "will now block" in log.read_text() or root.status() == psutil.STATUS_ZOMBIE, 300)
     return bool(root.status() != psutil.STATUS_ZOMBIE)
 
 
@@ -119,7 +111,7 @@ def free_port() -> int:
 
 
 GRID = ("--actors", "4", "--phase-steps", "16", "--minibatch", "32", "--budget",
-        "9600", "--eval-episodes", "1", "--lag", "2", "--seeds", "0-2", "-o", "out")  # fmt: skip
+        "9600", "--eval-episodes", "1", "--lag", "2", "--seeds", "0-1", "-o", "out")  # fmt: skip
 
 
 TASKS = """
@@ -142,7 +134,7 @@ def test_a_machine_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> 
         sweep = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=err)
     try:
         # Both machines have a cell, and something of it was collected.
-        until(lambda: sum(1 for _ in cells.glob("*/checkpoint/state.pt")) >= 2 or sweep.poll() is not None)
+        until(lambda: sum(1 for _ in cells.glob("*/checkpoint/state.pt")) >= 2 or sweep.poll() is not None, 300)
         assert sweep.poll() is None, (tmp_path / "err.txt").read_text()
         kill(cluster.machines[0])
         # Nobody takes these any more.
@@ -151,15 +143,15 @@ def test_a_machine_that_dies_loses_nothing(cluster: Cluster, tmp_path: Path) -> 
     finally:
         sweep.kill()
         sweep.wait()
-    assert (tmp_path / "out.txt").read_text() == "3 cells: 3 completed\n"
+    assert (tmp_path / "out.txt").read_text() == "2 cells: 2 completed\n"
     runs = sorted(cells.iterdir())
-    assert [run.name for run in runs] == [f"lag2-u20-seed{seed}" for seed in range(3)]
+    assert [run.name for run in runs] == [f"lag2-u20-seed{seed}" for seed in range(2)]
     starts = [len(json.loads((run / "environment.json").read_text())) for run in runs]
-    assert sorted(starts) == [1, 1, 2]
+    assert sorted(starts) == [1, 2]
     assert {(run / "source/helper.py").read_text() for run in runs} == {TREE["helper.py"]}
     with contextlib.chdir(lay_out(tmp_path, TREE)):
         planned = plan(
-            Path("alone"), algo=["mine.py:Mine"], task=["tasks.py:pendulum"], lag=[2], seeds=range(3), actors=4,
+            Path("alone"), algo=["mine.py:Mine"], task=["tasks.py:pendulum"], lag=[2], seeds=range(2), actors=4,
             phase_steps=16, minibatch=32, budget=9600, eval_episodes=1, record="episodes",
         )  # fmt: skip
         for run, cell in zip(runs, planned, strict=True):
