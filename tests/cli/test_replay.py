@@ -101,7 +101,3 @@ def test_an_edited_spec_is_not_valid(finished: Path, here: Path) -> None:
     done = lagbench("replay", "run")
     assert done.code == 1
     assert "spec.json is not the specification with which this run was started (seed is 5, was 0)" in done.sentence
-
-
-def test_what_is_no_run(here: Path) -> None:
-    assert lagbench("replay", "nothing").code == 2

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 import lagbench as package
-from lagbench import runner
-from lagbench.sinks.base import Sink
 from tests.cli.run_here import SMALL, content_hash, cut_off, lagbench
 
 
@@ -121,25 +119,3 @@ def test_what_is_no_run(here: Path, what: str, code: int, sentence: str) -> None
     done = lagbench("resume", what)
     assert done.code == code
     assert sentence in done.sentence
-
-
-def test_what_a_kill_at_the_very_end_left_is_cleared(finished: Path, here: Path) -> None:
-    shutil.copytree(finished, here / "run")
-    (here / "run/checkpoint").mkdir()
-    (here / "run/checkpoint/state.pt").write_bytes(b"half of it deleted")
-    assert "is finished" in lagbench("resume", "run").sentence
-    assert not (here / "run/checkpoint").exists()
-
-
-def test_a_run_killed_before_its_result_was_written_finishes(run: Path, finished: Path) -> None:
-    """All phases are committed; only the end is missing."""
-
-    class Last(Sink):
-        def write(self, result: package.PhaseResult) -> None:
-            if result.last:
-                shutil.copytree("run", "late")
-
-    runner.resume(run, threads=1, sinks=[Last()])
-    assert "unfinished, 5 of 5 phases" in lagbench("show", "late").out
-    assert lagbench("resume", "late", "-q").code == 0
-    assert content_hash(Path("late")) == content_hash(finished)

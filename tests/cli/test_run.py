@@ -1,9 +1,7 @@
 """``lagbench run``: what it prints and writes, what it refuses, and how it ends."""
 
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -209,16 +207,6 @@ def test_a_directory_that_cannot_be_made(here: Path) -> None:
     assert done.sentence.endswith("; run in another directory, or name one with --out")
 
 
-def test_a_missing_extra_costs_a_sentence(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [n for n in sys.modules if n.startswith(("torch.utils.tensorboard", "lagbench.sinks.tensorboard"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    done = lagbench("run", *SMALL, "--log", "tensorboard")
-    assert done.code == 2
-    assert done.sentence == "Error: --log tensorboard needs an extra: pip install 'lagbench[tensorboard]'"
-    assert not Path("runs").exists()
-
-
 @pytest.mark.parametrize("quiet", [(), ("-q",), ("--json",)])
 def test_a_run_that_diverges_says_where_and_keeps_its_records(here: Path, quiet: tuple[str, ...]) -> None:
     done = lagbench("run", "--algo", "mine.py:Nan", *SMALL, "--out", "run", *quiet)
@@ -293,18 +281,6 @@ def test_a_run_out_of_memory_can_be_resumed(here: Path) -> None:
     assert run.status == "unfinished"
     assert run.phases.count_rows() == 2
     assert "unfinished, 2 of 5 phases; resume with: lagbench resume run\n" in lagbench("show", "run").out
-
-
-def specs(data: Any) -> Any:
-    return data["spec"], data["result"]["content_hash"]
-
-
-def test_two_runs_of_one_spec_agree_whatever_the_threads(here: Path) -> None:
-    one, two = (
-        lagbench("run", "--algo", "ppo-kl", "--lag", "3", *SMALL, "--threads", k, "--json").json for k in ("1", "2")
-    )
-    assert one["path"] != two["path"]
-    assert specs(one) == specs(two)
 
 
 def test_a_cell_of_a_suite(here: Path) -> None:

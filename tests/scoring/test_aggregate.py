@@ -27,11 +27,6 @@ def test_by_hand() -> None:
     assert aggregate.task_means(scores) == pytest.approx([-1, 5.5])
 
 
-def test_the_median_is_over_tasks() -> None:
-    scores = np.array([[0.0, 1.0, 5.0], [2.0, 1.0, 5.0]])
-    assert aggregate.aggregates(scores[..., None])["median"] == pytest.approx([1.0])
-
-
 @given(matrices)
 def test_equal_to_rliables(scores: NDArray[np.float64]) -> None:
     found = aggregate.aggregates(np.stack([scores, scores + 1], axis=-1))

@@ -189,17 +189,6 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
     assert "320 of 320 actor steps · " in terminal.getvalue()
 
 
-def test_no_colour_where_none_is_wanted(
-    followed: Followed, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    followed.tell(Console())
-    assert re.search(r"\x1b\[[0-9;]*3[0-9;]*m", terminal.getvalue())
-    terminal.truncate(0)
-    monkeypatch.setenv("NO_COLOR", "1")
-    followed.tell(Console())
-    assert not re.search(r"\x1b\[[0-9;]*(3[0-9]|38;|9[0-7])[0-9;]*m", terminal.getvalue().strip("\0"))
-
-
 def test_a_resumed_run_says_where_it_goes_on(followed: Followed, plain: io.StringIO, clock: list[float]) -> None:
     sink = Console()
     sink.start(followed.spec, followed.path, 3)

@@ -143,12 +143,6 @@ def test_what_a_family_shares_is_all_but_the_grid() -> None:
     assert dataclasses.replace(mini, data=MappingProxyType(other)).runs == lite.runs
 
 
-def test_epochs_are_updates_by_the_protocol() -> None:
-    assert suites.load("mujoco-reuse-mini-v1").values == (8, 40, 80, 160)
-    for name in ("mujoco-mini-v1", "mujoco-lite-v1", "mujoco-v1"):
-        assert suites.load(name).protocol(0).updates == 80
-
-
 @pytest.mark.parametrize("name", suites.retired())
 def test_a_retired_suite_names_what_took_its_place_and_its_runs_stay_its_own(name: str) -> None:
     suite = suites.load(name)

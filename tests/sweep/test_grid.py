@@ -131,8 +131,3 @@ def test_two_cells_do_not_share_a_directory(tmp_path: Path) -> None:
         UsageError, match=r"a\.py:Mine and .*b\.py:Mine would share the directory out/Hopper-v5/Mine/lag0"
     ):
         plan(OUT, algo=mine)
-
-
-def test_a_large_grid_is_planned_fast_enough_to_be_looked_at() -> None:
-    """A thousand cells: a number that a defect would make thousands of calls of, not a time."""
-    assert len(plan(OUT, algo=["ppo", "vaco"], lag=range(50), seeds=range(10))) == 1000
