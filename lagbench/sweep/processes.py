@@ -67,7 +67,9 @@ class Processes(Executor):
         self._threads = threads or max(1, cores() // self.slots)
         self._running: list[_Running] = []
         # What takes seconds to load is loaded meanwhile.
-        _CONTEXT.set_forkserver_preload(["lagbench.sweep.worker", "lagbench.actors.control", "torch._dynamo"])
+        _CONTEXT.set_forkserver_preload(
+            ["lagbench.sweep.worker", "lagbench.actors.control", "lagbench.tasks.mujoco", "torch._dynamo"]
+        )
         forkserver.ensure_running()
 
     def start(self, cell: Planned) -> None:

@@ -13,7 +13,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["lagbench.cli.run", "lagbench.runner", "lagbench.actors.control", "torch._dynamo"])
+CONTEXT.set_forkserver_preload(
+    ["lagbench.cli.run", "lagbench.runner", "lagbench.actors.control", "lagbench.tasks.mujoco", "torch._dynamo"]
+)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.intact import RESUME, RUN, Rows, check_finished, phases
-from tests.cli.moments import ACTORS, OPEN, RENAME, VERIFY, WRITE, Held, Moment, held
+from tests.cli.moments import OPEN, RENAME, VERIFY, WRITE, Held, Moment, held
 from tests.cli.processes import Child, started
 from tests.cli.run_here import lagbench
 
@@ -95,11 +95,8 @@ def sentence(child: Child) -> str:
 @pytest.mark.parametrize(
     ("moment", "what"),
     [
-        (Moment("committing", "the first rows", 0, WRITE, "trajectories/*.arrows"), "trajectories/00000.arrows"),
         (Moment("committing", "in the middle", 3, WRITE, "trajectories/*.arrows"), "trajectories/00000.arrows"),
-        (Moment("checkpointing", "the first", 1, OPEN, "checkpoint/version-0.tmp"), "checkpoint"),
         (Moment("checkpointing", "in the middle", 6, OPEN, "checkpoint/state.tmp"), "checkpoint"),
-        (Moment("finalising", "the policy", 12, OPEN, "policy.safetensors.tmp"), ""),
         (Moment("finalising", "a table", 12, OPEN, "trajectories/data.arrow.tmp"), ""),
         (Moment("finalising", "the result", 12, OPEN, "result.json.tmp"), ""),
     ],
@@ -152,11 +149,9 @@ def read_only(directory: Path) -> Iterator[None]:
     ("moment", "what", "whole"),
     [
         # Files that are open already can be written to.
-        (Moment("collecting", "the first phase", 0, f"{ACTORS}._advance"), "checkpoint", 1),
         (Moment("updating", "in the middle", 5, "torch.optim:Adam.step"), "checkpoint/version-6.tmp", 6),
         (Moment("checkpointing", "in the middle", 8, RENAME, "checkpoint/state.tmp"), "checkpoint/state.tmp", 8),
         (Moment("finalising", "the policy", 12, OPEN, "policy.safetensors.tmp"), "policy.safetensors.tmp", 12),
-        (Moment("finalising", "a table", 12, OPEN, "episodes/data.arrow.tmp"), "episodes/data.arrow.tmp", 12),
         (Moment("finalising", "the result", 12, RENAME, "result.json.tmp"), "result.json.tmp", 12),
     ],
     ids=str,
