@@ -2,8 +2,8 @@
 
     python -m benchmarks.throughput [--quick] [--only bare] [--task Hopper-v5] [--json]
 
-A block is one phase of collecting or of training. Each ratio is taken twice, of wall time and of CPU time
-(all threads of the process): training is held to its targets by the second, the rest by the first.
+A block is one phase of collecting, of training, or of updates. Each ratio is taken twice, of wall time and of CPU time
+(all threads of the process): updates and training are held to their targets by the second, the rest by the first.
 docs/speed.md says what each ratio means.
 """
 
@@ -32,11 +32,13 @@ from numpy.typing import NDArray
 
 import lagbench
 from benchmarks.cleanrl import CleanPPO
+from benchmarks.earlier import Earlier
 from lagbench import diagnostics
 from lagbench.actors.base import Collection
 from lagbench.actors.control import ControlActors
 from lagbench.lag.policy_buffer import PolicyBuffer
 from lagbench.lag.staleness import draw
+from lagbench.learner import Learner
 from lagbench.machine import cores
 from lagbench.policies.base import Version
 from lagbench.records.rows import PhaseRecord
@@ -249,6 +251,26 @@ def against_unrecorded(task: str, plan: Plan) -> Result:
     return duel.result("recording", task, "collect and record ÷ collect", 0.95, plan)
 
 
+def against_earlier_update(task: str, plan: Plan) -> Result:
+    """A phase's updates against those of the release before, on one rollout; see benchmarks/earlier.py."""
+    spec = _spec(task, plan, lag=0)
+    actors = ControlActors(spec, CORES)
+    learner = Learner(
+        spec.load_algorithm(), spec.config, actors.make_policy(), spec.protocol, spec.seed, exact_log_prob=True
+    )
+    protocol = spec.protocol
+    other = Earlier(learner.policy.state_dict(), spec.config, protocol.epoch_updates, protocol.updates)
+    rollout, _ = learner.begin(actors.collect([learner.policy.version(0)] * plan.actors, 0).rollout, 0, 0.0)
+    duel = Duel(plan.training_blocks, plan.warm_up)
+    for block in duel:
+        learner.begin(rollout, block, 0.0)
+        with duel.side(0):
+            learner.update(rollout, block)
+        with duel.side(1):
+            other.update(learner.algorithm.prepare(rollout))
+    return duel.result("update", task, "a phase's updates ÷ the release before's", 1.7, plan, by_cpu=True)
+
+
 def against_sb3(task: str, plan: Plan) -> Result:
     """Training PPO with records and checkpoints against stable-baselines3's PPO with its own normalizer."""
     duel = _both_train(task, plan, _sb3_ppo(task, plan, normalize=True))
@@ -277,6 +299,7 @@ MEASUREMENTS: Mapping[str, Callable[[str, Plan], Result]] = {
     "bare": against_bare,
     "lag": against_lag_0,
     "recording": against_unrecorded,
+    "update": against_earlier_update,
     "training": against_sb3,
     "training-plain": against_plain_sb3,
     "training-sbx": against_sbx,

@@ -1,19 +1,20 @@
-"""Draw the picture of docs/architecture.md: the packages by who imports whom.
+"""Draw the pictures of docs/architecture.md: the packages by who imports whom, and the data of a phase.
 
     python -m scripts.architecture
 
-It is made from the import statements of lagbench/, by layer; a test holds that it is as committed.
+The first one is made from the import statements of lagbench/, by layer; a test holds that both are as committed.
 """
 
 from __future__ import annotations
 
 import ast
+import html
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs/figures/architecture.svg"
+FIGURES = ROOT / "docs/figures"
 PLUGINS = ("baselines", "leaderboard")
 # Each module imports only from the layers before its own and, without circles, from its own.
 LAYERS = (
@@ -117,7 +118,9 @@ def packages() -> str:
         for name in place
         for x, y, width in (place[target] for target in sorted(links[name]))
     ]
-    boxes = [_box(*at, name) for name, at in place.items()]
+    boxes = [
+        _box(x, y, width, BOX, name, kind="plugin" if name in PLUGINS else "") for name, (x, y, width) in place.items()
+    ]
     return _svg(WIDTH, GAP + (len(rows) - 1) * ROW + BOX + GAP, [*lines, *boxes])
 
 
@@ -135,24 +138,81 @@ def _untangle(rows: Sequence[list[str]], links: Edges) -> None:
             own[:] = [name for _, name in sorted((middle[name], name) for name in own)]
 
 
+# What a phase does with data: text, second line, place; then what goes where, and what it is.
+STEPS = {
+    "draw": ("draw", "lag/staleness.py", 8, 8),
+    "buffer": ("policy buffer", "versions k−L … k", 8, 128),
+    "collect": ("collect", "actors/", 258, 8),
+    "begin": ("evaluate the learner", "learner.py", 508, 8),
+    "prepare": ("prepare", "algorithm: advantages", 758, 8),
+    "update": ("loss, step  × ≤ U", "algorithm, on minibatches", 758, 128),
+    "end": ("normalizer", "takes in observations", 508, 128),
+    "push": ("push", "version k+1", 258, 128),
+    "result": ("PhaseResult", "training.py yields it", 508, 248),
+    "write": ("records", "Arrow, content hashes", 258, 248),
+    "sinks": ("checkpoint, sinks", "console, TensorBoard", 8, 248),
+}
+FLOWS = (
+    ("draw", "collect", "versions [N]"),
+    ("buffer", "draw", ""),
+    ("collect", "begin", "Rollout [T, N]"),
+    ("begin", "prepare", "+ log π_T, V, V′"),
+    ("prepare", "update", "+ advantage, value target"),
+    ("update", "end", "π after U updates"),
+    ("end", "push", "π, normalizer"),
+    ("push", "buffer", "version"),
+    ("end", "result", "diagnostics, evaluations"),
+    ("result", "write", "rows"),
+    ("write", "sinks", "committed"),
+)
+STEP_WIDTH, STEP_HEIGHT, PHASE_WIDTH, PHASE_HEIGHT = 140, 48, 906, 304
+
+
+def phase() -> str:
+    """The data of a phase as SVG."""
+    drawn = []
+    for source, target, words in FLOWS:
+        (_, _, x0, y0), (_, _, x1, y1) = STEPS[source], STEPS[target]
+        if y0 == y1:
+            start, end = (x0 + STEP_WIDTH, x1) if x1 > x0 else (x0, x1 + STEP_WIDTH)
+            middle = y0 + STEP_HEIGHT / 2
+            drawn += [_arrow(start, middle, end, middle), _label((start + end) / 2, middle - 6, words, "middle")]
+        else:
+            x, start, end = x0 + STEP_WIDTH / 2, *((y0 + STEP_HEIGHT, y1) if y1 > y0 else (y0, y1 + STEP_HEIGHT))
+            drawn += [_arrow(x, start, x, end), _label(x - 6, (start + end) / 2 + 4, words, "end")]
+    boxes = [_box(x, y, STEP_WIDTH, STEP_HEIGHT, name, below=below) for name, below, x, y in STEPS.values()]
+    return _svg(PHASE_WIDTH, PHASE_HEIGHT, [*drawn, *boxes])
+
+
 def _svg(width: float, height: float, parts: Sequence[str]) -> str:
     style = (
-        "text{font:12px system-ui,sans-serif;fill:#1a1a1a;text-anchor:middle}rect{fill:#eef0fb;stroke:#5c6bc0}"
-        ".plugin{fill:#e8f5e9;stroke:#43a047}path{fill:none;stroke:#9fa8da}"
+        "text{font:12px system-ui,sans-serif;fill:#1a1a1a}.small{font-size:10px;fill:#555}"
+        "rect{fill:#eef0fb;stroke:#5c6bc0}.plugin{fill:#e8f5e9;stroke:#43a047}path{fill:none;stroke:#9fa8da}"
+        "marker path{fill:#5c6bc0;stroke:none}.arrow{stroke:#5c6bc0}"
     )
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}">'
         f"<style>{style}</style>"
+        '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<path d="M0 0 8 4 0 8z"/></marker>'
     )
     return "\n".join([head, *parts, "</svg>"]) + "\n"
 
 
-def _box(x: float, y: float, width: float, name: str) -> str:
-    kind = ' class="plugin"' if name in PLUGINS else ""
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BOX}" rx="4"{kind}/>'
-        f'<text x="{x + width / 2:.1f}" y="{y + BOX / 2 + 4:.1f}">{name}</text>'
-    )
+def _box(x: float, y: float, width: float, height: float, text: str, below: str = "", kind: str = "") -> str:
+    middle, centre = x + width / 2, y + height / 2 + 4
+    shape = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}" rx="4"{_class(kind)}/>'
+    if not below:
+        return shape + _label(middle, centre, text, "middle", "")
+    return shape + _label(middle, centre - 7, text, "middle", "") + _label(middle, centre + 9, below, "middle")
+
+
+def _label(x: float, y: float, text: str, anchor: str, kind: str = "small") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{_class(kind)}>{html.escape(text, quote=False)}</text>'
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
 
 
 def _curve(x0: float, y0: float, x1: float, y1: float) -> str:
@@ -160,10 +220,18 @@ def _curve(x0: float, y0: float, x1: float, y1: float) -> str:
     return f'<path d="M{x0:.1f} {y0:.1f}C{x0:.1f} {y0 + bend:.1f} {x1:.1f} {y1 - bend:.1f} {x1:.1f} {y1:.1f}"/>'
 
 
+def _arrow(x0: float, y0: float, x1: float, y1: float) -> str:
+    return f'<path class="arrow" d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" marker-end="url(#tip)"/>'
+
+
+PICTURES = {"architecture.svg": packages, "phase.svg": phase}
+
+
 def main() -> None:
-    """Write it."""
-    PICTURE.write_text(packages(), encoding="utf-8")
-    print(PICTURE)
+    """Write both."""
+    for name, draw in PICTURES.items():
+        (FIGURES / name).write_text(draw(), encoding="utf-8")
+        print(FIGURES / name)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from typing import Any
 import click
 import numpy as np
 import pyarrow as pa
-from pyarrow import feather
 from scipy import stats
 
 import lagbench
@@ -174,15 +173,17 @@ def read(file: Path) -> dict[tuple[str, Cell], Row]:
     """The rows that a table has, by arm and cell."""
     if not file.exists():
         return {}
-    rows = feather.read_table(file).to_pylist()
+    with pa.OSFile(str(file)) as source:
+        rows = pa.ipc.open_file(source).read_all().to_pylist()
     return {(r["arm"], Cell(r["task"], r["algorithm"], r["queue"], r["seed"])): r for r in rows}
 
 
 def write(file: Path, rows: Mapping[tuple[str, Cell], Row]) -> None:
     """All rows, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as out:
-        feather.write_feather(pa.Table.from_pylist([*rows.values()], SCHEMA), out, compression="zstd")
+    table = pa.Table.from_pylist([*rows.values()], SCHEMA)
+    with replacing(file) as out, pa.ipc.new_file(out, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")) as to:
+        to.write_table(table)
 
 
 def run_all(out: Path, file: Path, processes: int, told: Callable[[str], None]) -> dict[tuple[str, Cell], Row]:

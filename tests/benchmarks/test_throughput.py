@@ -3,9 +3,14 @@
 import json
 
 import pytest
+import torch
 
 from benchmarks import throughput
+from benchmarks.earlier import Earlier
 from benchmarks.throughput import MEASUREMENTS, Duel, Plan
+from lagbench.actors.control import ControlActors
+from lagbench.learner import Learner
+from lagbench.spec import resolve
 
 TINY = Plan(actors=4, steps=4, minibatch=8, blocks=3, training_blocks=2, warm_up=1)
 
@@ -20,7 +25,7 @@ def test_each_ratio_is_measured(name: str) -> None:
     assert result.speed > 0
     assert result.other_speed > 0
     assert (result.name, result.task) == (name, "Hopper-v5")
-    assert result.blocks == (TINY.training_blocks if name.startswith("training") else TINY.blocks)
+    assert result.blocks == (TINY.training_blocks if name.startswith(("training", "update")) else TINY.blocks)
     assert result.cpu_ratio is not None
     assert result.cpu_ratio > 0
     assert result.verdict in (("met", "missed") if result.target else ("",))
@@ -48,16 +53,33 @@ def test_a_target_may_be_for_the_ratio_of_cpu_time() -> None:
     assert [(r.ratio, r.cpu_ratio, r.verdict) for r in found] == [(1.0, 3.0, "met"), (1.0, 3.0, "missed")]
 
 
+def test_the_earlier_update_learns_what_todays_does() -> None:
+    """One epoch of one minibatch, so that nothing depends on the order of the rows: the weights agree to rounding."""
+    spec = resolve(algo="ppo", task="Hopper-v5", actors=4, phase_steps=8, minibatch=32, updates=1, budget=32)
+    actors = ControlActors(spec, 1)
+    policy = actors.make_policy()
+    learner = Learner(spec.load_algorithm(), spec.config, policy, spec.protocol, 0, exact_log_prob=True)
+    earlier = Earlier(policy.state_dict(), spec.config, minibatches=1, updates=1)
+    rollout, _ = learner.begin(actors.collect([policy.version(0)] * 4, 0).rollout, 0, 0.0)
+    earlier.update(learner.algorithm.prepare(rollout))
+    learner.update(rollout, 0)
+    torch.testing.assert_close(
+        dict(policy.named_parameters()), dict(earlier.policy.named_parameters()), rtol=0, atol=1e-5
+    )
+
+
 def test_the_table_has_a_line_for_each_ratio_and_task(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(throughput, "QUICK", TINY)
-    throughput.main(["--quick", "--only", "lag", "--task", "Hopper-v5"])
+    throughput.main(["--quick", "--only", "lag", "--only", "recording", "--task", "Hopper-v5"])
     lines = capsys.readouterr().out.splitlines()
     assert "envpool" in lines[0]
-    assert lines[-1].startswith("collect at lag 64 ÷ at lag 0  ")
-    assert "Hopper-v5" in lines[-1]
-    assert "met" in lines[-1] or "missed" in lines[-1]
+    assert [line.split("  ")[0] for line in lines[-2:]] == [
+        "collect at lag 64 ÷ at lag 0",
+        "collect and record ÷ collect",
+    ]
+    assert all("Hopper-v5" in line and ("met" in line or "missed" in line) for line in lines[-2:])
 
 
 def test_json_is_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
