@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -258,6 +259,11 @@ class RunSpec:
                 f"the lag mode {self.protocol.lag_mode} changes versions inside an episode, which {self.domain.name} "
                 "does not support; give --lag-set inflight=false, or another mode"
             )
+        if self.is_asynchronous and not self.steady:
+            raise UsageError(
+                f"{self.domain.resampling} looks at all samples of a phase together, which asynchronous actors never "
+                "have; leave out --asynchronous, or the option"
+            )
         if self.is_asynchronous and self.suite is not None:
             raise UsageError(
                 f"the lag of an asynchronous run cannot be set, so it is not a cell of {self.suite_name}; leave "
@@ -428,15 +434,8 @@ def resolve(
             f"task; choose another task, or another algorithm, see `lagbench list algorithms`"
         )
     forward = forward or domain.forward
-    if execution == ASYNCHRONOUS:
-        lag_mode, lag_options = _apart(domain, lag_mode, actors or domain.actors, actor_processes, queue)
-    elif actor_processes is not None or queue is not None:
-        name = "queue" if actor_processes is None else "actor_processes"
-        raise UsageError(f"{name} is an option of asynchronous runs; add --asynchronous, or leave it out")
-    protocol = Protocol.resolve(
-        lag=lag,
-        lag_mode=lag_mode,
-        lag_options=lag_options,
+    shaped = functools.partial(
+        Protocol.resolve,
         updates=updates,
         updates_fixed=updates_fixed,
         forward=forward,
@@ -446,6 +445,12 @@ def resolve(
         hidden=hidden,
         group=task_spec.group,
     )
+    if execution == ASYNCHRONOUS:
+        lag_mode, lag_options = _apart(lag_mode, shaped().actors, actor_processes, queue)
+    elif actor_processes is not None or queue is not None:
+        name = "queue" if actor_processes is None else "actor_processes"
+        raise UsageError(f"{name} is an option of asynchronous runs; add --asynchronous, or leave it out")
+    protocol = shaped(lag=lag, lag_mode=lag_mode, lag_options=lag_options)
     episodes = domain.evaluation_episodes if eval_episodes is None else eval_episodes
     mode_episodes = min(domain.mode_episodes, episodes) if eval_mode_episodes is None else eval_mode_episodes
     check_device(device)
@@ -472,14 +477,8 @@ def resolve(
     return spec
 
 
-def _apart(
-    domain: Domain, lag_mode: str, actors: int | None, processes: int | None, queue: int | None
-) -> tuple[str, dict[str, Any]]:
+def _apart(lag_mode: str, actors: int, processes: int | None, queue: int | None) -> tuple[str, dict[str, Any]]:
     """The lag mode of an asynchronous run and its options; by default as many processes as there are further cores."""
-    if actors is None:
-        raise UsageError(
-            f"asynchronous runs are only supported on control, not on {domain.name}; leave --asynchronous out"
-        )
     if lag_mode not in ("uniform", ASYNCHRONOUS):
         raise UsageError(f"the lag of an asynchronous run cannot be set; leave --lag-mode {lag_mode} out")
     if processes is None:

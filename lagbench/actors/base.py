@@ -120,9 +120,20 @@ class Actors(ABC):
         Call it once, first: the warm-up also initialises the actors' own statistics.
         """
 
-    @abstractmethod
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
         """One phase: actor i acts with ``versions[i]`` throughout."""
+        return self.gather([self.act(versions, phase)], np.array([v.number for v in versions]), phase)
+
+    @abstractmethod
+    def act(self, versions: Sequence[Version], phase: int) -> Any:
+        """What these actors, which may be a part of the run's, collect in a phase; it can be pickled for ``gather``.
+
+        ``versions`` has one for each of these actors.
+        """
+
+    @abstractmethod
+    def gather(self, shares: Sequence[Any], versions: NDArray[np.int64], phase: int) -> Collection:
+        """One phase from what all parts of the run's actors collected, in their order, with ``versions`` [N]."""
 
     def collect_by_step(self, versions: Sequence[Sequence[Version]], phase: int) -> Collection:
         """One phase: actor i makes step t of its episodes with ``versions[i][t]``; only where ``Domain.in_flight``."""

@@ -66,12 +66,8 @@ class ControlActors(Actors):
         self._reward_scale.start(steps.reward, steps.done, valid)
         return policy
 
-    def collect(self, versions: Sequence[Version], phase: int) -> Collection:
-        """See ``Actors.collect``."""
-        return self.scaled(self.act(versions, phase))
-
     def act(self, versions: Sequence[Version], phase: int) -> Collection:
-        """As ``collect``, with raw rewards in the rollout."""
+        """See ``Actors.act``: a collection with raw rewards in the rollout."""
         length, n = self._spec.protocol.phase_steps, self._n
         steps = _Steps(self._task, length, n)
         steps.observation[0] = self._observation
@@ -103,8 +99,9 @@ class ControlActors(Actors):
         )
         return Collection(rollout, transitions, episodes, length * n)
 
-    def scaled(self, collection: Collection) -> Collection:
-        """What all of the run's actors collected in a phase with ``act``, as the learner sees it."""
+    def gather(self, shares: Sequence[Collection], versions: NDArray[np.int64], phase: int) -> Collection:
+        """See ``Actors.gather``: with scaled rewards in the rollout."""
+        collection = _merged(shares) if len(shares) > 1 else shares[0]
         rollout = collection.rollout
         raw, valid = rollout.reward.numpy(), rollout.valid.numpy()
         self._factor = self._reward_scale.factor
@@ -304,3 +301,24 @@ def warm_up(task: ControlTask, seed: int, threads: int) -> _Steps:
         steps.record(t, env.step(task.random_actions(rng, WARMUP_ACTORS)))
     env.close()
     return steps
+
+
+def _merged(parts: Sequence[Collection]) -> Collection:
+    """The data of all actors, as if they had stepped together: rows by step, and then by actor."""
+    rollouts = [part.rollout for part in parts]
+    step = np.concatenate([r.valid.numpy().nonzero()[0] for r in rollouts])
+    columns = {
+        name: np.concatenate([part.transitions.columns[name] for part in parts])
+        for name in parts[0].transitions.columns
+    }
+    order = np.lexsort((columns["actor"], step))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    offsets = np.cumsum([0, *(int(r.valid.sum()) for r in rollouts)])
+    ends = place[np.concatenate([part.transitions.ends + o for part, o in zip(parts, offsets[:-1], strict=True)])]
+    final = np.concatenate([part.transitions.final_observation for part in parts])
+    episodes = [episode for part in parts for episode in part.episodes]
+    by_end = np.argsort(ends)
+    transitions = Transitions({name: x[order] for name, x in columns.items()}, ends[by_end], final[by_end])
+    ended = [episodes[i] for i in by_end]
+    return Collection(rollouts[0].join(*rollouts[1:]), transitions, ended, sum(part.spent for part in parts))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from lagbench.tasks.gsm8k.data import TRAIN, Question
 from lagbench.tasks.gsm8k.grading import Grade
 from lagbench.tasks.gsm8k.task import GSM8kTask
 from lagbench.tasks.spec import load_task
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +72,15 @@ _ROUNDS = 10
 class _Round:
     """Groups that were completed together: completions [T, groups × copies], their texts and grades.
 
+    ``group`` [groups] numbers them from the run's first on, ``actor`` is whose each one is.
     ``mismatch`` [tokens]: of each valid token, the log-probability as the learner computes it, by the version that
     chose it, less the one recorded.
     """
 
+    group: NDArray[np.int64]
+    actor: NDArray[np.int64]
     asked: Sequence[Question]
     prompts: Sequence[list[int]]
-    actor: NDArray[np.int64]
     completions: Completions
     texts: Sequence[str]
     grades: Sequence[Grade]
@@ -97,13 +101,15 @@ class LanguageActors(Actors):
     Args:
         spec: the run.
         threads: of no use here.
+        part: those of the run's actors that these are; None: all. They do as they would beside the others.
     """
 
-    def __init__(self, spec: RunSpec, threads: int = 0) -> None:
+    def __init__(self, spec: RunSpec, threads: int = 0, part: range | None = None) -> None:
         task = load_task(spec.task, spec.task_options)
         assert isinstance(task, GSM8kTask)
         self._task = task
         self._spec = spec
+        self._part = range(spec.protocol.actors) if part is None else part
         self._model = task.pretrained()
         self._train, self._test = task.questions(TRAIN), task.questions(task.test)
         self._copies = task.group_size
@@ -141,24 +147,35 @@ class LanguageActors(Actors):
             self._completed += len(place)
             place = place[rounds[-1].uniform(copies)]
             if self._spec.steady or not len(place) or len(rounds) == _ROUNDS or self._completed + len(place) > paid:
-                return self._graded(rounds, kept, versions, first, phase)
+                return self._graded(rounds, kept, _numbers(versions), phase)
+
+    def act(self, versions: Sequence[Version], phase: int) -> _Round:
+        """See ``Actors.act``: the groups that are these actors'."""
+        self._completed = phase * self._groups
+        by_step = [[version] * self._longest for version in versions]
+        return self._round(by_step, phase, 0, np.arange(self._groups) % self._spec.protocol.actors)
+
+    def gather(self, shares: Sequence[_Round], versions: NDArray[np.int64], phase: int) -> Collection:
+        """See ``Actors.gather``."""
+        by_step = np.tile(versions[:, None], self._longest)
+        return self._graded([_merged(shares, self._copies)], np.arange(self._groups), by_step, phase)
 
     def _round(
         self, versions: Sequence[Sequence[Version]], phase: int, number: int, actor: NDArray[np.int64]
     ) -> _Round:
-        """The next questions, one a group, each completed by its ``actor`` [groups]."""
-        groups, copies = len(actor), self._copies
-        asked = [self._train[i] for i in self._drawn(self._completed, groups)]
-        prompts = self._task.prompts(tuple(asked))
+        """The next questions, one a group, each completed by its ``actor`` [groups]; those of these actors."""
+        copies, held = self._copies, _numbers(versions)
         key = (phase, number) if number else (phase,)
-        noise = torch.from_numpy(
-            generator(self._spec.seed, Stream.ACTION, *key).random((self._longest, groups * copies))
-        )
-        held = _numbers(versions)
+        drawn = generator(self._spec.seed, Stream.ACTION, *key).random((self._longest, len(actor), copies))
+        mine = np.flatnonzero((self._part.start <= actor) & (actor < self._part.stop))
+        asked = [self._train[i] for i in self._drawn(self._completed, len(actor))[mine]]
+        prompts = self._task.prompts(tuple(asked))
+        noise = torch.from_numpy(drawn[:, mine].reshape(self._longest, -1))
+        actor = actor[mine]
         parts, order, mismatch = [], [], []
         for first, steps in enumerate(versions):
             alike = (held == held[first]).all(1)
-            own = np.flatnonzero(alike[actor])
+            own = np.flatnonzero(alike[actor - self._part.start])
             if alike[:first].any() or not len(own):
                 continue
             columns = (own[:, None] * copies + np.arange(copies)).ravel()
@@ -168,9 +185,10 @@ class LanguageActors(Actors):
             order.append(columns)
         completions = _in_order(parts, np.concatenate(order))
         length = completions.valid.sum(0)
-        texts = [self._model.text(completions.token[: length[i], i].tolist()) for i in range(groups * copies)]
+        texts = [self._model.text(completions.token[: length[i], i].tolist()) for i in range(len(length))]
         grades = [grading.grade(text, asked[i // copies].target) for i, text in enumerate(texts)]
-        return _Round(asked, prompts, actor, completions, texts, grades, torch.cat(mismatch))
+        group = self._completed + mine
+        return _Round(group, actor, asked, prompts, completions, texts, grades, torch.cat(mismatch))
 
     def _by_step(
         self, versions: Sequence[Version], prompts: Sequence[list[int]], copies: int, noise: Tensor
@@ -228,11 +246,10 @@ class LanguageActors(Actors):
         self,
         rounds: Sequence[_Round],
         kept: NDArray[np.int64],
-        versions: Sequence[Sequence[Version]],
-        first: int,
+        versions: NDArray[np.int64],
         phase: int,
     ) -> Collection:
-        """All groups of a phase, to be recorded, and those that are ``kept``, a rollout; ``first``: groups before."""
+        """All groups of a phase, to be recorded, and those that are ``kept``, a rollout; ``versions`` [N, steps]."""
         copies = self._copies
         asked, prompts = [q for r in rounds for q in r.asked], [p for r in rounds for p in r.prompts]
         texts, grades = [t for r in rounds for t in r.texts], [g for r in rounds for g in r.grades]
@@ -245,7 +262,7 @@ class LanguageActors(Actors):
         last = torch.arange(len(token)).unsqueeze(1) == length - 1
         ended = torch.tensor([int(t[-1]) in self._model.ends for t in tokens])
         group = torch.arange(len(asked)).repeat_interleave(copies)
-        version = torch.from_numpy(_numbers(versions)[actor].T[: len(token)])[:, group]
+        version = torch.from_numpy(versions[actor].T[: len(token)])[:, group]
         column = torch.from_numpy(kept[:, None] * copies + np.arange(copies)).flatten()
         rollout = Rollout(
             observation=padded([prompts[g] for g in kept])[:, group[: len(column)]],
@@ -271,11 +288,12 @@ class LanguageActors(Actors):
             "sampler_mismatch_max": float(mismatch.abs().max()),
             "sampler_mismatch_kl": float(divergence.kl(mismatch.double())),
         }
+        number = np.concatenate([r.group for r in rounds])
         columns = {
-            "episode_id": first * copies + np.arange(n),
+            "episode_id": (number[:, None] * copies + np.arange(copies)).ravel(),
             "phase": np.full(n, phase, np.int32),
             "actor": actor[group].astype(np.int32),
-            "group": first + group.numpy(),
+            "group": number[group],
             "prompt_id": np.array([asked[g].number for g in group], np.int32),
             "prompt": [np.array(prompts[g], np.int32) for g in group],
             "token": tokens,
@@ -371,6 +389,28 @@ def evaluation_noise(seed: int, version: int, tokens: int) -> NDArray[np.float64
 def _numbers(versions: Sequence[Sequence[Version]]) -> NDArray[np.int64]:
     """Those of versions by actor and step, [actors, steps]."""
     return np.array([[version.number for version in steps] for steps in versions])
+
+
+def _merged(rounds: Sequence[_Round], copies: int) -> _Round:
+    """One round of the groups of several, in the order of their numbers."""
+    group = np.concatenate([r.group for r in rounds])
+    order = np.argsort(group)
+    column = (order[:, None] * copies + np.arange(copies)).ravel()
+
+    def sorted_by(order: NDArray[np.int64], parts: Iterable[Sequence[_T]]) -> list[_T]:
+        every = [x for part in parts for x in part]
+        return [every[i] for i in order]
+
+    return _Round(
+        group=group[order],
+        actor=np.concatenate([r.actor for r in rounds])[order],
+        asked=sorted_by(order, (r.asked for r in rounds)),
+        prompts=sorted_by(order, (r.prompts for r in rounds)),
+        completions=Completions(*(x[:, column] for x in side_by_side([r.completions for r in rounds]))),
+        texts=sorted_by(column, (r.texts for r in rounds)),
+        grades=sorted_by(column, (r.grades for r in rounds)),
+        mismatch=torch.cat([r.mismatch for r in rounds]),
+    )
 
 
 def _in_order(parts: Sequence[Completions], columns: NDArray[np.int64]) -> Completions:

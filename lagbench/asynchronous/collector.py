@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from lagbench import cluster
-from lagbench.actors.base import Collection, Transitions
-from lagbench.actors.control import ControlActors
+from lagbench.actors.base import Actors
 from lagbench.asynchronous.exchange import Exchange, Taken
-from lagbench.asynchronous.process import act, part_of, unpacked
+from lagbench.asynchronous.process import act, part_of
 from lagbench.collecting import Collected, Collector
 from lagbench.errors import LagbenchError
 from lagbench.lag.histogram import Histogram
@@ -27,11 +27,11 @@ _FRUITLESS = 3
 
 
 class Apart(Collector):
-    """Actors in processes of their own, each with its share of the run's environments and a queue of its segments.
+    """Actors in processes of their own, each with its share of the run's actors and a queue of its segments.
 
     Args:
         spec: the run.
-        actors: the learner's own: they scale rewards and play evaluations, and collect nothing.
+        actors: the learner's own: they put shares together and play evaluations, and act in no phase.
         threads: EnvPool's, of each process; 0: one.
         address: of a Ray cluster; None: the processes are on this machine.
 
@@ -39,9 +39,8 @@ class Apart(Collector):
         UsageError: there is no Ray, or no cluster at the address.
     """
 
-    def __init__(self, spec: RunSpec, actors: ControlActors, threads: int, address: str | None) -> None:
+    def __init__(self, spec: RunSpec, actors: Actors, threads: int, address: str | None) -> None:
         super().__init__(spec, actors, 0)
-        self._actors: ControlActors = actors
         options = spec.protocol.lag_options
         self._threads = threads
         self._processes, self._capacity = int(options["actor_processes"]), int(options["queue"])
@@ -76,16 +75,22 @@ class Apart(Collector):
         began = self._dropped
         taken, waited = self._take()
         assert all(one.segment.number == phase for one in taken)
-        parts = []
+        shares = []
         for process, one in enumerate(taken):
-            collection, self._states[process] = unpacked(one.segment.content)
-            parts.append(_timed(collection, one.queued))
-        versions = np.repeat([one.segment.version for one in taken], len(part_of(self._spec, 0)))
+            share, self._states[process] = pickle.loads(one.segment.content)
+            shares.append(share)
+        size = len(part_of(self._spec, 0))
+        versions = np.repeat([one.segment.version for one in taken], size)
+        queued = np.repeat([one.queued for one in taken], size).astype(np.float32)
+        collection = self._actors.gather(shares, versions, phase)
+        columns = collection.transitions.columns
+        timed = {**columns, f"seconds_{QUEUED}": queued[columns["actor"]]}
+        transitions = dataclasses.replace(collection.transitions, columns=timed)
         lag = Histogram.of(phase - versions)
         in_updates = np.array([self._made[phase] - self._made[version] for version in versions])
         return Collected(
             versions=versions,
-            collection=self._actors.scaled(merged(parts)),
+            collection=dataclasses.replace(collection, transitions=transitions),
             diagnostics={
                 "backward_lag_p95": float(lag.quantile(0.95)),
                 "backward_lag_updates_mean": float(in_updates.mean()),
@@ -174,7 +179,7 @@ class Apart(Collector):
                     "the machine's memory, and resume with: lagbench resume RUN"
                 ) from error
             self._dropped += 1
-            state = self._states[process] if content is None else unpacked(content)[1]
+            state = self._states[process] if content is None else pickle.loads(content)[1]
             self._begin(process, life, following, state)
 
     def _stop(self, handle: Any) -> None:
@@ -183,31 +188,3 @@ class Apart(Collector):
                 self._ray.kill(handle)
             else:
                 self._ray.cancel(handle, force=True)
-
-
-def merged(parts: Sequence[Collection]) -> Collection:
-    """The data of all actors, as if they had stepped together: rows by step, and then by actor."""
-    rollouts = [part.rollout for part in parts]
-    step = np.concatenate([r.valid.numpy().nonzero()[0] for r in rollouts])
-    columns = {
-        name: np.concatenate([part.transitions.columns[name] for part in parts])
-        for name in parts[0].transitions.columns
-    }
-    order = np.lexsort((columns["actor"], step))
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    offsets = np.cumsum([0, *(int(r.valid.sum()) for r in rollouts)])
-    ends = place[np.concatenate([part.transitions.ends + o for part, o in zip(parts, offsets[:-1], strict=True)])]
-    final = np.concatenate([part.transitions.final_observation for part in parts])
-    episodes = [episode for part in parts for episode in part.episodes]
-    by_end = np.argsort(ends)
-    transitions = Transitions({name: x[order] for name, x in columns.items()}, ends[by_end], final[by_end])
-    ended = [episodes[i] for i in by_end]
-    return Collection(rollouts[0].join(*rollouts[1:]), transitions, ended, sum(part.spent for part in parts))
-
-
-def _timed(part: Collection, queued: float) -> Collection:
-    """With what its rows waited in the queue."""
-    columns = dict(part.transitions.columns)
-    columns[f"seconds_{QUEUED}"] = np.full(len(columns["phase"]), queued, dtype=np.float32)
-    return dataclasses.replace(part, transitions=dataclasses.replace(part.transitions, columns=columns))

@@ -17,7 +17,7 @@ class Segment:
     Attributes:
         number: the phase in which it is taken.
         version: of the policy that acted.
-        content: a ``Collection`` and the state of the actors after it, as bytes.
+        content: what the actors made and their state after it, as bytes.
         seconds: what it took to act, to wait for a place for the segment before, and to fetch the weights, by name.
     """
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lagbench.actors.base import Collection
-from lagbench.actors.control import ControlActors
 from lagbench.asynchronous.exchange import Segment
+from lagbench.registry import load
 from lagbench.rollout import COLLECTED, Rollout
 from lagbench.settings import own_settings
 from lagbench.source.files import Source
@@ -23,17 +23,24 @@ def part_of(spec: RunSpec, process: int) -> range:
     return range(process * share, (process + 1) * share)
 
 
-def packed(collection: Collection, state: Mapping[str, Any]) -> bytes:
-    """``Segment.content``."""
-    fields = {name: getattr(collection.rollout, name) for name in COLLECTED}
-    rest = (collection.transitions, collection.episodes, collection.spent)
-    return pickle.dumps((fields, rest, state), protocol=pickle.HIGHEST_PROTOCOL)
+def packed(share: Any, state: Mapping[str, Any]) -> bytes:
+    """``Segment.content``: what actors made (``Actors.act``) and their state after it, pickled."""
+    content = io.BytesIO()
+    _Pickler(content, pickle.HIGHEST_PROTOCOL).dump((share, state))
+    return content.getvalue()
 
 
-def unpacked(content: bytes) -> tuple[Collection, dict[str, Any]]:
-    """A collection, and the state of its actors after it."""
-    fields, rest, state = pickle.loads(content)
-    return Collection(Rollout(**fields), *rest), state
+class _Pickler(pickle.Pickler):
+    """Pickles a rollout as it was collected."""
+
+    def reducer_override(self, x: Any) -> Any:
+        if not isinstance(x, Rollout):
+            return NotImplemented
+        return _rollout, ({name: getattr(x, name) for name in COLLECTED},)
+
+
+def _rollout(fields: Mapping[str, Any]) -> Rollout:
+    return Rollout(**fields)
 
 
 def act(
@@ -56,7 +63,7 @@ def act(
         remember(source)
     run = RunSpec.from_json(spec)
     with own_settings(run.torch_threads):
-        actors = ControlActors(run, threads or 1, part_of(run, process))
+        actors = load(run.domain.actors_class)(run, threads or 1, part_of(run, process))
         if state is not None:
             actors.restore(state)
         blocked = 0.0
@@ -65,8 +72,7 @@ def act(
             version, (reference,) = ray.get(exchange.newest.remote())
             weights = ray.get(reference)
             fetched = time.monotonic()
-            collection = actors.act([weights] * len(part_of(run, process)), number)
-            content = packed(collection, actors.state())
+            content = packed(actors.act([weights] * len(part_of(run, process)), number), actors.state())
             acted = time.monotonic()
             seconds = {"acting": acted - fetched, "blocked": blocked, "fetching": fetched - began}
             if not ray.get(exchange.put.remote(process, life, Segment(number, version, content, seconds))):

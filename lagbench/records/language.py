@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,10 @@ class LanguageRecords(RecordKind):
     def training_episodes(self, batches: Iterable[Any], spec: RunSpec, directory: Path) -> Iterator[Completion]:
         """See ``RecordKind.training_episodes``: completions are whole rows, so that none is under way."""
         for row in _rows(batches, ("prompt", "token", "behaviour_log_prob", "behaviour_version")):
-            yield Completion(**row)
+            yield Completion(**{name: row[name] for name in _COMPLETION})
+
+
+_COMPLETION = [field.name for field in dataclasses.fields(Completion)]
 
 
 def _rows(batches: Iterable[Any], lists: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lagbench.actors.language import evaluation_noise
 from lagbench.errors import UsageError
-from lagbench.lag.staleness import by_step
+from lagbench.lag import staleness
 from lagbench.policies.causal_lm import CausalLMPolicy
 from lagbench.records.findings import Difference, ReplayCheck
 from lagbench.records.language import Completion, EvaluatedCompletion, LanguageRecords
@@ -49,10 +49,14 @@ class LanguageReplayer(Replayer):
     def wrong_version(self) -> Difference | None:
         """See ``Replayer.wrong_version``; a token of a completion has the version that its group's actor had then."""
         spec, longest = self.run.spec, self._task().longest_episode
+        in_flight = staleness.mode(spec.protocol, spec.seed).in_flight
+        versions = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
 
         @functools.lru_cache(maxsize=1)
         def held(phase: int) -> NDArray[np.int64]:
-            return by_step(spec.protocol, spec.seed, phase, longest)
+            if in_flight:
+                return staleness.by_step(spec.protocol, spec.seed, phase, longest)
+            return np.tile(versions[phase], (longest, 1))
 
         for row in self.run.training_episodes():
             where = _where(row)
@@ -67,7 +71,7 @@ class LanguageReplayer(Replayer):
             if (wrong := np.flatnonzero(found != wanted)).size:
                 i = int(wrong[0])
                 return Difference(
-                    "trajectories", where, f"behaviour_version[{i}]", int(found[i]), int(wanted[i]), "drawn"
+                    "trajectories", where, f"behaviour_version[{i}]", int(found[i]), int(wanted[i]), "in phases"
                 )
         return None
 

@@ -112,9 +112,9 @@ def apart(run: Run) -> dict[str, str]:
     if table.num_rows < 2:
         return rows
     learner, actors = total["collecting"] + total["updating"], total["acting"] + total["blocked"] + total["fetching"]
-    steps = (table.num_rows - 1) * run.spec.protocol.samples
+    made = rate((table.num_rows - 1) * run.spec.protocol.samples / learner)
     rows["throughput"] = (
-        f"{rate(steps / learner)} actor steps without evaluations; idle: learner {total['waiting'] / learner:.0%}, "
+        f"{made} {run.spec.domain.budget_unit} without evaluations; idle: learner {total['waiting'] / learner:.0%}, "
         f"actors {(total['blocked'] + total['fetching']) / actors:.0%}; weights are fetched in "
         f"{1000 * total['fetching'] / (table.num_rows - 1):.0f} ms"
     )

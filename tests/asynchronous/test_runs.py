@@ -25,6 +25,7 @@ from lagbench.spec import resolve
 from lagbench.training import train
 from tests.cli.processes import Child, started, until
 from tests.cli.run_here import content_hash, lagbench
+from tests.tasks.gsm8k.tiny import make_data, make_model
 from tests.test_training import in_float64, log_density
 
 pytest.importorskip("ray")
@@ -211,6 +212,35 @@ def test_it_shows_its_lag(outcome: tuple[Path, str], run: Run) -> None:
     assert lagbench("show", path, "--json").json["lags"] == json.loads(json.dumps(histogram.to_json()))
 
 
+def test_a_language_model_too(tmp_path: Path) -> None:
+    """The loop with the versions that acted gives every completion again, and each can be replayed."""
+    tiny = {"data": make_data(tmp_path / "data"), "model": make_model(tmp_path / "model"), "prompt": "plain",
+            "max_new_tokens": 8, "group_size": 4}  # fmt: skip
+    options = [x for name, value in tiny.items() for x in ("--task-set", f"{name}={value}")]
+    line = ("run", "--task", "GSM8k-v0", *options, "--minibatch", "16", "--updates", "2", "--actors", "4", "--budget",
+            "256", "--eval-episodes", "4", "--eval-intervals", "1", "-q", "--out")  # fmt: skip
+    with started(tmp_path, *line, "run", "--asynchronous", "--actor-processes", "2", "--queue", "2") as child:
+        assert child.wait(PATIENCE) == 0, child.err
+    run = open_run(tmp_path / "run", verify=True)
+    assert (run.status, run.phases.count_rows(), run.trajectories.count_rows()) == ("completed", 8, 256)
+    table = run.trajectories.to_table()
+    held = run.phases.to_table()["versions"].to_pylist()
+    columns = (table[name].to_pylist() for name in ("phase", "actor", "behaviour_version", "seconds_queued"))
+    for phase, actor, versions, queued in zip(*columns, strict=True):
+        assert {*versions} == {held[phase][actor]}
+        assert phase - held[phase][actor] <= 3
+        assert queued >= 0
+    assert max(phase - min(versions) for phase, versions in enumerate(held)) > 0
+    done = lagbench("replay", tmp_path / "run", "--training")
+    assert done.code == 0, done.out
+    assert "completions without evaluations; idle: learner" in lagbench("show", tmp_path / "run").out
+    assert lagbench(*line, tmp_path / "traced", "--lag-mode", f"trace:{tmp_path / 'run'}").code == 0
+    traced = open_run(tmp_path / "traced")
+    for name in ("trajectories", "episodes", "evaluations"):
+        expected, found = (getattr(one, name).to_table() for one in (run, traced))
+        assert found.equals(expected.select(found.column_names)), name
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -236,8 +266,8 @@ def test_what_cannot_be_run_apart_is_refused(arguments: str, sentence: str, tmp_
         ("run --actor-processes 2", "actor_processes is an option of asynchronous runs; add --asynchronous, or leave"),
         ("run --ray auto", "--ray names the cluster of an asynchronous run; add --asynchronous, or leave it out"),
         (
-            "run --asynchronous --task GSM8kMini-v0",
-            "asynchronous runs are only supported on control, not on language; leave -",
+            "run --asynchronous --task GSM8kMini-v0 --task-set resample_uniform_groups=true",
+            "resample_uniform_groups looks at all samples of a phase together, which asynchronous actors never have",
         ),
         (
             "run --asynchronous --suite TESTING --task Hopper-v5 --lag 0",

@@ -21,7 +21,7 @@ def test_a_run(finished: Path) -> None:
     about, curve, hashes = (part.splitlines() for part in done.out.split("\n\n"))
     assert about[0].split() == ["algorithm", "vaco"]
     assert any(line.startswith("lag ") and "2 (uniform)" in line for line in about)
-    assert any(line.startswith("config ") and "delta=0.2 reference=behaviour align=true" in line for line in about)
+    assert any(line.startswith("config ") and "delta=0.4 reference=behaviour align=true" in line for line in about)
     assert any(line.startswith("status ") and line.endswith(" completed") for line in about)
     assert any(re.fullmatch(r"final evaluation +[-\d.]+ over 1 episode of sampled actions", line) for line in about)
     assert re.split(" {2,}", curve[0]) == ["actor steps", "sampled actions", "deterministic actions"]
