@@ -25,8 +25,9 @@ class VACO(Algorithm):
         """Hyperparameters.
 
         ``delta`` bounds mean|ρ − 1|, that is TV ≤ delta/2. The paper's 0.2 may be of either: of 0.2, 0.4 and 0.8 the
-        search for the v1 suites chose 0.4, TV ≤ 0.2. ``reference``: what the divergence is measured from, the behaviour policy or the
-        proximal one (then mean|ρ − w| and the sign of log π − log π_T). ``align`` and ``filter`` switch the halves off.
+        search for the v1 suites chose 0.4. ``reference``: what the divergence is measured from, the behaviour policy or
+        the proximal one (then mean|ρ − w| and the sign of log π − log π_T). ``align`` and ``filter`` switch the halves
+        off.
         """
 
         delta: Annotated[float, Range(ge=0)] = 0.2
