@@ -43,6 +43,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     path, keep = tmp_path_factory.mktemp("followed") / "run", Keep()
     spec = resolve(
         algo="vaco",
+        config={"delta": 0.2},
         lag=3,
         task_options={"max_episode_steps": 200},
         actors=4,

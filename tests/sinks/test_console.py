@@ -68,7 +68,7 @@ def test_without_a_terminal_plain_lines(followed: Followed, plain: io.StringIO) 
         "evaluation  2 episodes of sampled actions and 2 of deterministic actions, at every 1/2 of the budget",
         "seed        0",
         "config      learning_rate=0.001 anneal=true max_grad_norm=0.5 gamma=0.99 lam=0.95 value_coef=0.5 "
-        "entropy_coef=0.0 standardize=full prepare_every=phase updates=none delta=0.4 reference=behaviour align=true "
+        "entropy_coef=0.0 standardize=full prepare_every=phase updates=none delta=0.2 reference=behaviour align=true "
         "filter=true",
         f"records     {followed.path} (trajectories)",
     ]
