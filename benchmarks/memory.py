@@ -73,20 +73,20 @@ def _cost(completions: int, tokens: int, vocabulary: int, width: int, room: floa
     policy.evaluate_tokens(prompt[:, :1], action[:2, :1], action[:2, :1] >= 0)  # what is measured once is measured now
     model.model.layers[0].register_forward_hook(count)
     gradient = sum(p.nbytes for p in policy.parameters()) / 2**20
-    before, start = _peak(anew=True), time.process_time()
+    before, start = peak(anew=True), time.process_time()
     new = policy.evaluate_tokens(prompt, action, action >= 0)
     (new.log_prob.sum() + new.entropy.sum()).backward()
-    return Cost((_peak() - before) / 2**10 - gradient, passes, time.process_time() - start)
+    return Cost((peak() - before) / 2**10 - gradient, passes, time.process_time() - start)
 
 
-def _peak(anew: bool = False) -> int:
+def peak(anew: bool = False) -> int:
     """The process's largest resident set, in KiB; ``anew``: from now on, which only Linux knows."""
     with contextlib.suppress(OSError):
         if anew:
             Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         status = Path("/proc/self/status").read_text(encoding="utf-8")
-        (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE)
-        return int(peak)
+        (found,) = re.findall(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE)
+        return int(found)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
