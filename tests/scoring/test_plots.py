@@ -431,7 +431,8 @@ def test_what_is_far_off_is_cut_off_and_named(drawn: Any) -> None:
     for axes in picture.figure.axes:
         low, high = axes.get_ylim()
         assert -2 < low < high < 4
-    (picture,) = plots.pictures(*drawn[:2], only=["lag"])
+    results, more, _ = drawn
+    (picture,) = plots.pictures(results, more, only=["lag"])
     assert canvas.bounded(picture.figure, ["ppo"]) == []
     values = [float(y) for axes in picture.figure.axes for line in axes.lines for y in np.asarray(line.get_ydata())]
     low, high = picture.figure.axes[0].get_ylim()
