@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
+
+from lagbench.runner import Interrupted, execute
 from lagbench.sinks.base import Sink
+from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
 
@@ -35,6 +40,18 @@ class Scissors(Sink):
     def write(self, result: PhaseResult) -> None:
         if result.record.phase == self._phase:
             raise CutOff
+
+
+def interrupt(spec: RunSpec, path: Path, phases: int = 2) -> None:
+    """Run a spec, and interrupt it after so many phases."""
+    with pytest.raises(Interrupted):
+        execute(spec, path, threads=1, sinks=[Stop(phases)])
+
+
+def cut_off(spec: RunSpec, path: Path, phase: int = 2) -> None:
+    """Run a spec with a checkpoint after every phase, as far as its process lives: into this phase."""
+    with pytest.raises(CutOff):
+        execute(spec, path, threads=1, checkpoint_every=0, sinks=[Scissors(phase)])
 
 
 @contextlib.contextmanager

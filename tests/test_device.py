@@ -14,7 +14,7 @@ from lagbench import resolve, runner
 from lagbench.policies import pretrained
 from lagbench.policies.pretrained import Pretrained
 from lagbench.records.reader import Run
-from tests.ends import Stop
+from tests.ends import interrupt
 from tests.second_device import There, second_device
 from tests.tasks.gsm8k.tiny import make_data, make_model
 
@@ -75,8 +75,7 @@ def test_a_run_is_that_of_the_cpu_and_goes_on_there(tmp_path: Path) -> None:
     assert_same(whole, here)
     with second_device():
         spec = resolve(algo="ppo-ewma", device="cuda", **EVERY, **CONTROL)
-        with pytest.raises(runner.Interrupted):
-            runner.execute(spec, tmp_path / "cut", threads=1, sinks=[Stop(1)])
+        interrupt(spec, tmp_path / "cut", 1)
         resumed = runner.resume(tmp_path / "cut", threads=1)
     assert_same(resumed, whole)
 

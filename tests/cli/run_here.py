@@ -12,15 +12,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pytest
-
 from lagbench.cli import progress
 from lagbench.cli.main import main
-from lagbench.runner import Interrupted, execute
-from lagbench.sinks.base import Sink
 from lagbench.source import known
-from lagbench.spec import RunSpec
-from lagbench.training import PhaseResult
 
 SMALL = ("--actors", "4", "--phase-steps", "16", "--minibatch", "32", "--budget", "320", "--eval-episodes", "1")
 """Five phases, in some tenths of a second."""
@@ -126,23 +120,6 @@ def lagbench(*arguments: str | Path) -> Done:
             code = end.code
     assert isinstance(code, int)
     return Done(code, out.getvalue(), err.getvalue())
-
-
-class Stop(Sink):
-    """Ends a run after its ``phases``-th phase, as a second signal does."""
-
-    def __init__(self, phases: int = 2) -> None:
-        self._phases = phases
-
-    def write(self, result: PhaseResult) -> None:
-        if result.record.phase + 1 == self._phases:
-            raise KeyboardInterrupt
-
-
-def cut_off(spec: RunSpec, path: Path, phases: int = 2) -> None:
-    """Run a spec, and stop after so many phases."""
-    with pytest.raises(Interrupted):
-        execute(spec, path, threads=1, sinks=[Stop(phases)])
 
 
 def entries(run: Path) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import lagbench as package
-from tests.cli.run_here import SMALL, content_hash, cut_off, lagbench
+from tests.cli.run_here import SMALL, content_hash, lagbench
+from tests.ends import interrupt
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of ``finished``, without its last two phases. Copy it."""
     path = tmp_path_factory.mktemp("cut") / "run"
     spec = package.resolve(algo="vaco", lag=2, actors=4, phase_steps=16, minibatch=32, budget=320, eval_episodes=1)
-    cut_off(spec, path, phases=3)
+    interrupt(spec, path, phases=3)
     return path
 
 

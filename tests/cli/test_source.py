@@ -12,7 +12,8 @@ import pytest
 from lagbench import registry, runner
 from lagbench.records.reader import open_run
 from lagbench.spec import RunSpec
-from tests.cli.run_here import SMALL, content_hash, cut_off, lagbench
+from tests.cli.run_here import SMALL, content_hash, lagbench
+from tests.ends import interrupt
 from tests.source.trees import TREE, USED, lay_out
 
 RUN = ("run", "--algo", "mine.py:Mine", *SMALL, "-q", "--out")
@@ -56,7 +57,7 @@ def test_of_what_is_installed_there_is_no_copy(finished: Path) -> None:
 
 
 def test_a_resumed_run_does_not_see_what_was_changed(own: Path, before: Path) -> None:
-    cut_off(open_run(before).spec, own / "run")
+    interrupt(open_run(before).spec, own / "run")
     lay_out(own, {"helper.py": TREE["helper.py"].replace("+1.0", "-1.0"), "mine.py": "1 / 0"})
     assert lagbench("resume", "run", "-q").code == 0
     assert content_hash(own / "run") == content_hash(before)
@@ -97,7 +98,7 @@ def test_a_slim_copy_has_it_too(before: Path, tmp_path: Path) -> None:
 def test_another_version_of_what_is_installed(finished: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run is not resumed with it; started again, it uses that version, and a note says so."""
     here = version("lagbench")
-    cut_off(open_run(finished).spec, own / "begun")
+    interrupt(open_run(finished).spec, own / "begun")
     monkeypatch.setattr(registry, "distribution", lambda *_: ("lagbench", "9.9"))
     done = lagbench("resume", "begun", "-q")
     installed = f"but lagbench 9.9 is installed: pip install lagbench=={here}, or start a new run"
@@ -138,7 +139,7 @@ def test_an_old_run_is_shown_resumed_and_scored(finished: Path, own: Path) -> No
     """Its specification has the digest of an installed algorithm's file, to which it is not held."""
     spec = json.loads((finished / "spec.json").read_text())
     former = RunSpec.from_json({**spec, "format_version": 1, "algorithm": {"name": "vaco", "sha256": "0" * 64}})
-    cut_off(former, own / "begun")
+    interrupt(former, own / "begun")
     assert lagbench("resume", "begun", "-q").code == 0
     assert json.loads((own / "begun/spec.json").read_text())["algorithm"] == {"name": "vaco", "sha256": "0" * 64}
     assert content_hash(own / "begun") == content_hash(finished)

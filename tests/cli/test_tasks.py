@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import lagbench as package
-from tests.cli.run_here import SMALL, content_hash, cut_off, lagbench
+from tests.cli.run_here import SMALL, content_hash, lagbench
+from tests.ends import interrupt
 from tests.source.trees import TREE, lay_out
 
 DOCS = (Path(__file__).parents[2] / "docs/tasks.md").read_text(encoding="utf-8")
@@ -32,7 +33,7 @@ def test_it_is_found_again_from_the_specification(tasks: Path) -> None:
     assert json.loads((run / "spec.json").read_text())["task"] == "tasks.py:pendulum"
     assert lagbench("run", "--spec", run / "spec.json", "-o", "again", "-q").code == 0
     assert content_hash(Path("again")) == content_hash(run)
-    cut_off(package.open(run).spec, Path("cut"))
+    interrupt(package.open(run).spec, Path("cut"))
     assert lagbench("resume", "cut", "-q").code == 0
     assert content_hash(Path("cut")) == content_hash(run)
     assert lagbench("replay", run, "--training", "-q").code == 0

@@ -13,10 +13,9 @@ import pytest
 
 from lagbench.lag import staleness, traces
 from lagbench.records.reader import open_run
-from lagbench.runner import Interrupted, execute
 from lagbench.spec import RunSpec
 from tests.cli.run_here import SMALL, content_hash, lagbench
-from tests.ends import Stop
+from tests.ends import cut_off
 
 PLAY = ("run", "--algo", "vaco", *SMALL, "-q")
 
@@ -82,8 +81,7 @@ def test_the_copy_in_the_run_is_all_that_it_takes(traced: Path, finished: Path, 
 
 def test_a_run_that_was_cut_off_goes_on_from_its_own_copy(traced: Path, finished: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut"
-    with pytest.raises(Interrupted):
-        execute(RunSpec.load(traced / "spec.json"), path, checkpoint_every=0, sinks=[Stop(3)])
+    cut_off(RunSpec.load(traced / "spec.json"), path)
     shutil.rmtree(traced)
     forget()
     assert lagbench("resume", path, "-q").code == 0

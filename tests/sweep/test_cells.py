@@ -12,7 +12,8 @@ from lagbench.records.checksums import sealed
 from lagbench.records.reader import open_run
 from lagbench.source.algorithms import AlgorithmSource, InstalledAlgorithm
 from lagbench.sweep.cells import Planned, State, go_on, look, survey
-from tests.cli.run_here import ALGORITHMS, content_hash, cut_off
+from tests.cli.run_here import ALGORITHMS, content_hash
+from tests.ends import interrupt
 from tests.sweep.conftest import small
 
 
@@ -49,7 +50,7 @@ def test_nothing_there_yet(tmp_path: Path) -> None:
 
 def test_one_that_was_cut_off_is_resumed(finished: Planned, tmp_path: Path) -> None:
     (cell,) = small(tmp_path)
-    cut_off(cell.spec, cell.path)
+    interrupt(cell.spec, cell.path)
     assert look(cell) == State("unfinished")
     go_on(cell.spec, cell.path, threads=1, sinks=[])
     assert content_hash(cell.path) == content_hash(finished.path)

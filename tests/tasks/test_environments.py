@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 
 import lagbench as package
-from lagbench import runner
 from lagbench.tasks.environments import EnvironmentTask, EnvironmentVectorEnv, episode_seed
 from lagbench.tasks.spec import load_task
 from tests.cli.run_here import SMALL, content_hash, lagbench
-from tests.ends import CutOff, Scissors
+from tests.ends import cut_off
 from tests.refusals import refusal
 
 pytestmark = pytest.mark.usefixtures("small_warm_up")
@@ -162,8 +161,7 @@ def test_it_is_run_resumed_replayed_and_kept() -> None:
     assert run.spec.task_options["pushes"] == 5
     assert run.environment[0]["determinism"].startswith("exact")
     Path("cart.py").unlink()  # the run has a copy
-    with pytest.raises(CutOff):
-        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors(2)])
+    cut_off(run.spec, Path("cut"))
     assert lagbench("resume", "cut", "-q").code == 0
     assert content_hash(Path("cut")) == content_hash(Path("run"))
     assert lagbench("replay", "run", "--training", "-q").code == 0
@@ -179,8 +177,7 @@ def test_what_does_not_repeat_says_so_and_goes_on_otherwise() -> None:
     )
     run = package.open("run")
     assert run.environment[0]["determinism"].startswith("none: episodes of this task do not follow")
-    with pytest.raises(CutOff):
-        runner.execute(run.spec, Path("cut"), checkpoint_every=0, sinks=[Scissors(2)])
+    cut_off(run.spec, Path("cut"))
     done = lagbench("resume", "cut", "-q")
     assert done.code == 0
     assert done.err.startswith("note: others.py:Careless does not repeat")
