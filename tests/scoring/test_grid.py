@@ -149,7 +149,7 @@ def test_runs_of_version_0_are_read_and_say_so() -> None:
     found = read(*rows)
     assert (found.suite, found.measure, found.values) == (former.version, "mode", (0, 16))
     assert found.notes == (
-        "these are scores of version 0, by the mean action: version 1 scores sampled actions (docs/scores.md)",
+        "these are scores of version 0, by deterministic actions: version 1 scores sampled actions (docs/scores.md)",
     )
 
 
