@@ -73,7 +73,7 @@ class Algorithm(nn.Module):
             for name in inspect.get_annotations(cls):
                 default = vars(cls).get(name)
                 default = default.default if isinstance(default, dataclasses.Field) else default
-                # A list and the like, which a dataclass refuses in words of its own.
+                # Mutable defaults: a dataclass would refuse them with a message of its own.
                 if type(default).__hash__ is None:
                     raise unsupported(name, type(default))
             dataclasses.dataclass(frozen=True, kw_only=True)(cls)
@@ -88,7 +88,7 @@ class Algorithm(nn.Module):
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "steps"
     domains: ClassVar[tuple[str, ...]] = ("control", "language")
-    # A group's rewards are centred already, and one scale for all groups would weigh a minibatch by what else is in it.
+    # Group-relative advantages are centred; a common scale would make a sample's weight depend on its minibatch.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"language": {"learning_rate": 1e-4, "standardize": "none"}}
 
     config: Config
@@ -102,7 +102,7 @@ class Algorithm(nn.Module):
         self.policy = policy
         self.progress = 0.0
         self._store = Store()
-        # Listed once: walking through a policy's modules at each update would take as long as clipping its gradient.
+        # Listed once: traversing the policy's modules at each update takes as long as clipping the gradient.
         self._weights = list(policy.parameters())
         if config.standardize == "group" and policy.has_critic:
             raise UsageError(
@@ -209,13 +209,13 @@ class Algorithm(nn.Module):
             raise DivergedError("the loss")
         if taken := HARNESS_METRICS & metrics.keys():
             raise AlgorithmError(f"the metric name {min(taken)!r} is reserved by the harness; choose another")
-        # As zero_grad does it, which takes eight times as long.
+        # Equivalent to zero_grad, which takes eight times as long.
         for group in self.optimizer.param_groups:
             for p in group["params"]:
                 p.grad = None
         loss.backward()
         norm = clip_gradient_norm(self._weights, self.config.max_grad_norm)
-        # The norm alone may overflow; its clip is then a step of 0, and no end of the run.
+        # The norm of finite gradients may overflow: clipping then makes the step 0, and the run continues.
         if not math.isfinite(norm.item()) and not self._finite_gradients():
             raise DivergedError("the gradient")
         self.optimizer.step()
@@ -238,9 +238,9 @@ class Algorithm(nn.Module):
 
 
 def clip_gradient_norm(parameters: Sequence[nn.Parameter], most: float) -> Tensor:
-    """``torch.nn.utils.clip_grad_norm_``: scale all gradients to a norm of at most ``most``; the norm before.
+    """Scale all gradients to a total norm of at most ``most``, as ``clip_grad_norm_``; return the norm before clipping.
 
-    Those that lie one after the other in one vector, as ``policies/fused.py`` leaves them, are scaled at once.
+    Gradients that are contiguous views of one vector, as ``policies/fused.py`` leaves them, are scaled at once.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     gradient = whole(gradients) if gradients else None
@@ -248,6 +248,6 @@ def clip_gradient_norm(parameters: Sequence[nn.Parameter], most: float) -> Tenso
         return nn.utils.clip_grad_norm_(parameters, most)
     norm: Tensor = torch.linalg.vector_norm(gradient)
     scale = most / (norm.item() + 1e-6)
-    if not scale >= 1:  # nor where it is NaN
+    if not scale >= 1:  # or NaN
         gradient.mul_(scale)
     return norm

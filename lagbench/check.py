@@ -1,6 +1,6 @@
-"""Whether an algorithm keeps its contract: to algorithms what Gymnasium's check_env is to environments.
+"""Check whether an algorithm implements the interface, as Gymnasium's check_env does for environments.
 
-Every check drives the same ``Learner`` as training does, on synthetic rollouts of every domain, in seconds.
+The checks use the same ``Learner`` as training, on synthetic rollouts of every domain, and take seconds.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from lagbench.settings import own_settings
 from lagbench.source import algorithms
 from lagbench.synthetic import LAG, ControlWorld, DiscreteWorld, World, with_junk
 
-_FIRST = 8  # the first phase: late enough for versions LAG behind
+_FIRST = 8  # the first phase: late enough for behaviour versions LAG behind
 _UPDATES = 4  # one epoch
-_CAPS = (1, 5, 12)  # within an epoch, within the second, several
+_CAPS = (1, 5, 12)  # in the first epoch, in the second, several epochs
 _LOG_RATIO = 20.0
 _MINIBATCHES = ("steps", "sequences")
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check: its name, the domain it was made in (None: neither), and on failure a sentence that says what to do."""
+    """One check: its name, its domain (None: independent of domain), and on failure a sentence that says what to do."""
 
     name: str
     domain: str | None
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What ``check`` found, in the order of checking."""
+    """The result of ``check``: all checks in order."""
 
     algorithm: str
     checks: tuple[Check, ...]
@@ -70,14 +70,14 @@ class CheckReport:
 
 @own_settings()
 def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None = None) -> CheckReport:
-    """Check an algorithm in every domain, or in those which it says it is for.
+    """Check an algorithm in every domain that it supports.
 
     Args:
         algorithm: its class, its name, or ``path/to/file.py:Class``.
-        config: hyperparameters to check it with, over its defaults and presets.
+        config: hyperparameters that override its defaults and presets.
 
     Returns:
-        The report. A check that cannot be made, because of what an earlier one found, is skipped.
+        The report. Checks that an earlier failure makes impossible are skipped.
 
     Raises:
         UsageError: there is no such algorithm, or no such hyperparameter.
@@ -88,12 +88,12 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
     stopped: set[str | None] = set()
 
     def make(what: str, domain: str | None, function: Callable[[], None], *, stops: bool = True) -> bool:
-        """Whether it passed. Where it does not, and ``stops``, no later one of its domain can be made."""
+        """Make one check; whether it passed. A failure with ``stops`` skips the later checks of its domain."""
         if stopped & {None, domain}:
             made.append(Check(what, domain, "skipped"))
             return False
         failure = _attempt(function, cls)
-        # What was said already stands in the way here, too.
+        # The same failure is reported once.
         told = any(c.message == failure.message for c in made if c.domain in (None, domain)) if failure else False
         if failure is None or told:
             made.append(Check(what, domain, "skipped" if told else "ok"))
@@ -106,7 +106,7 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
     make("class", None, lambda: _check_class(cls))
     make("config", None, lambda: _check_config(cls))
     if not stopped:
-        make_config(cls.Config, {}, config or {})  # what the caller got wrong is no failure of the algorithm
+        make_config(cls.Config, {}, config or {})  # the caller's errors are raised, not reported
     make("presets", None, lambda: _check_presets(cls), stops=False)
     for domain, world in worlds().items():
         if None not in stopped and not domains.admits(cls.domains, domain):
@@ -125,18 +125,18 @@ def check(algorithm: str | type[Algorithm], *, config: Mapping[str, Any] | None 
             discrete = _Bench(bench.cls, DiscreteWorld(), config or {})
             discrete.fresh_only(not bench.oldest)
             if not learns:
-                stopped.add(domain)  # it would fail likewise
+                stopped.add(domain)  # it would fail in the same way
             make("discrete", domain, discrete.gradient)
     return CheckReport(name, tuple(made))
 
 
 def worlds() -> dict[str, type[World]]:
-    """By name of a domain the world in which its algorithms are checked, of those domains that have one."""
+    """The worlds in which algorithms are checked, by domain; not every domain has one."""
     return {name: registry.load(domain.world) for name, domain in domains.known().items() if domain.world}
 
 
 class _Failed(Exception):
-    """A check failed; ``message`` says what to do. Where it ``stops``, later ones cannot be made."""
+    """A check failed; ``message`` says what to do. With ``stops``, the later checks are skipped."""
 
     def __init__(self, message: str, *, stops: bool = True) -> None:
         super().__init__(message)
@@ -145,7 +145,7 @@ class _Failed(Exception):
 
 
 def _attempt(function: Callable[[], None], cls: Any) -> _Failed | None:
-    """What failed, if anything did."""
+    """The failure of a check, or None."""
     try:
         function()
     except _Failed as failure:
@@ -158,7 +158,7 @@ def _attempt(function: Callable[[], None], cls: Any) -> _Failed | None:
 
 
 def _place(error: Exception, cls: Any) -> str:
-    """Where in the algorithm's own source an error came from."""
+    """The innermost line of the algorithm's source in an error's traceback, for a message."""
     own = (
         {f.__code__.co_filename for f in vars(cls).values() if inspect.isfunction(f)}
         if isinstance(cls, type)
@@ -194,7 +194,7 @@ def _check_config(cls: type[Algorithm]) -> None:
 
 
 def _untyped(config: type[Any]) -> list[str]:
-    """Attributes of a Config that were meant as fields, but have no annotation."""
+    """Attributes of a Config that look like fields but have no annotation."""
     own = config.__mro__[: config.__mro__.index(Algorithm.Config)]
     return [
         name
@@ -213,7 +213,7 @@ def _check_presets(cls: type[Algorithm]) -> None:
 
 
 class _Bench:
-    """The checks of one domain; each starts with a learner of its own, and raises where it fails."""
+    """The checks of one domain. Each starts with a fresh learner and raises ``_Failed`` on failure."""
 
     def __init__(self, cls: type[Algorithm], world: World, overrides: Mapping[str, Any]) -> None:
         self.cls = cls
@@ -222,13 +222,13 @@ class _Bench:
         self.fresh_only(False)
 
     def fresh_only(self, fresh: bool) -> None:
-        """Whether all data is of the learner's own version, or up to LAG versions old."""
+        """Collect data of the learner's own version only, or of versions up to LAG behind."""
         self.oldest = 0 if fresh else LAG
-        # What the policy of every fresh learner collects.
+        # By the policy of every fresh learner.
         self.collected = self.world.collect(self.world.policy(), _FIRST, self.oldest)
 
     def learner(self, cap: int = _UPDATES, **config: Any) -> Learner:
-        """A fresh learner, the same each time."""
+        """A new learner, always the same."""
         torch.manual_seed(0)
         preset = self.cls.preset(self.world.domain.name)
         values = dataclasses.asdict(make_config(self.cls.Config, preset, {**self.overrides, **config}))
@@ -236,7 +236,7 @@ class _Bench:
         return Learner(self.cls, values, self.world.policy(), self.world.protocol(cap), seed=0, exact_log_prob=exact)
 
     def run(self, learner: Learner, phases: range) -> list[dict[str, float]]:
-        """Train through these phases; the metrics of each."""
+        """Train for these phases; returns the metrics of each."""
         logged = []
         for version in phases:
             fresh = version == _FIRST
@@ -246,7 +246,7 @@ class _Bench:
 
     @staticmethod
     def train(learner: Learner, collected: Rollout, version: int, where: str = "on ordinary data") -> dict[str, float]:
-        """One phase; its metrics. Raises _Failed, which says ``where``, if it diverges."""
+        """Train for one phase; returns its metrics. Raises _Failed, naming ``where``, if it diverges."""
         rollout, mismatch = learner.begin(collected, version, (version - _FIRST) / 10)
         work, diverged = learner.update(rollout, version)
         if diverged:
@@ -257,7 +257,7 @@ class _Bench:
         return work.metrics()
 
     def losses(self, learner: Learner, collected: Rollout) -> list[Tensor]:
-        """The loss of each minibatch of an epoch, with the policy as it is."""
+        """The loss of each minibatch of an epoch, without updates."""
         rollout, _ = learner.begin(collected, _FIRST, 0.0)
         torch.manual_seed(0)
         return [self._loss_of(learner, batch) for batch in learner.phase(rollout, _FIRST).batches()]
@@ -280,7 +280,7 @@ class _Bench:
                 raise _Failed(f"the loss is {loss.item()} on ordinary data; look for a division or logarithm of 0")
 
     def gradient(self) -> None:
-        """It has a finite gradient, which reaches all that acts."""
+        """The gradient is finite and reaches every parameter that acting depends on."""
         learner = self.learner()
         gradients = _gradients(learner, self.losses(learner, self.collected))
         acting = learner.policy.acting_state()
@@ -300,7 +300,7 @@ class _Bench:
             )
 
     def metrics(self) -> None:
-        """Metrics are detached scalars under names of their own, the same at every update."""
+        """Metrics are detached scalars, with names that are not reserved and the same at every update."""
         learner = self.learner()
         rollout, _ = learner.begin(self.collected, _FIRST, 0.0)
         phase = learner.phase(rollout, _FIRST)
@@ -308,7 +308,7 @@ class _Bench:
             for batch in phase.batches():
                 phase.record(learner.algorithm.step(*learner.algorithm.loss(batch)))
         except UpdateLimitError:
-            return  # another check's
+            return  # reported by the check of updates
         phase.metrics()
 
     def updates(self) -> None:
@@ -319,7 +319,7 @@ class _Bench:
             watch = _Watch(learner)
             self.run(learner, range(_FIRST, _FIRST + 1))
             if self.oldest and not learner.updates_made and not watch.outside():
-                # It leaves a stale phase alone, as it may: from here on it is checked on phases that are not.
+                # It makes no update on stale data, which is allowed: check it on fresh data from here on.
                 self.fresh_only(True)
                 self.updates()
                 return
@@ -341,9 +341,9 @@ class _Bench:
                 )
 
     def invalid_rows(self) -> None:
-        """What stands in rows that are not valid changes neither loss nor gradient nor weights."""
+        """Loss, gradient and weights do not depend on the contents of invalid rows."""
         seen = []
-        # Of a second phase too: rows of the first may be stored.
+        # With a second phase: the algorithm may store rows of the first.
         following = self.world.collect(self.world.policy(), _FIRST + 1, self.oldest)
         for change in (lambda r: r, with_junk):
             learner = self.learner()
@@ -363,7 +363,7 @@ class _Bench:
                 )
 
     def lag(self) -> None:
-        """Loss, gradient and weights stay finite where policies are far apart, in this phase or in a stored one."""
+        """Loss, gradient and weights stay finite on data of a very different policy, in this phase or a stored one."""
         learner = self.learner()
         collected = self.collected
         sign = 2.0 * torch.randint(0, 2, collected.valid.shape, generator=torch.Generator().manual_seed(0)) - 1
@@ -378,7 +378,7 @@ class _Bench:
             self.train(learner, collected.replace(behaviour_log_prob=chosen, behaviour_version=old), version, where)
 
     def seed(self) -> None:
-        """Two runs of one seed are the same."""
+        """Two runs with the same seed are identical."""
         runs = []
         for _ in range(2):
             learner = self.learner()
@@ -390,7 +390,7 @@ class _Bench:
             )
 
     def state(self) -> None:
-        """A run restored from its saved state goes on as the one that was not interrupted."""
+        """A run resumed from its saved state is identical to an uninterrupted one."""
         learner = self.learner()
         self.run(learner, range(_FIRST, _FIRST + 3))
         buffer = io.BytesIO()
@@ -415,7 +415,7 @@ class _Bench:
 
 
 def _without_metrics(cls: type[Algorithm]) -> type[Algorithm]:
-    """The algorithm as it would be if it logged nothing, for the checks that come after that of metrics."""
+    """The algorithm without its metrics, for the checks after one of metrics that failed."""
 
     class Silent(cls):  # type: ignore[misc, valid-type]
         def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
@@ -429,7 +429,7 @@ def _without_metrics(cls: type[Algorithm]) -> type[Algorithm]:
 
 
 class _Watch:
-    """Sees whether the policy's parameters change elsewhere than in the optimizer's steps."""
+    """Detects changes of the policy's parameters outside the optimizer's steps."""
 
     def __init__(self, learner: Learner) -> None:
         self._parameters = list(learner.policy.parameters())
@@ -459,7 +459,7 @@ class _Watch:
 
 
 def _gradients(learner: Learner, losses: list[Tensor]) -> dict[str, Tensor]:
-    """The gradient of each of the policy's parameters, summed in size over the minibatches, 0 where there is none."""
+    """The absolute gradient of each of the policy's parameters, summed over minibatches; 0 without a gradient."""
     parameters = dict(learner.policy.named_parameters())
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
     for loss in losses:
@@ -477,7 +477,7 @@ def _gradients(learner: Learner, losses: list[Tensor]) -> dict[str, Tensor]:
 def _difference(
     one: tuple[list[dict[str, float]], dict[str, Any]], two: tuple[list[dict[str, float]], dict[str, Any]]
 ) -> str:
-    """What differs first between two runs' metrics and states, or the empty string; equal means to the last bit."""
+    """The name of the first metric or tensor that is not bitwise equal in two runs, or the empty string."""
     for a, b in zip(one[0], two[0], strict=True):
         for name in a:
             if name not in b or not (a[name] == b[name] or (a[name] != a[name] and b[name] != b[name])):

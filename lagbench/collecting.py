@@ -1,4 +1,4 @@
-"""Collectors: provide a run's data phase by phase, and receive its policy versions."""
+"""Collectors: receive a run's policy versions and return its data phase by phase."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lagbench.spec import RunSpec
 
 @dataclass(frozen=True)
 class Collected:
-    """A phase's data, and the version [N] that each actor held; what was measured besides, by name."""
+    """A phase's data, each actor's version [N], and the collector's diagnostics and wall-clock seconds by name."""
 
     versions: NDArray[np.int64]
     collection: Collection
@@ -28,7 +28,7 @@ class Collected:
 
 
 class Collector(ABC):
-    """Collects phase after phase with the versions that were published to it, of which it holds the last lag + 1."""
+    """Collects each phase with published policy versions, of which it keeps the last lag + 1."""
 
     def __init__(self, spec: RunSpec, actors: Actors, lag: int) -> None:
         self._spec = spec
@@ -37,34 +37,34 @@ class Collector(ABC):
 
     @abstractmethod
     def publish(self, version: Version, updates_made: int) -> None:
-        """The learner has made a version, with so many optimizer updates since the last."""
+        """Take in the learner's new version, made with ``updates_made`` optimizer updates since the last one."""
 
     def newest(self) -> Version:
-        """The last version that was published. Raises AlgorithmError where it is not what it was then."""
+        """The last published version. Raises AlgorithmError if its tensors have changed since."""
         return self._buffer.acting([self._buffer.newest])[0]
 
     def sha256(self) -> str:
-        """Of the newest version, when it was published."""
+        """The SHA-256 of the newest version at the time of publishing."""
         return self._buffer.sha256(self._buffer.newest)
 
     @abstractmethod
     def collect(self, phase: int) -> Collected:
-        """The data of a phase. Raises AlgorithmError where a version that acts is not what it was."""
+        """Collect the data of a phase. Raises AlgorithmError if an acting version has changed since publishing."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """What a resume needs beside the spec and the learner: ``actors``, and ``versions`` by number."""
+        """State needed to resume, in addition to the spec and the learner: ``actors``, and ``versions`` by number."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Bring a fresh one, to which nothing was published, to a saved state."""
+        """Restore a saved state in a new collector, before anything is published to it."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to end
-        """Nothing more is asked for."""
+        """Release resources; called after the last phase."""
 
 
 class Lockstep(Collector):
-    """The loop: actors and learner take turns, and the lag mode says who holds which version."""
+    """Synchronous loop: actors and learner alternate; the lag mode assigns versions to actors."""
 
     def __init__(self, spec: RunSpec, actors: Actors) -> None:
         super().__init__(spec, actors, spec.protocol.lag)

@@ -19,20 +19,19 @@ ActionMode = Literal["mode", "stochastic"]
 class Domain:
     """What differs between control and language, as data.
 
-    ``actors_class`` is a ``"module:attribute"`` string, loaded when a run needs it; ``budget_unit`` names what
-    ``--budget`` counts, ``step_unit`` what an actor takes ``phase_steps`` of. ``policy`` names a function of a task's
-    id, its options and a state, which makes the policy of that state; ``records`` a ``RecordKind``, ``replayer`` a
-    ``Replayer``. ``diagnostics`` is what the actors measure beside what all measure, ``packages`` what rows depend on
-    beside what all do. ``environment`` and ``vector_environment`` are what Gymnasium's ``make`` and ``make_vec`` call,
-    ``world`` is the ``lagbench.synthetic.World`` in which ``lagbench check`` tests algorithms; None: it does not.
+    ``budget_unit`` and ``step_unit`` are the units of ``--budget`` and ``phase_steps``. Fields that name code are
+    ``"module:attribute"`` strings, loaded when needed: ``actors_class``; ``policy``, a function of a task's id, its
+    options and a state that returns the policy with that state; ``records``, a ``RecordKind``; ``replayer``, a
+    ``Replayer``; ``environment`` and ``vector_environment``, called by Gymnasium's ``make`` and ``make_vec``;
+    ``world``, the ``lagbench.synthetic.World`` in which ``lagbench check`` tests algorithms (None: it does not).
+    ``diagnostics`` and ``packages`` are the domain's additional diagnostics, and packages on which its rows depend.
 
-    With ``exact_log_prob`` the learner recomputes the log-probability of what its own version chose to within rounding,
-    and the recorded one is taken in its place, so that w is exactly 1 there; without it the mismatch between sampler
-    and learner is data. ``resampling`` is the task option with which a phase may take more of the budget than its
-    protocol says. Where ``returns_are_scores``, as accuracy is one, nothing is normalised; people are shown
-    returns in ``return_format``, and of each of an evaluation's ``modes`` what it chooses. With ``in_flight`` an actor
-    can change its version inside an episode. The rest are the defaults of a run; without ``actors`` they follow from
-    the samples.
+    With ``exact_log_prob`` the learner reproduces its own version's recorded log-probabilities up to rounding and uses
+    the recorded ones, so that w is exactly 1 there; without it the mismatch between sampler and learner is part of the
+    data. ``resampling`` is the task option with which a phase may use more of the budget than the protocol's samples.
+    With ``returns_are_scores`` (accuracy) returns are not normalised; ``return_format`` is their format for display,
+    ``modes`` the description of each action mode. With ``in_flight`` an actor can change its version within an episode.
+    The other fields are a run's defaults; if ``actors`` is None, the number follows from the samples.
     """
 
     name: str
@@ -125,21 +124,21 @@ LANGUAGE = Domain(
     in_flight=True,
 )
 DOMAINS = {d.name: d for d in (CONTROL, LANGUAGE)}
-"""lagbench's own; algorithms are for both, unless they say otherwise."""
+"""lagbench's own domains. Algorithms support both unless they declare otherwise."""
 
 
 def known() -> dict[str, Domain]:
-    """Our own and those that packages bring, by an entry point each in the group ``lagbench.domains``."""
+    """lagbench's own domains and those of installed packages (entry-point group ``lagbench.domains``), by name."""
     return DOMAINS | {n: registry.load(target) for n, target in registry.domains().items() if n not in DOMAINS}
 
 
 def admits(domains: Collection[str], name: str) -> bool:
-    """Whether an algorithm that is for ``domains`` may run in one: those for both of lagbench's own are for all."""
+    """Whether an algorithm that supports ``domains`` may run in domain ``name``; both of lagbench's own mean all."""
     return name in domains or (name not in DOMAINS and {*domains} >= {*DOMAINS})
 
 
 def get(name: str) -> Domain:
-    """The domain of that name. Raises UsageError where there is none."""
+    """The domain of that name. Raises UsageError if there is none."""
     found = DOMAINS if name in DOMAINS else known()
     if name not in found:
         raise unknown("domain", name, found)

@@ -41,15 +41,15 @@ class Learner:
 
     Args:
         algorithm: the class.
-        config: values of its ``Config``, all of them.
+        config: the values of all fields of its ``Config``.
         policy: on its device; updated in place.
         protocol: the updates allowed, and how a phase is divided into minibatches.
-        seed: of the run.
-        exact_log_prob: as ``Domain.exact_log_prob``.
+        seed: the run's seed.
+        exact_log_prob: see ``Domain.exact_log_prob``.
 
     Attributes:
         algorithm: the instance.
-        policy: the one given.
+        policy: the learner's policy.
         updates_made: optimizer updates made since ``begin``.
 
     Raises:
@@ -103,7 +103,7 @@ class Learner:
         Returns:
             The rollout with the learner's current log-probabilities and values, and the largest mismatch between
             log-probabilities recorded by its own version and its current ones; NaN if its own version recorded none.
-            With ``exact_log_prob`` the recorded ones are used, and the caller has to judge the mismatch.
+            With ``exact_log_prob`` the recorded ones are used; the caller has to check the mismatch.
         """
         self.updates_made = 0
         self.algorithm.progress = progress
@@ -135,7 +135,7 @@ class Learner:
         """Let the algorithm make its updates on the rollout that ``begin`` returned.
 
         Returns:
-            The phase, with its metrics, and where something became non-finite, if it did.
+            The phase with its metrics, and where a quantity became non-finite, or None.
 
         Raises:
             AlgorithmError: the algorithm violates the interface.
@@ -156,7 +156,7 @@ class Learner:
     def end_phase(self, rollout: Rollout, version: int, metrics: Mapping[str, float]) -> None:
         """Pass the diagnostics to the algorithm, then update the policy's normalizer with the phase's observations.
 
-        Raises AlgorithmError where it holds state that a checkpoint cannot restore.
+        Raises AlgorithmError if the algorithm holds state that a checkpoint cannot restore.
         """
         with self._drawing(version, 1):
             self.algorithm.end_phase(metrics)
@@ -171,18 +171,18 @@ class Learner:
 
     @torch.no_grad()
     def relative_mismatch(self, rollout: Rollout, version: int) -> float:
-        """The largest mismatch on the rows of ``version``, the learner's own, in units of its rounding there."""
+        """The largest mismatch on rows of the learner's own ``version``, in units of the rounding error of each row."""
         difference = (self.evaluate(rollout).log_prob - rollout.behaviour_log_prob).abs()
         own = rollout.valid & (rollout.behaviour_version == version)
         return float((difference / self.policy.conditioning(rollout))[own].max())
 
     @property
     def learning_rate(self) -> float:
-        """The optimizer's, of its first group."""
+        """The learning rate of the optimizer's first parameter group."""
         return float(self.algorithm.optimizer.param_groups[0]["lr"])
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint: tensors and numbers, live until the next update. ``stored`` is by phase."""
+        """State for a checkpoint: live tensors, valid until the next update, and numbers. ``stored`` is by phase."""
         return {
             "algorithm": self.algorithm.state_dict(),
             "optimizer": self.algorithm.optimizer.state_dict(),
@@ -190,9 +190,9 @@ class Learner:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.algorithm.load_state_dict(state["algorithm"])
-        # A copy: the optimizer would go on in the caller's own tensors.
+        # Copied: the optimizer would update the caller's tensors in place.
         self.algorithm.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.algorithm._store.restore(state["stored"], self._device)
 
@@ -220,7 +220,7 @@ class Learner:
         mismatch = float(difference.max()) if difference.numel() else math.nan
         proximal = new.log_prob
         if self._exact:
-            # Stacked and flat products differ in the last bits: equality would be luck, and w must be exactly 1 here.
+            # Batched and flat matrix products differ in the last bits, but w must be exactly 1 here.
             proximal = torch.where(own, rollout.behaviour_log_prob, new.log_prob)
         rollout = _with_output(rollout, new)
         return rollout.replace(proximal_log_prob=proximal, log_prob=proximal), mismatch
@@ -235,15 +235,15 @@ def _with_output(rollout: Rollout, new: PolicyOutput) -> Rollout:
 
 _KEEP = "keep rollouts of earlier phases with self.store(rollout, phases=…), and read them from self.stored"
 _LOOKED_AT = 8
-"""Of each container, the first so many."""
+"""How many items of each container are searched."""
 
 
 def _shapes(algorithm: Algorithm) -> dict[str, torch.Size | None]:
-    """What the algorithm's state is made of: names, and shapes where it is a tensor's."""
+    """The names in the algorithm's state, with the shapes of tensors."""
     return {name: getattr(x, "shape", None) for name, x in algorithm.state_dict().items()}
 
 
 def _has_rollouts(x: Any) -> bool:
-    """Whether it is a rollout, or has some in it."""
+    """Whether ``x`` is a rollout or contains one."""
     inside = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple, set, deque)) else ()
     return isinstance(x, Rollout) or any(map(_has_rollouts, itertools.islice(inside, _LOOKED_AT)))

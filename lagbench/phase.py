@@ -28,11 +28,11 @@ class Phase:
         refresh: evaluates the current learner again.
         every: when to prepare.
         minibatch: "steps" or "sequences".
-        minibatches: how many an epoch over what was collected is cut into.
+        minibatches: number per epoch over the collected samples.
         cap: updates allowed.
         standardization: how advantages are standardized over each minibatch's valid rows.
         reserved: metric names that an algorithm may not use.
-        rng: the stream of the permutations.
+        rng: generator of the permutations.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Phase:
                     return
 
     def _samples(self) -> Rollout:
-        """What minibatches are cut from: the prepared rollout, of single steps its valid rows."""
+        """The samples to divide into minibatches: the prepared rollout, or its valid rows for single steps."""
         steps = self._minibatch == "steps" and self.rollout.longest is None
         return self.rollout.steps() if steps else self.rollout
 
@@ -152,7 +152,7 @@ class Phase:
         if not any(self._metrics):
             return {}
         names = self._metrics[0].keys()
-        device = self._collected.valid.device  # one made with torch.tensor may lie elsewhere than the rest
+        device = self._collected.valid.device  # a tensor that an algorithm made may be on another device
         rows = [
             torch.stack([torch.as_tensor(m[k], dtype=torch.float32, device=device).reshape(()) for k in names])
             for m in self._metrics

@@ -13,7 +13,7 @@ from lagbench.errors import AlgorithmError
 
 Layout = Literal["phase", "sequences", "steps"]
 PADDING = -1
-"""What stands before a prompt that is shorter than the longest."""
+"""The token that pads prompts on the left."""
 
 _SET_BY = {
     "proximal_log_prob": "the harness sets it before `prepare`",
@@ -34,7 +34,7 @@ COLLECTED = (
     "behaviour_version",
     "behaviour_log_prob",
 )
-"""Fields of a rollout as it is collected, each with the actors as its second dimension."""
+"""The fields of a collected rollout; actors are their second dimension."""
 FIELDS = (*COLLECTED, *_SET_BY)
 _JOIN = "; combine rollouts of several phases with rollout.join(*self.stored), after self.store has kept them"
 
@@ -45,9 +45,9 @@ class Rollout:
     Shapes: S is [T, N] for a phase, [T, n] for sequences of it, [B] for steps (valid rows only).
 
     Attributes:
-        observation: control, raw: S + [obs], with one row more in time ([T+1, …]) for a phase and for sequences, so
+        observation: control, raw: S + [obs], with one more row in time ([T+1, …]) for a phase and for sequences, so
             that row t+1 is always the true successor of row t. Language: prompt tokens [P, n], left-padded with -1.
-        action: control S + [act], float32 and unclipped, or S, int64, of discrete ones; language S, token ids.
+        action: control S + [act], float32 and unclipped, or S, int64, if discrete; language S, token ids.
         reward: S, scaled by the harness.
         terminated: S, bool; takes precedence if both flags are set.
         truncated: S, bool; a time limit.
@@ -182,7 +182,7 @@ class Rollout:
         return torch.where(self.valid, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
     def _map(self, change: Callable[[str, Tensor], Tensor], layout: Layout) -> Self:
-        """The rollout with each field changed, when it is first read: of a minibatch, most are not."""
+        """Return a rollout whose fields are mapped on first access: most fields of a minibatch are never read."""
         new = object.__new__(type(self))
         new.__dict__.update(layout=layout, longest=self.longest, group_size=self.group_size, _made_of=(self, change))
         return new

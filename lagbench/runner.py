@@ -33,7 +33,7 @@ from lagbench.training import PhaseResult, train
 
 CHECKPOINT = "checkpoint"
 CHECKPOINT_EVERY = 60.0
-"""Seconds between checkpoints, at most a tenth of the run."""
+"""Seconds between checkpoints; one is also due after a tenth of the run's phases."""
 _OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
@@ -47,11 +47,11 @@ class Interrupted(LagbenchError):
 
 
 def new_directory(spec: RunSpec, root: Path = RUNS) -> Path:
-    """Make an empty directory for a run: ``root/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>``, n the first that is free.
+    """Create an empty directory for a run: ``root/<task>/<algorithm>/lag<L>-u<U>-seed<S>-<n>`` with the first free n.
 
-    Made here, so that runs that start together get one each. Raises RecordError where it cannot be.
+    Runs that start at the same time get different directories. Raises RecordError if none can be created.
     """
-    # Of what lies in a file, the name in it.
+    # Of ``path/to/file.py:Name``, the name.
     task, algorithm = (name.rpartition(":")[2] for name in (spec.task, spec.algorithm.name))
     n = 0
     while True:
@@ -77,15 +77,15 @@ def execute(
     sinks: Sequence[Sink] = (),
     ray: str | None = None,
 ) -> Run:
-    """Run a spec into a directory that holds no run. Returns the finished run.
+    """Run a spec in a directory that contains no run. Returns the finished run.
 
-    A checkpoint is written once ``checkpoint_every`` seconds or a tenth of the phases have passed since the last, and
-    when a signal ends the run; none after the last phase. ``ray`` is the address of the cluster that the actors of an
-    asynchronous run are on; None: on this machine.
+    A checkpoint is written when ``checkpoint_every`` seconds or a tenth of the phases have passed since the last one,
+    and when a signal ends the run; not after the last phase. ``ray`` is the address of the Ray cluster for the actors
+    of an asynchronous run; None: this machine.
 
-    Raises UsageError where the spec cannot be run here or the directory holds a run, RecordError where records cannot
-    be written, and Interrupted after SIGINT or SIGTERM. Any other LagbenchError, and any exception of the algorithm's
-    own, is recorded as ``failed`` and raised.
+    Raises UsageError if the spec cannot be run here or the directory contains a run, RecordError if records cannot be
+    written, and Interrupted after SIGINT or SIGTERM. Any other LagbenchError and any exception raised in the
+    algorithm's code is recorded as ``failed`` and raised.
     """
     with own_settings(spec.torch_threads):
         _check(spec, ray)
@@ -105,16 +105,16 @@ def resume(
 ) -> Run:
     """Resume an interrupted run from its last checkpoint, with the same result as without the interruption.
 
-    The arguments and what is raised are those of ``execute``.
+    Arguments and exceptions are those of ``execute``.
     """
     run, checkpoint, saved = open_run(path), Checkpoint(path / CHECKPOINT), None
     if run.result is None:
-        # Not while another process writes it.
+        # The lock excludes a process that still writes the run.
         with explained(path, "try again"), locked(path / LOCK_FILE, path):
             saved = checkpoint.load()
     else:
-        checkpoint.remove()  # left by a kill at the very end, as the shards that `reopen` removes before it refuses
-    # `reopen` holds spec.json to it.
+        checkpoint.remove()  # left if the process was killed after the run had finished
+    # `reopen` checks spec.json against it.
     spec = run.spec if saved is None else saved.spec
     if run.result is None:
         _check(spec, ray)
@@ -126,7 +126,7 @@ def resume(
 
 
 def record_sizes(spec: RunSpec) -> dict[str, Any]:
-    """What the columns of a run's tables depend on, as ``RunWriter`` takes it."""
+    """The sizes that the columns of a run's tables depend on, as an argument of ``RunWriter``."""
     return {**spec.load_task().record_sizes, "diagnostics": diagnostics.names(spec.domain, spec.is_asynchronous)}
 
 
@@ -178,9 +178,9 @@ def run(
 
 
 def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
-    """A spec of somebody else's with the version of an installed algorithm that is here, and where it is another, so.
+    """The spec with the installed version of its algorithm, and a warning if the spec has another one, or "".
 
-    Raises UsageError where it is not installed.
+    Raises UsageError if the algorithm is not installed.
     """
     now, then = spec.renewed(), spec.algorithm
     return now, "" if may_be(
@@ -189,7 +189,7 @@ def renewed(spec: RunSpec) -> tuple[RunSpec, str]:
 
 
 def unrepeated(spec: RunSpec) -> str:
-    """What is to be said at the start of a run whose task does not repeat; empty for one that does."""
+    """The warning for a run whose task is not reproducible from seeds and actions, or ""."""
     if spec.repeats:
         return ""
     return (
@@ -199,7 +199,7 @@ def unrepeated(spec: RunSpec) -> str:
 
 
 def check_ray(spec: RunSpec, ray: str | None) -> None:
-    """Raise UsageError where a run needs Ray and has none, or has an address that answers nothing, or needs none."""
+    """Raise UsageError if Ray or the cluster at ``ray`` is unavailable, or if ``ray`` is set and the run needs none."""
     if spec.is_asynchronous:
         cluster.check(cluster.APART, ray)
     elif ray is not None:
@@ -207,7 +207,7 @@ def check_ray(spec: RunSpec, ray: str | None) -> None:
 
 
 def _check(spec: RunSpec, ray: str | None = None) -> None:
-    """Raise UsageError, before anything is written, where a spec from elsewhere cannot be run here."""
+    """Raise UsageError, before anything is written, if the spec cannot be run on this machine."""
     check_ray(spec, ray)
     spec.load_algorithm()
     suites.check(spec)
@@ -243,7 +243,7 @@ def _go_on(
             for result in phases:
                 writer.commit(result.record)
                 done += 1
-                # Copied: where the next phase fails, the learner's own is somewhere within it.
+                # Copied: if the next phase fails, the learner's weights are those of a part of it.
                 policy = {k: v.to("cpu", copy=True) for k, v in result.policy.state_dict().items()}
                 diverged = asdict(result.diverged) if result.diverged else None
                 due = time.monotonic() - since >= checkpoint_every or done - kept >= spec.phases // 10
@@ -261,7 +261,7 @@ def _go_on(
             raise
         except Exception as error:
             place = _place(error, spec)
-            # Anything else is no fault of the run's, and another time, or elsewhere, it may go on.
+            # Other errors, such as a full memory, are not the algorithm's: the run can be resumed later or elsewhere.
             if isinstance(error, LagbenchError) or (place and not isinstance(error, _OUT_OF_MEMORY)):
                 reason = f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
                 _fail(writer, spec, checkpoint, reason, done, policy)
@@ -311,14 +311,14 @@ def _policy(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _last_logged(recorded: Run) -> dict[str, Any]:
-    """The metrics of the last phase that logged any: in the one that diverged, the means over the updates before."""
+    """The metrics of the last phase that logged any; for a diverged phase, means over the updates before."""
     rows = recorded.phases.to_table(columns=["phase", "metrics"]).to_pylist()
     logged = [row for row in rows if row["metrics"]]
     return {"phase": logged[-1]["phase"], "metrics": dict(logged[-1]["metrics"])} if logged else {}
 
 
 def _place(error: BaseException, spec: RunSpec) -> str | None:
-    """The line of the algorithm's source through which an exception came, None where it came from elsewhere."""
+    """The innermost line of the algorithm's source in an exception's traceback, or None."""
     own = spec.load_algorithm().__module__
     lines = [
         f"{frame.f_code.co_filename}:{line}"
@@ -330,10 +330,10 @@ def _place(error: BaseException, spec: RunSpec) -> str | None:
 
 @contextmanager
 def signals_wait(stopping: Callable[[], None]) -> Iterator[Callable[[], int]]:
-    """Turn SIGINT and SIGTERM into a number to ask for between phases; a second one is KeyboardInterrupt at once.
+    """Defer SIGINT and SIGTERM: yields a function that returns the signal's number, or 0.
 
-    ``stopping`` is called at the first. Python takes signals in the main thread only; elsewhere the host's handling
-    stays.
+    The first signal calls ``stopping``, a second raises KeyboardInterrupt. Python handles signals in the main thread
+    only; in other threads nothing changes.
     """
     received = 0
 

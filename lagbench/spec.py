@@ -26,7 +26,7 @@ from lagbench.tasks.spec import SOURCE, TaskSpec, domain_of, load_task, pinned_s
 if TYPE_CHECKING:
     import torch
 
-# By what they say of an algorithm. What the first can say is said in it, as in the tables of all runs that have it.
+# By how they identify the algorithm. Specs that format 1 can express use it, as do all published tables.
 FORMATS: Mapping[int, type[InstalledAlgorithm | AlgorithmSource]] = {1: AlgorithmSource, 2: InstalledAlgorithm}
 Recording = Literal["trajectories", "episodes"]
 Execution = Literal["loop", "asynchronous"]
@@ -70,11 +70,11 @@ class EvaluationPlan:
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        """Of the budget, at which is evaluated."""
+        """The fractions of the budget at which the policy is evaluated."""
         return tuple(i / self.intervals for i in range(self.intervals + 1))
 
     def modes(self, *, last: bool) -> dict[ActionMode, int]:
-        """How many episodes are played by each mode, in the order of the records; ``last``: after the last phase."""
+        """Episodes per action mode, in the order of the records; ``last``: in the evaluation after the last phase."""
         if self.mode_episodes is not None:
             return {"stochastic": self.episodes, "mode": self.mode_episodes}
         return {"mode": self.episodes, **({"stochastic": self.episodes} if last else {})}
@@ -96,11 +96,11 @@ class RunSpec:
         protocol: lag and updates.
         budget: actor steps on control, completions on language.
         evaluation: the evaluation plan.
-        seed: every random stream comes from it.
+        seed: the seed of every random stream.
         suite: name and hash of the suite or family to which the cell belongs; None outside suites.
         record: ``trajectories`` records every transition, ``episodes`` summaries only.
         device: torch device of the learner.
-        torch_threads: of torch on the CPU.
+        torch_threads: torch's threads on the CPU.
         policy: the user's function that creates the network; None for the benchmark's own.
     """
 
@@ -128,7 +128,7 @@ class RunSpec:
 
     @property
     def suite_name(self) -> str | None:
-        """The name of its suite, if it is of one."""
+        """The name of its suite; None outside suites."""
         return None if self.suite is None else self.suite.name
 
     @property
@@ -138,12 +138,12 @@ class RunSpec:
 
     @property
     def cell_name(self) -> str:
-        """What its directory is called among runs of one algorithm on one task: ``lag8-u320-seed3``."""
+        """The name of its directory among runs of one algorithm on one task: ``lag8-u320-seed3``."""
         return f"lag{self.protocol.lag}-u{self.protocol.updates}-seed{self.seed}"
 
     @property
     def phases(self) -> int:
-        """Number of whole phases in the budget; at most, if not ``steady``."""
+        """Number of whole phases in the budget; an upper bound if not ``steady``."""
         return self.budget // self.protocol.samples
 
     @property
@@ -154,17 +154,17 @@ class RunSpec:
 
     @property
     def repeats(self) -> bool:
-        """Whether its task's episodes follow from seeds and actions; tried, where that is not known."""
+        """Whether its task's episodes are reproducible from seeds and actions; tried if that is not known."""
         return repeats(self.task, self.task_options)
 
     def over(self, used: int) -> bool:
-        """Whether no further phase fits into the budget once ``used`` of it is spent."""
+        """Whether no further phase fits into the budget after ``used`` of it."""
         return used > (self.phases - 1) * self.protocol.samples
 
     def evaluations(self, used: Iterable[int]) -> dict[int, list[float]]:
         """Completed phases → the fractions of the budget that they are the first to reach.
 
-        ``used``: what is spent of the budget after 0, 1, 2, … phases. The last phase reaches all that are left.
+        ``used``: the budget used after 0, 1, 2, … phases. The last phase reaches all remaining fractions.
         """
         due: dict[int, list[float]] = {}
         intervals, paid, done = self.evaluation.intervals, self.phases * self.protocol.samples, 0
@@ -176,13 +176,13 @@ class RunSpec:
         return due
 
     def evaluation_phases(self) -> dict[int, list[float]]:
-        """``evaluations``, where each phase spends what the protocol says."""
+        """``evaluations`` if each phase uses exactly the protocol's samples."""
         return self.evaluations(phases * self.protocol.samples for phases in range(self.phases + 1))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dictionary."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if self.policy is None:  # as in specifications that are older than it
+        if self.policy is None:  # older specifications lack it
             del plain["policy"]
         else:
             plain["policy"] = dataclasses.asdict(self.policy)
@@ -200,7 +200,7 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of ``to_json``. Raises UsageError if it is not a spec, or one of a newer format."""
+        """The inverse of ``to_json``. Raises UsageError if ``data`` is not a spec or has a newer format."""
         if not isinstance(data, Mapping) or "format_version" not in data:
             raise UsageError("this is not a run specification: format_version is missing")
         version = data["format_version"]
@@ -232,7 +232,7 @@ class RunSpec:
         for part in (spec.algorithm, spec.suite, spec.policy):
             if part is not None:
                 check_fields(part)
-        # Built before, so that nothing is filled in; now held to what can be run.
+        # Not built with ``resolve``, which fills in missing fields; called to validate.
         Protocol.resolve(**spec.protocol.to_json())
         spec._check()
         return spec
@@ -272,7 +272,7 @@ class RunSpec:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """A spec from a JSON file; in the directory of a run, with the source that lies there. Raises UsageError."""
+        """A spec from a JSON file; in a run's directory, with the copied sources in it. Raises UsageError."""
         try:
             spec = cls.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -285,7 +285,7 @@ class RunSpec:
         return spec
 
     def note_copies(self, run: Path) -> None:
-        """Have sources looked for in a directory, of a run that has copies of them."""
+        """Also look for sources in the copies that a run's directory contains."""
         if isinstance(self.algorithm, AlgorithmSource):
             known.note_copy(self.algorithm.sha256, run / ALGORITHM)
         if SOURCE in self.task_options:
@@ -296,11 +296,11 @@ class RunSpec:
             known.note_copy(self._trace, run / TRACE)
 
     def load_task(self) -> TaskSpec:
-        """The task with its options. Raises UsageError where its source is nowhere."""
+        """The task with its options. Raises UsageError if its source is not found."""
         return load_task(self.task, self.task_options)
 
     def sources(self) -> dict[str, Source]:
-        """What is to be copied into a run, by the directory for it. Raises UsageError where it is nowhere."""
+        """The sources to copy into a run, by subdirectory. Raises UsageError if one is not found."""
         found = {
             ALGORITHM: algorithms.source_of(self.algorithm),
             TASK: source_of(self.task, self.task_options),
@@ -311,11 +311,11 @@ class RunSpec:
 
     @property
     def _trace(self) -> str | None:
-        """The SHA-256 of the trace that it plays."""
+        """The SHA-256 of the trace that it replays; None without one."""
         return self.protocol.lag_options.get("trace_sha256") if self.protocol.lag_mode == "trace" else None
 
     def load_algorithm(self) -> type[Any]:
-        """The algorithm's class. Raises UsageError where its source or Config is not what the spec names."""
+        """The algorithm's class. Raises UsageError if its source or Config differs from the spec's."""
         algorithm: type[Any] = algorithms.load(self.algorithm)
         resolved = dataclasses.asdict(make_config(algorithm.Config, {}, self.config))
         if missing := resolved.keys() - self.config.keys():
@@ -323,17 +323,17 @@ class RunSpec:
         return algorithm
 
     def network(self, generator: torch.Generator | None = None) -> Any:
-        """The policy that the run begins with; without the ``generator`` of its weights see ``TaskSpec.network``."""
+        """The initial policy, with weights drawn from ``generator``; without one, see ``TaskSpec.network``."""
         build = None if self.policy is None else self.policy.load()
         return load_task(self.task, self.task_options).network(self.protocol.hidden, generator, build)
 
     def renewed(self) -> Self:
-        """The spec with the version of the algorithm's distribution that is installed. Raises UsageError for none."""
+        """The spec with the installed version of the algorithm's distribution. Raises UsageError if not installed."""
         return dataclasses.replace(self, algorithm=algorithms.renewed(self.algorithm))
 
 
 def differences(now: Any, before: Any) -> list[str]:
-    """What differs between two specifications as JSON, a phrase a field: ``seed is 1, was 0``."""
+    """The differences between two specifications as JSON, one phrase per field: ``seed is 1, was 0``."""
     ours, theirs = _leaves(now), _leaves(before)
     return [
         f"{name} is {ours.get(name, 'missing')}, was {theirs.get(name, 'missing')}"
@@ -343,9 +343,9 @@ def differences(now: Any, before: Any) -> list[str]:
 
 
 def _leaves(data: Any, name: str = "") -> dict[str, str]:
-    """Dotted name → JSON of everything in a document that holds nothing further."""
+    """Dotted name → JSON of every leaf of a document."""
     if not isinstance(data, dict) or not data:
-        # Tuples become lists, as in a file.
+        # As JSON: tuples become lists.
         return {name: json.dumps(data)}
     return {k: v for key, inner in data.items() for k, v in _leaves(inner, f"{name}.{key}" if name else key).items()}
 
@@ -396,7 +396,7 @@ def resolve(
             remaining core.
         queue: capacity of its queue in batches, by default 1.
         updates: U, optimizer updates per phase.
-        updates_fixed: U is fixed: the algorithm's own number is ignored.
+        updates_fixed: whether the algorithm's own number of updates is ignored.
         forward: ``reuse`` or ``split``.
         minibatch: samples per minibatch.
         actors: number of actors.
@@ -404,7 +404,7 @@ def resolve(
         hidden: units of each hidden layer (control).
         policy: a function that creates your own network, ``path/to/file.py:function``; see docs/networks.md.
         budget: actor steps, or completions.
-        seed: every random stream comes from it.
+        seed: the seed of every random stream.
         config: hyperparameters by name; others have the algorithm's defaults for this domain.
         task_options: options of the task by name.
         eval_episodes: scored episodes per evaluation, with sampled actions.
@@ -413,7 +413,7 @@ def resolve(
         suite: the suite or family to which the run belongs.
         record: ``trajectories`` or ``episodes``.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        torch_threads: of torch on the CPU.
+        torch_threads: torch's threads on the CPU.
 
     Returns:
         The complete specification.
@@ -471,14 +471,14 @@ def resolve(
     )
     spec._check()
     if spec.policy is not None:
-        spec.network()  # now, for it may make none
+        spec.network()  # raises now if it is not valid
     spec = dataclasses.replace(spec, protocol=staleness.settled(protocol, seed, spec.phases))
     task_spec.check(protocol, max(episodes, mode_episodes))
     return spec
 
 
 def _apart(lag_mode: str, actors: int, processes: int | None, queue: int | None) -> tuple[str, dict[str, Any]]:
-    """The lag mode of an asynchronous run and its options; by default as many processes as there are further cores."""
+    """The lag mode of an asynchronous run with its options; by default one actor process per remaining core."""
     if lag_mode not in ("uniform", ASYNCHRONOUS):
         raise UsageError(f"the lag of an asynchronous run cannot be set; leave --lag-mode {lag_mode} out")
     if processes is None:
@@ -498,7 +498,7 @@ def _check_class(cls: Any, name: str) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError for what is no device, and for one that cannot be used here."""
+    """Raise UsageError if ``device`` is not a device or cannot be used here."""
     import torch
 
     try:

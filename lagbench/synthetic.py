@@ -1,6 +1,6 @@
-"""Synthetic rollouts of lagbench's domains, without simulator or language model, with every kind of row.
+"""Synthetic rollouts of lagbench's domains with every kind of row, without a simulator or pretrained model.
 
-They are seeded: the same policy gives the same rollout of the same phase.
+They are deterministic: the same policy and phase give the same rollout.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from lagbench.protocol import Protocol
 from lagbench.rollout import PADDING, Rollout
 
 LAG = 4
-_DRIFT = 0.05  # what a version differs by from the next, in units of a weight
+_DRIFT = 0.05  # standard deviation of the weights' difference per version of staleness
 _AnyPolicy = TypeVar("_AnyPolicy", bound=Policy)
 
 
 class World(ABC):
-    """A synthetic domain: its policy, and rollouts by versions of it up to LAG behind."""
+    """A synthetic domain: its initial policy, and rollouts by versions up to LAG behind."""
 
     domain: Domain
 
@@ -38,18 +38,18 @@ class World(ABC):
 
     @abstractmethod
     def protocol(self, updates: int) -> Protocol:
-        """A protocol of this world's sizes: epochs of four minibatches, ``updates`` in all."""
+        """A protocol with this world's sizes: epochs of four minibatches, ``updates`` updates per phase."""
 
     @abstractmethod
     def policy(self) -> Policy:
-        """The initial policy, the same each time."""
+        """The initial policy, always the same."""
 
     @abstractmethod
     def collect(self, policy: Policy, phase: int, lag: int = LAG) -> Rollout:
-        """A phase's rollout by versions phase−lag … phase, where version ``phase`` is ``policy`` as it is."""
+        """The rollout of a phase by versions phase−lag … phase; version ``phase`` is ``policy`` itself."""
 
     def older(self, policy: _AnyPolicy, staleness: int, phase: int) -> _AnyPolicy:
-        """What stands for the version ``staleness`` behind: the policy with every weight moved at random."""
+        """A policy in place of the version ``staleness`` behind: ``policy`` with noise added to every weight."""
         if staleness not in self._copies:
             self._copies[staleness] = copy.deepcopy(policy)
         older = self._copies[staleness]
@@ -62,7 +62,7 @@ class World(ABC):
 
 
 class ControlWorld(World):
-    """32 rows of 16 actors: terminations, truncations, both at once, reset rows, also the first and at the end."""
+    """32 steps of 16 actors with terminations, truncations, both at once, and reset rows, some in the first row."""
 
     domain = domains.CONTROL
     length, actors, observation_size, action_size = 32, 16, 5, 2
@@ -82,11 +82,11 @@ class ControlWorld(World):
         return GaussianPolicy(self.observation_size, self.action_size, rng)
 
     def _noise(self, rng: torch.Generator) -> Tensor:
-        """What actions [T, N, …] are sampled by."""
+        """The noise [T, N, …] that actions are sampled with."""
         return torch.randn(self.length, self.actors, self.action_size, generator=rng)
 
     def _choose(self, beta: ControlPolicy, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions of a policy, and their log-probabilities."""
+        """The policy's actions and their log-probabilities."""
         assert isinstance(beta, GaussianPolicy)
         mean = beta.actor(beta.normalizer(observation))
         action = mean + beta.log_std.exp() * noise
@@ -130,7 +130,7 @@ class ControlWorld(World):
         terminated[3, 0] = truncated[3, 0] = True
         terminated[-1, 1] = truncated[-1, 2] = True
         valid = torch.ones_like(terminated)
-        valid[0, 3:6] = False  # their episodes ended with the last phase
+        valid[0, 3:6] = False  # their episodes ended at the end of the phase before
         for t in range(self.length):
             if t:
                 valid[t] = ~(terminated | truncated)[t - 1]
@@ -140,7 +140,7 @@ class ControlWorld(World):
 
 
 class DiscreteWorld(ControlWorld):
-    """The same with three actions to choose from."""
+    """A ``ControlWorld`` with three discrete actions."""
 
     choices = 3
     action_size = 1
@@ -163,7 +163,7 @@ class DiscreteWorld(ControlWorld):
 
 
 class LanguageWorld(World):
-    """4 prompts of different lengths, 8 completions each: some end, some are cut; one version a group; rewards 0, 1."""
+    """4 prompts of different lengths, 8 completions each, some truncated; one version per group; rewards 0 or 1."""
 
     domain = domains.LANGUAGE
     vocabulary, prompt_length, longest, groups, completions = 16, 6, 12, 4, 8
@@ -179,7 +179,7 @@ class LanguageWorld(World):
 
     @torch.no_grad()
     def collect(self, policy: Policy, phase: int, lag: int = LAG) -> Rollout:
-        """See ``World.collect``; group g is g versions behind, or ``lag``."""
+        """See ``World.collect``; group g is min(g, lag) versions behind."""
         assert isinstance(policy, CausalLMPolicy)
         rng = torch.Generator().manual_seed(phase)
         group = torch.arange(self.groups).repeat_interleave(self.completions)
@@ -231,7 +231,7 @@ class LanguageWorld(World):
 
 
 class TinyCausalLM(nn.Module):
-    """One block of attention over token and position embeddings: the smallest model for which padding is a question."""
+    """One attention block over token and position embeddings: the smallest model whose output depends on padding."""
 
     def __init__(self, vocabulary: int, longest: int, width: int = 16) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ class TinyCausalLM(nn.Module):
         x = self.token(input_ids) + self.position(position_ids)
         query, key, value = self.attention(x).chunk(3, dim=-1)
         length = input_ids.shape[1]
-        # A masked token sees itself: a softmax over nothing is NaN.
+        # A masked token attends to itself: a softmax over an empty set is NaN.
         seen = (attention_mask.bool().unsqueeze(1) | torch.eye(length, dtype=torch.bool)).tril()
         x = x + nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         logits: Tensor = self.head(x.tanh())
@@ -255,9 +255,9 @@ class TinyCausalLM(nn.Module):
 
 
 def with_junk(rollout: Rollout, seed: int = 0) -> Rollout:
-    """The rollout with other finite numbers wherever it is not valid, in everything that was recorded of a row.
+    """The rollout with random finite numbers in all recorded fields of invalid rows.
 
-    Observations stay: the one of a reset row is the true successor of the row before it.
+    Observations stay: that of a reset row is the true successor of the row before.
     """
     rng = torch.Generator().manual_seed(seed)
     valid, shape = rollout.valid, rollout.valid.shape

@@ -21,7 +21,7 @@ from lagbench.settings import own_settings
 from lagbench.spec import RunSpec
 
 MISMATCH_LIMIT = 1e-4
-_APART = "lagbench.asynchronous.collector:Apart"  # with Ray, which not everybody has
+_APART = "lagbench.asynchronous.collector:Apart"  # imports Ray, which is optional
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PhaseResult:
     """The result of a phase.
 
     Attributes:
-        record: its rows, as recorded.
+        record: the phase's rows, as recorded.
         rollout: the rollout as collected, with the learner's log-probabilities and values at the start of the phase.
         policy: the learner's live policy; valid until the next result is requested.
         diverged: where the run became non-finite; this is then the last result.
@@ -65,7 +65,7 @@ def train(
         MismatchError: the learner does not reproduce the recorded log-probabilities of its own version.
         UsageError: Ray is not available for an asynchronous run.
     """
-    # Entered for each phase anew: what the caller computes between two of them is by its own settings.
+    # Entered anew for each phase, so that the caller's settings hold between phases.
     with own_settings(spec.torch_threads):
         loop = _Loop(spec, threads, state, ray)
     try:
@@ -78,7 +78,7 @@ def train(
 
 
 class _Loop:
-    """The learner of one run, and where its data comes from."""
+    """The learner of one run, with its actors and collector."""
 
     def __init__(self, spec: RunSpec, threads: int, state: Mapping[str, Any] | None, ray: str | None) -> None:
         self.spec = spec
@@ -164,16 +164,16 @@ class _Loop:
         return PhaseResult(record, rollout, learner.policy, self.diverged, self.over, self._state)
 
     def _evaluated(self, version: int) -> list[EvaluationRecord]:
-        """The evaluations that are due at a version, the newest."""
+        """The evaluations that are due at ``version``, which must be the newest."""
         newest = self.collector.newest()
         assert newest.number == version
         return evaluate_due(self.spec, self.actors, newest, self.used)
 
     def _check_reproduced(self, rollout: Rollout, phase: int, mismatch: float) -> None:
-        """Raise MismatchError where the learner is not the policy that its own version's rows say acted.
+        """Raise MismatchError if the learner does not reproduce the log-probabilities recorded by its own version.
 
-        Flat and stacked products round differently, and a policy of large means and small deviations makes much of it:
-        a mismatch beyond the limit is an error only if it is one in units of that rounding too.
+        Flat and batched matrix products round differently, and large means with small standard deviations amplify the
+        difference: a mismatch beyond the limit is an error only if it also exceeds it in units of that rounding.
         """
         if not self.spec.domain.exact_log_prob or not mismatch > MISMATCH_LIMIT:
             return
@@ -202,7 +202,7 @@ class _Loop:
 
 
 class _Clock:
-    """Wall seconds by name."""
+    """Wall-clock seconds by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -39,14 +39,14 @@ class Episode(EndedEpisode):
 class Transitions:
     """The rows that a phase adds to the trajectories table: n rows in order, by column.
 
-    A column is an array [n] or, of a list of fixed size, [n, size]; or a sequence of n strings or of n arrays.
+    A column is an array [n], or [n, size] for lists of fixed size, or a sequence of n strings or of n arrays.
     """
 
     columns: Mapping[str, Any]
     ends: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Row indices (into the n) that have a final observation, if the domain has them."""
     final_observation: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0)))
-    """Those rows'."""
+    """The final observations of those rows."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Played(ABC):
     """One evaluation episode. Subclasses add their domain's fields, named like the columns.
 
     Attributes:
-        seed: of its initial state.
+        seed: the seed of its initial state.
         terminated: whether it ended by termination.
         truncated: whether it was truncated by the time limit.
     """
@@ -91,7 +91,7 @@ class Played(ABC):
 class PlayedEpisode(Played):
     """A control episode: its actions, rewards and observations.
 
-    ``action`` is float32 [length, act], or int32 [length] of discrete ones, ``reward`` float32 [length],
+    ``action`` is float32 [length, act], or int32 [length] if discrete, ``reward`` float32 [length],
     ``observation`` float64 [length, obs].
     """
 
@@ -121,22 +121,22 @@ class Actors(ABC):
         """
 
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
-        """One phase: actor i acts with ``versions[i]`` throughout."""
+        """Collect one phase: actor i acts with ``versions[i]`` throughout."""
         return self.gather([self.act(versions, phase)], np.array([v.number for v in versions]), phase)
 
     @abstractmethod
     def act(self, versions: Sequence[Version], phase: int) -> Any:
-        """What these actors, which may be a part of the run's, collect in a phase; it can be pickled for ``gather``.
+        """Collect a phase with these actors, which may be a part of the run's; the result is picklable, for ``gather``.
 
-        ``versions`` has one for each of these actors.
+        ``versions`` has one entry for each of these actors.
         """
 
     @abstractmethod
     def gather(self, shares: Sequence[Any], versions: NDArray[np.int64], phase: int) -> Collection:
-        """One phase from what all parts of the run's actors collected, in their order, with ``versions`` [N]."""
+        """Combine what all parts of the run's actors collected in a phase, in order, with ``versions`` [N]."""
 
     def collect_by_step(self, versions: Sequence[Sequence[Version]], phase: int) -> Collection:
-        """One phase: actor i makes step t of its episodes with ``versions[i][t]``; only where ``Domain.in_flight``."""
+        """Collect one phase: actor i takes step t of each episode with ``versions[i][t]``. Needs ``Domain.in_flight``."""
         raise NotImplementedError
 
     @abstractmethod

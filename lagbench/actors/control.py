@@ -1,4 +1,4 @@
-"""Actors on control: N of them step together, each with the policy version that it drew."""
+"""Actors on control: N environments step together, each with the policy version that it drew."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lagbench.spec import RunSpec
 from lagbench.tasks.control import ControlTask
 from lagbench.tasks.spec import load_task
 
-# The same for every protocol: version 0 and the first reward scale must not depend on how a phase is cut.
+# The same for every protocol: version 0 and the first reward scale must not depend on actors or steps per phase.
 WARMUP_ACTORS = 64
 WARMUP_STEPS = 32
 
@@ -31,8 +31,8 @@ class ControlActors(Actors):
 
     Args:
         spec: the run.
-        threads: EnvPool's threads; 0 lets EnvPool choose. They change no row.
-        part: those of the run's actors that these are; None: all. They do as they would beside the others.
+        threads: EnvPool threads (0: EnvPool's choice). They do not affect results.
+        part: the indices of the run's actors to create; None: all. Each acts as it would with the others present.
     """
 
     def __init__(self, spec: RunSpec, threads: int = 0, part: range | None = None) -> None:
@@ -57,7 +57,7 @@ class ControlActors(Actors):
         self._history: list[NDArray[Any]] = []
 
     def make_policy(self) -> ControlPolicy:
-        """See ``Actors.make_policy``: a rollout of random actions, outside the budget, starts the statistics."""
+        """See ``Actors.make_policy``: a rollout of random actions, outside the budget, initialises the statistics."""
         seed = self._spec.seed
         policy: ControlPolicy = self._spec.network(torch_generator(seed, Stream.WEIGHTS))
         steps = warm_up(self._task, seed, self._threads)
@@ -67,7 +67,7 @@ class ControlActors(Actors):
         return policy
 
     def act(self, versions: Sequence[Version], phase: int) -> Collection:
-        """See ``Actors.act``: a collection with raw rewards in the rollout."""
+        """See ``Actors.act``: the rollout contains raw rewards."""
         length, n = self._spec.protocol.phase_steps, self._n
         steps = _Steps(self._task, length, n)
         steps.observation[0] = self._observation
@@ -100,7 +100,7 @@ class ControlActors(Actors):
         return Collection(rollout, transitions, episodes, length * n)
 
     def gather(self, shares: Sequence[Collection], versions: NDArray[np.int64], phase: int) -> Collection:
-        """See ``Actors.gather``: with scaled rewards in the rollout."""
+        """See ``Actors.gather``: the rollout contains scaled rewards."""
         collection = _merged(shares) if len(shares) > 1 else shares[0]
         rollout = collection.rollout
         raw, valid = rollout.reward.numpy(), rollout.valid.numpy()
@@ -117,12 +117,12 @@ class ControlActors(Actors):
         chosen: NDArray[np.float32],
         phase: int,
     ) -> tuple[Transitions, list[Episode]]:
-        """Number the rows by episode and step, and close the episodes that ended."""
+        """Assign episode and step numbers to the rows, and return the episodes that ended."""
         length, n = valid.shape
         first, every = self._part.start, self._all
         done = steps.done & valid
         resets = self._resets + np.cumsum(~valid, axis=0)
-        # Steps since the phase began or, in a later episode, since its reset: less what had been stepped by then.
+        # Steps of each row's episode: those of this phase, plus those carried over if it began earlier.
         taken = np.cumsum(valid, axis=0)
         began = np.maximum.accumulate(np.where(valid, -self._step, taken), axis=0)
         length_so_far: NDArray[np.int64] = taken - began
@@ -169,11 +169,11 @@ class ControlActors(Actors):
         return Transitions(columns, ends, steps.observation[1:][done]), episodes
 
     def _advance(self, steps: _Steps) -> None:
-        # A copy: the rollout is the algorithm's, and what it does to it must not reach the next phase.
+        # Copied: the algorithm may modify its rollout in place.
         self._observation = steps.observation[-1].copy()
         self._fresh = ~steps.done[-1]
         self._history.append(steps.action)
-        # Keep no more phases of actions than the longest open episode needs to be stepped again.
+        # Keep only the phases of actions that replaying the longest open episode needs.
         longest = int(self._step.max())
         while len(self._history) > 1 and (len(self._history) - 1) * len(steps.action) >= longest:
             self._history.pop(0)
@@ -185,9 +185,9 @@ class ControlActors(Actors):
     def play(
         self, version: Version, seeds: Sequence[int], *, stochastic: bool = False, drawn: bool = False
     ) -> list[PlayedEpisode]:
-        """See ``Actors.play``: environment j plays one episode from ``seeds[j]``, always, and then stops counting.
+        """See ``Actors.play``: environment j plays one episode from ``seeds[j]``; its later steps are discarded.
 
-        ``stochastic`` draws its noise from the run's stream for ``version``.
+        With ``stochastic`` the noise comes from the run's stream for ``version``.
         """
         env = self._task.make(list(seeds), self._threads)
         acting = self._policy.acting([version] * len(seeds))
@@ -221,7 +221,7 @@ class ControlActors(Actors):
         ]
 
     def state(self) -> dict[str, Any]:
-        """See ``Actors.state``: the simulator has none to save, so open episodes' actions are, to be stepped again."""
+        """See ``Actors.state``: actions of open episodes, to replay, since the simulator's state cannot be saved."""
         return {
             "reward_scale": self._reward_scale.state(),
             "resets": torch.from_numpy(self._resets.copy()),
@@ -233,9 +233,9 @@ class ControlActors(Actors):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """See ``Actors.restore``; of a task that does not repeat, all episodes begin anew.
+        """See ``Actors.restore``; if the task is not reproducible, all episodes start anew.
 
-        Raises RecordError where one that does is elsewhere after the same resets and actions.
+        Raises RecordError if a reproducible task is in another state after the same resets and actions.
         """
         self._reward_scale.restore(state["reward_scale"])
         self._resets = state["resets"].numpy().copy()
@@ -268,7 +268,7 @@ class ControlActors(Actors):
 
 
 class _Steps:
-    """Rows of a phase as the environment gave them, before anything is derived: [T, N], observations [T+1, N, obs]."""
+    """Raw rows of a phase from the environment: [T, N], observations [T+1, N, obs]."""
 
     def __init__(self, task: ControlTask, length: int, n: int) -> None:
         self.observation = np.empty((length + 1, n, *task.observation_space.shape))
@@ -278,21 +278,21 @@ class _Steps:
         self.truncated = np.empty((length, n), dtype=np.bool_)
 
     def record(self, t: int, step: tuple[Any, ...]) -> None:
-        """Row t: what the environment answered to the action at t."""
+        """Set row t to the environment's result of the action at t."""
         self.observation[t + 1], self.reward[t], self.terminated[t], self.truncated[t] = step[:4]
 
     @property
     def done(self) -> NDArray[np.bool_]:
-        """Whether an episode ended at the row."""
+        """Whether an episode ended at each row."""
         return self.terminated | self.truncated
 
     def valid(self, first: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """False on the row after a done, which is spent on the reset; ``first`` is carried over from before."""
+        """False on the row after a done, which is spent on the reset; ``first`` is row 0, from the phase before."""
         return np.concatenate([first[None], ~self.done[:-1]])
 
 
 def warm_up(task: ControlTask, seed: int, threads: int) -> _Steps:
-    """Uniform random actions [WARMUP_STEPS, WARMUP_ACTORS] and what came of them; from the task and the seed alone."""
+    """A rollout of uniform random actions [WARMUP_STEPS, WARMUP_ACTORS]; depends only on the task and the seed."""
     env = task.make(environment_seeds(seed, Stream.WARMUP_ENVIRONMENT, WARMUP_ACTORS).tolist(), threads)
     rng = generator(seed, Stream.WARMUP_ACTION)
     steps = _Steps(task, WARMUP_STEPS, WARMUP_ACTORS)
@@ -304,7 +304,7 @@ def warm_up(task: ControlTask, seed: int, threads: int) -> _Steps:
 
 
 def _merged(parts: Sequence[Collection]) -> Collection:
-    """The data of all actors, as if they had stepped together: rows by step, and then by actor."""
+    """The data of all actors, with rows ordered by step and then by actor."""
     rollouts = [part.rollout for part in parts]
     step = np.concatenate([r.valid.numpy().nonzero()[0] for r in rollouts])
     columns = {

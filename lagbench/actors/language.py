@@ -1,4 +1,4 @@
-"""Actors on questions: prompt groups dealt to slots, each of which completes them with the versions that it drew."""
+"""Actors on language: prompt groups are dealt to slots, which complete them with the versions that they drew."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class EndedCompletion(EndedEpisode):
-    """A completion of training: of which prompt, in which group, and by which version of the rules it was graded."""
+    """A training completion, with its prompt, its group and the version of the grading rules."""
 
     group: int
     prompt_id: int
@@ -39,7 +39,7 @@ class EndedCompletion(EndedEpisode):
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedCompletion(Played):
-    """A completion of an evaluation, and how it was graded; by the names of its columns."""
+    """An evaluation's completion and its grades; fields are named like the columns."""
 
     prompt_id: int
     question: str
@@ -55,26 +55,25 @@ class PlayedCompletion(Played):
 
     @property
     def length(self) -> int:
-        """Tokens, the end token included."""
+        """Tokens, including the end token."""
         return len(self.token)
 
     @property
     def episode_return(self) -> float:
-        """1 where the strict rule finds the answer, else 0."""
+        """1 if the answer is correct by the strict rule, else 0."""
         return float(self.correct)
 
 
 _ROUNDS = 10
-"""How often the places of uniform groups are filled in a phase, the first time included."""
+"""Rounds of sampling per phase with ``resample_uniform_groups``, at most, including the first."""
 
 
 @dataclass(frozen=True)
 class _Round:
     """Groups that were completed together: completions [T, groups × copies], their texts and grades.
 
-    ``group`` [groups] numbers them from the run's first on, ``actor`` is whose each one is.
-    ``mismatch`` [tokens]: of each valid token, the log-probability as the learner computes it, by the version that
-    chose it, less the one recorded.
+    ``group`` [groups] are their numbers in the run, ``actor`` [groups] their actors. ``mismatch`` [tokens] is, for each
+    valid token, the log-probability of its behaviour version as the learner computes it minus the recorded one.
     """
 
     group: NDArray[np.int64]
@@ -87,21 +86,21 @@ class _Round:
     mismatch: Tensor
 
     def uniform(self, copies: int) -> NDArray[np.bool_]:
-        """Which groups are all right or all wrong."""
+        """Which groups [groups] have completions that are all correct or all incorrect."""
         right = np.array([g.correct for g in self.grades]).reshape(-1, copies)
         uniform: NDArray[np.bool_] = right.all(1) == right.any(1)
         return uniform
 
 
 class LanguageActors(Actors):
-    """The actors of a run on questions. Every draw is by phase and seed.
+    """The actors of a run on a language task. Every draw is determined by phase and seed.
 
-    Carried from phase to phase is only how many groups were completed, where uniform ones are sampled again.
+    The only state is the number of completed groups, which varies if uniform groups are resampled.
 
     Args:
         spec: the run.
-        threads: of no use here.
-        part: those of the run's actors that these are; None: all. They do as they would beside the others.
+        threads: not used.
+        part: the indices of the run's actors to create; None: all. Each acts as it would with the others present.
     """
 
     def __init__(self, spec: RunSpec, threads: int = 0, part: range | None = None) -> None:
@@ -116,25 +115,25 @@ class LanguageActors(Actors):
         self._groups = spec.protocol.samples // task.group_size
         self._longest = task.max_new_tokens
         self._completed = 0  # groups
-        self._acting: CausalLMPolicy | None = None  # in the learner's arithmetic
+        self._acting: CausalLMPolicy | None = None  # computes log-probabilities as the learner does
         self._sampler: Sampler | None = None
         self._holds: int | None = None
         self._measured: dict[str, float] = {}
 
     def make_policy(self) -> CausalLMPolicy:
-        """See ``Actors.make_policy``: the pretrained weights, whatever the seed."""
+        """See ``Actors.make_policy``: the pretrained weights, independent of the seed."""
         policy: CausalLMPolicy = self._spec.network(torch_generator(self._spec.seed, Stream.WEIGHTS))
         return policy
 
     def collect(self, versions: Sequence[Version], phase: int) -> Collection:
-        """See ``Actors.collect``, and ``collect_by_step``."""
+        """See ``Actors.collect`` and ``collect_by_step``."""
         return self.collect_by_step([[version] * self._longest for version in versions], phase)
 
     def collect_by_step(self, versions: Sequence[Sequence[Version]], phase: int) -> Collection:
         """See ``Actors.collect_by_step``: groups are dealt to the actors in turn; completions [T, groups × copies].
 
-        With ``resample_uniform_groups`` the places of uniform groups are filled again, by their actors, in rounds,
-        until none is left, or 10 were made, or the budget does not pay for another.
+        With ``resample_uniform_groups`` the actors of uniform groups sample others in their place, in rounds, until
+        no uniform group is left, 10 rounds were made, or the budget does not suffice for another.
         """
         if self._spec.steady:
             self._completed = phase * self._groups
@@ -150,7 +149,7 @@ class LanguageActors(Actors):
                 return self._graded(rounds, kept, _numbers(versions), phase)
 
     def act(self, versions: Sequence[Version], phase: int) -> _Round:
-        """See ``Actors.act``: the groups that are these actors'."""
+        """See ``Actors.act``: the groups of these actors."""
         self._completed = phase * self._groups
         by_step = [[version] * self._longest for version in versions]
         return self._round(by_step, phase, 0, np.arange(self._groups) % self._spec.protocol.actors)
@@ -163,7 +162,7 @@ class LanguageActors(Actors):
     def _round(
         self, versions: Sequence[Sequence[Version]], phase: int, number: int, actor: NDArray[np.int64]
     ) -> _Round:
-        """The next questions, one a group, each completed by its ``actor`` [groups]; those of these actors."""
+        """Complete the next questions, one per group, by ``actor`` [groups]; returns those of these actors."""
         copies, held = self._copies, _numbers(versions)
         key = (phase, number) if number else (phase,)
         drawn = generator(self._spec.seed, Stream.ACTION, *key).random((self._longest, len(actor), copies))
@@ -193,11 +192,11 @@ class LanguageActors(Actors):
     def _by_step(
         self, versions: Sequence[Version], prompts: Sequence[list[int]], copies: int, noise: Tensor
     ) -> tuple[Completions, Tensor]:
-        """Completions, token t by ``versions[t]``, and ``_Round.mismatch`` of them.
+        """Completions with token t by ``versions[t]``, and their ``_Round.mismatch``.
 
-        Where the version changes, what goes on is a prompt to the new one, which computes its own keys and values of
-        all tokens before, as AReaL does (arXiv 2505.24298, 4.1): each token has the log-probability that its version
-        gives it after them.
+        When the version changes, unfinished completions become prompts of the new version, which recomputes keys and
+        values of all earlier tokens, as AReaL does (arXiv 2505.24298, 4.1): each token's log-probability is that of its
+        version given all tokens before.
         """
         until = next((t for t, version in enumerate(versions) if version.number != versions[0].number), len(versions))
         done = self._complete(versions[0], prompts, copies, until, noise[:until])
@@ -214,7 +213,7 @@ class LanguageActors(Actors):
 
     @torch.no_grad()
     def _mismatch(self, prompts: Sequence[list[int]], copies: int, completions: Completions) -> Tensor:
-        """``_Round.mismatch``, of what the version that is held has just completed."""
+        """``_Round.mismatch`` of completions by the version that is loaded."""
         assert self._acting is not None
         token, log_prob, valid = completions
         prompt = padded(prompts).repeat_interleave(copies, dim=1)
@@ -222,7 +221,7 @@ class LanguageActors(Actors):
         return (new.log_prob.cpu() - log_prob)[valid]
 
     def _drawn(self, first: int, groups: int) -> NDArray[np.int64]:
-        """The questions [groups] after the ``first``: the training set in an order drawn anew each time through it."""
+        """Indices [groups] of the questions from number ``first`` on; each epoch over the training set is shuffled."""
         n = len(self._train)
         at = first + np.arange(groups)
         orders = {
@@ -249,7 +248,7 @@ class LanguageActors(Actors):
         versions: NDArray[np.int64],
         phase: int,
     ) -> Collection:
-        """All groups of a phase, to be recorded, and those that are ``kept``, a rollout; ``versions`` [N, steps]."""
+        """The collection of a phase: records of all groups, a rollout of the ``kept`` ones; ``versions`` [N, steps]."""
         copies = self._copies
         asked, prompts = [q for r in rounds for q in r.asked], [p for r in rounds for p in r.prompts]
         texts, grades = [t for r in rounds for t in r.texts], [g for r in rounds for g in r.grades]
@@ -326,15 +325,15 @@ class LanguageActors(Actors):
         return Collection(rollout, Transitions(columns), episodes, n)
 
     def diagnostics(self) -> dict[str, float]:
-        """See ``Actors.diagnostics``: rewards are not scaled; the rest is of the completions of the phase."""
+        """See ``Actors.diagnostics``: the rewards, which are not scaled, and the phase's completions."""
         return {"reward_scale": 1.0, **self._measured}
 
     def play(
         self, version: Version, seeds: Sequence[int], *, stochastic: bool = False, drawn: bool = False
     ) -> list[PlayedCompletion]:
-        """See ``Actors.play``: seed j stands for question j of the test set, always the same; greedy, or a sample.
+        """See ``Actors.play``: episode j is on question j of the test set; with ``stochastic``, sampled by seed j.
 
-        A sample of question j is drawn from seed j. Questions that are ``drawn`` may come more than once.
+        With ``drawn``, questions are drawn by seed and may repeat.
         """
         asked = tuple(self._drawn_from_test(seed) for seed in seeds) if drawn else self._test[: len(seeds)]
         prompts = self._task.prompts(asked)
@@ -373,7 +372,7 @@ class LanguageActors(Actors):
         )
 
     def state(self) -> dict[str, Any]:
-        """See ``Actors.state``: how many groups were completed."""
+        """See ``Actors.state``: the number of completed groups."""
         return {"completed": self._completed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -382,17 +381,17 @@ class LanguageActors(Actors):
 
 
 def evaluation_noise(seed: int, version: int, tokens: int) -> NDArray[np.float64]:
-    """What chooses the tokens [tokens] of a version's sampled answer; more tokens have the same first ones."""
+    """The sampling noise [tokens] of a version's answer; a longer one has the same prefix."""
     return generator(seed, Stream.EVALUATION_ACTION, version).random(tokens)
 
 
 def _numbers(versions: Sequence[Sequence[Version]]) -> NDArray[np.int64]:
-    """Those of versions by actor and step, [actors, steps]."""
+    """The version numbers [actors, steps]."""
     return np.array([[version.number for version in steps] for steps in versions])
 
 
 def _merged(rounds: Sequence[_Round], copies: int) -> _Round:
-    """One round of the groups of several, in the order of their numbers."""
+    """Merge rounds into one, with groups in the order of their numbers."""
     group = np.concatenate([r.group for r in rounds])
     order = np.argsort(group)
     column = (order[:, None] * copies + np.arange(copies)).ravel()
@@ -414,6 +413,6 @@ def _merged(rounds: Sequence[_Round], copies: int) -> _Round:
 
 
 def _in_order(parts: Sequence[Completions], columns: NDArray[np.int64]) -> Completions:
-    """Parts side by side, each column at its place: column i of them belongs at ``columns[i]``."""
+    """Concatenate parts along columns; column i of the result is moved to ``columns[i]``."""
     back = torch.from_numpy(np.argsort(columns))
     return Completions(*(x[:, back] for x in side_by_side(parts)))

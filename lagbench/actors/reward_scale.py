@@ -1,4 +1,4 @@
-"""Reward scaling on control: by the harness, the same for every algorithm, not part of a policy version."""
+"""Reward scaling on control, by the harness: the same for every algorithm and not part of a policy version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RewardScale:
 
     @property
     def factor(self) -> float:
-        """What raw rewards are multiplied by."""
+        """The factor by which raw rewards are multiplied."""
         return float(self._moments.inverse_std)
 
     def __call__(self, reward: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ class RewardScale:
         return scaled
 
     def update(self, reward: NDArray[np.float32], done: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
-        """Take in a phase [T, N] of raw rewards; returns start anew after a done."""
+        """Update the statistics with a phase [T, N] of raw rewards; discounted returns restart after a done."""
         seen = np.empty(reward.shape)
         for t in range(len(reward)):
             self._return = np.where(valid[t], GAMMA * self._return + reward[t], 0.0)
@@ -42,20 +42,20 @@ class RewardScale:
         self._moments.update(torch.from_numpy(seen[valid]))
 
     def start(self, reward: NDArray[np.float32], done: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
-        """Take in a warm-up [T, any number of actors]: its statistics stay, its episodes are not the run's."""
+        """Initialise the statistics with a warm-up [T, any number of actors], whose episodes are not continued."""
         warmup = RewardScale(reward.shape[1])
         warmup.update(reward, done, valid)
         self._moments = warmup._moments
 
     def begin_anew(self) -> None:
-        """The episodes under way are given up."""
+        """Reset the discounted returns: the open episodes are abandoned."""
         self._return = np.zeros_like(self._return)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """State for a checkpoint."""
         return {"moments": self._moments.state_dict(), "return": torch.from_numpy(self._return.copy())}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._moments.load_state_dict(state["moments"])
         self._return = state["return"].numpy().copy()
