@@ -1,7 +1,7 @@
 """lagbench: policy lag as a controlled variable.
 
-Public names resolve on first use, so that importing lagbench costs neither torch nor EnvPool nor pyarrow. Importing it
-also makes ``lagbench/…`` known to Gymnasium.
+Public names are resolved on first use: importing lagbench does not import torch, EnvPool or pyarrow. It does register
+``lagbench/…`` with Gymnasium.
 """
 
 from __future__ import annotations

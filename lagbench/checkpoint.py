@@ -1,4 +1,4 @@
-"""What a resume needs, on disk: one atomic file, and the buffer's versions and stored rollouts, each written once."""
+"""Checkpoints: one file, replaced atomically, and the buffer's versions and stored rollouts, each written once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from lagbench.spec import RunSpec
 
 _STATE = Path(CHECKPOINT_FILE).name
 _ONCE = {"versions": "version", "stored": "stored"}
-"""What of a state is tensors by number, which never change; and how their files begin."""
+"""The parts of a state that map numbers to tensors that never change, and the prefixes of their file names."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-        spec: what the run began with, whatever became of its spec.json.
-        state: after the last phase, as ``train`` takes it.
-        committed: how much of the records belongs to it, as the writer counts.
+        spec: the specification that the run started with, even if its spec.json has changed.
+        state: the state after the last phase, an argument of ``train``.
+        committed: the committed batches of each table, from ``RunWriter.committed``.
     """
 
     spec: RunSpec
@@ -37,17 +37,17 @@ class Saved:
 
 
 class Checkpoint:
-    """The checkpoint of one run, in a directory of its own."""
+    """The checkpoint of one run, in its own directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        # Known to be those of this run: what a kill left beside them may be of phases that will be made again.
+        # Files of this run; others, left by a kill, may be of phases that will be repeated.
         self._written: set[str] = set()
 
     def save(self, spec: RunSpec, state: Mapping[str, Any], committed: Mapping[str, int]) -> None:
-        """Write it after a phase; what was there before stays valid until it is written.
+        """Write a checkpoint after a phase; the previous one stays valid until it is complete.
 
-        Raises RecordError where the disk will not take it.
+        Raises RecordError if it cannot be written.
         """
         files = {_file(part, n): x for part in _ONCE for n, x in state.get(part, {}).items()}
         with explained(self._directory, f"resume with: {resume_command(self._directory.parent)}"):
@@ -67,13 +67,13 @@ class Checkpoint:
                     file.unlink()
 
     def load(self) -> Saved | None:
-        """What was saved last; None where nothing was. Raises RecordError where it cannot be read."""
+        """The last checkpoint, or None. Raises RecordError if it cannot be read."""
         file = self._directory / _STATE
         if not file.exists():
             return None
         try:
             data = _read(file)
-            # Of a checkpoint of before there was a store there is none.
+            # Older checkpoints have no stored rollouts.
             files = {part: {n: _file(part, n) for n in data.get(part, ())} for part in _ONCE}
             parts = {part: {n: _read(self._directory / x) for n, x in own.items()} for part, own in files.items()}
             spec = RunSpec.from_json(json.loads(data["spec"]))
@@ -88,7 +88,7 @@ class Checkpoint:
         return saved
 
     def remove(self) -> None:
-        """Delete it, where there is one: the run has ended."""
+        """Delete the checkpoint, if any, when the run has ended."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
@@ -97,13 +97,13 @@ def _file(part: str, number: int) -> str:
 
 
 def _write(file: Path, data: Mapping[str, Any]) -> None:
-    # A reader of the records looks at this too: they hold at least so much.
+    # Readers of an unfinished run check that its tables contain at least this much.
     about = {name: data[name] for name in ("committed",) if name in data}
     with envelope.writing(file, about) as out:
         torch.save(data, out)
 
 
 def _read(file: Path) -> Any:
-    # Whoever takes it moves it: a machine without CUDA reads what one with it wrote, and says so itself.
+    # Mapped to the CPU, so that machines without CUDA can read it; the learner moves it to its device.
     with envelope.reading(file) as content:
         return torch.load(content, weights_only=True, map_location="cpu")

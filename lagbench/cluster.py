@@ -14,12 +14,12 @@ from typing import Any
 from lagbench.errors import UsageError
 
 APART = "--asynchronous"
-"""The option that has actors and learner run apart."""
+"""The option that runs actors and learner asynchronously."""
 _ANSWER_S = 10.0
 
 
 def module(flag: str) -> Any:
-    """The module ``ray``, for the option ``flag``. Raises UsageError where it is not installed."""
+    """The module ``ray``, for the option ``flag``. Raises UsageError if it is not installed."""
     try:
         import ray
     except ImportError:
@@ -28,7 +28,7 @@ def module(flag: str) -> Any:
 
 
 def check(flag: str, address: str | None) -> None:
-    """Raise UsageError, before anything is done, where there is no Ray, or nobody at the address."""
+    """Raise UsageError if Ray is not installed or nothing answers at the address."""
     module(flag)
     if address is not None:
         with _found(address):
@@ -45,9 +45,9 @@ def connect(address: str, flag: str) -> Any:
 
 
 def here(flag: str, tasks: int) -> tuple[Any, Callable[[], None]]:
-    """The module ``ray``, on this machine alone with room for so many tasks, and what ends that.
+    """The module ``ray`` with a local instance that runs ``tasks`` tasks, and a function that shuts it down.
 
-    Where the host has connected Ray already, that is used, and stays. Raises UsageError as ``module``.
+    A connection that the host process already has is used and kept. Raises UsageError if Ray is not installed.
     """
     ray = module(flag)
     if ray.is_initialized():
@@ -60,7 +60,7 @@ def here(flag: str, tasks: int) -> tuple[Any, Callable[[], None]]:
 
 @contextmanager
 def _found(address: str) -> Iterator[None]:
-    """What is raised where there is no cluster, as a UsageError."""
+    """Turn the errors of a missing cluster into a UsageError."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
@@ -71,7 +71,7 @@ def _found(address: str) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody answers, for which Ray would wait for minutes."""
+    """Raise OSError if nothing answers at the address; Ray itself would wait for minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
@@ -79,7 +79,7 @@ def _knock(address: str) -> None:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep the process's own handling of signals, which Ray replaces."""
+    """Preserve the process's signal handlers, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

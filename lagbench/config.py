@@ -1,4 +1,4 @@
-"""User input as the declared types: checked names and ranges, lossless JSON."""
+"""Conversion of user input to declared types: checked names and ranges, lossless JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Range:
         )
 
     def __str__(self) -> str:
-        """As it stands behind "a number": ``in (0, 1]``, ``above 0``."""
+        """A phrase that follows "a number": ``in (0, 1]``, ``above 0``."""
         low = None if self.gt is self.ge is None else f"({self.gt}" if self.ge is None else f"[{self.ge}"
         high = None if self.lt is self.le is None else f"{self.lt})" if self.le is None else f"{self.le}]"
         if low and high:
@@ -62,22 +62,22 @@ class Range:
 
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
-"""The largest numbers that the integer columns of the records hold."""
+"""The largest numbers that the integer columns of the records can hold."""
 Count = Annotated[int, Range(ge=1, le=INT32)]
-"""A number of things that records count."""
+"""A count that records contain."""
 
 
 def parse_number(text: str) -> float:
     """A number as people write it: ``1M``, ``1e6``, ``1_000_000``, ``0.5``. Raises ValueError."""
     body = text.strip().lower()
     if body and body[-1] in _EXPONENTS:
-        # Read as one number, not multiplied: 1.001 × 1000 is not 1001 in binary.
+        # Parsed with an exponent, not multiplied: 1.001 × 1000 is not 1001 in binary.
         return float(f"{body[:-1].rstrip()}e{_EXPONENTS[body[-1]]}")
     return float(body)
 
 
 def parse_integer(text: str) -> int:
-    """A whole number as people write it. Raises ValueError, also where it is not whole."""
+    """A whole number as people write it. Raises ValueError if it is not one."""
     try:
         return int(text)
     except ValueError:
@@ -90,11 +90,10 @@ def parse_integer(text: str) -> int:
 def make_config(
     cls: type[Any], preset: Mapping[str, Any], overrides: Mapping[str, Any], *, what: str = "hyperparameter"
 ) -> Any:
-    """An instance of an algorithm's or a lag mode's ``Config``: its defaults, changed by a preset, changed by the user.
+    """Create a ``Config`` of an algorithm or lag mode: its defaults, overridden by a preset, then by the user.
 
-    Strings are read as the field's type. Raises UsageError for an unknown name (of ``what``), a value of another type
-    or one out of the field's range; AlgorithmError for a field whose type cannot go through JSON, or whose default is
-    not one of its values.
+    Strings are parsed as the field's type. Raises UsageError for an unknown name (of a ``what``), a value of another
+    type or out of range; AlgorithmError for a field whose type JSON cannot represent or whose default is not valid.
     """
     kinds = field_types(cls)
     for name in (*preset, *overrides):
@@ -122,10 +121,10 @@ def _check_default(field: dataclasses.Field[Any], kind: Any) -> None:
 
 
 def field_types(cls: type[Any]) -> dict[str, Any]:
-    """The fields of a Config class and their types, each with the range that it has.
+    """The fields of a Config class and their types, with ranges.
 
-    A field that a subclass declares again, for another default say, keeps its range unless it is given one. Raises
-    AlgorithmError for a type that is not supported.
+    A field that a subclass redeclares, for example with another default, keeps its range unless it declares one. Raises
+    AlgorithmError for an unsupported type.
     """
     kinds: dict[str, Any] = {}
     for base in reversed([base for base in cls.__mro__ if dataclasses.is_dataclass(base)]):
@@ -144,7 +143,7 @@ def field_types(cls: type[Any]) -> dict[str, Any]:
 
 
 def unsupported(name: str, kind: Any) -> AlgorithmError:
-    """The error for a field of a Config whose type cannot go through JSON."""
+    """The error for a field of a Config whose type JSON cannot represent."""
     described = getattr(kind, "__name__", None) or str(kind)
     return AlgorithmError(
         f"Config.{name} has type {described}; use bool, int, float, str, a Literal, or one of them | None"
@@ -152,10 +151,10 @@ def unsupported(name: str, kind: Any) -> AlgorithmError:
 
 
 def parsed(rest: Callable[..., Any] | None = None) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Have the keyword arguments of a function read as the types that it declares, text as the command line reads it.
+    """Decorate a function to convert its keyword arguments to their declared types; text is parsed as on the CLI.
 
-    It then raises UsageError for an argument that it does not take, naming the nearest that it does, and for one of
-    another type or out of its range. ``rest`` is a function of that kind, to which it hands its ``**`` arguments.
+    The function then raises UsageError for an unknown argument, with the nearest known one, and for a value of another
+    type or out of range. ``rest`` is a function decorated likewise, which receives its ``**`` arguments.
     """
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -175,7 +174,7 @@ def parsed(rest: Callable[..., Any] | None = None) -> Callable[[Callable[_P, _R]
 
 @functools.cache
 def _arguments(function: Any) -> dict[str, Any]:
-    """The keyword-only arguments of a ``parsed`` function and their types, with those of its rest."""
+    """The keyword-only arguments of a ``parsed`` function and their types, including those of its ``rest``."""
     hints = typing.get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     own = {p.name: hints[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -183,7 +182,7 @@ def _arguments(function: Any) -> dict[str, Any]:
 
 
 def check_fields(instance: Any) -> None:
-    """Raise UsageError where a field of a dataclass holds another type than it declares, or is out of its range."""
+    """Raise UsageError if a field of a dataclass has another type than declared or is out of range."""
     cls: Any = type(instance)
     for name, kind in _fields(cls).items():
         value = getattr(instance, name)
@@ -234,7 +233,7 @@ def _read(option: Any, value: Any) -> Any:
         return parse_integer(value) if isinstance(value, str) else _whole(value)
     if option is float:
         number = parse_number(value) if isinstance(value, str) else float(value)
-        if math.isnan(number):  # equal to nothing, itself included: no specification could be compared
+        if math.isnan(number):  # not equal to itself, so specifications could not be compared
             raise ValueError
         return number
     if option is not Any and not isinstance(value, get_origin(option) or option):
@@ -249,7 +248,7 @@ def _whole(value: Any) -> int:
 
 
 def describe(kind: Any) -> str:
-    """What a field of that type takes, in words: ``a number above 0 or none``."""
+    """The valid values of a type in words: ``a number above 0 or none``."""
     numbers = "".join(f" {numbers}" for numbers in _ranges(kind))
     return " or ".join(_name(option) + (numbers if option in (int, float) else "") for option in _options(kind))
 
@@ -265,7 +264,7 @@ def _name(option: Any) -> str:
 
 
 def _options(kind: Any) -> list[Any]:
-    """The plain types of which a value may be one."""
+    """The plain types that a value may have."""
     if get_origin(kind) is Annotated:
         return _options(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
@@ -274,7 +273,7 @@ def _options(kind: Any) -> list[Any]:
 
 
 def _ranges(kind: Any) -> list[Range]:
-    """The ranges declared with a type, or with a part of it."""
+    """The ranges declared with a type or a part of it."""
     if get_origin(kind) not in (Annotated, Union, types.UnionType):
         return []
     return [r for part in get_args(kind) for r in ([part] if isinstance(part, Range) else _ranges(part))]

@@ -37,13 +37,13 @@ ASYNCHRONOUS = (
     "backward_lag_updates_max",
     "segments_dropped",
 )
-"""What is measured of asynchronous runs besides: lag also in optimizer updates, and segments of processes that died."""
+"""Further diagnostics of asynchronous runs: lag in optimizer updates, and lost segments of processes that died."""
 RESERVED = frozenset((*NAMES, *ASYNCHRONOUS)).union(*(domain.diagnostics for domain in known().values()))
-"""What no algorithm may call a metric of its own, in any domain."""
+"""Metric names that algorithms may not use, in any domain."""
 
 
 def names(domain: Domain, asynchronous: bool = False) -> tuple[str, ...]:
-    """What is measured of every phase of a domain: columns of ``phases``, in their order."""
+    """The diagnostics of every phase in a domain: columns of ``phases``, in order."""
     return (*NAMES, *domain.diagnostics, *(ASYNCHRONOUS if asynchronous else ()))
 
 
@@ -87,14 +87,14 @@ def diagnose(rollout: Rollout, final: PolicyOutput, version: int) -> dict[str, f
 
 
 def _quantiles(log_ratio: Tensor) -> dict[str, float]:
-    """Of the ratio, by name: the values of nearest rank, so that one that is not finite spoils no other."""
+    """Quantiles of the ratio by name, by nearest rank: an infinite value does not affect other quantiles."""
     found = log_ratio.double().sort().values.exp()
     return {f"ratio_q{q:02}": float(found[round(q / 100 * (len(found) - 1))]) for q in (1, 50, 99)}
 
 
 @torch.no_grad()
 def drift(rollout: Rollout, before: PolicyOutput, after: PolicyOutput) -> float:
-    """``normalizer_drift``: TV between the policy before and after its normalizer took the phase in, on β's samples."""
+    """``normalizer_drift``: TV between the policy before and after its normalizer's update, on β's samples."""
     return float(
         divergence.tv(
             after.log_prob - rollout.behaviour_log_prob,

@@ -128,7 +128,7 @@ DOMAINS = {d.name: d for d in (CONTROL, LANGUAGE)}
 
 
 def known() -> dict[str, Domain]:
-    """lagbench's own domains and those of installed packages (entry-point group ``lagbench.domains``), by name."""
+    """All domains by name: ours and those of installed packages (entry-point group ``lagbench.domains``)."""
     return DOMAINS | {n: registry.load(target) for n, target in registry.domains().items() if n not in DOMAINS}
 
 

@@ -10,7 +10,7 @@ class LagbenchError(Exception):
     """Something failed. The message is one sentence for the user, shown without a traceback.
 
     Attributes:
-        exit_code: of the command line: 1; 2 for a UsageError, 3 for a diverged run.
+        exit_code: exit code of the command line: 1; 2 for a UsageError, 3 for a diverged run.
     """
 
     exit_code = 1
@@ -49,10 +49,10 @@ class RecordError(LagbenchError):
 
 
 def reason(error: BaseException) -> str:
-    """Why it was raised, for the middle of a sentence: the message of a LagbenchError, else type and message in a line.
+    """An error's reason for use within a sentence: the message of a LagbenchError, else type and message on one line.
 
     Args:
-        error: of whatever kind.
+        error: any exception.
 
     Returns:
         The text.
@@ -70,7 +70,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """An error that names the bad value, the nearest good one, and the known ones."""
+    """The error for an unknown name, with the nearest known name and all known names."""
     names = sorted(known)
     close = nearest(name, names)
     hint = f"; did you mean {close!r}?" if close else "."

@@ -153,11 +153,11 @@ def gae(
     _check_rows(reward, terminated, truncated, value=value, next_value=next_value)
     _check_unit_interval(gamma=gamma, lam=lam)
 
-    # What the rest of the episode is worth, by the critic.
+    # The critic's value of the rest of the episode.
     future = (gamma * next_value).masked_fill(terminated, 0.0)
     delta = reward + future - value
 
-    # Backward in time, starting anew at every end.
+    # Backward in time, restarting at every end.
     advantage = delta.clone()
     following = delta.new_zeros(delta.shape[1:])
     rows = list(zip(advantage.unbind(), (terminated | truncated).unbind(), strict=True))
@@ -200,7 +200,7 @@ def group_relative(outcome: Tensor, group: Tensor, *, scale: bool = False) -> Te
     size = count.to(outcome.dtype)
     empty = outcome.new_zeros(names.shape)
 
-    # Measured from the least of the group, so that equal outcomes give 0 without rounding.
+    # Relative to the group's minimum, so that equal outcomes give exactly 0.
     shifted: Tensor = outcome - empty.scatter_reduce(0, index, outcome, "amin", include_self=False)[index]
     advantage: Tensor = shifted - (empty.index_add(0, index, shifted) / size)[index]
 
@@ -250,7 +250,7 @@ def standardize(x: Tensor, valid: Tensor | None = None, *, mode: Literal["full",
 def _standardized(x: Tensor, mode: Literal["full", "scale"]) -> Tensor:
     if not x.numel():
         raise ValueError("standardize needs at least one entry; got none")
-    # Measured from the least entry, so that equal entries give 0 without rounding.
+    # Relative to the minimum, so that equal entries give exactly 0.
     shifted = x - x.amin()
     if x.numel() == 1:
         return shifted if mode == "full" else x
@@ -259,7 +259,7 @@ def _standardized(x: Tensor, mode: Literal["full", "scale"]) -> Tensor:
 
 
 def _check_rows(reward: Tensor, terminated: Tensor, truncated: Tensor, **others: Tensor) -> None:
-    """Raise ValueError unless all have one shape [T, N, …], numbers one floating dtype and flags are bool."""
+    """Raise ValueError unless shapes [T, N, …] are equal, numbers have one floating dtype and flags are bool."""
     numbers = {"reward": reward, **others}
     flags = {"terminated": terminated, "truncated": truncated}
     every = {**numbers, **flags}

@@ -55,10 +55,10 @@ def evaluate(run: Run, seeds: Sequence[int], *, mode: ActionMode | None = None, 
 
 
 def evaluate_due(spec: RunSpec, actors: Actors, version: Version, used: Sequence[int]) -> list[EvaluationRecord]:
-    """The evaluations that fall due when ``version`` is reached: none, or one by each mode of the plan.
+    """The evaluations that are due at ``version``: none, or one per mode of the plan.
 
-    Fractions of the budget that fall into one phase share one evaluation. ``version.number`` phases are done; ``used``
-    is what was spent of the budget after 0, 1, 2, … phases. Episode j of every mode begins as the same seed has it.
+    Fractions of the budget that fall into one phase share one evaluation. ``version.number`` phases are completed;
+    ``used`` is the budget used after 0, 1, 2, … phases. Episode j has the same seed in every mode.
     """
     due = spec.evaluations(used)
     if version.number not in due:

@@ -15,8 +15,8 @@ class Outside:
     """Files that a run reads beyond Python and its source.
 
     Attributes:
-        paths: of files and directories.
-        environment: variables by which they are found.
+        paths: paths of files and directories.
+        environment: environment variables by which they are found.
     """
 
     paths: tuple[Path, ...] = ()
@@ -24,7 +24,7 @@ class Outside:
 
 
 def cores() -> int:
-    """The number of cores available to this process, from its affinity and the quota of its control group.
+    """The number of cores available to this process, from its affinity and the quota of its cgroup.
 
     Returns:
         At least 1.
@@ -35,7 +35,7 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """How much memory this process may still use: as the system and the limit of its control group have it.
+    """The memory that this process can still use, from the system and the limit of its cgroup.
 
     Returns:
         Bytes.
@@ -47,13 +47,13 @@ def memory() -> int:
 
 
 def _quota(own: Path, root: Path) -> float | None:
-    """The least that a control group (version 2) of this process or one above it grants, in cores; None for no limit.
+    """The smallest quota of this process's cgroup (version 2) and its ancestors, in cores; None for no limit.
 
-    ``own`` names the group below ``root``, where the groups are mounted.
+    ``own`` is the file that names the process's cgroup, ``root`` where cgroups are mounted.
     """
     granted = []
     for place in _groups(own, root):
-        # Not every group has a say in it; the root of all has none.
+        # Not every cgroup has this file; the root never has.
         with contextlib.suppress(OSError):
             quota, period = (place / "cpu.max").read_text(encoding="utf-8").split()
             if quota != "max":
@@ -62,7 +62,7 @@ def _quota(own: Path, root: Path) -> float | None:
 
 
 def _room(own: Path, root: Path) -> int | None:
-    """The least that the limits of those groups leave, in bytes, None for no limit; what only caches files is free."""
+    """The smallest remainder of those cgroups' limits, in bytes; None for no limit. The page cache counts as free."""
     left = []
     for place in _groups(own, root):
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def _room(own: Path, root: Path) -> int | None:
 
 
 def _groups(own: Path, root: Path) -> list[Path]:
-    """The directories of the control groups that this process is in."""
+    """The directories of this process's cgroup and its ancestors."""
     try:
         lines = own.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -84,7 +84,7 @@ def _groups(own: Path, root: Path) -> list[Path]:
 
 
 def _fields(file: Path) -> dict[str, int]:
-    """What lines of a name and a number say; nothing where there is no such file."""
+    """The numbers by name in a file with lines ``NAME NUMBER``; empty if there is no such file."""
     try:
         words = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
     except OSError:

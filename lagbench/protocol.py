@@ -1,4 +1,4 @@
-"""Lag as a controlled variable: how old the data may be, and how many updates per phase makes on it."""
+"""Protocols: how old the data may be, and how many updates a phase makes on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Lag = Annotated[int, Range(ge=0, le=INT32)]
 DEFAULT_EPOCHS = 10
 DEFAULT_HIDDEN = (64, 64)
 MOST_ACTORS = 8
-"""Where their number follows from the samples: as many versions as a phase has at most."""
+"""The largest number of actors, and so of versions per phase, if it follows from the samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Protocol:
     lag_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.hidden, list):  # as it comes from a file
+        if isinstance(self.hidden, list):  # from JSON
             object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "lag_options", MappingProxyType({**self.lag_options}))
         check_fields(self)
@@ -140,7 +140,7 @@ class Protocol:
                     f"({actors * steps} samples / {minibatch}); the nearest are {below} or {below + m}"
                 )
         if steps < 2:
-            # All actors may end an episode at once, and a phase of resets alone has nothing to learn from.
+            # If all actors ended an episode at once, a phase of one step could consist of resets only.
             raise UsageError(
                 "an actor must take at least 2 steps per phase, not 1; increase --phase-steps, or use fewer actors"
             )
@@ -160,7 +160,7 @@ class Protocol:
 
 
 def units(hidden: Sequence[int] | str) -> tuple[int, ...]:
-    """The units of each hidden layer, also from text such as ``64,64``. A ``Protocol`` refuses what cannot be."""
+    """The units of each hidden layer, also from text such as ``64,64``; ``Protocol`` validates them."""
     if not isinstance(hidden, str):
         return tuple(hidden)
     return tuple(coerce("hidden", int, part) for part in hidden.split(","))

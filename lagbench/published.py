@@ -1,4 +1,4 @@
-"""Load published evaluations and policies by name, or those of your own runs."""
+"""Load published evaluations and policies, or those of your own runs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lagbench.policies.base import Policy
 
 POLICIES = Path(__file__).parents[1] / "results/policies"
-"""Those of a checkout, by the paths of their runs: the package has none."""
+"""Published policies in a checkout, by the paths of their runs; the package contains none."""
 SEED = 0
-"""Of the runs whose policies are published."""
+"""The seed of the runs whose policies are published."""
 _SUFFIX = ".safetensors"
 _EVALUATION = {
     "fraction": "fractions",
@@ -33,7 +33,7 @@ _EVALUATION = {
     "mode_mean_return": "mode_returns",
     "mode_standard_error": "mode_errors",
 }
-"""Columns of an evaluation, and what ``scoring.table`` calls those of all of a run's."""
+"""Columns of an evaluation, and their names in ``scoring.table``."""
 _RUN = ("algorithm", "config", "suite", "task", "lag", "updates", "forward", "budget", "seed", "status")
 SCHEMA = pa.schema([*map(table.SCHEMA.field, _RUN), *((name, pa.float64()) for name in _EVALUATION)])
 
@@ -45,9 +45,9 @@ def results(source: str | Path) -> Any:
         source: a suite's name, a directory of runs, or a table that ``lagbench score RUNS --table FILE`` wrote.
 
     Returns:
-        A pyarrow table, a row an evaluation, by algorithm, task, lag, updates, seed and ``fraction`` of the budget.
-            ``mean_return`` and ``standard_error`` are over the episodes that are scored, ``mode_…`` of the mean action
-            beside them, null where none was played.
+        A pyarrow table with one row per evaluation, by algorithm, task, lag, updates, seed and ``fraction`` of the
+            budget. ``mean_return`` and ``standard_error`` are over the scored episodes, ``mode_…`` over those with the
+            mean action, null if there are none.
 
     Raises:
         LagbenchError: nothing is published for the suite, or a run cannot be read.
@@ -91,7 +91,7 @@ def load_policy(
     lag: int | None = None,
     updates: int | None = None,
 ) -> Policy:
-    """The policy at the end of a run: a published one, or that of a run of your own.
+    """The policy at the end of a published run or of your own run.
 
     Published policies are those of seed 0 of each cell, in the repository and not in the package. Only their acting
     weights are published: the critic is the untrained one of version 0.
@@ -99,9 +99,9 @@ def load_policy(
     Args:
         name: an algorithm; or, without a suite, the directory of a run.
         suite: the suite that contains the cell.
-        task: of the cell.
-        lag: of the cell, in a suite that varies lag.
-        updates: of the cell, in a suite that varies the updates per phase.
+        task: the cell's task.
+        lag: the cell's lag, in a suite that varies lag.
+        updates: the cell's updates per phase, in a suite that varies them.
 
     Returns:
         The policy, on the CPU.
@@ -155,7 +155,7 @@ def _read(file: Path) -> Policy:
 
 
 def write_policy(run: Run, file: Path) -> None:
-    """Write what acts of a finished run's policy, with its specification. Raises RecordError where it cannot be."""
+    """Write a finished run's specification and the acting weights of its policy. Raises RecordError."""
     import safetensors.torch
 
     policy = run.policy()

@@ -40,21 +40,21 @@ _MUJOCO = (
 
 CONTROL_TASK = "lagbench.tasks.mujoco:task"
 ENVIRONMENT_TASK = "lagbench.tasks.environments:task_of"
-"""What makes a task of the environments that a function makes."""
+"""Creates the task of environments that a user's function makes."""
 _ENVPOOL_IDS = "lagbench.tasks.mujoco:known_ids"
 _QUESTIONS = "lagbench.tasks.gsm8k.task:task"
 
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """Where a task comes from.
+    """How a task is created.
 
     Attributes:
         task_id: its name in specifications.
-        entry: what makes its TaskSpec, called as ``f(task_id, **options)``: ``module:function`` or
+        entry: the function that creates its TaskSpec, called as ``f(task_id, **options)``: ``module:function`` or
             ``path/to/file.py:function``.
-        options: the defaults of what ``--task-set`` may change.
-        domain: its domain's name; None where nothing but making it tells.
+        options: the options of ``--task-set`` with their defaults.
+        domain: the name of its domain; None if only creating the task tells.
     """
 
     task_id: str
@@ -79,25 +79,25 @@ TESTED = frozenset(_tasks)
 
 
 def add_task(entry: TaskEntry) -> None:
-    """Make a task known by its id, in this process."""
+    """Register a task by its id, in this process."""
     _tasks[entry.task_id] = entry
 
 
 def registered_tasks() -> list[TaskEntry]:
-    """The tasks of lagbench, and those that were registered in this process."""
+    """The tasks of lagbench and those registered in this process."""
     return list(_tasks.values())
 
 
 def task_ids() -> list[str]:
-    """The ids of all tasks that are registered or installed, sorted."""
+    """The ids of all registered and installed tasks, sorted."""
     return sorted({*_tasks, *_entries(TASK_GROUP)})
 
 
 def task_entry(task: str) -> TaskEntry:
-    """The entry of a task: its id, or ``module:function`` or ``path/to/file.py:function``, which is looked at later.
+    """The entry of a task by id, or by ``module:function`` or ``path/to/file.py:function``, which are loaded later.
 
-    An id that is neither registered nor installed may be one of EnvPool's, which is loaded to see. Raises UsageError,
-    with the nearest id, where there is none.
+    For an id that is neither registered nor installed, EnvPool is loaded and searched. Raises UsageError with the
+    nearest id if there is none.
     """
     if not isinstance(task, str):
         raise UsageError(f"a task is named by its id or path/to/file.py:function, not {task!r}")
@@ -120,13 +120,13 @@ def task_entry(task: str) -> TaskEntry:
 
 
 def envpool_ids() -> frozenset[str]:
-    """All ids that EnvPool has; loads it."""
+    """All of EnvPool's task ids; imports EnvPool."""
     found: frozenset[str] = load(_ENVPOOL_IDS)()
     return found
 
 
 def is_own(task: str) -> bool:
-    """Whether a task is named by what makes it, ``module:function`` or ``path/to/file.py:function``."""
+    """Whether a task is named by a function, ``module:function`` or ``path/to/file.py:function``."""
     return ":" in task
 
 
@@ -136,9 +136,9 @@ def algorithms() -> dict[str, str]:
 
 
 def only_for(target: str) -> tuple[str, ...]:
-    """The ``domains`` that an algorithm's class says it is for; empty where it says none, and so is for all.
+    """The ``domains`` that an algorithm's class declares; empty if it declares none and so supports all.
 
-    Read off its source, since to import it takes seconds.
+    Parsed from its source, since importing it takes seconds.
     """
     module, _, name = target.partition(":")
     found = importlib.util.find_spec(module)
@@ -154,9 +154,9 @@ def only_for(target: str) -> tuple[str, ...]:
 
 
 def distribution(name: str, group: str = ALGORITHM_GROUP) -> tuple[str, str]:
-    """The distribution that brought an installed algorithm, and its version. Raises UsageError where there is none.
+    """The distribution of an installed algorithm and its version. Raises UsageError if there is none.
 
-    ``group`` is the group of another kind of entry point.
+    ``group`` is the entry-point group, for other kinds than algorithms.
     """
     found = _entries(group)
     if name not in found:
@@ -187,13 +187,13 @@ def sinks() -> dict[str, str]:
 
 
 def results() -> dict[str, str]:
-    """Where published tables are: name → ``"module:attribute"`` of a directory, from ``lagbench.results``."""
+    """Directories of published tables: name → ``"module:attribute"``, from the group ``lagbench.results``."""
     return {name: entry.value for name, entry in _entries(RESULTS_GROUP).items()}
 
 
 @functools.cache
 def _entries(group: str) -> dict[str, EntryPoint]:
-    # Milliseconds each time, over all that is installed; a sweep asks once a cell.
+    # Cached: reading all installed distributions takes milliseconds, and a sweep asks once per cell.
     return {e.name: e for e in sorted(entry_points(group=group), key=lambda e: e.name)}
 
 

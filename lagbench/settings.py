@@ -11,12 +11,12 @@ import numpy as np
 
 @contextlib.contextmanager
 def own_settings(threads: int = 1) -> Iterator[None]:
-    """Compute as in a fresh process, in so many threads of torch, and leave the host's settings as they were.
+    """Compute as in a fresh process with ``threads`` torch threads, and restore the host's settings afterwards.
 
-    Those are torch's threads, default dtype, default device, precision of products, gradient and inference mode and
+    These are torch's threads, default dtype, default device, matrix-product precision, gradient and inference mode and
     autocast, and the global generators of torch, NumPy and Python.
     """
-    import torch  # takes a second, and what reads runs decorates with this and computes nothing
+    import torch  # here because it takes a second, and modules that only read runs import this one
 
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_float32_matmul_precision()
     generators = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -25,7 +25,7 @@ def own_settings(threads: int = 1) -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(devices))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        # Both cost time at every operation, so only where the host has them.
+        # Both slow down every operation, so they are entered only if needed.
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for device in ("cpu", "cuda"):

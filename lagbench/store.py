@@ -25,13 +25,13 @@ class Store:
         self._sequences = 0
 
     def begin(self, rollout: Rollout, evaluated: Callable[[Rollout], Rollout]) -> None:
-        """Begin a phase with its own rollout; ``evaluated`` adds the learner's log-probabilities and values to one."""
+        """Begin a phase; ``evaluated`` adds the learner's log-probabilities and values to a rollout."""
         self._put = None
         self._sequences = rollout.valid.shape[1]
         self.rollouts = tuple(evaluated(Rollout(**kept)) for kept in self._kept.values())
 
     def refresh(self, evaluated: Callable[[Rollout], Rollout]) -> None:
-        """Evaluate again."""
+        """Evaluate the rollouts again with the current learner."""
         self.rollouts = tuple(map(evaluated, self.rollouts))
 
     def put(self, rollout: Rollout, phases: int) -> None:
@@ -61,11 +61,11 @@ class Store:
             self._kept = dict(sorted(self._kept.items())[max(len(self._kept) - phases, 0) :])
 
     def state(self) -> dict[int, dict[str, Any]]:
-        """For a checkpoint, by phase; the entry of a phase never changes."""
+        """State for a checkpoint, by phase; the entry of a phase never changes."""
         return dict(self._kept)
 
     def restore(self, state: Mapping[int, Mapping[str, Any]], device: Any) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._kept = {phase: {name: _moved(x, device) for name, x in kept.items()} for phase, kept in state.items()}
 
 

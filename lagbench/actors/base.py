@@ -136,7 +136,7 @@ class Actors(ABC):
         """Combine what all parts of the run's actors collected in a phase, in order, with ``versions`` [N]."""
 
     def collect_by_step(self, versions: Sequence[Sequence[Version]], phase: int) -> Collection:
-        """Collect one phase: actor i takes step t of each episode with ``versions[i][t]``. Needs ``Domain.in_flight``."""
+        """Collect a phase: actor i takes step t of each episode with ``versions[i][t]``. Needs ``Domain.in_flight``."""
         raise NotImplementedError
 
     @abstractmethod
