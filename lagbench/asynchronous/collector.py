@@ -1,4 +1,4 @@
-"""The learner's side of an asynchronous run: starts the actor processes, replaces those that die, takes their data."""
+"""The learner's side of an asynchronous run: starts actor processes, replaces those that die, and takes their data."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from lagbench.policies.base import Version
 from lagbench.records.schema import QUEUED
 from lagbench.spec import RunSpec
 
-# Lives that a process may lose at one segment: then it is the segment that kills them.
+# Deaths of a process at the same segment that are tolerated.
 _FRUITLESS = 3
 
 
 class Apart(Collector):
-    """Actors in processes of their own, each with its share of the run's actors and a queue of its segments.
+    """Collects with actor processes, each with a share of the run's actors and a queue of segments.
 
     Args:
         spec: the run.
-        actors: the learner's own: they put shares together and play evaluations, and act in no phase.
-        threads: EnvPool's, of each process; 0: one.
-        address: of a Ray cluster; None: the processes are on this machine.
+        actors: the learner's own actors, which combine shares and play evaluations but do not act in phases.
+        threads: EnvPool threads of each process; 0: one.
+        address: address of a Ray cluster; None: processes on this machine.
 
     Raises:
-        UsageError: there is no Ray, or no cluster at the address.
+        UsageError: Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(self, spec: RunSpec, actors: Actors, threads: int, address: str | None) -> None:
@@ -50,7 +50,7 @@ class Apart(Collector):
         else:
             self._ray = cluster.connect(address, cluster.APART)
             self._end = self._ray.shutdown
-        self._made = [0]  # optimizer updates until each version
+        self._made = [0]  # optimizer updates in total, by version
         self._states: list[Mapping[str, Any] | None] = [None] * self._processes
         self._exchange: Any = None
         self._running: dict[Any, int] = {}
@@ -58,7 +58,7 @@ class Apart(Collector):
         self._dropped = 0
 
     def publish(self, version: Version, updates_made: int) -> None:
-        """See ``Collector.publish``: actors have it when they begin their next segment."""
+        """See ``Collector.publish``: actors get the version when they begin their next segment."""
         self._buffer.push(version)
         if version.number:
             self._made.append(self._made[-1] + updates_made)
@@ -66,9 +66,9 @@ class Apart(Collector):
             self._send(version)
 
     def collect(self, phase: int) -> Collected:
-        """See ``Collector.collect``: a segment of each process, as soon as each has one.
+        """See ``Collector.collect``: takes one segment of each process as soon as each has one.
 
-        Raises LagbenchError where a process fails, or dies again and again over one segment.
+        Raises LagbenchError if a process fails, or dies repeatedly at one segment.
         """
         if self._exchange is None:
             self._start(phase)
@@ -108,7 +108,7 @@ class Apart(Collector):
         )
 
     def state(self) -> dict[str, Any]:
-        """See ``Collector.state``: actors are where their last segment that was taken left them."""
+        """See ``Collector.state``: actors are in the state after their last segment that was taken."""
         newest = self.newest()
         return {
             "actors": {"learner": self._actors.state(), "processes": self._states},
@@ -117,7 +117,7 @@ class Apart(Collector):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """See ``Collector.restore``: what was in the queue, and under way, is made again."""
+        """See ``Collector.restore``: queued and unfinished segments are collected again."""
         self._actors.restore(state["actors"]["learner"])
         self._states = list(state["actors"]["processes"])
         self._made = list(state["made"])
@@ -125,7 +125,7 @@ class Apart(Collector):
             self._buffer.push(Version(number, tensors))
 
     def close(self) -> None:
-        """See ``Collector.close``: the processes are stopped, whatever they are at."""
+        """See ``Collector.close``: stops the processes at once."""
         for handle in (*self._running, self._exchange):
             if handle is not None:
                 self._stop(handle)
@@ -140,7 +140,7 @@ class Apart(Collector):
             self._begin(process, 0, first, self._states[process])
 
     def _begin(self, process: int, life: int, first: int, state: Mapping[str, Any] | None) -> None:
-        # A task has a process of its own; Ray would try it again with what it was given first.
+        # One process per task; retries by Ray would restart it from its first arguments.
         task = self._ray.remote(num_cpus=1, max_retries=0, max_calls=1)(act)
         sources = tuple(self._spec.sources().values())
         handle = task.remote(self._exchange, self._spec.to_json(), sources, process, self._threads, life, first, state)
@@ -150,7 +150,7 @@ class Apart(Collector):
         self._ray.get(self._exchange.publish.remote(version.number, [self._ray.put(version)]))
 
     def _take(self) -> tuple[Sequence[Taken], float]:
-        """A batch, and the seconds until it was there."""
+        """A batch, and the seconds of waiting for it."""
         began = time.monotonic()
         batch = self._exchange.take.remote()
         while True:
@@ -161,7 +161,7 @@ class Apart(Collector):
                 self._ended(handle, self._running.pop(handle))
 
     def _ended(self, handle: Any, process: int) -> None:
-        """A process has ended: with the run's phases, or it died, and goes on after its last segment that is there."""
+        """Handle the end of a process: of the run, or its death, after which it is restarted at its next segment."""
         try:
             self._ray.get(handle)
         except self._ray.exceptions.RayTaskError as error:
@@ -183,7 +183,7 @@ class Apart(Collector):
             self._begin(process, life, following, state)
 
     def _stop(self, handle: Any) -> None:
-        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):  # it may be gone already
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):  # it may have ended already
             if handle is self._exchange:
                 self._ray.kill(handle)
             else:

@@ -1,4 +1,4 @@
-"""The exchange of actors and learner: the newest policy version, and a bounded queue of segments."""
+"""The exchange between actors and learner: the newest policy version, and bounded queues of segments."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Segment:
-    """What an actor process made in one go: the part of a phase's data that its actors have in it.
+    """The data of one phase from the actors of one process.
 
     Attributes:
         number: the phase in which it is taken.
-        version: of the policy that acted.
-        content: what the actors made and their state after it, as bytes.
-        seconds: what it took to act, to wait for a place for the segment before, and to fetch the weights, by name.
+        version: the policy version that acted.
+        content: the actors' data and their state after it, as bytes.
+        seconds: times of acting, of waiting for space for the segment before, and of fetching weights, by name.
     """
 
     number: int
@@ -29,17 +29,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Taken:
-    """A segment, and the seconds that it was in the queue."""
+    """A segment and its seconds in the queue."""
 
     segment: Segment
     queued: float
 
 
 class Exchange:
-    """A queue for each process, of so many segments. Ray runs one of it, whose methods may wait for one another.
+    """A queue of ``capacity`` segments for each process. One Ray actor, whose methods may wait for one another.
 
-    The learner takes one segment of each process, so that each of the run's actors has its place in every phase. A
-    process that died is replaced by another life of it; what the earlier one still hands in is not taken.
+    The learner takes one segment of each process, so that every phase has data of all of the run's actors. A process
+    that died is replaced by another ``life``; segments of earlier lives are refused.
     """
 
     def __init__(self, processes: int, capacity: int, first: int) -> None:
@@ -52,19 +52,19 @@ class Exchange:
         self._changed = asyncio.Condition()
 
     async def publish(self, number: int, weights: Any) -> None:
-        """The learner has made a version; ``weights`` are a reference to it, in a list: nobody is to fetch it yet."""
+        """Publish a version; ``weights`` is a reference to it, in a list so that Ray does not fetch it."""
         async with self._changed:
             self._newest = (number, weights)
             self._changed.notify_all()
 
     async def newest(self) -> Any:
-        """Number and reference of the newest version, once there is one."""
+        """Wait for a version; returns the newest one's number and reference."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._newest is not None)
             return self._newest
 
     async def put(self, process: int, life: int, segment: Segment) -> bool:
-        """Hand in a segment, once there is a place for it. False where another life of the process has replaced it."""
+        """Add a segment once there is space. False if another life of the process has replaced this one."""
         queue = self._queues[process]
         async with self._changed:
             await self._changed.wait_for(lambda: len(queue) < self._capacity or self._lives[process] != life)
@@ -77,7 +77,7 @@ class Exchange:
             return True
 
     async def take(self) -> Sequence[Taken]:
-        """The first segment of each process, in their order, once each has one."""
+        """Wait until each process has a segment; returns the first of each, in order."""
         async with self._changed:
             await self._changed.wait_for(lambda: all(self._queues))
             taken = [queue.popleft() for queue in self._queues]
@@ -86,7 +86,7 @@ class Exchange:
         return [Taken(segment, now - since) for segment, since in taken]
 
     async def revive(self, process: int) -> tuple[int, int, bytes | None]:
-        """Begin another life of a process: its number, the segment it is to make, and the content of the last one."""
+        """Begin another life of a process; returns its number, its next segment, and the last segment's content."""
         async with self._changed:
             self._lives[process] += 1
             self._changed.notify_all()

@@ -18,20 +18,20 @@ from lagbench.spec import RunSpec
 
 
 def part_of(spec: RunSpec, process: int) -> range:
-    """The actors that a process has: equal shares, in order."""
+    """The actors of a process: equal shares, in order."""
     share = spec.protocol.actors // spec.protocol.lag_options["actor_processes"]
     return range(process * share, (process + 1) * share)
 
 
 def packed(share: Any, state: Mapping[str, Any]) -> bytes:
-    """``Segment.content``: what actors made (``Actors.act``) and their state after it, pickled."""
+    """``Segment.content``: the result of ``Actors.act`` and the actors' state after it, pickled."""
     content = io.BytesIO()
     _Pickler(content, pickle.HIGHEST_PROTOCOL).dump((share, state))
     return content.getvalue()
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles a rollout as it was collected."""
+    """Pickles only the collected fields of a rollout."""
 
     def reducer_override(self, x: Any) -> Any:
         if not isinstance(x, Rollout):
@@ -53,9 +53,9 @@ def act(
     first: int,
     state: Mapping[str, Any] | None,
 ) -> None:
-    """The task of a process: make segment after segment, from the ``first`` on, until the run has all of its phases.
+    """The task of a process: collect segments from number ``first`` on, until the end of the run.
 
-    ``state`` is that of its actors after the segment before.
+    ``state`` is the actors' state after the segment before.
     """
     import ray
 

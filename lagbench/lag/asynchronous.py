@@ -11,17 +11,17 @@ from lagbench.lag.base import LagMode
 
 
 class Asynchronous(LagMode):
-    """Each actor process takes the newest version when it begins a segment; which that is, speeds decide."""
+    """Each actor process takes the newest version when it begins a segment, so lag depends on actual speeds."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Processes that share the actors evenly, and what the queue holds of each one's segments."""
+        """The number of processes, which share the actors evenly, and the queue's capacity in segments of each."""
 
         actor_processes: Count = 1
         queue: Count = 1
 
     def largest(self, phases: int) -> int:
-        """See ``LagMode.largest``: a process holds one segment more than the queue does of its own."""
+        """See ``LagMode.largest``: a process holds one segment in addition to its segments in the queue."""
         actors, processes = self.protocol.actors, self.config.actor_processes
         if actors % processes:
             fitting = max(n for n in range(1, processes) if actors % n == 0)
@@ -32,7 +32,7 @@ class Asynchronous(LagMode):
         return int(self.config.queue) + 1
 
     def versions(self, phase: int) -> NoReturn:
-        """See ``LagMode.versions``: nothing says beforehand which they are."""
+        """See ``LagMode.versions``: not known in advance."""
         raise UsageError(
             "the lag of an asynchronous run is known only afterwards; run it, then: lagbench lag trace:RUN"
         )

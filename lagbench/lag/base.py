@@ -20,15 +20,15 @@ class LagMode(ABC):
     Registered under a name by an entry point in the group ``lagbench.lag_modes`` (docs/lag.md).
 
     Args:
-        protocol: with ``actors``, ``lag`` and the mode's options.
-        seed: of the run; draw random numbers through ``lagbench.seeding``.
+        protocol: the protocol, with ``actors``, ``lag`` and the mode's options.
+        seed: the run's seed; draw random numbers through ``lagbench.seeding``.
     """
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """The options of the mode, declared like an algorithm's ``Config``; all are part of the protocol.
 
-        One called ``inflight``, if true, has versions change inside an episode, as ``by_step`` says.
+        With an option ``inflight`` that is true, versions change within an episode: see ``by_step``.
         """
 
     def __init__(self, protocol: Protocol, seed: int) -> None:
@@ -47,13 +47,13 @@ class LagMode(ABC):
 
     @property
     def in_flight(self) -> bool:
-        """Whether it has an option ``inflight`` that is true."""
+        """Whether the mode has an option ``inflight`` that is true."""
         return bool(getattr(self.config, "inflight", False))
 
     def by_step(self, phase: int, steps: int) -> NDArray[np.int64]:
-        """The version of each actor at each step of its episodes, of at most so many, [steps, actors].
+        """The version of each actor at each step of its episodes, [steps, actors]; ``steps`` is the longest episode.
 
-        Step 0 has those of ``versions``, no step an older one than the step before. Asked for only where ``in_flight``.
+        Step 0 has the result of ``versions``; versions never decrease with steps. Called only if ``in_flight``.
         """
         return np.tile(self.versions(phase), (steps, 1))
 

@@ -9,7 +9,7 @@ from lagbench.lag.base import LagMode
 
 
 class Fixed(LagMode):
-    """Version phase−L, or version 0 as long as there is none so old."""
+    """Version phase−L, or version 0 in the first L phases."""
 
     def versions(self, phase: int) -> NDArray[np.int64]:
         """See ``LagMode.versions``."""

@@ -1,4 +1,4 @@
-"""Histograms of lag, over actors and phases or over rows."""
+"""Histograms of lag over actors and phases, or over rows."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many there are of each lag, from 0 on; the last is not 0."""
+    """The count of each lag from 0 on; the last count is not 0."""
 
     counts: tuple[int, ...]
 
     @classmethod
     def of(cls, lags: Iterable[Any] | NDArray[Any]) -> Histogram:
-        """Of lags, in any order and shape; there is at least one."""
+        """The histogram of lags of any order and shape, at least one."""
         return cls(tuple(int(n) for n in np.bincount(np.asarray([*lags], dtype=np.int64).ravel())))
 
     @classmethod
     def of_mode(cls, protocol: Protocol, seed: int, phases: int) -> Histogram:
-        """What a run's lag mode gives over all of its phases, those included in which there are few versions yet.
+        """The histogram of a run's lag mode over all phases, including the first ones with few versions.
 
-        Of episodes of the largest length, where versions change inside them.
+        If versions change within episodes, episodes have the maximum length.
         """
         steps = _STEPS if staleness.mode(protocol, seed).in_flight else 1
         return cls.of([phase - staleness.by_step(protocol, seed, phase, steps) for phase in range(phases)])
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Of each lag."""
+        """The share of each lag."""
         return np.array(self.counts) / sum(self.counts)
 
     @property
@@ -54,22 +54,22 @@ class Histogram:
         return len(self.counts) - 1
 
     def quantile(self, share: float) -> int:
-        """The smallest lag that is not exceeded by this share."""
-        # 0.95 has no exact value in binary.
+        """The smallest lag that at least this share does not exceed."""
+        # 0.95 is not exact in binary.
         return int(np.searchsorted(np.cumsum(self.counts), (share - 1e-12) * sum(self.counts)))
 
     def distance(self, other: Histogram) -> float:
-        """Kolmogorov's: the largest difference of the two cumulative distributions."""
+        """The Kolmogorov distance: the largest difference of the two cumulative distributions."""
         length = max(len(self.counts), len(other.counts))
         mine, theirs = (np.pad(h.shares, (0, length - len(h.counts))).cumsum() for h in (self, other))
         return float(np.abs(mine - theirs).max())
 
     def summary(self) -> str:
-        """Mean, 95% point and largest."""
+        """Mean, 95% quantile and maximum, as text."""
         return f"mean {self.mean:.2f}, 95% at most {self.quantile(0.95)}, largest {self.largest}"
 
     def lines(self) -> list[str]:
-        """Bars of text, a line a lag, or several lags where there are many."""
+        """A bar chart as text, one line per lag, or per several lags if there are many."""
         step = -(-len(self.counts) // _ROWS)
         shares = [float(self.shares[i : i + step].sum()) for i in range(0, len(self.counts), step)]
         ends = [(i, min(i + step, len(self.counts)) - 1) for i in range(0, len(self.counts), step)]
@@ -82,7 +82,7 @@ class Histogram:
         ]
 
     def spark(self) -> str:
-        """One sign a lag, as high as its share."""
+        """A sparkline: one character per lag, as high as its share."""
         highest = max(self.shares)
         return "".join(_SPARKS[round((len(_SPARKS) - 1) * float(share / highest))] for share in self.shares)
 

@@ -15,10 +15,10 @@ from lagbench.policies.base import Version
 
 
 class PolicyBuffer:
-    """Versions k−L … k, each as it was pushed. A version costs its acting weights and nothing else.
+    """Versions k−L … k as they were pushed, with their acting weights only.
 
-    Where they would take more than ``memory`` bytes, half of what the machine has unless it is given, all but the
-    newest are kept in files below the directory for temporary ones (TMPDIR), of which memory holds what is used.
+    If they would take more than ``memory`` bytes, by default half of the machine's, all but the newest are kept in
+    memory-mapped temporary files (in TMPDIR).
     """
 
     def __init__(self, lag: int, memory: int | None = None) -> None:
@@ -29,9 +29,9 @@ class PolicyBuffer:
         self._sha256: dict[int, str] = {}
 
     def push(self, version: Version) -> None:
-        """Add the newest version; the one that is now more than L behind it goes.
+        """Add the newest version and drop the one that is now more than L behind it.
 
-        Raises ValueError out of order, and RecordError where neither memory nor files can hold them all.
+        Raises ValueError if out of order, and RecordError if neither memory nor files can hold them all.
         """
         if self._versions and version.number != self.newest + 1:
             raise ValueError(f"version {version.number} cannot follow version {self.newest}")
@@ -70,9 +70,9 @@ class PolicyBuffer:
         return self._sha256[number]
 
     def acting(self, numbers: Iterable[int]) -> list[Version]:
-        """The versions of these numbers, to act. Raises KeyError where one is not held.
+        """The versions of these numbers, for acting. Raises KeyError if one is not in the buffer.
 
-        Raises AlgorithmError where one is not what it was when it was pushed: lag would be a label only.
+        Raises AlgorithmError if one has changed since it was pushed: the recorded lag would be wrong.
         """
         wanted = [int(number) for number in numbers]
         for number in sorted(set(wanted)):
@@ -92,12 +92,12 @@ class PolicyBuffer:
 
 
 def _in_file(version: Version) -> Version:
-    """The same version, whose tensors are a file's. It has no name any more, and goes when they do."""
+    """The same version with tensors in an unnamed file, which is deleted with them."""
     with tempfile.NamedTemporaryFile(suffix=".pt") as file:
         try:
             torch.save(dict(version.state), file)
             file.flush()
-        except (OSError, RuntimeError) as error:  # the second is torch's, whatever the disk said
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for any error of the disk
             raise RecordError(
                 f"cannot write policy version {version.number} to {file.name}; set TMPDIR to a directory with room"
             ) from error

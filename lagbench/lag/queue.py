@@ -14,7 +14,7 @@ from lagbench.seeding import Stream, generator
 
 
 class Queue(LagMode):
-    """The versions that an engine would consume; ``queue:PRESET`` is a family of engines (docs/lag.md)."""
+    """The versions that a simulated engine consumes; ``queue:PRESET`` is a family of engines (docs/lag.md)."""
 
     Config = queueing.Options
 

@@ -1,8 +1,8 @@
 """Discrete-event simulation of an asynchronous engine: generators, a queue and a learner.
 
-Each generator takes the newest policy version, works on a segment for a while, and puts it at the end of a line. The
-learner takes a batch from the front of the line whenever it is idle, updates for a while, and publishes the next
-version. What a line may hold, and who may begin a segment, is what engines differ in. Nothing is trained.
+Each generator takes the newest policy version, works on a segment for some time, and appends it to the queue. Whenever
+it is idle, the learner takes a batch from the front of the queue, updates for some time, and publishes the next
+version. Engines differ in the queue's capacity and in who may begin a segment. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from lagbench.lag.base import LagMode
 Times = Literal["constant", "lognormal", "length"]
 Take = Literal["first", "each"]
 Admission = Literal["none", "bounded", "drop"]
-_LEARNER, _GENERATOR = 0, 1  # of what happens at one time, the learner's comes first: a version is published
+_LEARNER, _GENERATOR = 0, 1  # at equal times the learner's event comes first: it publishes a version
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(LagMode.Config):
-    """An ``Engine`` in units that hold for any number of actors, and the times of its segments.
+    """The options of an ``Engine`` in units that are independent of the number of actors, and of its segments' times.
 
     Attributes:
-        batch: segments of a batch; None: one an actor.
-        generators: in batches.
-        capacity: of the queue, in batches.
-        learner: the time of a phase's updates, in mean times of a segment.
+        batch: segments per batch; None: one per actor.
+        generators: number of generators, in batches.
+        capacity: capacity of the queue, in batches.
+        learner: the time of a phase's updates, in units of the mean time of a segment.
         times: see ``durations``.
         sigma: see ``durations``.
         longest: see ``durations``.
         take: see ``Engine``.
         admission: see ``Engine``.
         eta: see ``Engine``.
-        inflight: a version replaces that of the segments under way when it is published; see ``Played.by_step``.
+        inflight: whether a published version replaces that of unfinished segments; see ``Played.by_step``.
     """
 
     batch: Count | None = None
@@ -59,7 +59,7 @@ class Options(LagMode.Config):
 
 
 _AREAL = {"generators": 4.0, "learner": 0.25, "times": "length", "admission": "bounded"}
-# In units of batches and of the mean time of a segment; docs/lag.md says where each number comes from.
+# In units of batches and of the mean time of a segment; docs/lag.md gives the source of each number.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "cleanba": {"take": "each", "learner": 0.5},
@@ -78,9 +78,9 @@ def preset(engine: str) -> dict[str, Any]:
 
 
 class Segment(NamedTuple):
-    """What a generator made: ``version`` is the newest when it began.
+    """A generator's segment; ``version`` is the newest version when it began.
 
-    ``published``: what was published while it worked, each with the share of its time that had passed.
+    ``published``: the versions published during the segment, each with the share of its time that had passed.
     """
 
     generator: int
@@ -93,14 +93,14 @@ class Engine:
     """An asynchronous engine.
 
     Attributes:
-        generators: how many work on segments, each on one at a time.
+        generators: number of generators, each working on one segment at a time.
         batch: segments that the learner takes at once.
-        capacity: segments that the queue holds; whoever made one more holds it, idle, until there is a place.
-        learner: how long the updates on a batch take.
-        take: the ``first`` segments of the line, whoever made them; or the first of ``each`` generator.
-        admission: who may begin. ``bounded`` is AReaL's rule (arXiv 2505.24298): with version v published,
-            no more than (η + v + 1) batches have been begun in all. ``drop``: anybody, and what is more than η versions
-            old when the learner takes is thrown away.
+        capacity: segments in the queue; a generator with a finished segment waits until the queue has space.
+        learner: the time of the updates on a batch.
+        take: the ``first`` segments of the queue from any generator, or the first of ``each`` generator.
+        admission: who may begin a segment. ``bounded`` is AReaL's rule (arXiv 2505.24298): with version v published, at
+            most (η + v + 1) batches have been begun in total. ``drop``: anyone, and segments more than η versions old
+            when the learner takes a batch are discarded.
         eta: η.
     """
 
@@ -126,14 +126,14 @@ class Engine:
             )
 
     def batches(self, duration: Callable[[], float]) -> Iterator[list[Segment]]:
-        """The batches that the learner takes, one a phase, without end.
+        """Yield the batches that the learner takes, one per phase, endlessly.
 
-        ``duration`` gives the time of the next segment that is begun, above 0. Of what begins or ends at one time,
-        generators come in the order of their numbers.
+        ``duration`` returns the time of the next segment to begin, above 0. Generators whose segments begin or end at
+        the same time are ordered by number.
         """
         events: list[tuple[float, int, int]] = []
         line: list[Segment] = []
-        working: dict[int, tuple[float, float]] = {}  # since when, and how long
+        working: dict[int, tuple[float, float]] = {}  # start and duration
         made = [Segment(number, 0) for number in range(self.generators)]
         free = set(range(self.generators))
         blocked: set[int] = set()
@@ -160,7 +160,7 @@ class Engine:
             free |= blocked - still
             blocked = still
             if events and events[0][0] == now:
-                continue  # an update that takes no time is published before anybody begins
+                continue  # an update of duration 0 is published before any segment begins
             for number in sorted(free):
                 if self.admission == "bounded" and begun >= (self.eta + version + 1) * self.batch:
                     break
@@ -171,7 +171,7 @@ class Engine:
                 heapq.heappush(events, (now + working[number][1], _GENERATOR, number))
 
     def _take(self, line: list[Segment], version: int) -> list[Segment]:
-        """Remove the batch that is at the front of the line; none where there is none yet."""
+        """Remove and return the batch at the front of the queue; empty if there is no complete one."""
         if self.admission == "drop":
             line[:] = [segment for segment in line if version - segment.version <= self.eta]
         places: Sequence[int] = range(len(line))
@@ -190,10 +190,10 @@ class Engine:
 
 
 class Played:
-    """The versions that the actors of a run hold, as an engine would consume them.
+    """The versions that a run's actors hold if an engine's batches are assigned to them.
 
-    The segments of a batch are dealt to equal parts of the actors, the oldest to those that held the oldest, so that as
-    few as can be would go back to an older version. Those keep what they held: no actor of any engine goes back.
+    The segments of a batch are assigned to equal parts of the actors, the oldest to those that held the oldest version,
+    so that as few as possible would return to an older version. Those keep their version: no engine's actors go back.
     """
 
     def __init__(self, options: Options, actors: int, rng: np.random.Generator) -> None:
@@ -216,7 +216,7 @@ class Played:
         self._share = actors // batch
         self._holds = np.zeros(batch, dtype=np.int64)
         self._played: list[NDArray[np.int64]] = []
-        self._segments: list[list[Segment]] = []  # of each equal part of the actors
+        self._segments: list[list[Segment]] = []  # by equal parts of the actors
 
     def __call__(self, phase: int) -> NDArray[np.int64]:
         """The versions [actors] of a phase."""
@@ -229,9 +229,9 @@ class Played:
         return self._played[phase]
 
     def by_step(self, phase: int, steps: int) -> NDArray[np.int64]:
-        """The versions [steps, actors] of a phase, where a version replaces those of the segments under way.
+        """The versions [steps, actors] of a phase if a published version replaces that of unfinished segments.
 
-        Steps are made at an even pace: of at most ``steps``, step t at the share t/steps of the segment's time.
+        Steps are equally spaced: step t is at the share t/steps of the segment's time.
         """
         held = np.tile(self(phase), (steps, 1))
         for part, segment in zip(
@@ -244,14 +244,15 @@ class Played:
 
 
 def durations(times: Times, sigma: float, longest: float, rng: np.random.Generator) -> Callable[[], float]:
-    """Times of segments, 1 in the mean.
+    """A function that draws times of segments, with mean 1.
 
     Args:
         times: ``constant``; ``lognormal``, whose logarithm has the standard deviation ``sigma``; or proportional to the
-            ``length`` of a completion that is as likely to end at any token, and is cut at ``longest`` mean lengths.
-        sigma: see there.
-        longest: see there.
-        rng: what they are drawn from.
+            ``length`` of a completion that ends at each token with equal probability, truncated at ``longest`` mean
+            lengths.
+        sigma: see ``times``.
+        longest: see ``times``.
+        rng: the generator to draw from.
     """
     if times == "constant":
         return lambda: 1.0

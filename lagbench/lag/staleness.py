@@ -1,4 +1,4 @@
-"""The versions of all actors, as determined by the run's lag mode, so that records can be verified."""
+"""The versions of all actors, determined by the run's lag mode, so that records can be verified."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lagbench.protocol import Protocol
 def draw(protocol: Protocol, seed: int, phase: int) -> NDArray[np.int64]:
     """The version [N] that each actor holds in a phase, given the learner's version ``phase`` at its start.
 
-    Raises UsageError where the lag mode gives something else than a version for each actor that is held then.
+    Raises UsageError if the lag mode does not return an available version for each actor.
     """
     return _checked(mode(protocol, seed).versions(phase), protocol, phase, (), "versions")
 
 
 def by_step(protocol: Protocol, seed: int, phase: int, steps: int) -> NDArray[np.int64]:
-    """The version [steps, N] at each step of an episode of at most so many; all alike unless the mode is ``in_flight``.
+    """The version [steps, N] at each step of an episode of at most ``steps``; constant unless the mode is in flight.
 
     Raises UsageError as ``draw``.
     """
@@ -53,9 +53,9 @@ def _checked(
 
 
 def settled(protocol: Protocol, seed: int, phases: int) -> Protocol:
-    """The protocol with the lag of its mode, where that follows from the mode; 0 leaves it open.
+    """The protocol with the lag that its mode implies, if any; a lag of 0 means that it was not given.
 
-    Raises UsageError where another was given, and where the mode cannot be had for so many phases and actors.
+    Raises UsageError if another lag was given, or if the mode does not support this number of phases and actors.
     """
     lag = mode(protocol, seed).largest(phases)
     if protocol.lag not in (0, lag):
@@ -68,7 +68,7 @@ def settled(protocol: Protocol, seed: int, phases: int) -> Protocol:
 
 @functools.lru_cache(maxsize=64)
 def mode(protocol: Protocol, seed: int) -> LagMode:
-    """The lag mode of a run. Raises UsageError where none of that name is installed."""
+    """The lag mode of a run. Raises UsageError if none of that name is installed."""
     known = registry.lag_modes()
     made: LagMode = registry.load(known[protocol.lag_mode])(protocol, seed)
     return made

@@ -18,7 +18,7 @@ class Trace(LagMode):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """The trace by the SHA-256 of its file."""
+        """The trace, by the SHA-256 of its file."""
 
         trace_sha256: str = ""
 
@@ -28,7 +28,7 @@ class Trace(LagMode):
         return {"trace_sha256": traces.pin(argument)}
 
     def largest(self, phases: int) -> int:
-        """See ``LagMode.largest``. Raises UsageError where the trace is of other phases or actors."""
+        """See ``LagMode.largest``. Raises UsageError if the trace has another number of phases or actors."""
         found = traces.versions(self.config.trace_sha256)
         traces.check_shape(found, phases, self.protocol.actors)
         return int((np.arange(phases)[:, None] - found).max())

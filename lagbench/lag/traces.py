@@ -1,6 +1,6 @@
 """Traces: which version each actor held in each phase of a recorded run, as one Arrow table that any engine can write.
 
-docs/lag.md defines the file. A trace is known by the SHA-256 of its bytes, and a run that plays one keeps a copy.
+docs/lag.md defines the file. A trace is identified by the SHA-256 of its bytes; a run that replays one keeps a copy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OF_RUN = "lagbench.records.reader:versions_of_run"
 
 
 def pin(text: str) -> str:
-    """The SHA-256 of the trace in a file, or of a run's, by which ``versions`` then finds it. Raises UsageError."""
+    """The SHA-256 of the trace in a file or of a run, by which ``versions`` then finds it. Raises UsageError."""
     path = Path(text).expanduser()
     if path.is_file():
         content = path.read_bytes()
@@ -41,13 +41,13 @@ def pin(text: str) -> str:
 
 
 def source(sha256: str) -> Source:
-    """The file of a trace, for a run to copy. Raises UsageError where it is nowhere."""
+    """The file of a trace, for a run to copy. Raises UsageError if it is not found."""
     return known.find_file("trace", sha256, FILE)
 
 
 @functools.lru_cache(maxsize=8)
 def versions(sha256: str) -> NDArray[np.int64]:
-    """The versions [phases, actors] of a trace. Raises UsageError where it is nowhere."""
+    """The versions [phases, actors] of a trace. Raises UsageError if it is not found."""
     if not sha256:
         raise UsageError("no trace was given; give --lag-mode trace:RUN, or trace:FILE (docs/lag.md)")
     found = source(sha256)
@@ -55,7 +55,7 @@ def versions(sha256: str) -> NDArray[np.int64]:
 
 
 def check_shape(versions: NDArray[np.int64], phases: int, actors: int) -> None:
-    """Raise UsageError for a trace of other phases or actors than a run has."""
+    """Raise UsageError if a trace has another number of phases or actors than the run."""
     if versions.shape != (phases, actors):
         has, wanted = (f"{p} phases of {n} actors" for p, n in (versions.shape, (phases, actors)))
         raise UsageError(
@@ -65,7 +65,7 @@ def check_shape(versions: NDArray[np.int64], phases: int, actors: int) -> None:
 
 
 def to_bytes(versions: NDArray[np.int64]) -> bytes:
-    """The file of a trace with these versions [phases, actors]."""
+    """The content of a trace file with these versions [phases, actors]."""
     import pyarrow as pa
 
     phases, actors = versions.shape

@@ -10,12 +10,12 @@ from lagbench.seeding import Stream, generator
 
 
 class Uniform(LagMode):
-    """Versions phase−L … phase, each as likely, drawn for each actor anew in every phase.
+    """Versions phase−L … phase with equal probability, drawn for each actor in every phase.
 
     Align and Filter, arXiv 2603.01365, figure 1 left: its buffer of K policies is L = K−1.
     """
 
     def versions(self, phase: int) -> NDArray[np.int64]:
-        """See ``LagMode.versions``: before there are L+1 versions, one of those that there are."""
+        """See ``LagMode.versions``: in the first L phases, one of the versions that exist."""
         rng = generator(self.seed, Stream.STALENESS, phase)
         return rng.integers(max(0, phase - self.protocol.lag), phase, endpoint=True, size=self.protocol.actors)

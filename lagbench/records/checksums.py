@@ -11,12 +11,12 @@ KEY = "checksum"
 
 
 def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON document with the checksum of its values in it, under ``KEY``."""
+    """The JSON document with a checksum of its values added under ``KEY``."""
     return {**data, KEY: _digest(data)}
 
 
 def is_whole(data: Mapping[str, Any]) -> bool:
-    """Whether a document that was sealed has the values that it had then."""
+    """Whether a sealed document matches its checksum."""
     return data.get(KEY) == _digest(data)
 
 

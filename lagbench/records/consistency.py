@@ -1,4 +1,4 @@
-"""Consistency of a run's tables with its specification, without simulation: the first difference of each."""
+"""Consistency of a run's tables with its specification, without simulation. Functions return the first difference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLANNED = ("evaluation", "fractions", "version", "budget_used", "mode", "episod
 
 
 def wrong_hash(run: Run) -> Difference | None:
-    """The first table whose values are not those that a finished run recorded."""
+    """The first table of a finished run whose content hash differs from the recorded one."""
     assert run.result is not None
     for table, digest in run.content_hash().items():
         recorded = run.result["content_hash"].get(table)
@@ -27,7 +27,7 @@ def wrong_hash(run: Run) -> Difference | None:
 
 
 def wrong_evaluation(run: Run, phases: int) -> Difference | None:
-    """The first evaluation episode that is not the one that the specification plans there, with its seed."""
+    """The first evaluation episode that differs from the plan of the specification, including its seed."""
     rows = (row for batch in run.read("evaluations") for row in batch.select(_PLANNED).to_pylist())
     for recorded, planned in zip_longest(rows, _planned(run, phases)):
         if recorded is None or planned is None:
@@ -45,11 +45,11 @@ def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
-    """The evaluation episodes that a run of so many phases has."""
+    """The planned evaluation episodes of a run after ``phases`` phases."""
     spec = run.spec
     used = [0, *accumulate(islice(_spent(run), phases))]
     due = spec.evaluations(used)
-    # The phase in which a run diverged leaves no version to evaluate; before the first phase there is no record.
+    # A phase that diverged yields no version to evaluate; version 0 is recorded with the first phase.
     reached = phases - (run.status == "diverged") if phases else -1
     for index, version in enumerate(sorted(due)):
         if version > reached:
@@ -68,7 +68,7 @@ def _planned(run: Run, phases: int) -> Iterator[dict[str, Any]]:
 
 
 def wrong_draw(run: Run) -> Difference | None:
-    """The first phase that is not the specification's, or in which an actor held another version than it drew."""
+    """The first phase that differs from the specification, or in which an actor's version differs from its draw."""
     spec, protocol = run.spec, run.spec.protocol
     rows = run.phases.to_table(columns=["phase", "budget_used", "versions"]).to_pylist()
     used, spent = 0, _spent(run)
@@ -97,7 +97,7 @@ def wrong_draw(run: Run) -> Difference | None:
 
 
 def _spent(run: Run) -> Iterator[int]:
-    """What each phase took of the budget: as the protocol says, or where it may take more, one a recorded episode."""
+    """The budget that each phase used: the protocol's samples or, if a phase may use more, its recorded episodes."""
     if run.spec.steady:
         yield from repeat(run.spec.protocol.samples)
     counted = Counter(phase for batch in run.read("episodes") for phase in batch["phase"].to_pylist())
@@ -105,9 +105,9 @@ def _spent(run: Run) -> Iterator[int]:
 
 
 def _wrong_outcome(phase: int, versions: Sequence[int], before: Sequence[int], protocol: Protocol) -> Difference | None:
-    """The first actor whose version none of an asynchronous run's processes could hold.
+    """The first actor of an asynchronous run whose version is impossible.
 
-    It is one that there was, no older than the queue allows, and no older than what the actor held before.
+    Possible versions exist already, are no older than the queue allows, and no older than the actor's last version.
     """
     if len(versions) != protocol.actors:
         return Difference("phases", {"phase": phase}, "versions", len(versions), protocol.actors, "specified")

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from lagbench.records.schema import left_out, type_name
 
 TIMES = "seconds_"
-"""How the names of columns begin that hold wall time, and are no part of the hash."""
+"""The prefix of columns of wall-clock time, which the hash leaves out."""
 
 
 class TableHash:
-    """The hash of a table, fed a batch at a time. docs/records.md defines it for everybody else."""
+    """The hash of a table, updated one batch at a time. docs/records.md defines it."""
 
     def __init__(self, schema: Any) -> None:
         hashed = [field for field in schema if not field.name.startswith(TIMES)]
@@ -27,7 +27,7 @@ class TableHash:
         self._left_out = left_out(schema)
 
     def update(self, batch: Any) -> None:
-        """Take in the next rows."""
+        """Add the next rows."""
         for name, node in self._columns.items():
             node.update(batch.column(name))
 
@@ -44,7 +44,7 @@ class TableHash:
 
 
 def table_hash(schema: Any, batches: Iterable[Any]) -> str:
-    """The content hash of a table given as its batches."""
+    """The content hash of a table, given as batches."""
     total = TableHash(schema)
     for batch in batches:
         total.update(batch)
@@ -52,7 +52,7 @@ def table_hash(schema: Any, batches: Iterable[Any]) -> str:
 
 
 class _Node:
-    """The hash of a column, or of what lies inside the lists of one."""
+    """The hash of a column, or of the values in its lists."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
@@ -77,7 +77,7 @@ class _Node:
             child.update(inside)
 
     def _feed(self, array: Any) -> list[Any]:
-        """Hash what this level holds of an array without nulls; the arrays inside it."""
+        """Hash this level of an array without nulls; returns the arrays inside it."""
         kind = self._kind
         if pa.types.is_fixed_size_list(kind):
             return [array.flatten()]
@@ -87,7 +87,7 @@ class _Node:
         if pa.types.is_map(kind):
             offsets = np.asarray(array.offsets).astype(np.int64)
             self._lengths.update(_little(np.diff(offsets)))
-            # keys and items are those of the whole buffer, also of a slice.
+            # keys and items cover the whole buffer even for a slice.
             return [inside.slice(offsets[0], offsets[-1] - offsets[0]) for inside in (array.keys, array.items)]
         if pa.types.is_string(kind):
             self._lengths.update(_little(np.asarray(pc.binary_length(array)).astype(np.int64)))

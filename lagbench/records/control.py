@@ -27,7 +27,7 @@ class ControlRecords(RecordKind):
         return {"trajectories": None, "evaluations": ("action", "reward", "observation")}.get(table, ())
 
     def wrong_start(self, episode: EvaluationEpisode, task: Any) -> Iterator[Difference]:
-        """See ``RecordKind.wrong_start``: nothing but the seed decides it."""
+        """See ``RecordKind.wrong_start``: the start depends on the seed only."""
         return iter(())
 
     def evaluation_episodes(self, batches: Iterable[Any]) -> Iterator[EvaluationEpisode]:
@@ -35,7 +35,7 @@ class ControlRecords(RecordKind):
         return episodes.evaluation_episodes(batches)
 
     def training_episodes(self, batches: Iterable[Any], spec: RunSpec, directory: Path) -> Iterator[TrainingEpisode]:
-        """See ``RecordKind.training_episodes``; in memory are one batch and the episodes under way."""
+        """See ``RecordKind.training_episodes``; memory holds one batch and the open episodes."""
         return episodes.training_episodes(batches, spec, directory)
 
 
@@ -56,7 +56,7 @@ def _columns(observation_size: int, action_size: int) -> Columns:
             ("behaviour_version", pa.int32()),
             ("learner_version", pa.int32()),
             ("behaviour_log_prob", pa.float32()),
-            # Of variable size, for a fixed-size list stores its full size for every null.
+            # Variable size: a fixed-size list stores its full size for every null.
             ("final_observation", pa.list_(pa.float64())),
         ],
         "episodes": [

@@ -21,11 +21,11 @@ from lagbench.tasks.control import ControlTask
 from lagbench.tasks.spec import load_task
 
 ACTION_TOLERANCE = 1e-4
-"""How far a recorded action may be from the recomputed one: other CPUs round otherwise."""
+"""The allowed difference of a recorded and a recomputed action: rounding depends on the CPU."""
 
 
 class ControlReplayer(Replayer):
-    """See ``Replayer``. Raises RecordError for a task of another kind."""
+    """See ``Replayer``. Raises RecordError if the task is not a control task."""
 
     evaluations_check: ClassVar[str] = "evaluation episodes"
     training_check: ClassVar[str] = "training episodes"
@@ -52,14 +52,14 @@ class ControlReplayer(Replayer):
         }
 
     def evaluations(self) -> Replayed:
-        """See ``Replayer.evaluations``: each observation, reward and flag, bit for bit.
+        """See ``Replayer.evaluations``: compares each observation, reward and flag bit for bit.
 
-        Unless ``exact`` is asked for, steps that were recorded elsewhere are held to a tolerance: see ``stepping``.
+        Without ``exact``, steps that were recorded on another machine are compared with a tolerance: see ``stepping``.
         """
         if not self.run.spec.repeats:
             self._seen = {i: e.observation for i, e in enumerate(self.chosen) if e.observation is not None}
             return self._not_again()
-        # Observations are kept of those that may be asked for later.
+        # The policy check needs the observations of the last evaluation.
         last = [i for i, e in enumerate(self.chosen) if e.version == self.phases]
         elsewhere = [] if self.exact else environment.elsewhere(self.run.environment)
         stepped = step_evaluations(self._task, self.chosen, self.threads, self.told, last, exact=not elsewhere)
@@ -73,7 +73,7 @@ class ControlReplayer(Replayer):
         return Replayed(stepped.episodes, stepped.steps, stepped.difference, message, not stepped.inexact)
 
     def training(self) -> Replayed:
-        """See ``Replayer.training``: all actors together from their first, bit for bit."""
+        """See ``Replayer.training``: all actors are stepped together from the start and compared bit for bit."""
         if not self.run.spec.repeats:
             return self._not_again()
         stepped = step_training(self.run, self._task, self.phases, self.threads, self.told)
@@ -85,10 +85,10 @@ class ControlReplayer(Replayer):
         return Replayed(0, 0, None, f"{task} does not repeat from seeds and actions: it was tried", skipped=True)
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Replayer.policy``: the actions, with the run's own noise where they are sampled, |Δaction| ≤ 1e-4."""
+        """See ``Replayer.policy``: recomputes actions, sampled ones with the run's noise; |Δaction| ≤ 1e-4."""
         policy = self.run.policy()
         assert isinstance(policy, ControlPolicy)
-        # An episode that could not be stepped has been reported.
+        # Episodes that could not be stepped were reported before.
         episodes = {i: self.chosen[i] for i in final if i in self._seen}
         if not episodes:
             return Recomputed(0, None, ReplayCheck("policy", "skipped", "no episode could be stepped"))
@@ -98,7 +98,7 @@ class ControlReplayer(Replayer):
         noise = self._noise(policy, max(map(len, outputs)))
         largest, difference = 0.0, None
         for episode, output in zip(episodes.values(), outputs, strict=True):
-            # That an episode has a number that was never planned has been reported.
+            # Episode numbers that are not in the plan were reported before.
             sampled = episode.mode == "stochastic" and 0 <= episode.episode < noise.shape[1]
             own_noise = noise[: len(output), episode.episode] if sampled else None
             recorded = episode.action[: len(output)]
@@ -119,7 +119,7 @@ class ControlReplayer(Replayer):
         return Recomputed(count, largest, ReplayCheck.of("policy", difference, message))
 
     def _noise(self, policy: ControlPolicy, steps: int) -> NDArray[Any]:
-        """What was drawn for the first steps [steps, episodes, …] of the last evaluation with sampled actions."""
+        """The noise [steps, episodes, …] of the first steps of the last evaluation with sampled actions."""
         spec = self.run.spec
         rng = generator(spec.seed, Stream.EVALUATION_ACTION, self.phases)
         episodes = spec.evaluation.modes(last=True)["stochastic"]
@@ -138,7 +138,7 @@ class ControlReplayer(Replayer):
         return []
 
     def wrong_version(self) -> Difference | None:
-        """See ``Replayer.wrong_version``: the actor's by ``phases``, and the learner's."""
+        """See ``Replayer.wrong_version``: the actor's version in ``phases``, and the learner's."""
         actors = self.run.spec.protocol.actors
         lists = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
         held = np.array([[*own, *[-1] * actors][:actors] for own in lists], np.int32).reshape(-1, actors)
@@ -161,7 +161,7 @@ class ControlReplayer(Replayer):
         return None
 
     def wrong_episode(self) -> Difference | None:
-        """See ``Replayer.wrong_episode``: a row is the sum of its transitions, whose steps have no gap."""
+        """See ``Replayer.wrong_episode``: a row must be the sum of its transitions, with consecutive steps."""
         rows = (row for batch in self.run.read("episodes") for row in batch.to_pylist())
         for episode in self.run.training_episodes():
             if (steps := differs(episode.step, np.arange(episode.length, dtype=np.int32))).any():
@@ -198,7 +198,7 @@ def _summary(episode: TrainingEpisode, actors: int) -> dict[str, Any]:
 
 
 def _outputs(acting: Acting, seen: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float32]]:
-    """The outputs [length, out] for each episode's observations, in the products in which evaluation acts."""
+    """The outputs [length, out] for each episode's observations, with the batched products of evaluation."""
     observation = np.zeros((max(map(len, seen)), len(seen), seen[0].shape[1]))
     for j, own in enumerate(seen):
         observation[: len(own), j] = own

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 COLUMNS = ("evaluation", "fractions", "budget_used", "return")
-"""Those of ``evaluations`` that a curve is made of."""
+"""The columns of ``evaluations`` that a curve needs."""
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One evaluation, at one of the fractions of the budget that it stands for.
+    """One evaluation, at one of the fractions of the budget that it represents.
 
-    ``budget_used`` is in the unit of the domain; ``standard_error`` is the mean's, None from a single episode.
+    ``budget_used`` is in the domain's unit; ``standard_error`` is that of the mean, None for a single episode.
     """
 
     fraction: float
@@ -32,17 +32,17 @@ class CurvePoint:
 
 
 def with_error(mean: float, standard_error: float | None, form: str) -> str:
-    """A mean and its standard error, where there is one, each in a format such as ``.1f``."""
+    """A mean and its standard error, if any, each in a format such as ``.1f``."""
     return f"{mean:{form}}" + ("" if standard_error is None else f" ± {standard_error:{form}}")
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """That of the mean: the standard deviation of ``values``, with the divisor n − 1, over √n. None of a single one."""
+    """The standard error of the mean: the standard deviation (divisor n − 1) over √n; None for a single value."""
     return float(np.std(values, ddof=1)) / sqrt(len(values)) if len(values) > 1 else None
 
 
 def curve(rows: Iterable[Mapping[str, Any]]) -> list[CurvePoint]:
-    """The points of rows of ``evaluations`` (``COLUMNS``) that are all of one mode, by rising fraction."""
+    """The points of rows of ``evaluations`` (``COLUMNS``) of one mode, by increasing fraction."""
     returns: dict[int, list[float]] = {}
     about: dict[int, tuple[list[float], int]] = {}
     for row in rows:

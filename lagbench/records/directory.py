@@ -1,4 +1,4 @@
-"""A directory of files that lagbench made: replaced whole, and never over anything else. Nothing heavy."""
+"""Output directories with a manifest, replaced atomically; other files are never overwritten. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True)
 class Kind:
-    """What is made: ``name``, as messages call it; ``manifest``, the file that says so of a directory."""
+    """A kind of output directory: its ``name`` in messages and the file name of its ``manifest``."""
 
     name: str
     manifest: str
 
     def files(self, directory: Path) -> dict[str, str] | None:
-        """Path → SHA-256 of the files of one, as its manifest says; None where there is none of ours."""
+        """Path → SHA-256 of a directory's files, from its manifest; None without a manifest of this kind."""
         try:
             document: Any = json.loads((directory / self.manifest).read_text(encoding="utf-8"))
             if (document["kind"], document["format_version"]) != (f"lagbench {self.name}", FORMAT_VERSION):
@@ -38,10 +38,9 @@ class Kind:
         return files if inside else None
 
     def check_free(self, out: Path) -> bool:
-        """Whether one of before is in a directory, and nothing else; False where nothing is.
+        """Whether ``out`` is an earlier output of this kind, which may be replaced; False if nothing is there.
 
-        Raises UsageError where anything else is in it, or a file of it that was changed since, and RecordError where it
-        cannot be replaced.
+        Raises UsageError if it contains other or modified files, and RecordError if it cannot be replaced.
         """
         check_writable(out.resolve(), f"make the {self.name} again")
         if not (out.is_symlink() or out.exists()):
@@ -66,9 +65,9 @@ class Kind:
         return listed is not None
 
     def write(self, out: Path, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
-        """Write files by their paths, in place of those of before; ``about`` stands in the manifest beside them.
+        """Write files by path, replacing an earlier output; ``about`` is added to the manifest.
 
-        Where that fails, or is interrupted, what was there stays. Raises as ``check_free``.
+        On failure or interruption the earlier output stays. Raises as ``check_free``.
         """
         self.check_free(out)
         digests = {name: sha256(data) for name, data in sorted(files.items())}
@@ -92,7 +91,7 @@ class Kind:
 
 
 def _swap(made: Path, out: Path, before: Path) -> None:
-    """Put what was made in its place; what was there goes to ``before``, and back where that fails."""
+    """Move ``made`` to ``out``; the previous content moves to ``before``, and back on failure."""
     there = out.exists()
     if there:
         os.rename(out, before)

@@ -1,4 +1,4 @@
-"""A run in a notebook: self-contained HTML with a curve."""
+"""Display of a run in a notebook: self-contained HTML with a curve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 420, 180, 64, 24, 10, 10
 
 
 def run_html(rows: Mapping[str, str], curve: Sequence[tuple[float, float]]) -> str:
-    """A table of names and values, and the curve of (fraction of the budget, mean return) under it."""
+    """A table of names and values, above the curve of (fraction of the budget, mean return)."""
     cells = "".join(
         f'<tr><th style="text-align:left">{html.escape(name)}</th>'
         f'<td style="text-align:left">{html.escape(value)}</td></tr>'

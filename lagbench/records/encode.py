@@ -1,4 +1,4 @@
-"""A phase's rows as Arrow record batches, sharing memory with NumPy's arrays where Arrow allows it."""
+"""Encode a phase's rows as Arrow record batches, sharing memory with NumPy arrays where possible."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lagbench.errors import RecordError
 from lagbench.records.rows import EvaluationRecord, PhaseRecord
 
 _PER_STEP = ("action", "reward", "observation", "token")
-"""Lists of an evaluation that have as many elements as the episode has steps."""
+"""Columns of ``evaluations`` with one list element per step of the episode."""
 
 
 def encode(record: PhaseRecord, schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """One batch a table, None where the phase adds no row to it. Raises RecordError for rows that do not fit."""
+    """One batch per table; None if the phase adds no row. Raises RecordError for rows that do not fit the schema."""
     build = {
         "trajectories": lambda schema: _trajectories(record.transitions, schema),
         "episodes": lambda schema: _episodes(record.episodes, schema),
@@ -114,7 +114,7 @@ def _phase(record: PhaseRecord, schema: Any) -> Any:
     unknown = record.diagnostics.keys() - (set(schema.names) - plain.keys())
     if unknown:
         raise ValueError(f"diagnostics {sorted(unknown)} have no column")
-    # Null: not measured, as where the phase's updates diverged.
+    # Null: not measured, for example if the phase's updates diverged.
     row = {**dict.fromkeys(schema.names), **record.diagnostics, **plain}
     batch = pa.RecordBatch.from_struct_array(pa.array([row], pa.struct(list(schema))))
     return batch.replace_schema_metadata(schema.metadata)
@@ -127,7 +127,7 @@ def _batch(arrays: list[Any], schema: Any) -> Any:
 
 
 def _column(values: Any, kind: Any) -> Any:
-    """An array [n], or [n, size] for a fixed-size list, as a column; or a sequence of texts, numbers or arrays."""
+    """A column from an array [n], or [n, size] for a fixed-size list, or a sequence of texts, numbers or arrays."""
     if not isinstance(values, np.ndarray):
         if pa.types.is_list(kind):
             return _lists(values, np.array([len(part) for part in values], dtype=np.int32), kind)
@@ -145,12 +145,12 @@ def _flat(values: NDArray[Any], kind: Any) -> Any:
         return array
     if not np.can_cast(values.dtype, kind.to_pandas_dtype(), "same_kind"):
         raise TypeError(f"numbers of type {values.dtype} in a column of {kind}")
-    # Unlike NumPy's, Arrow's cast refuses a number that its column cannot hold.
+    # Arrow's cast, unlike NumPy's, raises for numbers that the column cannot hold.
     return array.cast(kind)
 
 
 def _lists(parts: Sequence[NDArray[Any]], lengths: NDArray[np.int32], kind: Any) -> Any:
-    """One list a row, of ``parts[i]``."""
+    """A column of lists: row i contains ``parts[i]``."""
     if any(len(p) != n for p, n in zip(parts, lengths, strict=True)):
         raise ValueError("an episode's columns differ in length")
     return pa.ListArray.from_arrays(_offsets(lengths), _column(np.concatenate(parts), kind.value_type), type=kind)

@@ -1,4 +1,4 @@
-"""A file that shows whether it is whole: one line with its checksum and a few facts, then its content."""
+"""Files with a header line (checksum and metadata) before their content, so that damage is detected."""
 
 from __future__ import annotations
 
@@ -19,13 +19,10 @@ _PIECE = 1 << 20
 
 @contextmanager
 def writing(file: Path, about: Mapping[str, Any]) -> Iterator[IO[bytes]]:
-    """Write its content, piece by piece, with the facts ``about`` it, which are JSON: whole or not at all.
-
-    Raises OSError.
-    """
+    """Write a file's content incrementally, with the JSON metadata ``about`` it, atomically. Raises OSError."""
     temporary = file.with_suffix(".tmp")
     with temporary.open("wb") as out:
-        # Over this the line is written when all is known: as long as for the largest content.
+        # Reserved for the header, which is written last; long enough for the largest content.
         room = len(_line(about, 1 << 63, 1 << 32))
         out.write(b" " * room)
         content = _Summed(out)
@@ -34,7 +31,7 @@ def writing(file: Path, about: Mapping[str, Any]) -> Iterator[IO[bytes]]:
         except Exception:
             if content.failed is None:
                 raise
-            raise content.failed from None  # what torch makes of it says nothing of the disk or an interrupt
+            raise content.failed from None  # torch's own error hides that of the disk, or an interrupt
         out.seek(0)
         out.write(_line(about, content.size, content.crc32, room))
     os.replace(temporary, file)
@@ -42,7 +39,7 @@ def writing(file: Path, about: Mapping[str, Any]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def reading(file: Path) -> Iterator[IO[bytes]]:
-    """The content, as a file of its own. Raises RecordError where it is not what was written, OSError without one."""
+    """Open the content as a file. Raises RecordError if it is damaged, OSError if it cannot be opened."""
     with file.open("rb", buffering=0) as source:
         head, first = _head(file, source)
         size = crc32 = 0
@@ -54,13 +51,13 @@ def reading(file: Path) -> Iterator[IO[bytes]]:
 
 
 def about(file: Path) -> dict[str, Any]:
-    """The facts alone; the content is not looked at. Raises as ``reading``."""
+    """The metadata; the content is not read. Raises as ``reading``."""
     with file.open("rb", buffering=0) as source:
         return dict(_head(file, source)[0]["about"])
 
 
 class _Summed(io.RawIOBase):
-    """Passes on what is written, one after the other, and sums it up."""
+    """Writes sequentially to a file, and computes size and checksum."""
 
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
@@ -78,13 +75,13 @@ class _Summed(io.RawIOBase):
             self.size += len(piece)
             self.crc32 = zlib.crc32(piece, self.crc32)
             return len(piece)
-        except BaseException as error:  # an interrupt too: torch raises something else once its writer has failed
+        except BaseException as error:  # interrupts too: torch raises another error once its writer has failed
             self.failed = error
             raise
 
 
 class _From(io.RawIOBase):
-    """A file from a place on."""
+    """A view of a file from an offset on."""
 
     def __init__(self, source: IO[bytes], first: int) -> None:
         self._source, self._first = source, first
@@ -105,13 +102,13 @@ class _From(io.RawIOBase):
 
 
 def _line(about: Mapping[str, Any], size: int, crc32: int, length: int = 0) -> bytes:
-    """The first line, filled up to a length with spaces."""
+    """The header line, padded with spaces to ``length``."""
     head = json.dumps({"about": about, "size": size, "crc32": crc32}).encode().ljust(length - len("01234567 \n"))
     return b"%08x %b\n" % (zlib.crc32(head), head)
 
 
 def _head(file: Path, source: IO[bytes]) -> tuple[dict[str, Any], int]:
-    """What the first line says, and where the content begins; the source stands there."""
+    """The header and the offset of the content, to which ``source`` is moved."""
     start = source.read(_LONGEST_HEAD)
     first = start.find(b"\n") + 1
     checksum, _, line = start[: first - 1].partition(b" ") if first else (b"", b"", b"")

@@ -37,7 +37,7 @@ _ASYNCHRONOUS = (
 
 
 def append_entry(run: Path, spec: RunSpec, *, threads: int, phase: int) -> None:
-    """Write down the start of a process that records from ``phase`` on. ``threads``: EnvPool's, 0 for one a core."""
+    """Append the entry of a process that records from ``phase`` on. ``threads``: EnvPool's, 0 for one per core."""
     file = run / FILE
     entries = read_entries(file) if file.exists() else []
     entry = _entry(spec, threads)
@@ -46,7 +46,7 @@ def append_entry(run: Path, spec: RunSpec, *, threads: int, phase: int) -> None:
 
 
 def here(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Where this process runs: the versions of ``packages`` and of Python, the machine, and the cores it may use."""
+    """This process's environment: the versions of ``packages`` and of Python, the machine, and the available cores."""
     return {
         "packages": {name: installed(name) for name in packages},
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -57,7 +57,7 @@ def here(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
 
 
 def elsewhere(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """In what the places of ``entries`` differ from this one, as far as simulations follow from it, as phrases."""
+    """The differences of ``entries`` from this environment that may affect simulations, as phrases."""
     now = here()
     found = {
         "EnvPool": (now["packages"]["envpool"], [entry["packages"].get("envpool") for entry in entries]),
@@ -73,7 +73,7 @@ def elsewhere(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def read_entries(file: Path) -> list[dict[str, Any]]:
-    """The entries of the file. Raises RecordError where they are not as they were written."""
+    """The entries of the file. Raises RecordError if it is damaged."""
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
         whole = isinstance(entries, list) and all(isinstance(entry, dict) and is_whole(entry) for entry in entries)
@@ -100,7 +100,7 @@ def _entry(spec: RunSpec, threads: int) -> dict[str, Any]:
 
 @functools.cache
 def installed(package: str) -> str | None:
-    """The version of a package, None where there is none."""
+    """The version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -117,7 +117,7 @@ def _cpu() -> str:
 
 
 def _determinism(spec: RunSpec, entry: dict[str, Any], before: list[dict[str, Any]]) -> str:
-    """Which promise holds for the rows of a run whose latest start is ``entry``."""
+    """The level of determinism of a run's rows after its latest start, ``entry``."""
     if not spec.repeats:
         return _UNREPEATED
     if spec.is_asynchronous:

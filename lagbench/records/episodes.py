@@ -1,4 +1,4 @@
-"""Episodes assembled from the rows of a run: one object each, with arrays in step order."""
+"""Episodes assembled from the rows of a run, as objects with arrays in step order."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from lagbench.spec import RunSpec
 
 @dataclass(frozen=True, eq=False)
 class TrainingEpisode:
-    """A training episode of n recorded transitions, from its first; ``terminated`` and ``truncated`` are of its last.
+    """A training episode of n recorded transitions; ``terminated`` and ``truncated`` are those of the last.
 
-    (``seed``, ``reset``) names its start: in an environment seeded with ``seed``, the state after that many further
-    resets. An episode under way at the end of the run has neither flag and no ``final_observation``.
+    (``seed``, ``reset``) identifies its start: the state of an environment seeded with ``seed`` after that many further
+    resets. An episode that was open at the end of the run has neither flag and no ``final_observation``.
     """
 
     episode_id: int
@@ -49,7 +49,7 @@ class TrainingEpisode:
 
     @property
     def ended(self) -> bool:
-        """Whether it ended; False for one that was under way when the run was."""
+        """Whether it ended; False if it was open at the end of the run."""
         return self.terminated or self.truncated
 
     @property
@@ -60,7 +60,7 @@ class TrainingEpisode:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationEpisode(Evaluated):
-    """An evaluation episode: a row of ``evaluations``. ``observation`` is None where it was not kept."""
+    """An evaluation episode: a row of ``evaluations``. ``observation`` is None if it was not recorded."""
 
     action: NDArray[Any]
     reward: NDArray[np.float32]
@@ -68,16 +68,16 @@ class EvaluationEpisode(Evaluated):
 
 
 _SEEDS = 2**31
-"""EnvPool takes as many."""
+"""EnvPool's seeds are below this."""
 
 
 def summed(reward: NDArray[np.float32]) -> float:
-    """The sum of rewards, in float64, one after the other: to the bit as records and evaluations have it."""
+    """The sum of rewards in float64, in time order: bit for bit as in records and evaluations."""
     return float(np.add.accumulate(reward, dtype=np.float64)[-1]) if len(reward) else 0.0
 
 
 def malformed(episode: EvaluationEpisode) -> Difference | None:
-    """What is wrong with an evaluation episode such that it cannot be stepped."""
+    """The first reason why an evaluation episode cannot be stepped, or None."""
     lengths = {len(episode.action), len(episode.reward)}
     if episode.observation is not None:
         lengths.add(len(episode.observation))
@@ -91,7 +91,7 @@ def malformed(episode: EvaluationEpisode) -> Difference | None:
 
 
 def wrong_return(episode: EvaluationEpisode) -> Difference | None:
-    """Where its return is not the sum of its rewards, to the bit."""
+    """The difference of its return and the sum of its rewards, or None if they are bitwise equal."""
     recorded, total = np.asarray(episode.episode_return), np.asarray(summed(episode.reward))
     if differs(recorded, total).any():
         return element("evaluations", episode.name, "return", recorded, total, "summed")
@@ -99,9 +99,9 @@ def wrong_return(episode: EvaluationEpisode) -> Difference | None:
 
 
 def as_numpy(column: Any) -> NDArray[Any]:
-    """A column of numbers [n], or of lists of fixed size [n, size], without a copy but for booleans.
+    """A column of numbers [n] or fixed-size lists [n, size] as an array; only booleans are copied.
 
-    Raises ValueError where it has nulls.
+    Raises ValueError if it has nulls.
     """
     if column.null_count:
         raise ValueError("it has nulls where there should be none")
@@ -120,10 +120,10 @@ Rows = Mapping[str, NDArray[Any]]
 
 
 def training_episodes(batches: Iterable[Any], spec: RunSpec, directory: Path) -> Iterator[TrainingEpisode]:
-    """The episodes of ``trajectories``, given as its batches: those that ended, in that order, and then the rest.
+    """The episodes of ``trajectories``, given as batches: finished ones ordered by end, then the others.
 
-    In memory are one batch and the episodes under way. Raises RecordError, which names the ``directory`` that the
-    batches come from, for actors that the run does not have.
+    Memory holds one batch and the open episodes. Raises RecordError, which names the batches' ``directory``, for actors
+    that the run does not have.
     """
     seeds = environment_seeds(spec.seed, Stream.ENVIRONMENT, spec.protocol.actors).tolist()
     under_way: dict[int, list[Rows]] = {}
@@ -142,7 +142,7 @@ def training_episodes(batches: Iterable[Any], spec: RunSpec, directory: Path) ->
                     ended.append((int(numbers[last]), _episode(pieces, actor, seeds, final)))
                     pieces = []
             if pieces:
-                # A copy, so that the batch need not stay for its sake.
+                # Copied, so that the batch can be freed.
                 pieces[-1] = {name: values.copy() for name, values in pieces[-1].items()}
                 under_way[actor] = pieces
         yield from (episode for _, episode in sorted(ended, key=lambda item: item[0]))
@@ -160,7 +160,7 @@ def _check_actors(column: Any, actors: int, directory: Path) -> None:
 
 
 def _by_actor(batch: Any) -> Iterator[tuple[int, NDArray[np.int64], Rows]]:
-    """Each actor of a batch with the numbers of its rows, and the rows."""
+    """Each actor of a batch with the indices of its rows, and the rows."""
     actor = as_numpy(batch.column("actor"))
     order = np.argsort(actor, kind="stable")
     columns = {name: as_numpy(batch.column(name))[order] for name in _ROWS}
@@ -170,7 +170,7 @@ def _by_actor(batch: Any) -> Iterator[tuple[int, NDArray[np.int64], Rows]]:
 
 
 def _pieces(rows: Rows) -> Iterator[tuple[Rows, int]]:
-    """One actor's rows cut where an episode ends or another begins, each piece with the index of its last row."""
+    """One actor's rows split at episode boundaries, each piece with the index of its last row."""
     ends = rows["terminated"] | rows["truncated"]
     ends[:-1] |= np.diff(rows["episode_id"]) != 0
     ends[-1] = True
@@ -202,7 +202,7 @@ _STEPS = ("action", "reward", "observation")
 
 
 def evaluation_episodes(batches: Iterable[Any]) -> Iterator[EvaluationEpisode]:
-    """The episodes of ``evaluations``, given as its batches, in their order."""
+    """The episodes of ``evaluations``, given as batches, in order."""
     for batch in batches:
         steps = [name for name in _STEPS if name in batch.schema.names]
         names = [name for name in batch.schema.names if name not in _STEPS]

@@ -1,4 +1,4 @@
-"""Export of a run: Parquet, a Minari dataset of its training episodes, a slim run, or the language model it trained."""
+"""Export of a run: Parquet, a Minari dataset of training episodes, a slim run, or the trained language model."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FORMATS = {
     "huggingface": "lagbench.records.huggingface:write",
 }
 Progress = Callable[[int, int], None]
-"""Told how many rows of how many are done."""
+"""Called with the number of rows done and in total."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written where.
+    """The result of an export.
 
     Attributes:
         path: the directory of the tables, of the Minari dataset, or of the model.
-        rows: rows by table; of a Minari dataset how many ``episodes`` and ``steps``, of a model how many ``weights``.
-        dataset_id: a Minari dataset's.
-        notes: sentences on what is not in it.
+        rows: rows by table; for a Minari dataset the numbers of ``episodes`` and ``steps``, for a model of ``weights``.
+        dataset_id: the id of a Minari dataset.
+        notes: sentences on what the export lacks.
     """
 
     path: Path
@@ -42,19 +42,18 @@ class Export:
 
 
 def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total: None) -> Export:
-    """Write a run into ``out`` in one of ``FORMATS``; of a run that is not finished, its committed phases.
+    """Write a run to ``out`` in one of ``FORMATS``; of an unfinished run, its committed phases.
 
-    Parquet: ``out`` must be new or empty and gets one ``<table>.parquet`` a table, with the same columns, rows and
-    order. Minari: ``out`` is a root as MINARI_DATASETS_PATH names one, which may hold other datasets, and gets one of
-    the training episodes that ended, in the order of their ends. Slim: ``out`` must be new or empty and gets a run
-    without its steps (``lagbench.records.slim``). Hugging Face: ``out`` must be new or empty and gets the language
-    model after the last phase, with its tokenizer. Each is there at the end, whole, or not at all. In memory are a few
-    batches at a time, and for Minari the episodes under way.
+    Parquet: ``out`` must be new or empty; one ``<table>.parquet`` per table, with the same columns, rows and order.
+    Minari: ``out`` is a root such as MINARI_DATASETS_PATH, which may contain other datasets; a dataset of the finished
+    training episodes, ordered by end. Slim: ``out`` must be new or empty; a run without its steps
+    (``lagbench.records.slim``). Hugging Face: ``out`` must be new or empty; the language model after the last phase,
+    with its tokenizer. The output is written completely or not at all. Memory holds a few batches and, for Minari, the
+    open episodes.
 
-    Raises UsageError for another format, an output that is there already, a missing extra, for Minari a task that is
-    not a control task, and for Hugging Face one that is not of a language model. Raises RecordError where a run without
-    trajectories is to give episodes, where the rows are not those that the run recorded, where a run that is not
-    finished is to be slim, where one without a policy is to give a model, and where the output cannot be written.
+    Raises UsageError for an unknown format, an existing output, a missing extra, and a task that the format does not
+    support (Minari: control, Hugging Face: language). Raises RecordError if the run lacks the trajectories or policy
+    that the format needs, is damaged, or (slim) is not finished, and if the output cannot be written.
     """
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)
@@ -66,7 +65,7 @@ def export(run: Run, to: str, out: Path, progress: Progress = lambda done, total
 
 
 def refuse_what_is_there(out: Path) -> None:
-    """Raise UsageError where ``out`` is anything but an empty directory, RecordError where it cannot be written."""
+    """Raise UsageError unless ``out`` is new or an empty directory, RecordError if it cannot be written."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} already exists; delete it, or give another directory with --out")
     check_writable(out, "export again")
@@ -74,11 +73,11 @@ def refuse_what_is_there(out: Path) -> None:
 
 @contextmanager
 def appearing(out: Path) -> Iterator[Path]:
-    """A directory to fill, which becomes ``out`` at the end, or goes where that fails."""
+    """Yield a directory to fill, which becomes ``out`` at the end and is deleted on failure."""
     with explained(out, "export again"):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-            # One inside, for nobody else may read the temporary one.
+            # A subdirectory: only its owner may read the temporary directory itself.
             directory = Path(scratch) / out.name
             directory.mkdir()
             yield directory

@@ -1,4 +1,4 @@
-"""Atomic writing of files, and errors of the file system as one sentence."""
+"""Atomic writing of files, and file-system errors as one sentence."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ CHECKPOINT_FILE = "checkpoint/state.pt"
 LOCK_FILE = ".lock"
 TEMPORARY = ".tmp"
 Status = Literal["completed", "diverged", "failed"]
-"""Of a finished run."""
+"""The status of a finished run."""
 SCORED: tuple[Status, ...] = ("completed", "diverged")
-"""With these a run is a result: divergence is one too."""
+"""The statuses of runs that are scored: divergence is a result."""
 _HINTS = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some of your quota",
@@ -40,7 +40,7 @@ _HINTS = {
 
 @contextlib.contextmanager
 def replacing(file: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that takes the place of ``file`` at the end, on disk, or leaves it as it was."""
+    """Yield a file that replaces ``file`` atomically and durably at the end; on failure ``file`` is unchanged."""
     temporary = file.with_name(file.name + TEMPORARY)
     try:
         with temporary.open("wb") as out:
@@ -55,7 +55,7 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the names in a directory reach the disk."""
+    """Flush a directory's entries to disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -64,15 +64,15 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_json(file: Path, data: Any) -> None:
-    """Write JSON, whole or not at all. A number that is not finite becomes what Python reads: see ``finite``."""
+    """Write JSON atomically. Non-finite numbers are written as Python does (NaN, Infinity); see ``finite``."""
     text = json.dumps(data, indent=2, ensure_ascii=False)
     with replacing(file) as out:
-        # What is no character, as a byte of a path in another encoding, becomes the escape that JSON has for it.
+        # Surrogates, from bytes of a path in another encoding, are written as JSON escapes.
         out.write(text.encode(errors="backslashreplace") + b"\n")
 
 
 def finite(data: Any) -> Any:
-    """A document with null in place of numbers that are not finite, which JSON lacks, and lists in place of tuples."""
+    """The document with null for non-finite numbers, which JSON lacks, and lists for tuples."""
     if isinstance(data, float):
         return data if math.isfinite(data) else None
     if isinstance(data, Mapping):
@@ -83,13 +83,13 @@ def finite(data: Any) -> Any:
 
 
 def resume_command(run: Path) -> str:
-    """What to type to go on with a run."""
+    """The command that resumes a run."""
     return f"lagbench resume {shlex.quote(str(run))}"
 
 
 @contextlib.contextmanager
 def explained(what: Path, then: str) -> Iterator[None]:
-    """OSError while writing ``what``, or the file that the error names, as a RecordError that says what to do."""
+    """Turn an OSError while writing ``what``, or the file that it names, into a RecordError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -100,12 +100,12 @@ def explained(what: Path, then: str) -> Iterator[None]:
 
 
 def check_writable(out: Path, then: str, *, into: bool = False) -> None:
-    """Raise RecordError where ``out`` cannot be written, or with ``into`` files in it. To be asked before work begins.
+    """Raise RecordError if ``out``, or with ``into`` a file in it, cannot be written. To be called before long work.
 
-    Tried is the nearest directory that there is; nothing is left of the try.
+    Tries the nearest existing directory and leaves nothing behind.
     """
     with explained(out, then):
-        if out.exists() and not (out.is_file() or out.is_dir()):  # a device, which a rename would replace
+        if out.exists() and not (out.is_file() or out.is_dir()):  # such as a device, which a rename would replace
             raise FileExistsError(errno.EEXIST, "it is neither a file nor a directory", str(out))
         place = out if into else out.parent
         while not place.exists():
@@ -114,15 +114,15 @@ def check_writable(out: Path, then: str, *, into: bool = False) -> None:
             with tempfile.TemporaryFile(dir=place):
                 pass
         except OSError as error:
-            error.filename = None  # of the try
+            error.filename = None  # that of the temporary file
             raise
 
 
 @contextlib.contextmanager
 def locked(file: Path, run: Path) -> Iterator[None]:
-    """Hold the lock of a run. The operating system lets go of it when the process ends, however it ends.
+    """Hold the lock of a run. The operating system releases it when the process ends, even if killed.
 
-    Raises RecordError where another process has it.
+    Raises RecordError if another process holds it.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -1,4 +1,4 @@
-"""What a replay found: checks, and the first place where a record is not what it should be."""
+"""Results of a replay: checks, and the first difference of a record from what is expected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lagbench.domain import ActionMode
 
 CheckOutcome = Literal["ok", "failed", "skipped"]
-"""Of a check, of an algorithm or of a replay."""
+"""The outcome of a check, of an algorithm or of a replay."""
 
 _ACTIONS: dict[ActionMode, str] = {"mode": "deterministic", "stochastic": "sampled"}
 
@@ -22,12 +22,13 @@ class Difference:
     """The first row of a table that differs, in the table's order.
 
     Attributes:
-        table: the table; of a whole table, ``where`` is empty.
-        where: the row, as columns and values that name it.
-        column: the column; of a list with the index of the element.
-        recorded: what the record has there.
-        expected: what it should have.
-        by: how that was found: ``replayed``, ``recomputed``, ``specified``, ``drawn`` or ``summed``.
+        table: the table.
+        where: the columns and values that identify the row; empty if the whole table differs.
+        column: the column; for a list, with the index of the element.
+        recorded: the recorded value.
+        expected: the expected value.
+        by: how the expected value was found: ``replayed``, ``recomputed``, ``specified``, ``drawn``, ``summed``,
+            ``graded`` or, for versions of an asynchronous run, ``possible``.
     """
 
     table: str
@@ -57,12 +58,12 @@ class ReplayCheck:
 
     @classmethod
     def of(cls, name: str, difference: Difference | None, message: str) -> Self:
-        """The check that found this difference; with ``message`` where it found none."""
+        """A check that found this difference; ``message`` is used if there is none."""
         return cls(name, "ok", message) if difference is None else cls(name, "failed", str(difference), difference)
 
 
 def differs(recorded: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-    """By element, whether two arrays of one shape and type differ in any bit: NaN is like NaN, 0 not like −0."""
+    """Elementwise, whether two arrays of one shape and type differ in any bit: NaN equals NaN, 0 differs from −0."""
     if recorded.dtype.kind != "f":
         return np.asarray(recorded != other)
     word = f"u{recorded.dtype.itemsize}"
@@ -72,7 +73,7 @@ def differs(recorded: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 def element(
     table: str, where: Mapping[str, Any], column: str, recorded: NDArray[Any], other: NDArray[Any], by: str
 ) -> Difference:
-    """The difference between two values of a column, numbers [] or vectors [size], of which some element differs."""
+    """The difference of two values of a column, numbers [] or vectors [size], at the first element that differs."""
     if not recorded.ndim:
         return Difference(table, where, column, recorded.item(), other.item(), by)
     i = int(np.flatnonzero(differs(recorded, other))[0])
@@ -80,7 +81,7 @@ def element(
 
 
 def _place(column: str, value: Any) -> str:
-    """A column and its value as a phrase; that of ``mode`` says how actions were chosen."""
+    """A column and its value as a phrase; for ``mode``, how actions were chosen."""
     return _ACTIONS.get(value, f"mode {value}") if column == "mode" else f"{column.removesuffix('_id')} {value}"
 
 

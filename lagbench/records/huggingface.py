@@ -1,4 +1,4 @@
-"""The policy that a run trained, as a model directory of Hugging Face's format."""
+"""Export of a run's language model as a Hugging Face model directory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lagbench.tasks.spec import load_task
 
 
 def write(run: Run, out: Path, progress: Progress) -> Export:
-    """Write the weights after the last phase, their configuration, the tokenizer, and how the run sampled.
+    """Write the weights after the last phase, with configuration, tokenizer and generation settings.
 
-    See ``export``. Raises RecordError where the run has no policy.
+    See ``export``. Raises RecordError if the run has no policy.
     """
     task = load_task(run.spec.task, run.spec.task_options)
     if not isinstance(task, GSM8kTask):
@@ -31,7 +31,7 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
     source = task.pretrained()
     model = policy.model
     with quiet(), appearing(out) as directory:
-        # From the whole vocabulary, whatever the model that the run began with says of sampling.
+        # The run sampled from the whole vocabulary, whatever the pretrained model's settings are.
         model.generation_config = GenerationConfig(
             do_sample=True,
             temperature=policy.temperature,

@@ -18,7 +18,7 @@ Columns = dict[str, list[tuple[str, Any]]]
 """Table → its columns in order, by name and pyarrow type."""
 
 SECONDS = ("collecting", "updating", "evaluating")
-# What every domain has, first in these tables.
+# The columns of every domain, first in these tables.
 EVALUATION_COLUMNS = (
     ("evaluation", pa.int32()),
     ("fractions", pa.list_(pa.float64())),
@@ -44,7 +44,7 @@ PHASE_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """An episode of an evaluation: a row of ``evaluations``, by its columns; its domain's own, a subclass adds."""
+    """An evaluation episode: a row of ``evaluations``. Subclasses add the columns of their domain."""
 
     evaluation: int
     fractions: tuple[float, ...]
@@ -60,41 +60,41 @@ class Evaluated:
 
     @property
     def name(self) -> dict[str, int | str]:
-        """What names it in its run: evaluation, mode and episode."""
+        """The columns that identify it in its run: evaluation, mode and episode."""
         return {"evaluation": self.evaluation, "mode": self.mode, "episode": self.episode}
 
 
 class RecordKind(ABC):
-    """The tables of one domain; ``Domain.records`` names its class."""
+    """The tables of one domain; ``Domain.records`` names the subclass."""
 
     @abstractmethod
     def columns(self, **sizes: int) -> Columns:
-        """The columns of every table, without those that each phase's measurements add; ``sizes`` are the task's."""
+        """The columns of every table, without those of diagnostics and seconds; ``sizes`` are the task's."""
 
     @abstractmethod
     def step_columns(self, table: str) -> Sequence[str] | None:
-        """The columns of a table that hold single steps, which a slim copy leaves out; None: all of them."""
+        """The columns of a table that contain single steps, which a slim copy omits; None: all columns."""
 
     @abstractmethod
     def wrong_start(self, episode: Any, task: Any) -> Iterator[Difference]:
-        """Where an evaluation episode is not begun as the ``TaskSpec`` begins it, beyond its seed.
+        """Differences of an evaluation episode's start from the ``TaskSpec``'s, other than the seed.
 
-        Raises UsageError where what the task needs is not here.
+        Raises UsageError if the task's model or data is not available.
         """
 
     @abstractmethod
     def evaluation_episodes(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The episodes of ``evaluations``, given as its batches, in their order."""
+        """The episodes of ``evaluations``, given as batches, in order."""
 
     @abstractmethod
     def training_episodes(self, batches: Iterable[Any], spec: RunSpec, directory: Path) -> Iterator[Any]:
-        """The episodes of ``trajectories``, given as its batches: those that ended, in that order, and then the rest.
+        """The episodes of ``trajectories``, given as batches: finished ones ordered by end, then the others.
 
-        Raises RecordError, which names the ``directory`` that the batches come from, where they cannot be a run's.
+        Raises RecordError, which names the batches' ``directory``, if they cannot be those of the run.
         """
 
 
 def kind_of(spec: RunSpec) -> RecordKind:
-    """That of a run's domain."""
+    """The ``RecordKind`` of a run's domain."""
     kind: RecordKind = load(spec.domain.records)()
     return kind

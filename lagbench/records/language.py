@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """A completion of training: a row of ``trajectories``, by its columns."""
+    """A training completion: a row of ``trajectories``, by its columns."""
 
     episode_id: int
     phase: int
@@ -46,12 +46,12 @@ class Completion:
 
     @property
     def length(self) -> int:
-        """Tokens, the end token included."""
+        """Tokens, including the end token."""
         return len(self.token)
 
     @property
     def ended(self) -> bool:
-        """Always: a completion that does not end is cut."""
+        """Always true: a completion without an end token is truncated."""
         return True
 
     @property
@@ -62,7 +62,7 @@ class Completion:
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedCompletion(Evaluated):
-    """A completion of an evaluation: a row of ``evaluations``, by its columns."""
+    """An evaluation's completion: a row of ``evaluations``, by its columns."""
 
     prompt_id: int
     question: str
@@ -132,11 +132,11 @@ class LanguageRecords(RecordKind):
         }
 
     def step_columns(self, table: str) -> Sequence[str] | None:
-        """See ``RecordKind.step_columns``: an evaluation keeps all, so that a slim copy can be graded again."""
+        """See ``RecordKind.step_columns``: evaluations keep all columns, so that a slim copy can be graded again."""
         return None if table == "trajectories" else ()
 
     def wrong_episode(self, episode: EvaluatedCompletion) -> Iterator[Difference]:
-        """Where the row of an evaluation does not follow from the completion: it is graded again."""
+        """Differences of an evaluation's row from its completion, which is graded again."""
         grade = grading.grade(episode.completion, episode.target)
         columns = {
             "strict": (episode.strict, grade.strict),
@@ -171,7 +171,7 @@ class LanguageRecords(RecordKind):
             yield EvaluatedCompletion(fractions=tuple(row.pop("fractions")), episode_return=row.pop("return"), **row)
 
     def training_episodes(self, batches: Iterable[Any], spec: RunSpec, directory: Path) -> Iterator[Completion]:
-        """See ``RecordKind.training_episodes``: completions are whole rows, so that none is under way."""
+        """See ``RecordKind.training_episodes``: one completion per row, so none is open."""
         for row in _rows(batches, ("prompt", "token", "behaviour_log_prob", "behaviour_version")):
             yield Completion(**{name: row[name] for name in _COMPLETION})
 
@@ -180,7 +180,7 @@ _COMPLETION = [field.name for field in dataclasses.fields(Completion)]
 
 
 def _rows(batches: Iterable[Any], lists: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Rows by column, those of ``lists`` as arrays."""
+    """Rows by column, with the columns ``lists`` as arrays."""
     for batch in batches:
         plain = batch.select([name for name in batch.schema.names if name not in lists]).to_pylist()
         columns = {name: batch.column(name) for name in lists}

@@ -22,19 +22,19 @@ from lagbench.tasks.gsm8k.task import GSM8kTask
 from lagbench.tasks.spec import load_task
 
 LOGIT_TOLERANCE = {"float32": 1e-2, "bfloat16": 1.0}
-"""How far below the largest a greedy token's logit may be, in nats, by precision: other machines round otherwise.
+"""How far below the largest a greedy token's logit may be, in nats, by precision: rounding depends on the machine.
 
-Between 32 and 64, where the largest logits of real models lie, bfloat16 has steps of 0.25.
+The largest logits of real models are between 32 and 64, where bfloat16 has steps of 0.25.
 """
 _CHOSEN = {
     "mode": ("greedy", "{:.2g} nats below the most probable one"),
     "stochastic": ("sampled", "{:.2g} in cumulative probability from the one drawn"),
 }
-"""By how a token was chosen: what it is called, and how far it is from what the policy chooses."""
+"""By action mode, the words of messages for a token and for its distance from the policy's choice."""
 
 
 class LanguageReplayer(Replayer):
-    """See ``Replayer``. Grading takes the record alone; the policy check the model's configuration too."""
+    """See ``Replayer``. Grading needs only the record; the policy check also needs the model's configuration."""
 
     evaluations_check: ClassVar[str] = "evaluation grades"
     training_check: ClassVar[str] = "training grades"
@@ -47,7 +47,7 @@ class LanguageReplayer(Replayer):
         return {"logit": LOGIT_TOLERANCE[self._task().coarsest]}
 
     def wrong_version(self) -> Difference | None:
-        """See ``Replayer.wrong_version``; a token of a completion has the version that its group's actor had then."""
+        """See ``Replayer.wrong_version``; a token's version must be that of its group's actor at that step."""
         spec, longest = self.run.spec, self._task().longest_episode
         in_flight = staleness.mode(spec.protocol, spec.seed).in_flight
         versions = self.run.phases.to_table(columns=["versions"])["versions"].to_pylist()
@@ -119,11 +119,11 @@ class LanguageReplayer(Replayer):
         return Replayed(rows, tokens, first, f"{counted(rows, 'completion')} graded again")
 
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """See ``Replayer.policy``: each token is the one that the policy chooses, to within other CPUs' rounding.
+        """See ``Replayer.policy``: each token must be the policy's choice, within rounding.
 
-        Of a greedy answer the most probable one, of a sampled one that which its noise, drawn from the run's seed,
-        chooses. And the text of every answer is what its tokens say, to a question of the task's test set, up to where
-        it ends.
+        For a greedy answer the choice is the most probable token, for a sampled one the token that the noise of the
+        run's seed selects. The text of each answer must be that of its tokens up to its end, and its question one of
+        the task's test set.
         """
         episodes = [self.chosen[i] for i in final]
         tolerance = self.tolerance["logit"]
@@ -135,7 +135,7 @@ class LanguageReplayer(Replayer):
         if wrong_text is not None:
             return Recomputed(0, None, ReplayCheck.of("policy", wrong_text, ""))
         assert isinstance(policy, CausalLMPolicy)
-        # An engine of its own draws its own noise.
+        # Other samplers draw their own noise.
         chosen = [e for e in episodes if e.mode == "mode" or task.sampler == "transformers"]
         if not chosen:
             return Recomputed(0, None, ReplayCheck("policy", "skipped", f"{task.sampler} drew every answer"))
@@ -188,7 +188,7 @@ def _first(
 
 
 def _wrong_text(task: GSM8kTask, episodes: Sequence[EvaluatedCompletion]) -> Difference | None:
-    """The first completion that is not of the task, or not what its tokens say. Raises UsageError as the task does."""
+    """The first completion that is not of the task or whose text differs from its tokens. May raise UsageError."""
     model, questions = task.pretrained(), task.questions(task.test)
     for episode in episodes:
         if not 0 <= episode.prompt_id < len(questions):
@@ -223,7 +223,7 @@ def _wrong_text(task: GSM8kTask, episodes: Sequence[EvaluatedCompletion]) -> Dif
 
 @torch.no_grad()
 def _apart(policy: CausalLMPolicy, episode: EvaluatedCompletion, version: int) -> NDArray[np.float32]:
-    """How far each token [length] is from what the policy chooses: in nats, or in probability where it is sampled."""
+    """The distance of each token [length] from the policy's choice: in nats, or in probability if sampled."""
     tokens = torch.from_numpy(np.concatenate([episode.prompt, episode.token])).long().unsqueeze(0)
     logits = policy.logits(tokens, torch.ones_like(tokens, dtype=torch.bool), last=episode.length + 1)[0, :-1]
     token = tokens[0, -episode.length :].unsqueeze(1)

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 
 def mapped(file: Path) -> Any:
-    """The bytes of a file as a pyarrow buffer: read when they are touched, and let go of when memory is short.
+    """The bytes of a file as a memory-mapped pyarrow buffer.
 
-    What somebody writes into them, as through a tensor, stays in this process: the file is never changed.
+    Writes, for example through a tensor, stay in this process: the file never changes (copy on write).
     """
     with file.open("rb") as source:
         if not source.seek(0, 2):

@@ -21,14 +21,14 @@ from lagbench.tasks.control import ControlTask
 from lagbench.tasks.spec import load_task
 
 try:
-    import h5py  # noqa: F401 - Minari itself would ask for it only after the dataset is begun
+    import h5py  # noqa: F401 - Minari itself imports it only after the dataset is begun
     import minari
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 except ImportError:
     raise UsageError("export --to minari needs an extra: pip install 'lagbench[minari]'") from None
 
-# By column, with what stands for it in the entry of a reset, which chose no action.
+# Columns, with their values in a reset's entry, which has no action.
 INFOS = {"behaviour_version": -1, "learner_version": -1, "behaviour_log_prob": np.nan}
 
 
@@ -49,10 +49,10 @@ def write(run: Run, out: Path, progress: Progress) -> Export:
         storage = MinariStorage.new(
             directory.absolute() / "data",
             observation_space=task.observation_space,
-            # As the policy chose them, at times beyond the task's bounds.
+            # Unclipped: actions may exceed the task's bounds.
             action_space=space if isinstance(space, Discrete) else Box(-np.inf, np.inf, space.shape, np.float32),
             env_spec=_env_spec(task),
-            # Not "arrow" or "parquet": they take a batch of Arrow's for an episode, which cuts long ones short.
+            # Not "arrow" or "parquet", which truncate long episodes to one Arrow batch.
             data_format="hdf5",
         )
         storage.update_metadata(_metadata(run, name))
@@ -75,7 +75,7 @@ def dataset_id(spec: RunSpec) -> str:
 
 
 def _env_spec(task: ControlTask) -> Any:
-    """Gymnasium's own environment of that id, if it is the task: EnvPool's options have other names."""
+    """The spec of Gymnasium's environment with that id, if it is the task: EnvPool's options have other names."""
     return None if task.options else gymnasium.registry.get(task.task_id)
 
 
@@ -96,14 +96,14 @@ def _metadata(run: Run, name: str) -> dict[str, Any]:
 
 
 def _episodes(run: Run, ended: list[dict[str, int]], told: Callable[[int], None]) -> Iterator[Any]:
-    """The episodes that ended; ``ended`` gets what Minari is to know of each beside its steps."""
+    """The finished episodes; each one's metadata for Minari is appended to ``ended``."""
     done = 0
     for episode in run.training_episodes():
         done += episode.length
         told(done)
         if not episode.ended:
             continue
-        # Not ``seed``, by which Minari means one of the environment that it recovers.
+        # Not ``seed``: Minari would seed the environment that it recovers with it.
         names = {"episode_id": episode.episode_id, "actor": episode.actor, "actor_seed": episode.seed}
         ended.append({**names, "reset": episode.reset, "phase": int(episode.phase[-1])})
         last = np.zeros((2, episode.length), np.bool_)
@@ -115,7 +115,7 @@ def _episodes(run: Run, ended: list[dict[str, int]], told: Callable[[int], None]
             rewards=episode.reward,
             terminations=last[0],
             truncations=last[1],
-            # One more than steps, the first of the reset, as when Minari collects.
+            # One more entry than steps, the first for the reset, as Minari's own collector does.
             infos={name: _after_reset(getattr(episode, name), none) for name, none in INFOS.items()},
         )
 
@@ -125,7 +125,7 @@ def _after_reset(values: NDArray[Any], none: float) -> NDArray[Any]:
 
 
 def _make_namespaces(root: Path, name: str) -> None:
-    """The files without which Minari lists no namespace."""
+    """Write the files that Minari needs to list a namespace."""
     for directory in list((root / name).relative_to(root).parents)[:-1]:
         file = root / directory / "namespace_metadata.json"
         if not file.exists():

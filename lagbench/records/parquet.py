@@ -1,4 +1,4 @@
-"""A run as Parquet: one file per table, with its columns, rows and order, and the schema's metadata."""
+"""Export to Parquet: one file per table, with the same columns, rows and order, and the schema's metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPRESSION = "zstd"
 
 
 def write(run: Run, out: Path, progress: Progress) -> Export:
-    """Write the tables that the run has. See ``export``."""
+    """Write the run's tables. See ``export``."""
     refuse_what_is_there(out)
     run.verify()
     datasets = {table: getattr(run, table) for table in tables_of(run.spec)}

@@ -97,24 +97,24 @@ class Run:
         if self.result is not None:
             file = self.path / table / TABLE_FILE
             return self._own(table_file.schema(file, table), file)
-        self._committed  # noqa: B018 - tables of which one is missing are no run that has not begun
+        self._committed  # noqa: B018 - raises if only some tables exist
         schema = streams.schema(self.path / table)
         if schema is None:
             self._check_unfinished()
             if (self.path / table / TABLE_FILE).exists():
-                # A run has no shards once it is finished, and only then.
+                # Only a finished run has no shards.
                 raise RecordError(f"{self.path / RESULT_FILE} is missing; restore it from a copy of the run")
             raise RecordError(f"{self.path} has no rows yet; resume with: lagbench resume {self.path}")
         check_table(schema, table, self.path / table)
         return self._own(schema, self.path / table)
 
     def check_steps(self, table: str) -> None:
-        """Raise RecordError where this is a slim copy, whose table lacks the columns of single steps."""
+        """Raise RecordError if this is a slim copy, whose table lacks the columns of single steps."""
         if left_out(self.schema(table)):
             raise RecordError(f"{self.path} is a slim copy, without single steps; use the original run")
 
     def read(self, table: str) -> Iterator[Any]:
-        """The record batches of a table in order, with few in memory. Raises RecordError if one is damaged."""
+        """The record batches of a table in order, few in memory at a time. Raises RecordError if one is damaged."""
         if self.result is None:
             return streams.read(self.path / table, self._committed)
         return table_file.batches(self.path / table / TABLE_FILE, table)
@@ -125,7 +125,7 @@ class Run:
         On control ``TrainingEpisode``, on language ``Completion``. Memory holds one batch of the table and unfinished
         episodes. Raises RecordError if the run recorded only summaries.
         """
-        self.trajectories  # noqa: B018 - to be checked now
+        self.trajectories  # noqa: B018 - checked here, not on the first iteration
         return kind_of(self.spec).training_episodes(self.read("trajectories"), self.spec, self.path / "trajectories")
 
     def evaluation_episodes(self) -> Iterator[Any]:
@@ -133,12 +133,12 @@ class Run:
 
         On control ``EvaluationEpisode``, on language ``EvaluatedCompletion``.
         """
-        self.evaluations  # noqa: B018 - to be checked now
+        self.evaluations  # noqa: B018 - checked here, not on the first iteration
         self.check_steps("evaluations")
         return kind_of(self.spec).evaluation_episodes(self.read("evaluations"))
 
     def batches(self, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, Tensor]]:
-        """Transitions in order as torch tensors by column, [n] or [n, size]; n = ``batch_size``, at the end the rest.
+        """Transitions in order as torch tensors by column, [n] or [n, size]; n = ``batch_size``, the last may be less.
 
         The tensors are memory-mapped, and only accessed parts are read; booleans, which Arrow packs, and batches that
         span two of the file's batches are copied. Writes to a tensor stay in this process. Raises UsageError for a
@@ -172,7 +172,7 @@ class Run:
 
     def verify(self) -> None:
         """Raise RecordError unless all values are as recorded; for an unfinished run, all committed values."""
-        self.environment  # noqa: B018 - to be checked
+        self.environment  # noqa: B018 - checked on access
         self._check_tables()
         if self.result is None:
             return
@@ -228,16 +228,16 @@ class Run:
 
     @functools.cached_property
     def _committed(self) -> int:
-        """The phases that are in every table of a run that is not finished."""
+        """The number of phases that every table of an unfinished run contains."""
         promised = self._promised()
         before: dict[str, int] = {}
         while True:
-            # Backwards, against the order of writing: so a table that counts a phase has it in those before too.
+            # In reverse order of writing: a phase counted in one table is then also in those written before.
             counts = {table: streams.whole_batches(self.path / table) for table in reversed(tables_of(self.spec))}
             few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
             if counts[few] >= promised and (counts[many] - counts[few] <= 1 or before.items() - counts.items()):
                 return counts[few]
-            # Perhaps phases were committed between two of the looks; unless nothing moves any more, it is so.
+            # Unequal counts may be due to a commit in between: they are an error only if they no longer change.
             if counts == before:
                 break
             before = counts
@@ -254,7 +254,7 @@ class Run:
             raise RecordError(f"{self.path} was finished after it was opened; open it again")
 
     def _promised(self) -> int:
-        """The phases that the checkpoint counts, where there is one that can be read."""
+        """The number of phases in the checkpoint, 0 if there is no readable one."""
         try:
             committed = envelope.about(self.path / CHECKPOINT_FILE)["committed"]
         except (OSError, RecordError):
@@ -262,7 +262,7 @@ class Run:
         return int(committed["phases"])
 
     def _policy_file(self) -> bytes:
-        """The bytes of a finished run's policy file. Raises RecordError where they are not those it finished with."""
+        """The bytes of a finished run's policy file. Raises RecordError if its checksum does not match."""
         assert self.result is not None
         file = self.path / POLICY_FILE
         try:
@@ -324,7 +324,7 @@ def open_run(path: Path | str, *, verify: bool = False) -> Run:
 def find_run(text: str, root: Path = RUNS) -> Path:
     """The directory of the run that ``text`` names: a path, a path below ``root``, or the last part of one.
 
-    Raises RecordError where there is none, with the nearest name, and where there are several.
+    Raises RecordError if there is none, with the nearest name, or if there are several.
     """
     for path in (Path(text).expanduser(), root / text):
         if path.is_dir():
@@ -341,9 +341,9 @@ def find_run(text: str, root: Path = RUNS) -> Path:
 
 
 def versions_of_run(text: str) -> NDArray[np.int64]:
-    """The versions [phases, actors] that the actors of the finished run held which ``text`` names.
+    """The versions [phases, actors] that the actors held in the finished run that ``text`` names.
 
-    Raises UsageError where it is not finished, and as ``find_run`` and ``open_run``.
+    Raises UsageError if it is not finished, and as ``find_run`` and ``open_run``.
     """
     run = open_run(find_run(text))
     if run.result is None:

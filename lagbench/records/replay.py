@@ -1,4 +1,4 @@
-"""Replay: a run's episodes stepped again, its actions and draws recomputed, and compared with the record."""
+"""Replay: step a run's episodes again, recompute its actions and draws, and compare them with the record."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReplayReport:
         training_episodes: number of training episodes replayed to their end.
         training_steps: number of training steps replayed, including unfinished episodes.
         actions: number of actions recomputed from the policy file.
-        action_difference: the largest difference of a recorded and a recomputed action; None without any.
+        action_difference: the largest difference of a recorded and a recomputed action; None if none was recomputed.
         exact: whether everything was reproduced bit for bit; otherwise some only within a tolerance.
         tolerance: allowed differences from the record, by quantity: ``action``, or ``logit`` of a token;
             ``elsewhere_reward`` for rewards simulated on another machine, over the first ``elsewhere_steps`` of each
@@ -180,7 +180,7 @@ def _gone_through(name: str, replayed: Replayed) -> ReplayCheck:
 
 
 def _recomputed(run: Run, replayer: Replayer, chosen: Sequence[Any], phases: int) -> Recomputed:
-    """What the policy file chooses in the final evaluation."""
+    """Recompute the actions of the final evaluation from the policy file."""
     # The episodes that the policy in the file played.
     final = [i for i, e in enumerate(chosen) if e.version == phases] if run.status in ("completed", "failed") else []
     if not final:
@@ -202,7 +202,7 @@ def _chosen(run: Run, where: Any) -> list[Any]:
 
 
 def _no_transitions(run: Run) -> str | None:
-    """Why there is no row of ``trajectories`` to look at; None where there are."""
+    """Why there are no rows of ``trajectories`` to check, or None."""
     if run.spec.record != "trajectories":
         return "the run recorded no transitions"
     return "this copy has no transitions" if left_out(run.schema("trajectories")) else None

@@ -1,4 +1,4 @@
-"""The interface of a domain to replays: episodes replayed, rows checked for consistency."""
+"""The interface of domains to replay: replaying episodes, and checking rows for consistency."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lagbench.records.findings import Difference, ReplayCheck
 from lagbench.records.reader import Run
 
 Told = Callable[[int], None]
-"""Told how many steps more have been made."""
+"""Called with the number of further steps done."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was gone through again: how many episodes and steps, the first difference, and what was done, in words.
+    """The result of replaying episodes: numbers of episodes and steps, the first difference, and a description.
 
-    Not ``exact`` where some came out to within a tolerance only; ``skipped`` where nothing could be gone through.
+    Not ``exact`` if some matched within a tolerance only; ``skipped`` if nothing could be replayed.
     """
 
     episodes: int
@@ -31,7 +31,7 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What was recomputed from the policy file: how many actions, the largest difference, and the check of it."""
+    """The result of recomputing actions from the policy file: their number, the largest difference, and the check."""
 
     actions: int
     largest: float | None
@@ -39,20 +39,20 @@ class Recomputed:
 
 
 class Replayer(ABC):
-    """One run's episodes, to be gone through again; ``Domain.replayer`` names its class.
+    """Replays one run's episodes; ``Domain.replayer`` names the subclass.
 
     Args:
         run: the run.
-        chosen: the evaluation episodes to look at.
-        phases: how many the run has committed.
-        threads: the simulator's, 0 for one a core.
-        exact: hold simulations to the record bit for bit, wherever it was made.
-        told: told of progress, ``total`` in all.
+        chosen: the evaluation episodes to replay.
+        phases: number of committed phases.
+        threads: simulator threads, 0 for one per core.
+        exact: compare simulations bit for bit even if recorded on another machine.
+        told: called with progress, up to ``total``.
     """
 
     evaluations_check: ClassVar[str]
     training_check: ClassVar[str]
-    """What the two are called among a replay's checks."""
+    """The names of the two checks in the report."""
 
     def __init__(
         self, run: Run, chosen: Sequence[Any], phases: int, threads: int, told: Told, *, exact: bool = True
@@ -67,34 +67,34 @@ class Replayer(ABC):
     @property
     @abstractmethod
     def tolerance(self) -> Mapping[str, float]:
-        """How far what is recomputed may be from the record, by what it is; see ``ReplayReport.tolerance``."""
+        """Allowed differences from the record, by quantity; see ``ReplayReport.tolerance``."""
 
     @abstractmethod
     def wrong_version(self) -> Difference | None:
-        """The first row of ``trajectories`` whose versions are not those of its phase."""
+        """The first row of ``trajectories`` whose versions differ from those of its phase."""
 
     @abstractmethod
     def wrong_episode(self) -> Difference | None:
-        """The first row of ``episodes`` that does not follow from ``trajectories``."""
+        """The first row of ``episodes`` that is inconsistent with ``trajectories``."""
 
     @abstractmethod
     def evaluations(self) -> Replayed:
-        """The evaluation episodes ``chosen``."""
+        """Replay the evaluation episodes ``chosen``."""
 
     @abstractmethod
     def policy(self, final: Sequence[int]) -> Recomputed:
-        """What the policy file would have chosen in those of ``chosen`` at these indices, one at least.
+        """Recompute the actions of the ``chosen`` episodes at these indices, at least one, from the policy file.
 
-        Called after ``evaluations``. Raises RecordError where the policy file cannot be read.
+        Called after ``evaluations``. Raises RecordError if the policy file cannot be read.
         """
 
     @abstractmethod
     def training(self) -> Replayed:
-        """The training episodes."""
+        """Replay the training episodes."""
 
     @abstractmethod
     def notes(self) -> list[str]:
-        """Sentences on what to bear in mind."""
+        """Remarks for the report, one sentence each."""
 
 
 def counted(n: int, noun: str) -> str:

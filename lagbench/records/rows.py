@@ -16,10 +16,10 @@ from lagbench.records.curve import standard_error
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """One evaluation: the policy's ``version``, the fractions of the budget that it stands for, and its episodes.
+    """One evaluation: the policy's ``version``, the fractions of the budget that it represents, and its episodes.
 
-    ``mode`` says how actions were chosen: the policy's mode (mean action, greedy) or a sample. Each episode is a
-    ``Played`` of the domain's.
+    ``mode`` says how actions were chosen: the policy's mode (mean action, greedy) or a sample. Episodes are of the
+    domain's subclass of ``Played``.
     """
 
     index: int
@@ -36,7 +36,7 @@ class EvaluationRecord:
 
     @property
     def standard_error(self) -> float | None:
-        """That of the mean; None from a single episode."""
+        """The standard error of ``mean_return``; None for a single episode."""
         return standard_error(self._returns)
 
     @property
@@ -46,9 +46,9 @@ class EvaluationRecord:
 
 @dataclass(frozen=True)
 class PhaseRecord:
-    """All rows of a phase. ``diagnostics`` are the harness's, the same for every algorithm; ``metrics`` its own.
+    """All rows of a phase. ``diagnostics`` are the harness's, the same for every algorithm; ``metrics`` are its own.
 
-    ``version_sha256`` is that of the learner's version at the start of the phase; ``seconds`` are of wall time.
+    ``version_sha256`` is that of the learner's version at the start of the phase; ``seconds`` are wall-clock times.
     """
 
     phase: int

@@ -16,13 +16,13 @@ from lagbench.spec import RunSpec
 
 FORMAT_VERSION = 2
 TABLES = ("trajectories", "episodes", "evaluations", "phases")
-"""In the order in which a commit writes them: a phase counts once its row of ``phases`` is there."""
+"""In the order in which a commit writes them: a phase counts once its row of ``phases`` is written."""
 
 QUEUED = "queued"
-"""What a transition of an asynchronous run waited in the queue, in a column of seconds."""
+"""In a column of seconds: the time that a transition of an asynchronous run waited in the queue."""
 APART = ("waiting", "acting", "blocked", "fetching")
-"""What a phase of one took: of the learner, waiting for data; and in the mean of its segments, acting, waiting for a
-place in the queue, and fetching weights."""
+"""Further times of such a phase: the learner's waiting for data, and means over its segments of acting, waiting for
+space in the queue, and fetching weights."""
 
 CHECKSUM = "checksum"
 LEFT_OUT = "left_out"
@@ -31,8 +31,8 @@ LEFT_OUT = "left_out"
 def schemas(spec: RunSpec, *, diagnostics: Sequence[str], **sizes: int) -> dict[str, Any]:
     """Table → pyarrow schema of the tables that a run of ``spec`` writes.
 
-    ``diagnostics`` names the columns of ``phases`` that the harness measures; ``sizes`` are ``TaskSpec.record_sizes``.
-    Without trajectories where the specification records episodes only.
+    ``diagnostics`` are the harness's columns of ``phases``; ``sizes`` are ``TaskSpec.record_sizes``. There are no
+    trajectories if the specification records episodes only.
     """
     columns = kind_of(spec).columns(**sizes)
     if spec.is_asynchronous:
@@ -55,19 +55,19 @@ def tables_of(spec: RunSpec) -> list[str]:
 
 
 def without(schema: Any, digests: Mapping[str, bytes]) -> Any:
-    """The schema without some columns, whose hashes (see ``content_hash``) stand in its metadata instead."""
+    """The schema without some columns, whose hashes (see ``content_hash``) are added to its metadata."""
     noted = json.dumps({name: digest.hex() for name, digest in {**left_out(schema), **digests}.items()})
     kept = [field for field in schema if field.name not in digests]
     return _signed(pa.schema(kept, metadata={**_metadata(schema), LEFT_OUT: noted}))
 
 
 def left_out(schema: Any) -> dict[str, bytes]:
-    """The hashes of the columns that a copy of a table was made without; empty for a table as it was recorded."""
+    """The hashes of the columns that a slim copy of a table omits; empty for a complete table."""
     return {name: bytes.fromhex(digest) for name, digest in json.loads(_metadata(schema).get(LEFT_OUT, "{}")).items()}
 
 
 def type_name(kind: Any) -> str:
-    """A column's type as docs/records.md and the content hash write it, whatever pyarrow calls a list's inside."""
+    """A column's type as in docs/records.md and the content hash, independent of pyarrow's names of list items."""
     if pa.types.is_map(kind):
         return f"map<{type_name(kind.key_type)}, {type_name(kind.item_type)}>"
     if pa.types.is_fixed_size_list(kind):
@@ -78,7 +78,7 @@ def type_name(kind: Any) -> str:
 
 
 def check_table(schema: Any, table: str, file: Path) -> None:
-    """Raise RecordError unless ``schema``, found in ``file``, is that table's, of a format that we read, and whole."""
+    """Raise RecordError unless ``schema``, of ``file``, is that table's, undamaged and of a supported format."""
     metadata = _metadata(schema)
     version = metadata.get("format_version", "")
     if metadata.get("table") != table or not version.isdecimal():
@@ -95,7 +95,7 @@ def check_table(schema: Any, table: str, file: Path) -> None:
 
 
 def recorded_spec(schema: Any) -> Any:
-    """The specification of the run that a table belongs to, as JSON: each carries it in its metadata."""
+    """The specification of the table's run as JSON, from the schema's metadata."""
     return json.loads(_metadata(schema)["spec"])
 
 

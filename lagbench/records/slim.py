@@ -1,4 +1,4 @@
-"""A slim run: a copy without single steps, small enough for a repository, with everything that scoring needs."""
+"""Slim runs: copies without single steps, small enough for a repository, with everything that scoring needs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ COMPRESSION = "zstd"
 
 
 def write(run: Run, out: Path, progress: Progress) -> Export:
-    """Write a copy of a finished run, without the columns that hold single steps. See ``export``.
+    """Write a copy of a finished run without the columns of single steps. See ``export``.
 
-    The hash of each column that is left out stands in the table's metadata, so that the copy's content hashes are those
-    of the run, and its result.json is the run's own.
+    The hashes of omitted columns are in the tables' metadata, so that the copy has the run's content hashes and its
+    result.json.
     """
     refuse_what_is_there(out)
     if run.result is None:

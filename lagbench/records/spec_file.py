@@ -16,7 +16,7 @@ from lagbench.spec import RunSpec, differences
 def read_spec(path: Path) -> RunSpec:
     """The specification of the run in a directory.
 
-    Raises RecordError where it cannot be read, UsageError where it is not the one that the run began with.
+    Raises RecordError if it cannot be read, UsageError if it is not the one that the run started with.
     """
     data = read_document(path)
     check_spec(path, data)
@@ -29,7 +29,7 @@ def read_spec(path: Path) -> RunSpec:
 
 
 def read_document(path: Path) -> Any:
-    """What spec.json in a directory says, whatever that is. Raises RecordError where it is not JSON."""
+    """The content of spec.json in a directory, not validated. Raises RecordError if it is not JSON."""
     file = path / SPEC_FILE
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -38,7 +38,7 @@ def read_document(path: Path) -> Any:
 
 
 def check_spec(path: Path, data: Any) -> None:
-    """Raise UsageError, with the difference, unless ``data`` is the specification that the run's tables carry."""
+    """Raise UsageError, with the difference, unless ``data`` is the specification in the run's tables."""
     recorded = _recorded(path)
     if recorded is not None and (changed := differences(data, recorded)):
         raise UsageError(
@@ -49,7 +49,7 @@ def check_spec(path: Path, data: Any) -> None:
 
 
 def _recorded(path: Path) -> Any:
-    """What the first table says that can be read; None where there is none yet."""
+    """The specification in the first readable table; None if there is none yet."""
     for table in reversed(TABLES):
         file, directory = path / table / TABLE_FILE, path / table
         try:
@@ -58,5 +58,5 @@ def _recorded(path: Path) -> Any:
                 check_table(schema, table, directory)
                 return recorded_spec(schema)
         except RecordError:
-            continue  # whoever reads that table will hear of it
+            continue  # reported when that table is read
     return None

@@ -1,4 +1,4 @@
-"""Recorded episodes, stepped again in EnvPool and compared with the record bit for bit."""
+"""Step recorded episodes again in EnvPool and compare them with the record bit for bit."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from lagbench.records.replaying import Told
 from lagbench.seeding import Stream, environment_seeds
 from lagbench.tasks.control import ControlTask
 
-# Few enough that what is kept of their steps is small, enough to keep EnvPool's threads at work.
+# Episodes stepped together: few enough to limit memory, enough to keep EnvPool's threads busy.
 _TOGETHER = 32
 TOLERANCE = 1e-3
 AGREEING = 25
-"""Where the last bits of a simulation come out otherwise, its steps agree to within TOLERANCE for so many at least.
+"""Steps for which simulations that differ in their last bits agree within TOLERANCE, at least.
 
-Measured on trained policies: actions that differ in their last bits move no reward of Hopper's by 1e-4 within 1,000
-steps, and those of HalfCheetah, which tumbles, after 57 steps at the earliest; by 1e-9 of themselves, after 28.
+Measured on trained policies: actions that differ in their last bits change no reward of Hopper by 1e-4 within 1,000
+steps, and those of HalfCheetah, which tumbles, after 57 steps at the earliest; by 1e-9 (relative), after 28.
 """
 
 
 @dataclass(frozen=True)
 class Stepped:
-    """What was stepped: how much, the first difference, and the observations [length, obs] of some, by index.
+    """The result: numbers of episodes and steps, the first difference, and observations [length, obs] by episode index.
 
-    ``inexact`` are the episodes that came out to within a tolerance only; their observations are of the steps compared.
+    ``inexact`` counts episodes that match within a tolerance only; their observations are those of the compared steps.
     """
 
     episodes: int
@@ -53,13 +53,13 @@ def step_evaluations(
 ) -> Stepped:
     """Step evaluation episodes again, each from its recorded seed with its recorded actions.
 
-    ``keep`` are the indices of those whose observations are wanted. An episode that is not ``exact`` need be so, beyond
-    its return's being the sum of its rewards, only to within TOLERANCE over its first AGREEING steps.
+    ``keep`` are the indices of episodes whose observations are returned. Without ``exact``, episodes that differ are
+    compared within TOLERANCE over their first AGREEING steps. Returns must be the sums of rewards in any case.
     """
     first = {i: wrong for i, e in enumerate(episodes) if (wrong := malformed(e) or _impossible(task, e))}
     seen: dict[int, NDArray[np.float64]] = {}
     wanted, inexact = frozenset(keep), 0
-    # Those of one length together, so that few environments wait for the others to end.
+    # Sorted by length, so that few environments wait for others to end.
     whole = sorted(set(range(len(episodes))) - first.keys(), key=lambda i: (episodes[i].length, i))
     for at in range(0, len(whole), _TOGETHER):
         indices = whole[at : at + _TOGETHER]
@@ -84,7 +84,7 @@ def step_evaluations(
 
 
 def _impossible(task: ControlTask, episode: EvaluationEpisode) -> Difference | None:
-    """The first action of an episode that the task does not have."""
+    """The first action of an episode that is outside the task's discrete action space."""
     if not len(wrong := task.impossible(episode.action)):
         return None
     step = int(wrong[0])
@@ -93,7 +93,7 @@ def _impossible(task: ControlTask, episode: EvaluationEpisode) -> Difference | N
 
 
 class _Batch:
-    """Episodes stepped side by side, until the longest ends."""
+    """Episodes stepped together until the longest ends."""
 
     def __init__(self, task: ControlTask, episodes: Sequence[EvaluationEpisode], threads: int, told: Told) -> None:
         self._episodes = episodes
@@ -113,7 +113,7 @@ class _Batch:
         env.close()
 
     def difference(self, j: int, steps: int | None = None, tolerance: float | None = None) -> Difference | None:
-        """The first of episode ``j``, among its first ``steps``; with a ``tolerance``, beyond it."""
+        """The first difference in the first ``steps`` of episode ``j``; with a ``tolerance``, the first beyond it."""
         episode = self._episodes[j]
         n = episode.length
         flags = np.zeros((2, n), np.bool_)
@@ -135,7 +135,7 @@ class _Batch:
 
 
 def _apart(recorded: NDArray[Any], replayed: NDArray[Any], tolerance: float | None) -> NDArray[np.bool_]:
-    """By element, whether two arrays differ: in any bit, or by more than ``tolerance``."""
+    """Elementwise, whether two arrays differ: in any bit, or by more than ``tolerance``."""
     if tolerance is None or recorded.dtype.kind != "f":
         return differs(recorded, replayed)
     return np.asarray(~np.isclose(recorded, replayed, rtol=tolerance, atol=tolerance))
@@ -156,9 +156,9 @@ _COMPARED = ("observation", "reward", "terminated", "truncated")
 
 
 def step_training(run: Run, task: ControlTask, phases: int, threads: int, told: Told) -> Stepped:
-    """Step the training episodes of a run's first ``phases`` again, all actors together from the first, as they ran.
+    """Step the training episodes of a run's first ``phases`` again, all actors together from the start.
 
-    So each episode begins from what (seed, reset) names. What lies open at the end is stepped as far as it is recorded.
+    Each episode thus starts from its (seed, reset). Open episodes are stepped as far as they are recorded.
     """
     stepper = _Training(run, task, phases, threads, told)
     for batch in run.read("trajectories"):
@@ -168,7 +168,7 @@ def step_training(run: Run, task: ControlTask, phases: int, threads: int, told: 
 
 
 class _Training:
-    """The actors of a run, in step: at each tick one has its next row, or spends the step on a reset."""
+    """The actors of a run, stepped together: at each tick every actor has its next row or a reset."""
 
     def __init__(self, run: Run, task: ControlTask, phases: int, threads: int, told: Told) -> None:
         protocol = run.spec.protocol
@@ -184,7 +184,7 @@ class _Training:
         self.steps = self.episodes = 0
 
     def take(self, batch: Any) -> Difference | None:
-        """Step the rows that these and the ones left over give to all actors."""
+        """Step as far as this batch and the rows left over provide rows for all actors."""
         new = {name: as_numpy(batch.column(name)) for name in _ROW}
         new["final"] = _final(batch.column("final_observation"), self._task.observation_space.shape[0])
         if len(wrong := self._task.impossible(new["action"])):
@@ -203,7 +203,7 @@ class _Training:
         return difference
 
     def _schedule(self, rows: dict[str, NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """At each tick the row of each actor, −1 for a reset; and the number of ticks that each actor's rows give."""
+        """Each actor's row at each tick [ticks, N], −1 for a reset; and the ticks [N] that each actor's rows cover."""
         done = rows["terminated"] | rows["truncated"]
         order = np.argsort(rows["actor"], kind="stable")
         bounds = np.searchsorted(rows["actor"][order], np.arange(self._n + 1))
@@ -252,7 +252,7 @@ class _Training:
         return element("trajectories", _where(rows, int(row[i])), column, *pair, "replayed")
 
     def end(self) -> Difference | None:
-        """What is wrong where an actor has fewer rows than its phases, or more."""
+        """The difference if an actor has fewer or more rows than its phases, or None."""
         self._env.close()
         if self._left:
             missing = f"missing in the last {self._left} steps"
@@ -268,7 +268,7 @@ def _where(rows: dict[str, NDArray[Any]], i: int) -> dict[str, Any]:
 
 
 def _final(column: Any, size: int) -> NDArray[np.float64]:
-    """Final observations [n, size], NaN where there is none of that size."""
+    """Final observations [n, size], NaN in rows without one of that size."""
     there = np.asarray(column.is_valid())
     there[there] = np.diff(np.asarray(column.drop_null().offsets)) == size
     final = np.full((len(there), size), np.nan)

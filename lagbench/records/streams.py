@@ -1,7 +1,7 @@
-"""A table during a run: Arrow IPC streams, one shard per start or resume.
+"""The tables of an unfinished run: Arrow IPC streams, one shard per start or resume.
 
-Beside a shard lie its sums: a line for each message of the stream, written before it, with the byte at which the
-message ends and the CRC-32 of its bytes. So no byte of a shard reaches Arrow that was not written so.
+Each shard has a file of checksums: one line per message of the stream, written before it, with the offset of the
+message's end and its CRC-32. Arrow reads only bytes that match them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _RESTORE = "restore it from a copy of the run"
 
 
 class Position(NamedTuple):
-    """Where a shard and its sums end."""
+    """The sizes of a shard and of its checksum file."""
 
     end: int
     sums: int
 
 
 class Stream:
-    """One shard, open to be appended to. A batch is handed to the operating system in one write.
+    """One shard, open for appending. A batch is passed to the operating system in one write.
 
     Args:
-        file: what to create.
-        schema: of its table.
+        file: the shard to create.
+        schema: the table's schema.
     """
 
     def __init__(self, file: Path, schema: Any) -> None:
@@ -58,29 +58,29 @@ class Stream:
             raise
 
     def append(self, batch: Any) -> None:
-        """Write a batch, or one without rows for None. Raises OSError; ``cut`` then undoes what was written of it."""
+        """Write a batch; None: an empty one. Raises OSError; ``cut`` then removes a partial write."""
         self._append(self._empty if batch is None else batch.serialize())
 
     def cut(self, position: Position) -> None:
-        """Undo what was written after ``position``."""
+        """Remove everything after ``position``."""
         for out, size in ((self._out, position.end), (self._sums, position.sums)):
             out.truncate(size)
             out.seek(size)
         self.position = position
 
     def close(self) -> None:
-        """Write the end-of-stream marker and close. Harmless a second time."""
+        """Write the end-of-stream marker and close. Idempotent."""
         if self._out.closed:
             return
         with self._out, self._sums:
             try:
                 _write(self._out, _END)
             except OSError:
-                # A full disk has no room for the marker; without it a stream reads as well, with half of it not.
+                # On a full disk: a stream without the marker is readable, one with half of it is not.
                 self._out.truncate(self.position.end)
 
     def abandon(self) -> None:
-        """Close without the marker. Harmless a second time, and after ``close``."""
+        """Close without the marker. Idempotent, also after ``close``."""
         self._out.close()
         self._sums.close()
 
@@ -98,7 +98,7 @@ def _write(out: IO[bytes], data: Any) -> None:
 
 
 def shards(directory: Path) -> list[Path]:
-    """A table's shards in order, none where there is no directory. Raises RecordError where one is missing."""
+    """A table's shards in order; empty without a directory. Raises RecordError if one is missing."""
     found = sorted(directory.glob("*.arrows"))
     for number, file in enumerate(found):
         if file.name != shard_name(number):
@@ -112,13 +112,13 @@ def shard_name(number: int) -> str:
 
 
 def sums_file(shard: Path) -> Path:
-    """The file of a shard's sums."""
+    """The file of a shard's checksums."""
     return shard.with_suffix(".sums")
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message of a stream: the schema or a batch. It lies in ``start:end`` of its shard."""
+    """A message of a stream, the schema or a batch, in bytes ``start:end`` of its shard."""
 
     start: int
     end: int
@@ -126,10 +126,10 @@ class Message:
 
 
 def _checked(file: Path, *, last: bool) -> list[Message]:
-    """The whole messages of a shard. Raises RecordError where more is missing, or there, than a kill can explain."""
+    """The complete messages of a shard. Raises RecordError if bytes are missing or added that a kill cannot explain."""
     size, messages = _stable(file)
     whole = _within(size, messages)
-    # Only in the last shard can a message have been under way.
+    # A message can be incomplete only in the last shard.
     if len(messages) - len(whole) > last:
         raise RecordError(f"{file} is truncated: its checksums list {len(messages) - len(whole)} more; {_RESTORE}")
     if len(messages) == len(whole) and size > (end := whole[-1].end if whole else 0):
@@ -146,7 +146,7 @@ def _within(size: int, messages: Sequence[Message]) -> list[Message]:
 
 
 def _stable(file: Path) -> tuple[int, list[Message]]:
-    """A shard's size and the messages that its sums tell of, of one moment, though somebody may be writing it."""
+    """A consistent pair of a shard's size and its messages according to the checksums, even while it is written."""
     while True:
         size = file.stat().st_size
         messages = _messages(sums_file(file))
@@ -170,7 +170,7 @@ def _messages(sums: Path) -> list[Message]:
 
 
 def schema(directory: Path) -> Any:
-    """The schema of a table's shards, None where there is none yet. Raises RecordError where it is damaged."""
+    """The schema of a table's shards; None if there is none yet. Raises RecordError if it is damaged."""
     for file in shards(directory):
         if messages := _within(*_stable(file)):
             return _open(file, mapped(file), messages[:1]).schema
@@ -178,7 +178,7 @@ def schema(directory: Path) -> Any:
 
 
 def whole_batches(directory: Path) -> int:
-    """Whole batches of a table, over all its shards. Raises RecordError where some are damaged or missing."""
+    """The number of complete batches in all shards of a table. Raises RecordError if some are damaged or missing."""
     files = shards(directory)
     for sums in directory.glob("*.sums"):
         if sums.with_suffix(".arrows") not in files:
@@ -187,9 +187,9 @@ def whole_batches(directory: Path) -> int:
 
 
 def read(directory: Path, count: int) -> Iterator[Any]:
-    """A table's first ``count`` batches, over all its shards, one at a time; each is checked before it is given.
+    """Yield a table's first ``count`` batches, over all its shards; each is verified first.
 
-    Raises RecordError where there are fewer or they cannot be read.
+    Raises RecordError if there are fewer or they cannot be read.
     """
     first = schema(directory) if count else None
     for cut in plan(directory, count):
@@ -227,7 +227,7 @@ def _check(file: Path, content: Any, message: Message) -> None:
 
 @dataclass(frozen=True)
 class Cut:
-    """A shard and the messages of it that are to stay: the schema and the committed batches; none of either."""
+    """A shard and its messages to keep: the schema and the committed batches, or none."""
 
     file: Path
     messages: Sequence[Message]
@@ -239,7 +239,7 @@ class Cut:
 
 
 def plan(directory: Path, committed: int) -> list[Cut]:
-    """How to cut a table's shards to its first ``committed`` batches. Raises RecordError where some are missing."""
+    """How to cut a table's shards to its first ``committed`` batches. Raises RecordError if some are missing."""
     left = committed
     cuts = []
     for file in shards(directory):
@@ -255,7 +255,7 @@ def plan(directory: Path, committed: int) -> list[Cut]:
 
 
 def verify(cuts: Sequence[Cut]) -> None:
-    """Raise RecordError where what is to stay is not what was written."""
+    """Raise RecordError if a message to keep does not match its checksum."""
     for cut in cuts:
         content = mapped(cut.file)
         for message in cut.messages:
@@ -263,12 +263,12 @@ def verify(cuts: Sequence[Cut]) -> None:
 
 
 def carry_out(directory: Path, cuts: Sequence[Cut]) -> int:
-    """Cut a table's shards; the number that the next one takes.
+    """Cut a table's shards; returns the number of the next shard.
 
-    Only what lies behind the committed batches is ever touched, so that this may be killed and done again.
+    Only data after the committed batches is changed, so this can be killed and repeated.
     """
     kept = [cut for cut in cuts if cut.batches]
-    # Last first: what is left has no gap at any moment.
+    # Last first, so that the remaining shards have no gap at any time.
     for cut in reversed(cuts):
         if not cut.batches:
             cut.file.unlink()
@@ -286,7 +286,7 @@ def carry_out(directory: Path, cuts: Sequence[Cut]) -> int:
 
 def remove(directory: Path) -> None:
     """Delete a table's shards."""
-    # Last first: what is left has no gap at any moment.
+    # Last first, so that the remaining shards have no gap at any time.
     for file in reversed(sorted(directory.glob("*.arrows"))):
         file.unlink(missing_ok=True)
     for sums in directory.glob("*.sums"):
@@ -294,7 +294,7 @@ def remove(directory: Path) -> None:
 
 
 def _rewrite(file: Path, size: int, end: bytes) -> None:
-    """Cut a file through a copy: a reader that has mapped it would not survive losing its tail."""
+    """Cut a file by replacing it with a copy: truncation would crash a reader that has it memory-mapped."""
     with file.open("rb") as source, replacing(file) as out:
         while size:
             data = source.read(min(size, _CHUNK))

@@ -1,4 +1,4 @@
-"""A table of a finished run: one Arrow IPC file, whose structure is verified before its values are read."""
+"""Tables of finished runs: one Arrow IPC file each, whose structure is verified before its values are read."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GROUP_BYTES = 1 << 25
 
 
 def unreadable(file: Path, error: object) -> RecordError:
-    """The error for a file that is not what it should be."""
+    """The error for a damaged file."""
     reason = " ".join(str(error).split())
     return RecordError(f"{file} cannot be read ({reason}); restore it from a copy of the run")
 
 
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
-    """Whatever a damaged file makes Arrow raise, as a RecordError that names the file."""
+    """Turn any error that Arrow raises for a damaged file into a RecordError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
@@ -35,7 +35,7 @@ def readable(file: Path) -> Iterator[None]:
 
 
 def schema(file: Path, table: str) -> Any:
-    """The schema. Raises RecordError where it is not that table's."""
+    """The schema. Raises RecordError if it is not that table's."""
     with readable(file):
         found = pa.ipc.open_file(pa.BufferReader(mapped(file))).schema
         check_table(found, table, file)
@@ -43,9 +43,9 @@ def schema(file: Path, table: str) -> Any:
 
 
 def batches(file: Path, table: str) -> Iterator[Any]:
-    """The batches in order, mapped, so that few need be in memory; each is held to its structure before it is given.
+    """Yield the batches in order, memory-mapped; the structure of each is verified first.
 
-    Raises RecordError where they cannot be read.
+    Raises RecordError if they cannot be read.
     """
     with readable(file):
         reader = pa.ipc.open_file(pa.BufferReader(mapped(file)))
@@ -53,13 +53,13 @@ def batches(file: Path, table: str) -> Iterator[Any]:
     for i in range(reader.num_record_batches):
         with readable(file):
             batch = reader.get_batch(i)
-            # Lengths, offsets and text: a wrong one would have Arrow read memory that is not its own.
+            # Lengths, offsets and text: wrong ones would make Arrow read outside its buffers.
             batch.validate(full=True)
         yield batch
 
 
 def grouped(batches: Iterator[Any]) -> Iterator[Any]:
-    """The rows of batches as tables: large enough to read fast, small enough to bound the memory; none without rows."""
+    """The rows of batches as non-empty tables, large enough to read fast and small enough to limit memory."""
     group: list[Any] = []
     rows = size = 0
     for batch in batches:
@@ -76,13 +76,13 @@ def grouped(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def dataset(file: Path, table: str, rows: int) -> Any:
-    """The table as a pyarrow dataset. Raises RecordError where it cannot be read, or has not that many rows."""
+    """The table as a pyarrow dataset. Raises RecordError if it cannot be read or does not have ``rows`` rows."""
     found = sum(batch.num_rows for batch in batches(file, table))
     if found != rows:
         raise RecordError(f"{file} has {found} rows where {rows} were recorded; restore it from a copy of the run")
     with readable(file):
         try:
-            # Arrow takes paths in UTF-8, whatever the locale makes of their bytes.
+            # Arrow needs paths in UTF-8, whatever the locale.
             return pa.dataset.dataset(os.fsencode(file).decode(), format="ipc")
         except UnicodeDecodeError:
             return pa.dataset.dataset(pa.ipc.open_file(pa.BufferReader(mapped(file))).read_all())

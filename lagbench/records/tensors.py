@@ -15,10 +15,10 @@ from lagbench.records.episodes import as_numpy
 
 
 def batches(source: Iterable[Any], schema: Any, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, Tensor]]:
-    """Rows as tensors [n] or, of lists of fixed size, [n, size], ``batch_size`` at a time and the rest at the end.
+    """Rows as tensors [n], or [n, size] for fixed-size lists; n = ``batch_size``, the last may be less.
 
-    They share Arrow's memory; copied are booleans, of which Arrow packs eight to a byte, and a batch whose rows lie in
-    two of ``source``'s. Raises UsageError for a column that cannot be a tensor or is not there.
+    They share Arrow's memory, except for booleans, which Arrow packs, and batches that span two of ``source``'s. Raises
+    UsageError for a missing column or one that cannot be a tensor.
     """
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, not {batch_size}")
@@ -46,7 +46,7 @@ def _batches(source: Iterable[Any], columns: Sequence[str], batch_size: int) -> 
 
 
 def tensor(column: Any) -> Tensor:
-    """A column without nulls, of numbers, booleans or lists of fixed size, as a tensor."""
+    """A column of numbers, booleans or fixed-size lists, without nulls, as a tensor."""
     if pa.types.is_fixed_size_list(column.type):
         return tensor(column.flatten()).view(-1, column.type.list_size)
     if pa.types.is_boolean(column.type):

@@ -43,9 +43,9 @@ from lagbench.spec import RunSpec
 
 
 class RunWriter:
-    """Writes one run. Made by ``create`` or ``reopen``; a context manager that closes what is open at the end.
+    """Writes one run. Created by ``create`` or ``reopen``; a context manager that closes it at the end.
 
-    Each ``commit`` appends one batch to every table, ``phases`` last: a phase counts once all of them are there.
+    Each ``commit`` appends one batch to every table, ``phases`` last: a phase counts once all of them are written.
     """
 
     def __init__(self, path: Path, spec: RunSpec, tables: Mapping[str, Any], resources: contextlib.ExitStack) -> None:
@@ -68,19 +68,19 @@ class RunWriter:
         threads: int = 0,
         **sizes: int,
     ) -> Self:
-        """Begin a run in a directory that holds none, made where it is missing.
+        """Begin a run in a directory without one, which is created if missing.
 
         Args:
             path: the run's directory.
             spec: the run.
-            sources: what is to be copied, by the directory for it.
+            sources: the sources to copy, by subdirectory.
             diagnostics: the names of the diagnostics that every phase may have.
-            threads: EnvPool's threads, for environment.json.
+            threads: EnvPool threads, for environment.json.
             sizes: ``TaskSpec.record_sizes``.
 
         Raises:
-            UsageError: the directory holds a run, or something else where a source is to be copied.
-            RecordError: another process is writing one in it, or it cannot be written.
+            UsageError: the directory contains a run, or other files where a source is to be copied.
+            RecordError: another process is writing a run in it, or it cannot be written.
         """
         tables = schemas(spec, diagnostics=diagnostics, **sizes)
         _refuse_a_run(path)
@@ -96,7 +96,7 @@ class RunWriter:
                 write_json(path / SPEC_FILE, spec.to_json())
                 writer._begin(0, dict.fromkeys(tables, 0), threads)
             except BaseException:
-                # What was begun would have the next try refused.
+                # A partial run would make the next attempt fail.
                 for directory in (*tables, *copied):
                     shutil.rmtree(path / directory, ignore_errors=True)
                 for name in (environment.FILE, SPEC_FILE):
@@ -116,13 +116,13 @@ class RunWriter:
         threads: int = 0,
         **sizes: int,
     ) -> Self:
-        """Go on with a run that was not finished, keeping exactly its ``committed`` batches, in a new shard.
+        """Continue an unfinished run in a new shard, after exactly its ``committed`` batches.
 
-        ``committed`` is what ``committed()`` said when the checkpoint was made; empty to begin again from nothing. The
-        other arguments are those of ``create``.
+        ``committed`` is the result of ``committed()`` at the time of the checkpoint; empty to start from the beginning.
+        The other arguments are those of ``create``.
 
         Raises:
-            UsageError: the run is finished, or began with another specification than ``spec``.
+            UsageError: the run is finished, or started with another specification than ``spec``.
             RecordError: committed batches are missing or damaged, another process is writing the run, or it cannot be
                 written.
         """
@@ -137,17 +137,17 @@ class RunWriter:
             resources.enter_context(locked(path / LOCK_FILE, path))
             _refuse_a_finished_run(path, tables)
             check_spec(path, spec.to_json())
-            # Nothing is touched before every table is known to hold what was committed.
+            # Nothing is changed before all committed batches of every table are known to exist.
             cuts = {table: streams.plan(path / table, count) for table, count in counts.items()}
             for table, cut in cuts.items():
                 if not cut and (path / table / TABLE_FILE).exists():
-                    # A run has no shards once it is finished, and only then.
+                    # Only a finished run has no shards.
                     raise RecordError(f"{path / RESULT_FILE} is missing; restore it from a copy of the run")
                 streams.verify(cut)
-            # Before the shards, some of which may go: a file of the whole table is never all that is left of it.
+            # Before shards are deleted, so that a partial file is never all that is left of a table.
             for directory in (path, *(path / table for table in tables)):
                 for file in (*directory.glob("*" + TEMPORARY), directory / TABLE_FILE):
-                    if file.is_dir():  # of a source, from an earlier try
+                    if file.is_dir():  # a source, from an earlier attempt
                         shutil.rmtree(file)
                     file.unlink(missing_ok=True)
             numbers = {table: streams.carry_out(path / table, cut) for table, cut in cuts.items()}
@@ -172,10 +172,10 @@ class RunWriter:
         self._committed = committed
 
     def commit(self, record: PhaseRecord) -> None:
-        """Append a phase's rows to every table and hand them to the operating system: killing this process loses none.
+        """Append a phase's rows to every table and pass them to the operating system, so that a kill loses none.
 
-        Raises RecordError where that cannot be done, and nothing of the phase is kept then. After rows that do not fit
-        the writer goes on; after a write that failed it is closed.
+        Raises RecordError on failure, and keeps nothing of the phase. After rows that do not fit the schema the writer
+        stays open; after a failed write it is closed.
         """
         self._check_open()
         batches = encode(record, self._schemas)
@@ -193,14 +193,14 @@ class RunWriter:
         self._committed += 1
 
     def committed(self) -> dict[str, int]:
-        """Batches committed to each table, over all shards: what a checkpoint keeps for ``reopen``."""
+        """The number of batches committed to each table, over all shards; saved in checkpoints for ``reopen``."""
         return dict.fromkeys(self._schemas, self._committed)
 
     def finish(self, status: Status, summary: Mapping[str, Any], policy_state: Mapping[str, Tensor]) -> dict[str, Any]:
-        """End the run: the policy, one Arrow file a table, and last of all result.json, whose content is returned.
+        """Finish the run: write the policy, one Arrow file per table, and last result.json, whose content is returned.
 
-        Without a policy where ``policy_state`` is empty. Until result.json stands, the run can be reopened; the shards
-        go after it. Raises RecordError.
+        No policy is written if ``policy_state`` is empty. Until result.json is written the run can be reopened; then
+        the shards are deleted. Raises RecordError.
         """
         self._check_open()
         with self, explained(self.path, f"resume with: {resume_command(self.path)}"):
@@ -232,7 +232,7 @@ class RunWriter:
         return result
 
     def close(self) -> None:
-        """End the streams and let go of the lock, without finishing the run. Harmless a second time."""
+        """Close the streams and release the lock without finishing the run. Idempotent."""
         if self._open:
             self._open = False
             with self._resources:
@@ -254,12 +254,12 @@ class RunWriter:
 
 
 def _copy(source: Source, there: Path) -> bool:
-    """Copy a source into a directory, whole or not at all; False where it is there already.
+    """Copy a source into a directory atomically; False if the copy already exists.
 
-    Raises UsageError where something else is there, and OSError.
+    Raises UsageError if other files are there, and OSError.
     """
     if there.exists():
-        # A try that was killed just then has left it there, or it is no copy.
+        # An identical copy is from an attempt that was killed.
         if all((there / name).is_file() and (there / name).read_bytes() == x for name, x in source.files.items()):
             return False
         raise UsageError(f"{there}, where a run stores its source, already exists; give another directory with --out")
@@ -283,14 +283,14 @@ def _refuse_a_run(path: Path) -> None:
 
 def _refuse_a_finished_run(path: Path, tables: Iterable[str]) -> None:
     if (path / RESULT_FILE).exists():
-        # Left where the process was killed just after it wrote the result.
+        # Left if the process was killed just after it wrote the result.
         with contextlib.suppress(OSError):
             _clear(path, tables)
         raise UsageError(f"{path} is finished: there is nothing to resume; see: lagbench show {path}")
 
 
 def _merge(directory: Path, schema: Any, committed: int) -> tuple[str, int]:
-    """Write a table's shards into one Arrow file; its content hash and number of rows."""
+    """Write a table's shards to one Arrow file; returns its content hash and number of rows."""
     total = TableHash(schema)
     rows = 0
     with replacing(directory / TABLE_FILE) as out, pa.ipc.new_file(out, schema) as writer:
@@ -303,7 +303,7 @@ def _merge(directory: Path, schema: Any, committed: int) -> tuple[str, int]:
 
 
 def _clear(path: Path, tables: Iterable[str]) -> None:
-    """Delete what a finished run needs no more."""
+    """Delete the files that a finished run no longer needs."""
     for table in tables:
         streams.remove(path / table)
     (path / LOCK_FILE).unlink(missing_ok=True)
