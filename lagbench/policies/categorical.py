@@ -1,4 +1,4 @@
-"""The policy of control tasks with discrete actions: a categorical distribution, with a critic beside it."""
+"""The policy of control tasks with discrete actions: a categorical distribution, and a critic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def log_prob(action: Tensor, logits: Tensor) -> Tensor:
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Of softmax(logits), [...] for logits [..., n], in nats."""
+    """The entropy [...] of softmax(logits), logits [..., n], in nats."""
     log_p = logits.log_softmax(-1)
     return -(log_p.exp() * log_p).sum(-1)
 
@@ -36,7 +36,7 @@ class CategoricalPolicy(MLPPolicy):
     """An ``MLPPolicy`` whose actor has a logit for each action."""
 
     def evaluate(self, batch: Rollout) -> PolicyOutput:
-        """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""
+        """See ``Policy.evaluate``; ``next_value`` if the batch has one more row of observations than of actions."""
         x = self.normalizer(batch.observation)
         logits = self.actor(x[: len(batch.action)])
         value = self.critic(x).squeeze(-1)
@@ -48,12 +48,12 @@ class CategoricalPolicy(MLPPolicy):
         return conditioning(batch.action, self.actor(self.normalizer(batch.observation)[: len(batch.action)]))
 
     def acting(self, versions: Sequence[Version]) -> CategoricalActing:
-        """See ``ControlPolicy.acting``: one batched product a layer, however many versions there are."""
+        """See ``ControlPolicy.acting``: one batched product per layer for all versions."""
         return CategoricalActing(StackedNetworks(versions), self.actor[-1].out_features)  # type: ignore[arg-type]
 
 
 class CategoricalActing(Acting):
-    """Actions [N] by the largest of logits + Gumbel noise, which is a sample of softmax(logits)."""
+    """Actions [N] as the argmax of logits + Gumbel noise, which samples softmax(logits)."""
 
     def noise(self, rng: np.random.Generator, *shape: int) -> NDArray[Any]:
         """See ``Acting.noise``: standard Gumbel."""
@@ -70,7 +70,7 @@ class CategoricalActing(Acting):
     def apart(
         self, action: NDArray[Any], output: NDArray[np.float32], noise: NDArray[Any] | None
     ) -> NDArray[np.float64]:
-        """See ``Acting.apart``: how far the logit of each, with its noise, is below the largest."""
+        """See ``Acting.apart``: how far the logit plus noise of each action is below the largest."""
         score = output.astype(np.float64) if noise is None else output + noise
         there = (action >= 0) & (action < self.size)
         own = np.take_along_axis(score, np.where(there, action, 0).astype(np.int64)[..., None], -1)[..., 0]

@@ -1,4 +1,4 @@
-"""What actors on control ask of a policy, whatever its network and its distribution."""
+"""The interface of control policies to actors, for any network and distribution."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Network = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 
 class Acting(ABC):
-    """N actors, each with a policy version of its own; actions follow from outputs and from noise that is given.
+    """N actors, each with its own policy version; actions are determined by network outputs and given noise.
 
     Args:
-        network: theirs.
-        size: how many outputs it has.
+        network: the networks of the actors.
+        size: number of outputs.
     """
 
     def __init__(self, network: Network, size: int) -> None:
@@ -32,15 +32,15 @@ class Acting(ABC):
 
     @abstractmethod
     def noise(self, rng: np.random.Generator, *shape: int) -> NDArray[Any]:
-        """What so many actions are sampled by, [*shape, out]; the same for any versions."""
+        """Noise [*shape, out] for sampling actions; independent of the versions."""
 
     def spread(self, noise: NDArray[Any]) -> NDArray[Any]:
-        """Noise [..., N, out] as ``choose`` takes it, made in place."""
+        """Scale noise [..., N, out] in place, as ``choose`` needs it."""
         return noise
 
     @abstractmethod
     def choose(self, output: NDArray[np.float32], noise: NDArray[Any] | None, out: NDArray[Any]) -> None:
-        """Write the actions [N, …] for outputs [N, out] into ``out``; without noise the mode."""
+        """Write the actions [N, …] for outputs [N, out] to ``out``; without noise, the mode."""
 
     @abstractmethod
     def log_prob(self, action: Tensor, output: Tensor) -> Tensor:
@@ -50,14 +50,14 @@ class Acting(ABC):
     def apart(
         self, action: NDArray[Any], output: NDArray[np.float32], noise: NDArray[Any] | None
     ) -> NDArray[np.float64]:
-        """How far recorded actions are from those that would be chosen, in the shape of ``action``; 0: the same."""
+        """The distances of recorded actions from those that would be chosen, in the shape of ``action``."""
 
 
 class ControlPolicy(Policy):
-    """A policy over normalized observations of control.
+    """A policy on control, with normalized observations.
 
     Attributes:
-        normalizer: of observations.
+        normalizer: the observation normalizer.
     """
 
     has_normalizer: ClassVar[bool] = True
@@ -66,10 +66,10 @@ class ControlPolicy(Policy):
 
     @abstractmethod
     def acting(self, versions: Sequence[Version]) -> Acting:
-        """N actors with these versions [N] of a policy that is built as this one."""
+        """N actors with these versions [N] of a policy with the same architecture."""
 
     def acting_state(self) -> dict[str, Tensor]:
-        """See ``Policy.acting_state``: of a network of a user's own all, for what is its critic's may be shared."""
+        """See ``Policy.acting_state``: for a user's network its whole state, since the critic may share weights."""
         state = {k: v for k, v in self.state_dict().items() if not k.startswith("critic.")}
         del state["normalizer.count"]
         return {k: v.to("cpu", copy=True) for k, v in state.items()}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def whole(tensors: Sequence[Tensor]) -> Tensor | None:
-    """The vector that contiguous tensors fill one after the other, detached; None where there is no such vector."""
+    """The vector, detached, that the tensors fill contiguously in order; None if there is none."""
     first = tensors[0]
     start = at = first.data_ptr()
     for x in tensors:
@@ -17,11 +17,11 @@ def whole(tensors: Sequence[Tensor]) -> Tensor | None:
         at += x.nbytes
     storage = first.untyped_storage()
     if at > storage.data_ptr() + storage.nbytes():
-        return None  # neighbours by chance
+        return None  # adjacent by chance
     return first.detach().as_strided(((at - start) // first.itemsize,), (1,))
 
 
 def pieces(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Views that a vector falls into, one after the other, each of the shape of one of ``like``."""
+    """Consecutive views of a vector with the shapes of ``like``."""
     parts = zip(vector.split([x.numel() for x in like]), like, strict=True)
     return [part if x.ndim == 1 else part.view(x.shape) for part, x in parts]

@@ -1,4 +1,4 @@
-"""Actor and critic in one fused pass: a batched product per layer, and an explicit gradient in one vector."""
+"""Actor and critic in one fused pass: one batched product per layer, and an explicit gradient in one vector."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor
 from lagbench.policies.flat import pieces
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_MINUS_ONE = torch.tensor(-1.0, dtype=torch.float32, device="cpu")  # whatever the host has set
+_MINUS_ONE = torch.tensor(-1.0, dtype=torch.float32, device="cpu")  # independent of the host's defaults
 
 Outputs = tuple[Tensor, Tensor, Tensor]
-"""Log-probabilities and entropies, one for each action, and values, one for each observation."""
+"""Log-probabilities and entropies, one per action, and values, one per observation."""
 
 
 class Views(NamedTuple):
-    """A vector of weights, or of their gradient, as the products take it; a pair is actor, critic.
+    """Views of a vector of weights, or of their gradient, for the products; a dimension of 2 is (actor, critic).
 
     Attributes:
         vector: ``log_std``, then weight and bias of each layer of the actor, then of the critic.
-        hidden: of each hidden layer the weights [2, out, in], these transposed, and the biases [2, 1, out] of the pair.
-        actor: of the actor's last layer the weight [act, in] and the bias [act, 1].
-        critic: of the critic's last layer the weight [1, in] and the bias [1].
+        hidden: for each hidden layer the weights [2, out, in], their transpose, and the biases [2, 1, out].
+        actor: weight [act, in] and bias [act, 1] of the actor's last layer.
+        critic: weight [1, in] and bias [1] of the critic's last layer.
         log_std: [act, 1].
     """
 
@@ -37,7 +37,7 @@ class Views(NamedTuple):
 
     @classmethod
     def of(cls, vector: Tensor, parameters: Sequence[Tensor]) -> Self:
-        """The views of a vector that holds something for each of these parameters, one after the other."""
+        """The views of a vector in which these parameters are stored contiguously."""
         log_std, *layers = pieces(vector, parameters)
         actor, critic = layers[: len(layers) // 2], layers[len(layers) // 2 :]
         apart = critic[0].storage_offset() - actor[0].storage_offset()
@@ -52,10 +52,10 @@ class Views(NamedTuple):
 
 
 class ActorCritic(torch.autograd.Function):
-    """log N(action; actor(x), exp(log_std)²), the entropy of that, and critic(x), for rows x.
+    """log N(action; actor(x), exp(log_std)²), its entropy, and critic(x), for rows x.
 
-    There may be fewer actions than rows; they belong to the first. What is not to be had this way, a second derivative,
-    comes from ``plain``, which computes the same outputs by torch's own operations.
+    There may be fewer actions than rows; they belong to the first rows. Second derivatives are computed through
+    ``plain``, which returns the same outputs by torch's own operations.
     """
 
     @staticmethod
@@ -68,10 +68,10 @@ class ActorCritic(torch.autograd.Function):
         action: Tensor,
         *parameters: Tensor,
     ) -> Outputs:
-        """Rows x [n, obs], actions [m, act]; ``weights`` are in the memory of ``parameters``, ``gradient`` in any."""
+        """Rows x [n, obs], actions [m, act]; ``weights`` share memory with ``parameters``, ``gradient`` does not."""
         layers = [x.expand(2, *x.shape)]
         for _, transposed, bias in weights.hidden:
-            # tanh(u) = 2σ(2u) − 1, as Tanh of policies/mlp.py.
+            # tanh(u) = 2σ(2u) − 1, as in policies/mlp.py.
             y = torch.baddbmm(bias, layers[-1], transposed, beta=2, alpha=2).sigmoid_()
             layers.append(torch.add(_MINUS_ONE, y, alpha=2, out=y))
         for_actor, for_critic = layers[-1].unbind()
@@ -79,7 +79,7 @@ class ActorCritic(torch.autograd.Function):
         for_actor = for_actor if n == rows else for_actor[:n]
         weight, bias = weights.actor
         std = weights.log_std.exp()
-        # [act, m]: narrow products are faster so.
+        # [act, m], the faster layout of narrow products.
         mean = torch.addmm(bias, weight, for_actor.t())
         z = torch.sub(action.t(), mean, out=mean).div_(std)
         squares, scale = z.square(), weights.log_std.sum()
@@ -95,7 +95,7 @@ class ActorCritic(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        """See ``torch.autograd.Function``. Raises RuntimeError where a weight has been changed since."""
+        """See ``torch.autograd.Function``. Raises RuntimeError if a weight has changed since ``forward``."""
         parameters = ctx.parameters
         if ctx.versions != [x._version for x in _used(parameters)]:
             raise RuntimeError("a weight was changed between `evaluate` and `backward`; evaluate again")
@@ -111,7 +111,7 @@ class ActorCritic(torch.autograd.Function):
 
 
 def _used(parameters: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Those that the gradient depends on: of both networks the weights of all layers but the first."""
+    """The parameters that the gradient depends on: in both networks, the weights of all layers but the first."""
     half = len(parameters) // 2
     return *parameters[3 : half + 1 : 2], *parameters[half + 3 :: 2]
 
@@ -129,7 +129,7 @@ def _fill(
     by_entropy: Tensor | None,
     by_value: Tensor | None,
 ) -> None:
-    """Write the gradient by each weight; anything finite where nothing depends on it."""
+    """Write the gradient of each weight; arbitrary finite values for weights that no output gradient reaches."""
     n, rows = z.shape[1], len(for_critic)
     d = torch.empty_like(layers[-1])
     by_actor, by_critic = d.unbind()
@@ -161,14 +161,14 @@ def _fill(
             torch.bmm(d.mT, layers[i], out=weight)
             d = torch.bmm(d, weights.hidden[i][0])
         else:
-            # Observations are narrow, and slow as a product's right side.
+            # Observations are narrow, and slow as the right side of a product.
             transposed.copy_(torch.bmm(layers[0].mT, d))
 
 
 def _reached(
     parts: list[Tensor], by_log_prob: Tensor | None, by_entropy: Tensor | None, by_value: Tensor | None
 ) -> list[Tensor | None]:
-    """The gradients, without those by what nothing depends on."""
+    """The gradients, None for weights that no output gradient reaches."""
     found: list[Tensor | None] = [*parts]
     half = len(parts) // 2
     if by_log_prob is None:
@@ -183,7 +183,7 @@ def _reached(
 def _by_autograd(
     outputs: Outputs, gradients: Sequence[Tensor | None], parameters: Sequence[Tensor], needed: Sequence[bool]
 ) -> list[Tensor | None]:
-    """The gradient by each parameter as something that can be differentiated again."""
+    """The gradient of each parameter, differentiable again."""
     of, by = zip(*((o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None), strict=True)
     wanted = [p for p, need in zip(parameters, needed, strict=True) if need]
     found = iter(torch.autograd.grad(of, wanted, by, create_graph=True, allow_unused=True))

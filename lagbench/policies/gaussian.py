@@ -1,4 +1,4 @@
-"""The policy of control tasks with real actions: a diagonal Gaussian, unclipped, with a critic beside it."""
+"""The policy of control tasks with continuous actions: a diagonal Gaussian, unclipped, and a critic."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def conditioning(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
 
 
 class GaussianPolicy(MLPPolicy):
-    """An ``MLPPolicy`` whose actor has the mean action, with a log standard deviation that no state changes.
+    """An ``MLPPolicy`` whose actor outputs the mean action, with a state-independent log standard deviation.
 
-    ``evaluate`` computes both networks at once where it finds them as they were made, each weight in its place in one
-    vector; where one lies elsewhere, as after ``to``, it is first moved there. Weights stay parameters of their own:
-    they can be frozen, grouped, copied, replaced. What is no longer such a pair is evaluated module by module.
+    ``evaluate`` computes both networks at once, with all weights in one vector; weights that are elsewhere, as after
+    ``to``, are first moved there. Weights remain separate parameters, which can be frozen, grouped, copied or replaced.
+    If the networks were changed, so that they no longer match, they are evaluated module by module.
 
     Attributes:
-        log_std: [act].
+        log_std: [act], log standard deviation.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class GaussianPolicy(MLPPolicy):
         self._joined(self._weights())
 
     def evaluate(self, batch: Rollout) -> PolicyOutput:
-        """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""
+        """See ``Policy.evaluate``; ``next_value`` if the batch has one more row of observations than of actions."""
         x = self.normalizer(batch.observation).flatten(0, -2)
         action = batch.action.flatten(0, -2)
         log_prob, entropy, value = self._evaluated(x, action)
@@ -84,8 +84,8 @@ class GaussianPolicy(MLPPolicy):
         return outputs
 
     def _weights(self) -> list[Tensor]:
-        """Of the layers as they are now, as ``parameters`` orders them; none where the layers are not what was made."""
-        # Straight from the modules' dictionaries: this is asked for at every update.
+        """The current weights in the order of ``parameters``; empty if the layers are not the original ones."""
+        # Read from the modules' dictionaries, for speed: this is called at every update.
         layers = [*self.actor._modules.values(), *self.critic._modules.values()]
         if [type(x) for x in layers] != self._made:
             return []
@@ -94,7 +94,7 @@ class GaussianPolicy(MLPPolicy):
         return found if len(found) == len(weights) else []
 
     def _joined(self, weights: Sequence[Tensor]) -> tuple[fused.Views, fused.Views] | None:
-        """Views of one vector, into which the weights are moved if need be, and of one for their gradient, or None."""
+        """Views of one vector, into which weights are moved if necessary, and of one for their gradient; or None."""
         if not weights:
             return None
         places = [x.data_ptr() for x in weights]
@@ -120,7 +120,7 @@ class GaussianPolicy(MLPPolicy):
         return fused.Views.of(vector, weights), fused.Views.of(torch.zeros_like(vector), weights)
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        """What ``to`` and the like go through: they move each weight by itself."""
+        """Called by ``to`` and similar methods, which move each weight separately: join them again."""
         super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
         self._joined(self._weights())
         return self
@@ -131,12 +131,12 @@ class GaussianPolicy(MLPPolicy):
         return conditioning(batch.action, mean, self.log_std)
 
     def acting(self, versions: Sequence[Version]) -> GaussianActing:
-        """See ``ControlPolicy.acting``: one batched product a layer, however many versions there are."""
+        """See ``ControlPolicy.acting``: one batched product per layer for all versions."""
         return GaussianActing(StackedNetworks(versions), stacked(versions, "log_std"))
 
 
 class GaussianActing(Acting):
-    """Actions [N, act] by output + noise·σ, with ``log_std`` [N, act] of each actor's version."""
+    """Actions [N, act] as output + noise·σ, with ``log_std`` [N, act] of each actor's version."""
 
     def __init__(self, network: Network, log_std: Tensor) -> None:
         super().__init__(network, log_std.shape[-1])

@@ -1,4 +1,4 @@
-"""A causal language model of transformers as two halves: its body, tokens to states, and its head, states to logits."""
+"""A causal language model of transformers in two parts: body, tokens to hidden states, and head, states to logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TOLERANCE = 1e-4  # relative, of float32
 
 
 class _Output:
-    """What a body gives, as far as a head asks: the states. Of all else there is none."""
+    """A body's output for the head: the hidden states; all other attributes are None."""
 
     def __init__(self, states: Tensor) -> None:
         self.last_hidden_state = states
@@ -28,12 +28,12 @@ class _Output:
 
 
 def half_precision(device: torch.device, wanted: bool) -> AbstractContextManager[Any]:
-    """Autocast to bfloat16, where it is wanted."""
+    """Autocast to bfloat16 if ``wanted``."""
     return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
 
 
 def states(model: nn.Module, tokens: Tensor, given: Mapping[str, Any], autocast: bool) -> Tensor:
-    """The states [n, length, width] that the body has after tokens [n, length], in float32 at least."""
+    """The body's hidden states [n, length, width] for tokens [n, length], in float32 at least."""
     body: Any = model.base_model
     with half_precision(tokens.device, autocast):
         found: Tensor = body(input_ids=tokens, **given).last_hidden_state
@@ -41,7 +41,7 @@ def states(model: nn.Module, tokens: Tensor, given: Mapping[str, Any], autocast:
 
 
 def logits(model: nn.Module, states: Tensor) -> Tensor:
-    """What the model makes of its body's states [n, length, width]: with its own scales and caps, whatever they are."""
+    """The model's logits for its body's states [n, length, width], including its scaling and soft-capping."""
     body: Any = model.base_model
     before = vars(body).get("forward")
     body.forward = lambda *_, **__: _Output(states)
@@ -56,16 +56,16 @@ def logits(model: nn.Module, states: Tensor) -> Tensor:
 
 @torch.no_grad()
 def separable(model: nn.Module) -> bool:
-    """Whether the two halves, one after the other, give what the model gives: tried on two tokens."""
+    """Whether body and head, one after the other, compute the same as the model: tried on two tokens."""
     if getattr(model, "base_model", model) is model:
         return False
     place = next(model.parameters()).device
-    tokens = torch.arange(2, device=place).unsqueeze(0)  # not what a head is given, which must not see them
+    tokens = torch.arange(2, device=place).unsqueeze(0)  # not those that the head is given, which must not see them
     try:
         whole = model(input_ids=tokens).logits
         apart = logits(model, states(model, tokens, {}, autocast=False))
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception:  # whatever a model of somebody's does
+    except Exception:  # any error of the user's model
         return False
     return whole.shape == apart.shape and bool((whole - apart).abs().max() <= _TOLERANCE * whole.abs().max())

@@ -1,4 +1,4 @@
-"""How much may be in memory at once while a language model samples and learns."""
+"""Memory budgets of sampling and learning with a language model."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 _GIB = 1 << 30
-_MEASURED = 32  # tokens of one completion; of longer ones it is extrapolated
+_MEASURED = 32  # tokens of a completion; extrapolated for longer ones
 
 
 class Budget(NamedTuple):
-    """Bytes, beside the weights.
+    """Bytes in addition to the weights.
 
     Attributes:
-        logits: of logits at a time; a few times that is taken while they are computed.
-        kept: of what is kept for the gradient.
-        cache: of keys and values while sampling.
+        logits: logits at a time; computing them takes a few times as much.
+        kept: activations kept for the gradient.
+        cache: keys and values while sampling.
     """
 
     logits: int
@@ -26,18 +26,18 @@ class Budget(NamedTuple):
     cache: int
 
 
-# A run on a CPU repeats bit for bit whatever else the machine does, so these follow from no state of it.
+# Constant, since a run on a CPU must be reproducible whatever else the machine does.
 _ON_CPU = Budget(1 << 28, 2 * _GIB, _GIB)
 
 
 def budget(device: torch.device, weights: int, asked: float) -> Budget:
-    """What there is to use.
+    """The memory budget.
 
     Args:
-        device: where the model is.
+        device: the model's device.
         weights: the model's size, in bytes.
-        asked: GiB in all; 0: on a CPU always the same, elsewhere what is free now, less what a run has there beside
-            the weights: gradient, the optimizer's two moments and the weights of the version that acts.
+        asked: GiB in total; 0: a constant on a CPU, elsewhere the free memory less what a run needs in addition to the
+            weights: gradient, the optimizer's two moments and the acting version's weights.
     """
     if asked:
         total = int(asked * _GIB)
@@ -47,14 +47,14 @@ def budget(device: torch.device, weights: int, asked: float) -> Budget:
         own = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + own
         total = max(free - 4 * weights, free // 8)
-    # While logits are computed there are up to five copies of them.
+    # Computing logits takes up to five copies of them.
     return Budget(min(total // 20, _GIB), total // 2, total // 2)
 
 
 def kept(compute: Callable[[Tensor], Tensor], model: nn.Module, longest: int) -> tuple[float, float]:
-    """The bytes that one completion of n tokens keeps for its gradient: a·n + b·n², as (a, b).
+    """The bytes that a completion of n tokens keeps for its gradient, a·n + b·n², as (a, b).
 
-    Measured on a few tokens, ``longest`` at most: ``compute`` is given those of one completion [1, n].
+    Measured by calling ``compute`` with the tokens of one short completion [1, n], n ≤ ``longest``.
     """
     n = max(min(_MEASURED, longest) // 4, 1)
     one, two, four = (_kept(compute, model, times * n) for times in (1, 2, 4))
@@ -73,6 +73,6 @@ def _kept(compute: Callable[[Tensor], Tensor], model: nn.Module, length: int) ->
 
     tokens = torch.zeros(1, length, dtype=torch.long, device=next(model.parameters()).device)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        output = compute(tokens)  # alive until all is counted, so that no memory is counted twice
+        output = compute(tokens)  # kept alive until all is counted, so that no memory is counted twice
     del output
     return sum(sizes.values())

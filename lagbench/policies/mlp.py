@@ -1,4 +1,4 @@
-"""Tanh networks, as the policies of control have them by default: one, and those of many versions at once."""
+"""Tanh networks, the default of control policies: a single one, and those of many versions at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lagbench.protocol import DEFAULT_HIDDEN
 
 
 class Tanh(nn.Module):
-    """tanh(x) as 2σ(2x) − 1, to 2e-7: torch's own takes several times as long on a CPU."""
+    """tanh(x) as 2σ(2x) − 1, accurate to 2e-7: torch's own takes several times as long on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Elementwise, of x's shape."""
@@ -28,11 +28,11 @@ class Tanh(nn.Module):
 
 
 def mlp(sizes: Sequence[int], last_gain: float, generator: torch.Generator) -> nn.Sequential:
-    """Layers of these sizes with tanh between, orthogonal weights from ``generator``, the last ×``last_gain``."""
+    """Linear layers of these sizes with tanh between; orthogonal weights, the last layer's ×``last_gain``."""
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
-        # skip_init: Linear's own initialisation would draw from the global generator.
+        # skip_init, since Linear's own initialisation draws from the global generator.
         layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
         nn.init.orthogonal_(layer.weight, last_gain if last else math.sqrt(2), generator=generator)
         nn.init.zeros_(layer.bias)
@@ -49,12 +49,12 @@ def stacked(versions: Sequence[Version], name: str) -> Tensor:
 
 
 class MLPPolicy(ControlPolicy):
-    """Two tanh networks alike, actor and critic, and the normalizer: what the policies of control have in common.
+    """Actor and critic, tanh networks of the same sizes, with the normalizer: the base of default control policies.
 
     Args:
         observation_size: length of an observation.
-        outputs: how many the actor has.
-        generator: the stream of the initial weights (orthogonal; last layers ×0.01 for the actor, ×1 for the critic).
+        outputs: number of the actor's outputs.
+        generator: draws the initial weights (orthogonal; last layers ×0.01 for the actor, ×1 for the critic).
         hidden: the units of each hidden layer.
 
     Attributes:
@@ -74,20 +74,20 @@ class MLPPolicy(ControlPolicy):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """The policy that has this state. Raises KeyError or RuntimeError where it is that of another network."""
+        """The policy with this state. Raises KeyError or RuntimeError if it is the state of another network."""
         *hidden, outputs = [len(state[f"actor.{i}.bias"]) for i in linear_indices(state)]
-        # The initial weights are overwritten, so that any generator does.
+        # Any generator will do: the initial weights are overwritten.
         policy = cls(len(state["normalizer.mean"]), outputs, torch.Generator(), hidden)
         policy.load_state_dict(state)
         return policy
 
 
 class StackedNetworks:
-    """The actor's networks of N versions, computed in one batched product a layer; see ``control.Network``.
+    """The actor networks of N versions, computed with one batched product per layer; see ``control.Network``.
 
-    The cost of a step does not depend on how many different versions there are. NumPy does what is not a product: right
-    after a step of the simulation, which leaves no cache warm, its calls take a fifth of the time of torch's. All of it
-    works in memory of torch's, allocated once, so that a run's bits do not depend on where memory happens to lie.
+    The cost of a step does not depend on the number of different versions. NumPy does the elementwise work: with the
+    cold caches after a step of the simulation, its calls take a fifth of the time of torch's. All memory is torch's and
+    allocated once, so that results do not depend on memory alignment.
     """
 
     def __init__(self, versions: Sequence[Version]) -> None:
@@ -100,12 +100,12 @@ class StackedNetworks:
         indices = linear_indices(versions[0].state)
         for i in indices:
             weight, bias = stack(f"actor.{i}.weight").transpose(1, 2), stack(f"actor.{i}.bias").unsqueeze(1)
-            # As each product is fastest: the last layer is narrow.
+            # The fastest layout of each product: the last layer is narrow.
             wide = i != indices[-1]
             self._layers.append((weight.contiguous() if wide else weight, bias, torch.empty_like(bias)))
 
     def __call__(self, observation: NDArray[np.float64]) -> NDArray[np.float32]:
-        """What the networks give [N, out] for raw observations [N, obs]; overwritten by the next call."""
+        """Outputs [N, out] for raw observations [N, obs]; overwritten by the next call."""
         x = self._input
         normalize_into(x.numpy()[:, 0], observation, self._mean, self._inverse_std, self._normalized)
         for weight, bias, out in self._layers:

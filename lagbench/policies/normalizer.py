@@ -1,4 +1,4 @@
-"""Running moments, and the observation normalizer made of them."""
+"""Running moments, and the observation normalizer that uses them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLIP = 10.0
 
 
 class RunningMoments(nn.Module):
-    """Mean and population variance of all rows seen so far, in float64, merged a batch at a time (Chan et al. 1979)."""
+    """Mean and population variance of all rows so far, in float64, merged batch by batch (Chan et al. 1979)."""
 
     count: Tensor
     mean: Tensor
@@ -28,7 +28,7 @@ class RunningMoments(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Take in rows [n, *shape]."""
+        """Update the moments with rows [n, *shape]."""
         if not len(x):
             return
         n = float(len(x))
@@ -47,7 +47,7 @@ class RunningMoments(nn.Module):
 
 
 class Normalizer(RunningMoments):
-    """Observations to zero mean and unit variance, clipped to ±10, in float32. Part of a policy version."""
+    """Normalizes observations to zero mean and unit variance, clipped to ±10, in float32. Part of a policy version."""
 
     def forward(self, observation: Tensor) -> Tensor:
         """Raw float64 observations [..., obs] → float32 of the same shape."""
@@ -60,7 +60,7 @@ def inverse_std(variance: Tensor) -> Tensor:
 
 
 def normalize(observation: Tensor, mean: Tensor, inverse_std: Tensor) -> Tensor:
-    """The one formula by which learner and actors normalize; the last two broadcast over ``observation``."""
+    """The formula with which learner and actors normalize; ``mean`` and ``inverse_std`` broadcast."""
     return ((observation - mean) * inverse_std).clamp_(-CLIP, CLIP).float()
 
 
@@ -71,7 +71,7 @@ def normalize_into(
     inverse_std: NDArray[np.float64],
     scratch: NDArray[np.float64],
 ) -> None:
-    """``normalize`` for those who act, on NumPy's arrays of one shape: the same bits, and nothing is allocated."""
+    """``normalize`` for actors, on NumPy arrays of one shape: bitwise equal, without allocation."""
     np.subtract(observation, mean, out=scratch)
     np.multiply(scratch, inverse_std, out=scratch)
     np.maximum(scratch, -CLIP, out=scratch)

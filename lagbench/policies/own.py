@@ -1,4 +1,4 @@
-"""Policies around a network of a user's own, which a function makes from the spaces."""
+"""Policies around a user's network, which a function creates from the spaces."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from lagbench.policies.normalizer import Normalizer
 from lagbench.rollout import Rollout
 
 Build = Callable[[Any, Any, torch.Generator], Any]
-"""What makes a network: ``build(observation_space, action_space, generator)``."""
+"""A function that creates a network: ``build(observation_space, action_space, generator)``."""
 
 
 class OwnPolicy(ControlPolicy):
-    """A network of a user's own on control: the normalizer before it, and behind it the distribution of the task.
+    """A user's network on control, between the normalizer and the task's action distribution.
 
     Args:
         network: called with normalized observations [n, obs], float32; returns (outputs [n, out], values [n]). Outputs
-            are mean actions, or a logit for each of discrete ones. Put into evaluation mode: dropout would make the
-            learner another policy than the one that acted.
+            are mean actions, or logits of discrete actions. It is put into evaluation mode: with dropout the learner
+            would not be the policy that acted.
         observation_space: a Box [obs].
         action_space: a Box [act], or a Discrete.
 
     Attributes:
-        network: the one given.
-        log_std: [act], that of real actions, which no observation changes; None of discrete ones.
+        network: the user's network.
+        log_std: [act], state-independent log standard deviation; None for discrete actions.
     """
 
     has_critic: ClassVar[bool] = True
@@ -61,7 +61,7 @@ class OwnPolicy(ControlPolicy):
         return output.view(*x.shape[:-1], self._outputs), value.view(x.shape[:-1])
 
     def evaluate(self, batch: Rollout) -> PolicyOutput:
-        """See ``Policy.evaluate``; ``next_value`` where the batch has a row more of observations than of actions."""
+        """See ``Policy.evaluate``; ``next_value`` if the batch has one more row of observations than of actions."""
         output, value = self._computed(batch.observation)
         rows, action = len(batch.action), batch.action
         if self.log_std is None:
@@ -72,14 +72,14 @@ class OwnPolicy(ControlPolicy):
         return PolicyOutput(chosen, entropy, value[:rows], None if len(value) == rows else value[1:])
 
     def conditioning(self, batch: Rollout) -> Tensor:
-        """See ``Policy.conditioning``: as of a network with these outputs."""
+        """See ``Policy.conditioning``: that of the distribution with these outputs."""
         output = self._computed(batch.observation)[0][: len(batch.action)]
         if self.log_std is None:
             return categorical.conditioning(batch.action, output)
         return gaussian.conditioning(batch.action, output, self.log_std)
 
     def acting(self, versions: Sequence[Version]) -> Acting:
-        """See ``ControlPolicy.acting``: one actor after the other, so that no row depends on who acts beside it."""
+        """See ``ControlPolicy.acting``: one actor at a time, so that no row depends on the other actors."""
         network = _Copies(self, versions)
         if self.log_std is None:
             return CategoricalActing(network, self._outputs)
@@ -107,10 +107,10 @@ class _Copies:
 
 
 def built(build: Build, spaces: tuple[Any, Any], generator: torch.Generator) -> nn.Module:
-    """The network that a function makes for (observation space, action space); torch's global generator is seeded.
+    """The network that a function creates for (observation space, action space).
 
-    What it draws from that, as torch's own modules do for their first weights, follows from ``generator`` so.
-    Raises UsageError where it fails, or makes no module.
+    torch's global generator is seeded from ``generator``, since torch's modules draw their initial weights from it.
+    Raises UsageError if the function fails or does not return a module.
     """
     name = getattr(build, "__name__", "policy")
     with torch.random.fork_rng(devices=[]):
@@ -130,7 +130,7 @@ def built(build: Build, spaces: tuple[Any, Any], generator: torch.Generator) -> 
 def control_policy(
     build: Build, observation_space: Box, action_space: Box | Discrete, generator: torch.Generator
 ) -> OwnPolicy:
-    """The policy around what a function builds. Raises UsageError where it does not give what it should."""
+    """The policy around a function's network. Raises UsageError if its outputs are not those required."""
     network = built(build, (observation_space, action_space), generator)
     policy = OwnPolicy(network, observation_space, action_space)
     size, outputs = observation_space.shape[0], policy._outputs

@@ -1,4 +1,4 @@
-"""Test whether runs are possible with a language model, by sampling and training on a few tokens."""
+"""Test whether a language model supports runs, by sampling and training on a few tokens."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lagbench.policies.sampling import Request, complete
 from lagbench.rollout import Rollout
 
 TOLERANCE = 2e-3
-"""How far apart two computations of a log-probability may be in float32, in standard deviations of what it is of.
+"""The allowed difference of two float32 computations of log-probabilities, in units of their standard deviation.
 
-Of 158 kinds with random weights, rounding came to 5e-5 at most, padding or later tokens to 4e-3 at least.
+For 158 architectures with random weights, rounding caused at most 5e-5, padding or later tokens at least 4e-3.
 """
 _ROUNDING = 1e-4  # nats
 _LONG, _SHORT = 6, 2
@@ -25,11 +25,11 @@ _STEPS, _COPIES = 3, 2
 
 @functools.lru_cache(maxsize=4)
 def rehearse(model: Pretrained, precision: str, device: str, prompt: tuple[int, ...]) -> None:
-    """Do with a model, on a few tokens of a prompt, what a run does. Takes seconds per 0.1B weights on a core.
+    """Sample and compute gradients with a model as in a run, on a few tokens. Takes seconds per 0.1B weights on a core.
 
-    Raises UsageError where its weights cannot be loaded, where it fails, and where sampled one by one from its cache,
-    beside a longer prompt, tokens have other log-probabilities than all at once and alone: then it looks at later or
-    masked tokens.
+    Raises UsageError if its weights cannot be loaded, if it fails, and if it attends to later or masked tokens: then
+    log-probabilities of tokens sampled with its cache, beside a longer prompt, differ from those of the completion
+    alone.
     """
     network = model.model().to(device)
     policies = [CausalLMPolicy(network)]
@@ -44,18 +44,18 @@ def rehearse(model: Pretrained, precision: str, device: str, prompt: tuple[int, 
 
 
 def rehearse_own(policy: CausalLMPolicy, prompt: tuple[int, ...]) -> None:
-    """``rehearse``, with a model of a user's own, which needs ``config`` and a cache as those of transformers have."""
+    """``rehearse`` with a user's model, which needs ``config`` and a cache like models of transformers."""
     _rehearse([policy], prompt, "this network", "see docs/networks.md for what it needs")
 
 
 def _rehearse(policies: Sequence[CausalLMPolicy], prompt: tuple[int, ...], what: str, do: str) -> None:
-    """All must do it; what the first says of tokens is held to itself."""
+    """Rehearse with all policies; compare the log-probabilities of the first, which is in float32."""
     cannot = f"runs are not possible with {what}"
     try:
         (apart, limit), *_ = [_apart(policy, prompt) for policy in policies]
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # whatever a model of somebody's does
+    except Exception as error:  # any error of the user's model
         reason = (str(error).strip() or "no reason given").splitlines()[0][:200]
         raise UsageError(f"{cannot}: it fails ({type(error).__name__}: {reason}); {do}") from error
     if not apart <= limit:
@@ -65,9 +65,9 @@ def _rehearse(policies: Sequence[CausalLMPolicy], prompt: tuple[int, ...], what:
 
 
 def _apart(policy: CausalLMPolicy, prompt: tuple[int, ...]) -> tuple[float, float]:
-    """How far apart log-probabilities of one token are, as sampled, learned from, and learned from alone, and may be.
+    """The largest difference of a token's log-probabilities (sampled, evaluated, evaluated alone), and its limit.
 
-    In nats, the largest of some tokens. Raises ValueError where a gradient is not finite.
+    In nats. Raises ValueError if a gradient is not finite.
     """
     prompts = [prompt[:_LONG], prompt[:_SHORT]]
     n = len(prompts) * _COPIES

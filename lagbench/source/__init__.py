@@ -1,1 +1,1 @@
-"""An algorithm's source: its files, loading, and its representation in specifications."""
+"""The source of algorithms, tasks and networks: its files, loading, and its representation in specifications."""

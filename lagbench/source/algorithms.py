@@ -1,4 +1,4 @@
-"""Algorithms in specifications: identified from a name, a file or a class, and loaded from it."""
+"""Algorithms in specifications: identified from a name, a file or a class, and loaded again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SUFFIX = ".py"
 
 @dataclass(frozen=True)
 class InstalledAlgorithm:
-    """An algorithm by the name that a distribution gives it, and that distribution."""
+    """An installed algorithm: its entry-point name, and its distribution with version."""
 
     name: str
     distribution: str
@@ -31,7 +31,7 @@ class InstalledAlgorithm:
 
     @property
     def requirement(self) -> str:
-        """What pip installs it by."""
+        """The requirement with which pip installs it."""
         return f"{self.distribution}=={self.version}"
 
     @property
@@ -42,9 +42,9 @@ class InstalledAlgorithm:
 
 @dataclass(frozen=True)
 class AlgorithmSource:
-    """An algorithm by ``path/to/file.py:Class``, and the SHA-256 of its source.
+    """An algorithm by ``path/to/file.py:Class`` and the SHA-256 of its source.
 
-    Former specifications name an installed one so too: by its name, and the SHA-256 of a file, to which it is not held.
+    Older specifications use this for installed algorithms too, by name and the SHA-256 of a file, which is not checked.
     """
 
     name: str
@@ -57,18 +57,18 @@ class AlgorithmSource:
 
     @property
     def is_former(self) -> bool:
-        """Whether it is an installed one, of a version that is not said."""
+        """Whether it is an installed algorithm of unknown version, from an older specification."""
         return _SUFFIX not in self.name
 
 
 def identify(algo: str | type) -> InstalledAlgorithm | AlgorithmSource:
-    """What is to be said of an algorithm, as it is now.
+    """Identify an algorithm in its current state, for a specification.
 
     Args:
-        algo: the name of one that is installed, ``path/to/file.py:Class``, or a class.
+        algo: the name of an installed algorithm, ``path/to/file.py:Class``, or a class.
 
     Raises:
-        UsageError: there is none, or it is nothing that a run could keep a copy of.
+        UsageError: there is none, or a run could not keep a copy of its source.
     """
     loading.refuse_while_importing()
     if isinstance(algo, type):
@@ -79,23 +79,23 @@ def identify(algo: str | type) -> InstalledAlgorithm | AlgorithmSource:
 
 
 def is_there(name: str) -> bool:
-    """Whether this is the name of an installed algorithm, or leads to a file."""
+    """Whether this is the name of an installed algorithm or names an existing file."""
     return name in registry.algorithms() or _parts(name)[0].is_file()
 
 
 def renewed(algorithm: InstalledAlgorithm | AlgorithmSource) -> InstalledAlgorithm | AlgorithmSource:
-    """The same, in the version that is installed now. Raises UsageError where the distribution is not."""
+    """The algorithm in the installed version. Raises UsageError if its distribution is not installed."""
     is_file = isinstance(algorithm, AlgorithmSource) and not algorithm.is_former
     return algorithm if is_file else _installed(algorithm)
 
 
 def may_be(now: InstalledAlgorithm | AlgorithmSource, then: InstalledAlgorithm | AlgorithmSource) -> bool:
-    """Whether an algorithm is the one of a specification, as far as a former one says of which version that is."""
+    """Whether ``now`` is the algorithm of a specification; older specifications do not tell the version."""
     return now == then or (then.is_former and now.name == then.name)
 
 
 def load(algorithm: InstalledAlgorithm | AlgorithmSource) -> Any:
-    """The class. Raises UsageError where it is not here, or not what is said of it."""
+    """The class. Raises UsageError if it is not available or not in the specified version."""
     loading.refuse_while_importing()
     source = source_of(algorithm)
     if source is not None:
@@ -110,14 +110,14 @@ def load(algorithm: InstalledAlgorithm | AlgorithmSource) -> Any:
 
 
 def source_of(algorithm: InstalledAlgorithm | AlgorithmSource) -> Source | None:
-    """The source that a run keeps a copy of; None of an installed algorithm. Raises UsageError as ``known.find``."""
+    """The source that a run keeps a copy of; None for an installed algorithm. Raises UsageError as ``known.find``."""
     if isinstance(algorithm, InstalledAlgorithm) or algorithm.is_former:
         return None
     return known.find(algorithm.name, algorithm.sha256, _parts(algorithm.name)[0], collect)
 
 
 def _parts(name: str) -> tuple[Path, str]:
-    """File and class: the file's name may have colons."""
+    """File and class of a name; the file's name may contain colons."""
     path, _, attribute = name.rpartition(f"{_SUFFIX}:")
     return (Path(path + _SUFFIX), attribute) if path else (Path(name), "")
 
@@ -147,7 +147,7 @@ def _classes(source: Source) -> list[str]:
 
 
 def _installed(algorithm: InstalledAlgorithm | AlgorithmSource) -> InstalledAlgorithm:
-    """What is installed by that name. Raises UsageError where nothing is, or something of another distribution."""
+    """The installed algorithm of that name. Raises UsageError if there is none, or one of another distribution."""
     name = algorithm.name
     if isinstance(algorithm, AlgorithmSource):
         return InstalledAlgorithm(name, *registry.distribution(name))
@@ -169,7 +169,7 @@ def _of_class(cls: type) -> InstalledAlgorithm | AlgorithmSource:
 
 
 def _installed_name(cls: type) -> str | None:
-    """The name that an entry point gives a class. Only what lies in the same package is loaded to see."""
+    """A class's entry-point name, or None. Only entry points of the same package are loaded for comparison."""
     top = cls.__module__.partition(".")[0]
     for name, target in registry.algorithms().items():
         if target.partition(":")[0].partition(".")[0] == top and registry.load(target) is cls:

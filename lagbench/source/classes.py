@@ -1,4 +1,4 @@
-"""The file of a class that is given in Python."""
+"""The source of a class that is passed as an object."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lagbench.source.imports import collect, collect_text, is_installed
 
 
 def source_of_class(cls: type) -> tuple[str, Source]:
-    """A class as ``path/to/file.py:Class``, and its source: its module's file, or one made of its notebook's text.
+    """A class as ``path/to/file.py:Class``, and its source: its module's file, or one made from notebook cells.
 
-    Raises UsageError for a class that no run could load from there, and for one of an installed distribution.
+    Raises UsageError for a class that a run could not load from there, and for one of an installed distribution.
     """
     name = cls.__name__
     if cls.__qualname__ != name:
@@ -37,8 +37,8 @@ def source_of_class(cls: type) -> tuple[str, Source]:
 
 
 def check_same(cls: type, name: str, loaded: Any) -> None:
-    """Raise UsageError where a class is not what its file makes of it now: one of them was changed after the import."""
-    # Of a notebook the text is of when it was made, and the same statements compile otherwise there.
+    """Raise UsageError if a class differs from its file because one of them was changed after the import."""
+    # Not for notebooks, whose text cannot have changed and compiles differently in a cell.
     if getattr(sys.modules.get(cls.__module__), "__file__", None) and _content(cls) != _content(loaded):
         raise UsageError(
             f"{cls.__name__} is not what {name} is now, because one of them has changed; import it again, or give "
@@ -47,7 +47,7 @@ def check_same(cls: type, name: str, loaded: Any) -> None:
 
 
 def _content(value: Any) -> Any:
-    """What a class, a function or a constant consists of, as far as it can be compared."""
+    """The comparable content of a class, a function or a constant."""
     if isinstance(value, type):
         own = {k: v for k, v in vars(value).items() if not k.startswith("__") or k == "__init__"}
         return {k: _content(v) for k, v in own.items()}

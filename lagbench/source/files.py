@@ -1,4 +1,4 @@
-"""A source: the modules of an algorithm that belong to no installed distribution, and their digest."""
+"""A source: modules that belong to no installed distribution, and their digest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 ALGORITHM, TASK, TRACE, POLICY = COPIES = ("source", "task_source", "trace", "policy_source")
-"""The directories in which a run keeps copies: of the source of its algorithm and of its task, of the trace that it
-plays, and of the source of its network."""
+"""The directories of a run's copies: the sources of its algorithm and its task, its trace, and the source of its
+network."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Source:
     """Modules by their paths below one root, such as ``mine.py`` and ``networks/trunk.py``.
 
     Attributes:
-        main: the path of the module that has the class.
-        files: what is in each.
-        read_from: where each was read, for messages: no part of what the source is.
+        main: the path of the module with the class or function.
+        files: path → content.
+        read_from: path → the file that it was read from, for messages; not part of the digest.
     """
 
     main: str
@@ -29,7 +29,7 @@ class Source:
 
     @cached_property
     def text(self) -> bytes:
-        """All of it: the one file, or several, the main one first, each below a line with its path and size."""
+        """The whole source: its only file, or all files, main first, each after a line with its path and size."""
         if len(self.files) == 1:
             return self.files[self.main]
         names = [self.main, *sorted(self.files.keys() - {self.main})]
@@ -38,17 +38,17 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of ``text``: of a source of one file, that file's."""
+        """The SHA-256 of ``text``; for a single file, that of the file."""
         return hashlib.sha256(self.text).hexdigest()
 
     @property
     def place(self) -> str:
-        """Where the main module was read."""
+        """The file that the main module was read from."""
         return self.read_from.get(self.main, self.main)
 
 
 def module_name(path: str) -> str:
     """The dotted name of the module at a path below the root."""
-    # A dot within the name of a file would make a package of it.
+    # A dot in a file name would imply a package.
     parts = [part.replace(".", "_") for part in path.removesuffix(".py").split("/")]
     return ".".join(parts).removesuffix(".__init__")

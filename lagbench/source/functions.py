@@ -21,14 +21,14 @@ _SUFFIX = ".py"
 
 @dataclass(frozen=True)
 class FunctionSource:
-    """A function by its name, ``module:function`` or ``path/to/file.py:function``, and the SHA-256 of its source."""
+    """A function by name, ``module:function`` or ``path/to/file.py:function``, and the SHA-256 of its source."""
 
     name: str
     sha256: str
 
     @property
     def source(self) -> Source | None:
-        """Its source, for a run to copy; None of what is installed. Raises UsageError where it is nowhere."""
+        """Its source, for a run to copy; None if installed. Raises UsageError if it is not found."""
         return find(self.name, self.sha256)[0]
 
     def load(self) -> Callable[..., Any]:
@@ -37,16 +37,16 @@ class FunctionSource:
 
 
 def identify(target: str) -> FunctionSource:
-    """A function as it is now. Raises UsageError where there is none."""
+    """Identify a function in its current state. Raises UsageError if there is none."""
     if ":" not in target:
         raise UsageError(f"a function is named as path/to/file.py:function or module:function, not {target!r}")
     return FunctionSource(target, find(target)[1])
 
 
 def find(target: str, sha256: str | None = None) -> tuple[Source | None, str]:
-    """The source of a function and its digest; of an installed one the digest of its file alone.
+    """The source of a function and its digest; for an installed one None and the digest of its file.
 
-    As it is now, or that with the digest ``sha256``. Raises UsageError where there is none.
+    The current source, or the one with the digest ``sha256``. Raises UsageError if there is none.
     """
     place = target.rpartition(":")[0]
     try:
@@ -54,7 +54,7 @@ def find(target: str, sha256: str | None = None) -> tuple[Source | None, str]:
     except UsageError:
         if sha256 is None:
             raise
-        file = Path(place.rpartition(".")[2] + _SUFFIX)  # a run may have a copy
+        file = Path(place.rpartition(".")[2] + _SUFFIX)  # a run may contain a copy
     if not place.endswith(_SUFFIX) and is_installed(file):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         if sha256 not in (None, digest):
@@ -65,7 +65,7 @@ def find(target: str, sha256: str | None = None) -> tuple[Source | None, str]:
 
 
 def load(target: str, source: Source | None) -> Callable[..., Any]:
-    """The function, out of a source or of what is installed. Raises UsageError where there is none."""
+    """The function, from its source or the installed module. Raises UsageError if there is none."""
     place, _, name = target.rpartition(":")
     if source is not None:
         module = loading.load(source)

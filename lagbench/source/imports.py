@@ -1,4 +1,4 @@
-"""Collect a source: follow the imports of its files without executing them."""
+"""Collect a source by following the imports of its files without executing them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SITES = {"site-packages", "dist-packages"}
 def collect(file: Path) -> Source:
     """The source of an algorithm in a file.
 
-    Modules are found as for a script, first in the directory of the file, then where Python finds them. A file with
-    relative imports is a module of the package that its directory is, as for ``python -m``. Raises UsageError for a
-    file that cannot be read or is no Python, and for a compiled module.
+    Modules are found as for a script: first in the file's directory, then on Python's path. A file with relative
+    imports is a module of the package in its directory, as for ``python -m``. Raises UsageError for a file that cannot
+    be read or is not Python, and for a compiled module.
     """
     real = file.resolve()
     content = _read(file)
@@ -39,12 +39,12 @@ def collect(file: Path) -> Source:
 
 
 def collect_text(name: str, content: bytes) -> Source:
-    """The source of an algorithm that is in no file, as if it were the file ``name`` of the working directory."""
+    """The source of an algorithm given as text, as if it were the file ``name`` in the working directory."""
     return _Walk(Path.cwd()).source(name, content, name)
 
 
 def collect_copy(file: Path, root: Path) -> Source:
-    """The source in a directory that holds nothing else.
+    """The source in a directory that contains nothing else.
 
     Args:
         file: the main module.
@@ -54,21 +54,21 @@ def collect_copy(file: Path, root: Path) -> Source:
         All modules of the directory.
 
     Raises:
-        UsageError: a module cannot be read, or is never imported.
+        UsageError: a module cannot be read or is never imported.
     """
     return _Walk(root, closed=True).source(file.relative_to(root).as_posix(), _read(file), str(file))
 
 
 class _Walk:
-    """From a main module to all that it imports.
+    """Traversal from a main module to everything that it imports.
 
     Args:
-        root: where modules are looked for first.
-        closed: nowhere else, and whatever lies there belongs to the source.
+        root: the directory that is searched first.
+        closed: whether only it is searched, and everything in it belongs to the source.
     """
 
     def __init__(self, root: Path, *, closed: bool = False) -> None:
-        importlib.invalidate_caches()  # for files made a moment ago
+        importlib.invalidate_caches()  # for files that were just created
         self._root = root
         self._closed = closed
         self._found: dict[tuple[str, bool], ModuleSpec | None] = {}
@@ -89,7 +89,7 @@ class _Walk:
         return Source(main, files, places)
 
     def _imported(self, path: str, tree: ast.Module) -> Iterator[tuple[str, bool]]:
-        """Names that may be modules, parents first; and whether they are to be found beside the main module only."""
+        """Names that may be modules, parents first, and whether to search only in the main module's directory."""
         name = module_name(path)
         package = name.split(".") if path.endswith(_INIT) else name.split(".")[:-1]
         yield from ((one, False) for one in _prefixes(".".join(package)))
@@ -111,7 +111,7 @@ class _Walk:
         return [module.name for module in pkgutil.iter_modules(locations)] if locations is not None else []
 
     def _find(self, name: str, beside: bool) -> ModuleSpec | None:
-        """A module of the source, by its dotted name; None where it is none, or there is no such module."""
+        """A module by dotted name; None if there is none or it does not belong to the source."""
         key = name, beside
         if key not in self._found:
             spec = self._located(name, beside)
@@ -127,10 +127,10 @@ class _Walk:
         here = _search(name, [str(self._root)])
         if beside:
             return here
-        # What Python itself has built in comes before anything on a path; lagbench is never a user's own.
+        # Built-in modules take precedence over any path; lagbench is never part of a source.
         if name in {"lagbench", *sys.builtin_module_names} or FrozenImporter.find_spec(name):
             return None
-        # A directory that is no package yields to a module elsewhere.
+        # A directory without __init__.py (namespace package) yields to a module elsewhere.
         if self._closed or (here is not None and here.origin is not None):
             return here
         try:
@@ -140,7 +140,7 @@ class _Walk:
         return there if here is None or (there is not None and there.origin is not None) else here
 
     def _is_own(self, spec: ModuleSpec) -> bool:
-        """Whether a module belongs to the source. Raises UsageError where it does, and is compiled."""
+        """Whether a module belongs to the source. Raises UsageError if it does but is compiled."""
         if spec.origin is None:
             return any(self._closed or not is_installed(Path(place)) for place in spec.submodule_search_locations or ())
         if spec.origin in ("built-in", "frozen") or not (self._closed or not is_installed(Path(spec.origin))):
@@ -151,7 +151,7 @@ class _Walk:
 
 
 def _search(name: str, places: Iterable[str]) -> ModuleSpec | None:
-    """As the import system, which however wants the packages above to be imported."""
+    """Find a module as the import system does, but without importing its parent packages."""
     directories: list[str] = []
     for place in places:
         finder = pkgutil.get_importer(place)
@@ -167,7 +167,7 @@ def _search(name: str, places: Iterable[str]) -> ModuleSpec | None:
 
 
 def is_installed(file: Path) -> bool:
-    """Whether a file of a module, or a directory of modules, came with Python or an installed distribution."""
+    """Whether a module file or a directory of modules belongs to Python or an installed distribution."""
     file = file.absolute()
     return bool(_SITES & {*file.parts}) or any(map(file.is_relative_to, _library())) or _is_recorded(file)
 
@@ -179,7 +179,7 @@ def _library() -> tuple[Path, ...]:
 
 
 def _is_recorded(file: Path) -> bool:
-    """Whether a distribution beside the module lists it, as ``pip install --target`` leaves them."""
+    """Whether a distribution in the same directory lists the module, as after ``pip install --target``."""
     for root in {Path(entry).absolute() for entry in sys.path}:
         if file.is_relative_to(root):
             name = file.relative_to(root).as_posix()

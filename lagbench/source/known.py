@@ -1,4 +1,4 @@
-"""Find a source by its digest: already loaded, in a run's directory, or at its named place."""
+"""Find a source by its digest: among those already loaded, in a run's directory, or in its file."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _copies: dict[str, Path] = {}
 
 
 def remember(source: Source) -> Source:
-    """Have a source found by its digest, in this process, wherever it came from."""
+    """Remember a source, so that ``find`` finds it by its digest in this process; returns it."""
     _sources[source.sha256] = source
     return source
 
 
 def note_copy(sha256: str, directory: Path) -> None:
-    """Have the source with a digest looked for in a directory, of a run that keeps a copy there."""
+    """Make ``find`` search for the source with this digest in a run's directory with a copy."""
     if directory.is_dir():
         _copies[sha256] = directory
 
 
 def find(name: str, sha256: str, file: Path, collect: Callable[[Path], Source]) -> Source:
-    """The source of something that is named by a file in a specification.
+    """The source that a specification names by a file and a digest.
 
     Args:
         name: its name, for messages.
         sha256: the digest.
-        file: where it was.
-        collect: reads what is there now.
+        file: the original file.
+        collect: collects the source from the file's current content.
 
     Raises:
-        UsageError: it is nowhere with that digest.
+        UsageError: no source with that digest is found.
     """
     if sha256 in _sources:
         return _sources[sha256]
@@ -58,7 +58,7 @@ def find(name: str, sha256: str, file: Path, collect: Callable[[Path], Source]) 
 
 
 def find_file(what: str, sha256: str, name: str) -> Source:
-    """A file ``name`` that is no Python, as a source: remembered, or as a run keeps a copy. Raises UsageError."""
+    """A non-Python file ``name`` as a source: remembered, or a run's copy. Raises UsageError."""
     copy = _copies.get(sha256)
     if sha256 not in _sources and copy is not None and (copy / name).is_file():
         remember(Source(name, {name: (copy / name).read_bytes()}, {name: str(copy / name)}))

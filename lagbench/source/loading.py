@@ -25,8 +25,8 @@ _importing = threading.local()
 
 
 def load(source: Source) -> ModuleType:
-    """The main module of a source; the same one each time. Raises UsageError where it cannot be imported."""
-    # Of each place its own, so that an error names the file that was given.
+    """The main module of a source, always the same object. Raises UsageError if it cannot be imported."""
+    # One per place, so that errors name the file that was given.
     digest = hashlib.sha256(source.sha256.encode() + os.fsencode(source.place)).hexdigest()
     package = f"lagbench_source_{digest[:16]}"
     if package not in _finders:
@@ -40,13 +40,13 @@ def load(source: Source) -> ModuleType:
 
 
 def is_alike(name: str, module: str) -> bool:
-    """Whether two modules, by their names, are of one source. What is installed is a source of one module."""
+    """Whether two modules, by name, belong to the same source. An installed module is a source by itself."""
     package = module.partition(".")[0]
     return name.partition(".")[0] == package if package in _finders else name == module
 
 
 def refuse_while_importing() -> None:
-    """Raise UsageError where a source that is being imported calls this: it would start a run whenever it is loaded."""
+    """Raise UsageError if a source calls this during its import: it would start a run whenever it is loaded."""
     if getattr(_importing, "depth", 0):
         raise UsageError(
             "it starts a run when it is imported, which loading its algorithm does; move what starts the run below: if "
@@ -64,7 +64,7 @@ def _noted() -> Iterator[None]:
 
 
 class _Finder(MetaPathFinder, Loader):
-    """The modules of one source, below a package of their own."""
+    """Finder and loader of one source's modules, in a package of their own."""
 
     def __init__(self, package: str, source: Source) -> None:
         self._package = package
@@ -80,7 +80,7 @@ class _Finder(MetaPathFinder, Loader):
             return None
         if name in self._paths:
             return spec_from_loader(fullname, self, is_package=self._paths[name].endswith("/__init__.py"))
-        # A directory without __init__.py, as the root is one.
+        # A directory without __init__.py, such as the root.
         is_directory = not name or any(other.startswith(f"{name}.") for other in self._paths)
         return spec_from_loader(fullname, self, is_package=True) if is_directory else None
 
@@ -90,7 +90,7 @@ class _Finder(MetaPathFinder, Loader):
         if path is None:
             return
         module.__file__ = self._source.read_from.get(path, path)
-        # Import statements call what they find here: so its own modules are found by the names that it has for them.
+        # Import statements call this __import__, which resolves the source's own modules by the names that it uses.
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": self._import}
         exec(compile(self._source.files[path], module.__file__, "exec", dont_inherit=True), vars(module))
 
@@ -113,7 +113,7 @@ class _Finder(MetaPathFinder, Loader):
         return found
 
     def _check_installed(self, name: str) -> None:
-        """Raise UsageError for a module of nobody's: the run would have no copy of it."""
+        """Raise UsageError for a module that is neither installed nor in the source: the run would lack a copy."""
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None and not is_installed(Path(file)):
             raise UsageError(

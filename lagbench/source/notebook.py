@@ -19,10 +19,10 @@ _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def text_of(cls: type) -> str:
-    """A module with the class, the classes and functions of the notebook that it uses, and their imports and constants.
+    """A module with the class, the notebook's classes and functions that it uses, and their imports and constants.
 
-    Raises UsageError where it uses anything else, and where its text is not known: only IPython, and Python from 3.13
-    on, keep what was typed.
+    Raises UsageError if it uses anything else, or if its text is not available: only IPython, and Python since 3.13,
+    keep what was typed.
     """
     found = _Definitions(cls)
     found.add(cls.__name__, cls)
@@ -30,7 +30,7 @@ def text_of(cls: type) -> str:
 
 
 class _Definitions:
-    """The statements that make some names, those that they need first."""
+    """The statements that define a class and the names that it needs, dependencies first."""
 
     def __init__(self, cls: type) -> None:
         self.futures: set[str] = set()
@@ -68,9 +68,9 @@ class _Definitions:
         raise UsageError(f"Python has no source text of {value.__name__}{self._advice()}")
 
     def _taken(self, name: str, value: Any) -> str:
-        """A statement that makes it, as an import of the notebook's does, or of a constant."""
+        """A statement that defines a name: one of the notebook's imports, or a constant."""
         if isinstance(value, ModuleType):
-            # Of `import a.b` the name is that of a.
+            # `import a.b` binds a.
             below = [m for m, own, bound in _imports() if own is None and bound == name and m.startswith(f"{name}.")]
             return "\n".join(f"import {m}" for m in dict.fromkeys(below)) or f"import {value.__name__} as {name}"
         for module, own, bound in _imports():
@@ -91,9 +91,9 @@ class _Definitions:
 
 
 def _imports() -> Iterator[tuple[str, str | None, str]]:
-    """Of each import in a cell the module, what is taken from it (None: itself), and the name that this gets."""
+    """For each import in a cell: the module, the imported name (None: the module itself), and the bound name."""
     for cell in list(linecache.cache.values()):
-        # Of what is no file it has no time of change.
+        # Entries that are not files have no modification time.
         lines = cell[2] if len(cell) > 1 and cell[1] is None else []
         for node in (inner for statement in _parsed(lines) for inner in ast.walk(statement)):
             if isinstance(node, ast.Import):
@@ -118,7 +118,7 @@ def _parsed(lines: list[str]) -> list[ast.stmt]:
 
 
 def _globals(text: str) -> list[str]:
-    """The names that a piece of code takes from its module."""
+    """The global names that a piece of code uses."""
 
     def walk(table: symtable.SymbolTable) -> Iterator[str]:
         yield from (s.get_name() for s in table.get_symbols() if s.is_referenced() and s.is_global())

@@ -1,4 +1,4 @@
-"""Control tasks, whoever simulates them: their spaces, and environments that are stepped together."""
+"""Control tasks of any simulator: their spaces, and environments that are stepped together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 CANNOT = "{} cannot be a control task: "
-"""How the reason begins why a task is refused."""
+"""The start of the message why a task is refused."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class ControlTask(TaskSpec):
     """
 
     observation_space: Box
-    action_space: Any  # Box | Discrete: most of what asks for it knows which
+    action_space: Any  # Box | Discrete: most callers know which
     max_episode_steps: int
 
     @property
     def record_sizes(self) -> Mapping[str, int]:
-        """See ``TaskSpec.record_sizes``; an ``action_size`` of 0 stands for actions that are whole numbers."""
+        """See ``TaskSpec.record_sizes``; an ``action_size`` of 0 means discrete actions."""
         size = 0 if isinstance(self.action_space, Discrete) else self.action_space.shape[0]
         return {"observation_size": self.observation_space.shape[0], "action_size": size}
 
@@ -73,7 +73,7 @@ class ControlTask(TaskSpec):
         return GaussianPolicy(size, self.action_space.shape[0], stream, hidden)
 
     def actions(self, *shape: int) -> NDArray[Any]:
-        """Room for so many actions, zeros: float32 [*shape, A], or int32 [*shape] of discrete ones."""
+        """An array of zeros for actions: float32 [*shape, A], or int32 [*shape] if discrete."""
         discrete = isinstance(self.action_space, Discrete)
         return np.zeros(shape + self.action_space.shape, np.int32 if discrete else np.float32)
 
@@ -85,14 +85,14 @@ class ControlTask(TaskSpec):
         return rng.uniform(low, high, (n, *self.action_space.shape)).astype(np.float32)
 
     def impossible(self, actions: NDArray[Any]) -> NDArray[np.intp]:
-        """The indices of actions [n, …] that there are not, and that a simulator need not refuse: discrete ones."""
+        """The indices of discrete actions [n] outside the action space, which a simulator may not refuse."""
         if not isinstance(self.action_space, Discrete):
             return np.empty(0, np.intp)
         return np.flatnonzero((actions < 0) | (actions >= self.action_space.n))
 
     @property
     def repeats(self) -> bool:
-        """See ``TaskSpec.repeats``: tried once a process."""
+        """See ``TaskSpec.repeats``: tried once per process."""
         key = self.identity
         if key not in _tried:
             _tried[key] = _repeats(self)
@@ -100,15 +100,15 @@ class ControlTask(TaskSpec):
 
     @property
     def identity(self) -> str:
-        """What tells it from others in this process."""
+        """A key that distinguishes it from other tasks in this process."""
         return f"{self.task_id} {dict(self.options)}"
 
     @abstractmethod
     def make(self, seeds: Sequence[int], threads: int = 0) -> ControlVectorEnv:
-        """One environment a seed, each a whole number in [0, 2**31).
+        """Create one environment per seed, each a whole number in [0, 2**31).
 
-        ``threads`` is EnvPool's own count, 0 for one a core; it changes no bit of what comes out. Raises UsageError for
-        a seed out of range, none at all, or a negative number of threads.
+        ``threads`` is EnvPool's number of threads, 0 for one per core; it does not affect results. Raises UsageError
+        for a seed out of range, no seeds, or a negative number of threads.
         """
 
 
@@ -117,7 +117,7 @@ _TRIAL_STEPS = 64
 
 
 def _repeats(task: ControlTask) -> bool:
-    """Whether two environments, stepped through some episodes, are where ``restore`` brings others, and go on alike."""
+    """Whether ``restore`` brings two environments to the state of two others, and later steps are equal."""
     rng, seeds = np.random.default_rng(0), [1, 2]
     env, other = task.make(seeds), task.make(seeds)
     try:
@@ -125,7 +125,7 @@ def _repeats(task: ControlTask) -> bool:
         resets, ended = np.ones(2, np.int64), np.zeros(2, np.bool_)
         taken: list[list[NDArray[Any]]] = [[], []]
         for t in range(2 * _TRIAL_STEPS):
-            if t == _TRIAL_STEPS:  # lest no episode has ended by itself
+            if t == _TRIAL_STEPS:  # in case no episode has ended by itself
                 env.reset()
                 resets, ended, taken = resets + 1, np.zeros(2, np.bool_), [[], []]
             actions = task.random_actions(rng, 2)
@@ -146,7 +146,7 @@ def _repeats(task: ControlTask) -> bool:
 
 
 def restored(_task: str, _options: Mapping[str, Any], state: Mapping[str, Tensor]) -> ControlPolicy:
-    """The policy of a control task that has this state; see ``Domain.policy``."""
+    """The policy with this state; see ``Domain.policy``."""
     from lagbench.policies.categorical import CategoricalPolicy
     from lagbench.policies.gaussian import GaussianPolicy
 
@@ -155,10 +155,10 @@ def restored(_task: str, _options: Mapping[str, Any], state: Mapping[str, Tensor
 
 
 class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]]):
-    """N environments of one task, stepped together: observations [N, obs] float64, actions [N, A], or [N] discrete.
+    """N environments of one task, stepped together: observations [N, obs] float64, actions [N, A], or [N] if discrete.
 
-    Autoreset is ``NEXT_STEP``: the observation that comes with a done is the true last one of the episode; the next
-    action of that environment is discarded, its reward is 0 and its observation is the first of the new episode.
+    Autoreset is ``NEXT_STEP``: the observation of a done step is the episode's true last one; on the next step of that
+    environment the action is discarded, the reward is 0 and the observation is the first of the new episode.
     """
 
     # Not a ClassVar: the base class declares it so.
@@ -167,10 +167,10 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
     def __init__(
         self, task: ControlTask, num_envs: int, *, seeds: Sequence[int] | None = None, threads: int = 0
     ) -> None:
-        """``seeds`` [N] are those of the first ``reset``, unless that is given its own; without either they are random.
+        """``seeds`` [N] are used by the first ``reset`` unless it is given others; by default they are random.
 
-        Nothing is simulated before the first ``reset``. Raises UsageError for fewer than one environment, a number of
-        seeds that is not N, a seed outside [0, 2**31) or a negative number of threads.
+        Nothing is simulated before the first ``reset``. Raises UsageError for less than one environment, a number of
+        seeds other than N, a seed outside [0, 2**31) or a negative number of threads.
         """
         if num_envs < 1:
             raise UsageError(f"a vector environment needs at least 1 environment, not {num_envs}")
@@ -190,17 +190,17 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
 
     @property
     def seeds(self) -> list[int] | None:
-        """The seed of each environment [N], or None before the first ``reset`` where none were given."""
+        """The seed of each environment [N]; None before the first ``reset`` if none were given."""
         return None if self._seeds is None else list(self._seeds)
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        """Begin a new episode in every environment: first observations [N, obs] and the simulator's info.
+        """Start a new episode in every environment; returns first observations [N, obs] and the simulator's info.
 
-        A sequence [N] gives each environment its seed; from an int they are drawn, so that the environments of
-        neighbouring seeds share nothing. A seed begins the environments anew; without one they go on in their own
-        random streams. Raises UsageError for a bad seed and for any ``options``, of which there are none.
+        A sequence [N] gives each environment its seed; from an int, seeds are derived, so that neighbouring ints share
+        none. With seeds the environments are created anew; without, they continue their random streams. Raises
+        UsageError for an invalid seed and for any ``options``: there are none.
         """
         if options:
             raise UsageError(f"reset takes no options here, not {sorted(options)}; every environment is reset")
@@ -208,7 +208,7 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
             raise ClosedEnvironmentError("this environment is closed; create another")
         if isinstance(seed, (int, np.integer)):
             self._begin(_derived_seeds(int(seed), self.num_envs))
-            super().reset(seed=int(seed))  # only np_random, which nothing here draws from
+            super().reset(seed=int(seed))  # seeds only np_random, which is not used here
         elif seed is not None:
             self._begin(_checked_seeds(seed, self.num_envs))
         elif not self._begun:
@@ -219,7 +219,7 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
     def step(
         self, actions: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Step every environment with ``actions`` [N, A], cast to float32 and clipped to the bounds; or [N], discrete.
+        """Step every environment with ``actions`` [N, A], cast to float32 and clipped to the bounds; discrete: [N].
 
         Returns observation [N, obs] float64, reward [N] float32, terminated [N], truncated [N] and the simulator's
         info, all newly allocated. Raises ResetNeeded before the first ``reset`` and ValueError for another shape.
@@ -232,12 +232,12 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
         return _float64(observation), reward, terminated, truncated, info
 
     def restore(self, resets: Sequence[int], actions: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-        """Begin anew from the same seeds and go on to where a run of these environments stood.
+        """Recreate the environments from their seeds and bring them to an earlier state.
 
-        Environment i is reset ``resets[i]`` times, its first reset included, and then steps ``actions[i]`` [t_i, …],
-        those of its current episode without the one that its reset spent. Returns the current observations [N, obs].
-        Later steps equal the original's bit for bit. Raises UsageError without seeds, for a number of resets below 1
-        and for lists that are not of length N.
+        Environment i is reset ``resets[i]`` times, including the first, and then steps ``actions[i]`` [t_i, …], those
+        of its current episode without the one that its reset discarded. Returns the current observations [N, obs].
+        Later steps equal the original's bit for bit. Raises UsageError without seeds, for less than one reset, and for
+        lists that are not of length N.
         """
         if self._seeds is None:
             raise UsageError("restore needs the environments' seeds; pass them to make")
@@ -254,28 +254,28 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
     @property
     @abstractmethod
     def _begun(self) -> bool:
-        """Whether there is something to step."""
+        """Whether the environments exist."""
 
     @abstractmethod
     def _begin(self, seeds: list[int]) -> None:
-        """Have environments that were never reset, with these seeds, which are kept in ``_seeds``."""
+        """Create environments with these seeds, which are kept in ``_seeds``, without resetting them."""
 
     @abstractmethod
     def _reset(self) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Begin an episode in each."""
+        """Start an episode in every environment."""
 
     @abstractmethod
     def _step(self, actions: NDArray[Any]) -> Any:
-        """Step each, with what ``_within`` gives."""
+        """Step every environment with the result of ``_within``."""
 
     @abstractmethod
     def _restore(self, resets: Sequence[int], actions: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-        """``restore``, of environments that were begun anew."""
+        """``restore`` in newly created environments."""
 
     def _within(self, actions: ArrayLike, n: int) -> NDArray[Any]:
-        """The one way in which actions reach a simulator, replay included: float32, clipped so; overwritten by others.
+        """Actions as all simulators get them, also in replay: float32 and clipped, or int32 if discrete.
 
-        Discrete ones as int32.
+        The next call overwrites the result.
         """
         taken = self._taken[:n]
         given = np.asarray(actions, taken.dtype)
@@ -284,17 +284,17 @@ class ControlVectorEnv(VectorEnv[NDArray[np.float64], NDArray[Any], NDArray[Any]
         if self._bounds is None:
             taken[...] = given
             return taken
-        # Not np.clip, which takes twice as long on arrays of this size; NaN passes through either.
+        # np.clip takes twice as long on arrays of this size; both pass NaN through.
         np.maximum(given, self._bounds[0], out=taken)
         np.minimum(taken, self._bounds[1], out=taken)
         return taken
 
 
 def control_spaces(task_id: str, observation: Space[Any], action: Space[Any]) -> tuple[Box, Box | Discrete]:
-    """What a control task has for the spaces of an environment.
+    """The spaces of a control task for those of an environment.
 
-    Observations: real numbers, alone or in Dict and Tuple, of which ``flattened`` makes vectors. Actions: a vector of
-    real numbers, or one of n choices. Raises UsageError for what control cannot take, saying what.
+    Observations: Box, or Dict and Tuple of them, which ``flattened`` turns into vectors. Actions: a Box of real
+    vectors, or Discrete. Raises UsageError for unsupported spaces, with the reason.
     """
     parts = list(_parts(observation))
     for part in parts:
@@ -312,9 +312,9 @@ def control_spaces(task_id: str, observation: Space[Any], action: Space[Any]) ->
 
 
 def flattened(space: Space[Any], observation: Any, n: int) -> NDArray[np.float64]:
-    """Observations of n environments, batched as by ``space``, as vectors [n, obs].
+    """Observations of n environments, batched in the structure of ``space``, as vectors [n, obs].
 
-    The entries of a Dict in the order of their sorted keys, those of a Tuple in theirs, each row by row.
+    The entries of a Dict are in the order of their sorted keys, those of a Tuple in its order, each in C order.
     """
     if isinstance(space, Box):
         return _float64(observation).reshape(n, -1)
@@ -328,7 +328,7 @@ def _entries(space: Space[Any]) -> list[tuple[Any, Space[Any]]]:
 
 
 def _parts(space: Space[Any]) -> list[Space[Any]]:
-    """The spaces of which one consists, in the order of ``flattened``."""
+    """The leaves of a space, in the order of ``flattened``."""
     if isinstance(space, (Dict, Tuple)):
         return [part for _, entry in _entries(space) for part in _parts(entry)]
     return [space]
@@ -351,7 +351,7 @@ def _box(parts: Sequence[Box], dtype: type[np.floating[Any]]) -> Box:
 
 
 def _limits(space: Box) -> tuple[NDArray[Any], NDArray[Any]]:
-    # Where a task states no bound, EnvPool gives the smallest and the largest positive number of its type.
+    # For a missing bound EnvPool gives the smallest or largest positive number of the type.
     limits, low, high = np.finfo(cast(Any, space.low.dtype)), space.low.ravel(), space.high.ravel()
     return np.where(low == limits.tiny, -np.inf, low), np.where(high == limits.max, np.inf, high)
 
@@ -360,7 +360,7 @@ def _derived_seeds(seed: int | None, n: int) -> list[int]:
     if seed is not None and seed < 0:
         raise UsageError(f"a seed must be 0 or more, not {seed}")
     words = np.random.SeedSequence(seed).generate_state(n, np.uint32)
-    # EnvPool takes int32, and seed + i for env i where it is given a single one: then nearby runs would share streams.
+    # EnvPool takes int32. From a single seed it would use seed + i for environment i: nearby runs would share streams.
     return cast("list[int]", (words >> 1).tolist())
 
 

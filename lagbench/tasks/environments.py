@@ -1,4 +1,4 @@
-"""Control tasks of Gymnasium's environments, whoever wrote them, stepped together by its vector environments."""
+"""Control tasks from any Gymnasium environment, stepped together by Gymnasium's vector environments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Environment = gymnasium.Env[Any, Any]
 
 @dataclass(frozen=True)
 class Maker:
-    """What makes one environment, here and in another process: a function, its source and its options."""
+    """Creates an environment, here or in another process: a function, its source and its options."""
 
     target: str
     source: Source | None = field(repr=False)
@@ -38,7 +38,7 @@ class Maker:
     limit: int
 
     def __call__(self) -> Environment:
-        """A new environment, whose episodes end at the limit, and begin from seeds of their own."""
+        """A new environment whose episodes end at the limit and have their own seeds."""
         made, _ = called(functions.load(self.target, self.source), self.target, self.options)
         assert isinstance(made, gymnasium.Env)
         return Episodes(made if _limit(made) == self.limit else TimeLimit(made, self.limit))
@@ -46,21 +46,21 @@ class Maker:
 
 @dataclass(frozen=True)
 class Apart:
-    """The same in a process of its own, which Ctrl-C is not for: the process ``of`` stops it, at the end of a phase."""
+    """A ``Maker`` for a separate process, which ignores Ctrl-C: the process ``of`` stops it at the end of a phase."""
 
     maker: Maker
     of: int
 
     def __call__(self) -> Environment:
         """See ``Maker``."""
-        if os.getpid() != self.of:  # Gymnasium makes one in there too, to look at its spaces
+        if os.getpid() != self.of:  # Gymnasium also creates one in the process ``of``, for its spaces
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         return self.maker()
 
 
 @dataclass(frozen=True)
 class EnvironmentTask(ControlTask):
-    """A control task of Gymnasium environments; ``vectorization`` is ``sync``, or ``async`` for a process each."""
+    """A control task of Gymnasium environments; ``vectorization`` is ``sync``, or ``async`` for one process each."""
 
     maker: Maker = field(repr=False)
     vectorization: str
@@ -71,15 +71,14 @@ class EnvironmentTask(ControlTask):
         return f"{super().identity} {self.maker.source and self.maker.source.sha256}"
 
     def make(self, seeds: Sequence[int], threads: int = 0) -> EnvironmentVectorEnv:
-        """See ``ControlTask.make``; ``threads`` are of no use here."""
+        """See ``ControlTask.make``; ``threads`` is not used."""
         return EnvironmentVectorEnv(self, len(seeds), seeds=seeds, threads=threads)
 
 
 def task_of(target: str, source: Source | None, options: Mapping[str, Any], made: Any) -> TaskSpec:
-    """The task of the environments that a function makes, of which ``made`` is one.
+    """The task of the environments that a function creates; ``made`` is one of them.
 
-    Raises UsageError where that is no environment, where control cannot take its spaces, and where no time limit ends
-    its episodes.
+    Raises UsageError if ``made`` is not an environment, its spaces are not supported, or it has no time limit.
     """
     if not isinstance(made, gymnasium.Env):
         raise UsageError(
@@ -114,7 +113,7 @@ def task_of(target: str, source: Source | None, options: Mapping[str, Any], made
 
 
 def _limit(environment: Environment) -> int | None:
-    """The steps after which Gymnasium's own wrapper ends an episode; the smallest of several, None without one."""
+    """The time limit of Gymnasium's TimeLimit wrapper, the smallest of several; None without one."""
     found = []
     while isinstance(environment, gymnasium.Wrapper):
         if isinstance(environment, TimeLimit):
@@ -124,21 +123,21 @@ def _limit(environment: Environment) -> int | None:
 
 
 def episode_seed(seed: int, reset: int) -> int:
-    """What an environment's ``reset`` is given: ``seed`` itself first, then numbers that follow from it."""
+    """The seed of an environment's ``reset``: first ``seed`` itself, then numbers derived from it."""
     if not reset:
         return seed
     return int(np.random.SeedSequence([seed, reset]).generate_state(1, np.uint32)[0] >> 1)
 
 
 class Episodes(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """One environment, each of whose episodes begins from a seed of its own: (seed, reset) names it.
+    """An environment whose episodes each have their own seed, determined by (seed, reset).
 
-    So what was drawn in the episodes before does not matter, and an episode is begun again without them. Observations
-    are vectors. A step after an episode's end is its reset, as Gymnasium's vector environments have it.
+    An episode can therefore be repeated without those before it. Observations are vectors. The step after an episode's
+    end is a reset, as in Gymnasium's vector environments.
 
     Attributes:
-        start: the seed, how many resets there were, and the actions of the episode under way: where the next ``reset``
-            begins anew; None: it goes on.
+        start: the seed, the number of resets, and the actions of the open episode, to which the next ``reset`` goes;
+            None: it starts the next episode.
     """
 
     def __init__(self, env: Environment) -> None:
@@ -149,7 +148,7 @@ class Episodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._ended = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        """Begin the next episode, or go where ``start`` says."""
+        """Start the next episode, or go to ``start``."""
         actions: Any = ()
         if self.start is not None:
             self._seed, self._resets, actions = self.start
@@ -163,7 +162,7 @@ class Episodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._flat(observation), info
 
     def step(self, action: Any) -> Any:
-        """A step of the environment; the first of the next episode where this one has ended."""
+        """Step the environment, or reset it if the episode has ended."""
         if self._ended:
             observation, info = self.reset()
             return observation, 0.0, False, False, info
@@ -210,7 +209,7 @@ class EnvironmentVectorEnv(ControlVectorEnv):
     def _begin(self, seeds: list[int]) -> None:
         if self._vector is None:
             self._vector = self._make()
-            # Also where nobody closes it: processes that are left when this one ends print tracebacks.
+            # Also if the caller does not close it: processes left at exit print tracebacks.
             self._ending = weakref.finalize(self, self._vector.close)
         self._seeds = seeds
         self._start([0] * self.num_envs, [self.task.actions(0)] * self.num_envs)
@@ -233,5 +232,5 @@ class EnvironmentVectorEnv(ControlVectorEnv):
         return np.asarray(self._reset()[0], np.float64)
 
     def _one(self, action: NDArray[Any]) -> Any:
-        """An action as ``step`` would give it to an environment."""
+        """An action as ``step`` passes it to an environment."""
         return self._within(action[None], 1)[0].copy()

@@ -1,4 +1,4 @@
-"""Control through EnvPool: MuJoCo's tasks, and any other whose spaces control can take."""
+"""Control tasks of EnvPool: MuJoCo's, and all others with supported spaces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lagbench.tasks import resting
 from lagbench.tasks.control import CANNOT, ControlTask, ControlVectorEnv, control_spaces, flattened
 from lagbench.tasks.spec import check_options, load_task
 
-# Configuration of EnvPool's that decides how a pool is run rather than what is simulated: the harness sets it.
+# EnvPool's options of how a pool is run rather than what is simulated: the harness sets them.
 _HARNESS = frozenset(
     {
         "num_envs",
@@ -38,7 +38,7 @@ _HARNESS = frozenset(
 
 @dataclass(frozen=True)
 class EnvPoolTask(ControlTask):
-    """A control task of EnvPool's, by its id there."""
+    """A control task of EnvPool, by its EnvPool id."""
 
     envpool_id: str
 
@@ -48,10 +48,10 @@ class EnvPoolTask(ControlTask):
 
 
 def task(task_id: str, /, **options: Any) -> EnvPoolTask:
-    """The control task of that EnvPool id; ``options`` are the options that EnvPool's ``make`` takes for it.
+    """The control task of that EnvPool id; ``options`` are those of EnvPool's ``make``.
 
-    Raises UsageError where EnvPool has no such task, where control cannot take its actions or observations, and for an
-    unknown option or an option's value of the wrong type.
+    Raises UsageError if EnvPool has no such task or its spaces are not supported, and for an unknown option or a value
+    of the wrong type.
     """
     default = _envpool_spec(task_id)
     defaults = {k: v for k, v in default.config._asdict().items() if k not in _HARNESS}
@@ -73,7 +73,7 @@ def task(task_id: str, /, **options: Any) -> EnvPoolTask:
 
 @functools.cache
 def known_ids() -> frozenset[str]:
-    """EnvPool's ids, those that control cannot take among them."""
+    """EnvPool's task ids, including those with unsupported spaces."""
     return frozenset(envpool.list_all_envs())
 
 
@@ -84,13 +84,13 @@ def _envpool_spec(task_id: str, **options: Any) -> Any:
         raise UsageError(f"EnvPool has no task {task_id!r}{hint}")
     try:
         return envpool.make_spec(task_id, **options)
-    except Exception as error:  # a library of the system's that is not there, for one
+    except Exception as error:  # such as a missing system library
         raise UsageError(f"{CANNOT.format(task_id)}EnvPool has {' '.join(str(error).split())}") from error
 
 
 @functools.cache
 def refused(task_id: str) -> str:
-    """Why control cannot take a task of EnvPool's, as it is by default; empty where it can."""
+    """Why a task of EnvPool, with default options, is not supported; empty if it is."""
     try:
         task(task_id)
     except UsageError as error:
@@ -100,7 +100,7 @@ def refused(task_id: str) -> str:
 
 @contextlib.contextmanager
 def _unwarned() -> Iterator[None]:
-    """For some tasks EnvPool builds float32 boxes from float64 bounds, and Gymnasium warns of the lost precision."""
+    """Suppress Gymnasium's warning of lost precision: EnvPool builds some float32 boxes from float64 bounds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*precision lowered by casting", category=UserWarning)
         yield
@@ -109,10 +109,10 @@ def _unwarned() -> Iterator[None]:
 class EnvPoolVectorEnv(ControlVectorEnv):
     """N environments of one task, stepped together by EnvPool; see ``ControlVectorEnv``.
 
-    EnvPool never sets both flags: an episode that ends by itself on the very step of the time limit is truncated.
+    EnvPool never sets both flags: an episode that terminates on the step of the time limit is truncated.
     """
 
-    # There for one whose making fails, which Python closes too.
+    # Class attributes, since Python also closes instances whose constructor failed.
     _pool: Any = None
     _pool_threads: frozenset[str] = frozenset()
 
@@ -122,11 +122,11 @@ class EnvPoolVectorEnv(ControlVectorEnv):
         """See ``ControlVectorEnv``."""
         super().__init__(task, num_envs, seeds=seeds, threads=threads)
         self._id = task.envpool_id
-        # EnvPool's own type: float64, or int32 of discrete actions.
+        # EnvPool's dtype: float64, or int32 for discrete actions.
         self._stepped = np.empty_like(self._taken, np.float64 if self._bounds else np.int32)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let go of the pool and its threads."""
+        """Release the pool and its threads."""
         self._let_go()
 
     @property
@@ -173,13 +173,13 @@ class EnvPoolVectorEnv(ControlVectorEnv):
                 self._pool = envpool.make_gymnasium(
                     self._id,
                     num_envs=self.num_envs,
-                    # Left to itself it makes one for every core of the machine.
+                    # EnvPool's default is one per core of the machine.
                     num_threads=self._threads or min(cores(), self.num_envs),
                     seed=seeds,
                     **self.task.options,
                 )
-                self._pool.observation_space  # noqa: B018 - made when first asked for, by a reset
-        except RuntimeError as error:  # a model file that is not there, for one
+                self._pool.observation_space  # noqa: B018 - created on first access, here without the warning
+        except RuntimeError as error:  # such as a missing model file
             raise UsageError(f"EnvPool cannot make {self.task.task_id}: {error}") from error
         self._pool_threads = resting.threads() - before
         self._seeds = seeds
@@ -188,9 +188,9 @@ class EnvPoolVectorEnv(ControlVectorEnv):
 def make_vector(
     num_envs: int, task_id: str, *, seeds: Sequence[int] | None = None, threads: int = 0, **options: Any
 ) -> EnvPoolVectorEnv:
-    """What ``gymnasium.make_vec("lagbench/<task>", num_envs=…)`` calls.
+    """The entry point of ``gymnasium.make_vec("lagbench/<task>", num_envs=…)``.
 
-    Raises UsageError as ``load_task`` and EnvPoolVectorEnv do.
+    Raises UsageError as ``load_task`` and EnvPoolVectorEnv.
     """
     spec = load_task(task_id, options)
     assert isinstance(spec, EnvPoolTask)
@@ -198,6 +198,6 @@ def make_vector(
 
 
 def make_single(task_id: str, **options: Any) -> Any:
-    """What ``gymnasium.make("lagbench/<task>")`` calls: raises UsageError always, these environments are vectors."""
+    """The entry point of ``gymnasium.make("lagbench/<task>")``: always raises UsageError, use ``make_vec``."""
     name = f"lagbench/{task_id}"
     raise UsageError(f"{name} is a vector environment; create it with gymnasium.make_vec({name!r}, num_envs=1)")

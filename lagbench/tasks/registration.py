@@ -15,15 +15,15 @@ from lagbench.errors import UsageError
 from lagbench.registry import CONTROL_TASK, TaskEntry
 from lagbench.tasks.spec import make
 
-# EnvPool's own, such as MetaWorld/Reach-v3, among them; a run's directory is called so.
+# EnvPool's ids, such as MetaWorld/Reach-v3, included; valid as a run's directory.
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 
 
 def register() -> None:
-    """Register every task that the registry knows and Gymnasium does not; strings only, no simulator is imported.
+    """Register all tasks of the registry with Gymnasium, as strings: no simulator is imported.
 
-    ``gymnasium.make_vec("lagbench/Hopper-v5", num_envs=64)`` then gives an ``EnvPoolVectorEnv``, and
-    ``gymnasium.make("lagbench/GSM8k-v0")`` a ``GSM8kEnv``. Gymnasium takes no id with another ``/``.
+    ``gymnasium.make_vec("lagbench/Hopper-v5", num_envs=64)`` then returns an ``EnvPoolVectorEnv``, and
+    ``gymnasium.make("lagbench/GSM8k-v0")`` a ``GSM8kEnv``. Gymnasium does not support ids with another ``/``.
     """
     for entry in registry.registered_tasks():
         name = f"lagbench/{entry.task_id}"
@@ -38,17 +38,16 @@ def register() -> None:
 
 
 def register_task(task_id: str, *, entry: str = CONTROL_TASK, **options: Any) -> None:
-    """Make a task known by its id in this process; without ``entry`` a continuous-control id of EnvPool's.
+    """Register a task by its id in this process; without ``entry``, a control task of EnvPool.
 
     Args:
         task_id: letters, digits, ``_``, ``.``, ``-`` and ``/``.
         entry: a function that is called as ``f(task_id, **options)`` and returns a ``TaskSpec``: ``module:function`` or
             ``path/to/file.py:function``.
-        options: the defaults of what ``--task-set`` may change.
+        options: the options of ``--task-set`` with their defaults.
 
     Raises:
-        UsageError: the id is taken by something else, or no task can be made so: it is made once now, which loads its
-            simulator.
+        UsageError: the id is taken, or the task cannot be created: it is created once now, which loads its simulator.
     """
     if not isinstance(task_id, str) or not _ID.fullmatch(task_id):
         raise UsageError(f"a task is registered by its id, a string such as 'Pendulum-v1', not {task_id!r}")

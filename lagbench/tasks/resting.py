@@ -1,9 +1,9 @@
-"""When the threads of a pool of environments rest, so that it can be let go.
+"""Wait until the threads of an environment pool sleep, so that the pool can be destroyed safely.
 
-EnvPool (1.2.5) has a thread that makes buffers in stock for the steps to come. Its destructor tells that thread to
-end, and takes one buffer to wake it. Where the thread has put a buffer but not yet looked whether to end, and a step
-has taken that buffer, none comes any more, and the destructor waits for ever with Python's lock (seen once in some
-thousand runs, and brought about with a debugger). Asleep, the thread waits for room in a full stock, and all is well.
+EnvPool (1.2.5) has a thread that prepares buffers for coming steps. Its destructor tells that thread to end and takes
+one buffer to wake it. If the thread has added a buffer but not yet checked whether to end, and a step has taken that
+buffer, no other follows, and the destructor waits forever while it holds the GIL (seen once in some thousand runs, and
+reproduced with a debugger). A sleeping thread waits for space in a full stock, which is safe.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _LOOK_EVERY_S = 0.0005
 
 
 def threads() -> frozenset[str]:
-    """The ids of this process's threads; none where the system does not say."""
+    """The ids of this process's threads; empty if the system does not provide them."""
     return frozenset(os.listdir(_TASKS)) if _TASKS.exists() else frozenset()
 
 
 def wait_until_asleep(ids: Iterable[str], timeout: float = 5.0) -> None:
-    """Wait until each of these threads sleeps or is gone, at most ``timeout`` seconds."""
+    """Wait at most ``timeout`` seconds until each of these threads sleeps or has ended."""
     until = time.monotonic() + timeout
     while not all(map(_asleep, ids)) and time.monotonic() < until:
         time.sleep(_LOOK_EVERY_S)
@@ -34,5 +34,5 @@ def _asleep(thread: str) -> bool:
         fields = (_TASKS / thread / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True
-    # The name comes before the state, in parentheses, and may hold any character.
+    # The state follows the name, which is in parentheses and may contain any character.
     return fields.rpartition(")")[2].split()[0] == "S"

@@ -1,4 +1,4 @@
-"""What a task is in either domain, and how an id becomes one. Imports no simulator and no torch."""
+"""The interface of tasks in every domain, and loading by id. Imports no simulator and no torch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
     import torch
 
 SOURCE = "source_sha256"
-"""A task option of specifications: the SHA-256 of the source of a task that is named by what makes it."""
+"""A task option in specifications: the SHA-256 of the source of a task that is named by a function."""
 OWN_OPTIONS: Mapping[str, Any] = MappingProxyType({"max_episode_steps": 1000, "vectorization": "sync"})
-"""Options of tasks of Gymnasium environments, as examples of their types, which the harness takes where they do not."""
+"""Options of tasks of Gymnasium environments, with examples of their types; the harness handles them if the task's
+function does not."""
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task as resolved data: its id, its domain and the options that differ from its defaults.
+    """A task: its id, its domain and the options that differ from its defaults.
 
-    Each domain's own class adds the spaces and how to make environments. Two specs made from the same id and options
-    are equal and simulate alike.
+    Subclasses of each domain add spaces and creation of environments. Specs with the same id and options are equal and
+    simulate the same.
     """
 
     task_id: str
@@ -44,22 +45,22 @@ class TaskSpec:
 
     @property
     def record_sizes(self) -> Mapping[str, int]:
-        """What the sizes of its records' columns depend on; each domain has its own names for them."""
+        """The sizes that the columns of its records depend on, under the domain's own names."""
         return {}
 
     @property
     def group(self) -> int:
-        """How many samples of a phase belong together and come from one policy version."""
+        """The number of samples of a phase that belong together and come from one policy version."""
         return 1
 
     @property
     def longest_episode(self) -> int:
-        """The steps after which an episode is cut."""
+        """The maximum length of an episode in steps."""
         raise NotImplementedError
 
     @property
     def repeats(self) -> bool:
-        """Whether its episodes follow from seeds and actions, to the bit; may take a while."""
+        """Whether its episodes are reproducible from seeds and actions, bit for bit; may take a while."""
         return True
 
     def network(
@@ -68,63 +69,62 @@ class TaskSpec:
         generator: torch.Generator | None = None,
         build: Callable[..., Any] | None = None,
     ) -> Any:
-        """A ``Policy`` of this task, as a run begins with it.
+        """The initial ``Policy`` of a run on this task.
 
-        ``hidden`` as in a ``Protocol``; a task that brings a model has no use for it. Without the ``generator`` of the
-        first weights they mean nothing: what the state of any other must look like. ``build`` makes a network of a
-        user's own from (observation space, action space, generator); see ``lagbench.policies.own``. Raises UsageError
-        where it makes none that the task can take.
+        ``hidden`` as in a ``Protocol``; ignored if the task has its own model. Without a ``generator`` the weights are
+        arbitrary, for states to be loaded into. ``build`` creates the user's network from (observation space, action
+        space, generator); see ``lagbench.policies.own``. Raises UsageError if the task cannot use it.
         """
         raise NotImplementedError
 
     @property
     def pins(self) -> tuple[str, ...]:
-        """The digests that ``pinned`` sets, which a suite leaves to a run."""
+        """The names of the digests that ``pinned`` sets, which a suite leaves to its runs."""
         return ()
 
     def pinned(self) -> Self:
-        """The task with all that its rows depend on as options; those that it has stay. Raises UsageError.
+        """The task with everything that its rows depend on added to its options. Raises UsageError.
 
-        Digests of what its options name outside this package, as it is now; the date.
+        Added are digests of the files and models that its options name, in their current state, and the date.
         """
         return self
 
     def check(self, protocol: Protocol, evaluation_episodes: int) -> None:
-        """Raise UsageError where no run of these sizes can be made of it here: what it needs is not there, say."""
+        """Raise UsageError if no run of these sizes is possible here, for example because its data is missing."""
 
     def rehearse(self, device: str, policy: Any = None) -> None:
-        """Raise UsageError where what it needs is there and cannot do what a run asks of it; may take a while.
+        """Raise UsageError if its model is available but cannot do what a run needs; may take a while.
 
-        ``policy`` is the run's where its network is of a user's own.
+        ``policy`` is the run's policy if the user created its network.
         """
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """What its rows depend on beside the packages of its domain."""
+        """Further packages that its rows depend on, in addition to those of its domain."""
         return ()
 
     def outside(self) -> Outside:
-        """What of this machine it reads beyond Python and this package. Raises UsageError where that is not there."""
+        """The files of this machine that it reads, beyond Python and this package. Raises UsageError if missing."""
         return Outside()
 
     def about(self) -> Mapping[str, str]:
-        """What a run's display shows of it beside its options, by name. Raises UsageError."""
+        """Further information for the display of a run, by name. Raises UsageError."""
         return {}
 
 
 def load_task(task: str, options: Mapping[str, Any] | None = None) -> TaskSpec:
-    """A task by its id, or by what makes it (``registry.task_entry``), with ``options`` over the defaults of its entry.
+    """A task by id or function (``registry.task_entry``), with ``options`` that override the defaults of its entry.
 
-    An id may carry the ``lagbench/`` of its Gymnasium id. Raises UsageError for an unknown task or option, with the
-    nearest known name, for an option's value of the wrong type, for what makes no task, and where the source is nowhere
-    that ``options`` name by its digest (``pinned_source``).
+    An id may have the prefix ``lagbench/`` of its Gymnasium id. Raises UsageError for an unknown task or option, with
+    the nearest known name, a value of the wrong type, a function that does not create a task, and if the source with
+    the digest in ``options`` (``pinned_source``) is not found.
     """
     entry, given = registry.task_entry(task), dict(options or {})
     return make(entry, given, functions.find(task, given.pop(SOURCE, None))[0] if registry.is_own(task) else None)
 
 
 def make(entry: TaskEntry, options: Mapping[str, Any], source: Source | None = None) -> TaskSpec:
-    """The task of an entry, from its source where it has one. Raises UsageError where what it names makes none."""
+    """Create the task of an entry, from its source if given. Raises UsageError if its function does not create one."""
     if source is None and functions.is_file(entry.entry):
         source, _ = functions.find(entry.entry)
     made: Any
@@ -148,11 +148,10 @@ def make(entry: TaskEntry, options: Mapping[str, Any], source: Source | None = N
 
 
 def called(function: Callable[..., Any], task_id: str, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """What a function makes a task or an environment of, and the options in the types of its defaults.
+    """Call a function that creates a task or an environment; returns its result and the options as its defaults' types.
 
-    The id is given to a function whose first argument has no default, and not to a class. ``OWN_OPTIONS`` that the
-    function does not take are left to whom the environment is stepped by. Raises UsageError for an option that there
-    is not.
+    The id is passed to a function whose first argument has no default, not to a class. ``OWN_OPTIONS`` that the
+    function does not accept are left to the harness. Raises UsageError for an unknown option.
     """
     parameters = inspect.signature(function).parameters.values()
     named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
@@ -171,38 +170,38 @@ def called(function: Callable[..., Any], task_id: str, options: Mapping[str, Any
     withheld = {"vectorization"} & left.keys() if takes_any else left.keys()
     arguments = {name: x for name, x in given.items() if name not in withheld}
     for name in arguments.keys() & left.keys():
-        with contextlib.suppress(UsageError):  # what is wrong with it, the function knows better
+        with contextlib.suppress(UsageError):  # the function reports invalid values itself
             arguments |= check_options(task_id, {name: arguments[name]}, left)
     return function(*([task_id] if takes_id else []), **arguments), {**given, **arguments}
 
 
 def pinned_source(task: str) -> dict[str, str]:
-    """The option that pins the source of a task which is named by what makes it; none of one with an id."""
+    """The option that pins the source of a task that is named by a function; empty for a task with an id."""
     return {SOURCE: functions.find(task)[1]} if registry.is_own(task) else {}
 
 
 def source_of(task: str, options: Mapping[str, Any]) -> Source | None:
-    """The source that pinned it, for a run to copy; None of a task with an id, and of what is installed."""
+    """The pinned source, for a run to copy; None for a task with an id or an installed function."""
     return functions.find(task, options.get(SOURCE))[0] if registry.is_own(task) else None
 
 
 def repeats(task: str, options: Mapping[str, Any]) -> bool:
-    """Whether a task's episodes follow from seeds and actions: tried, but of those that lagbench's tests try."""
+    """Whether a task's episodes are reproducible from seeds and actions: tried, unless lagbench's tests do that."""
     return task in registry.TESTED or load_task(task, options).repeats
 
 
 def domain_of(task: str) -> Domain:
-    """A task's domain, without running what makes it unless that is installed. Raises UsageError as ``load_task``."""
+    """A task's domain; runs the task's function only if it is installed. Raises UsageError as ``load_task``."""
     entry = registry.task_entry(task)
     return make(entry, {}).domain if entry.domain is None else domains.get(entry.domain)
 
 
 def check_options(task_id: str, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """``options`` in the types of ``defaults``, name by name, as a new dict.
+    """``options`` converted to the types of ``defaults``, as a new dict.
 
-    A whole number stands for a float, and text is read, as the command line gives it; no other type stands for another.
-    Raises UsageError for a name that is not in ``defaults``, with the nearest one that is, for a value of the wrong
-    type, and for a whole number that is not at least 1 or that no column of the records could hold.
+    Whole numbers are accepted for floats and text is parsed, as on the command line; there are no other conversions.
+    Raises UsageError for a name that is not in ``defaults``, with the nearest known one, for a value of the wrong type,
+    and for a whole number below 1 or too large for the columns of the records.
     """
     checked = {}
     for name, value in options.items():

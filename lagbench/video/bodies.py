@@ -15,7 +15,7 @@ State = Callable[[Any, Vector], tuple[Vector, Vector]]
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a camera looks, in metres and degrees: at ``lookat``, moved along with a body that travels."""
+    """A camera's position, in metres and degrees: it looks at ``lookat``, and follows a body that travels."""
 
     lookat: tuple[float, float, float]
     distance: float
@@ -28,11 +28,10 @@ class Body:
     """A family of tasks.
 
     Attributes:
-        camera: where to film it from.
-        travels: how many leading joint positions say where on the ground it is. Its observations leave them out.
-        positions: joint positions, those included.
-        state: (model, observation) → joint positions and velocities, for a body whose observations do not begin with
-            them.
+        camera: the camera's position.
+        travels: number of leading joint positions that give its place on the ground; its observations omit them.
+        positions: number of joint positions, including those.
+        state: (model, observation) → joint positions and velocities, if observations do not begin with them.
     """
 
     camera: Camera
@@ -41,7 +40,7 @@ class Body:
     state: State | None = None
 
     def joints(self, model: Any, observation: Vector, place: Vector) -> tuple[Vector, Vector]:
-        """Joint positions [nq] and velocities [nv] of an observation [obs] that leaves out the positions ``place``."""
+        """Joint positions [nq] and velocities [nv] of an observation [obs] that omits the positions ``place``."""
         if self.state is not None:
             return self.state(model, observation)
         shown = self.positions - len(place)
@@ -57,7 +56,7 @@ def _reacher(model: Any, o: Vector) -> tuple[Vector, Vector]:
 
 
 def _pusher(model: Any, o: Vector) -> tuple[Vector, Vector]:
-    # Seven joints of the arm; the object's are y and x, from where the model has it. The goal stays.
+    # Seven joints of the arm; the object's are y and x, relative to the model's position. The goal is fixed.
     offset = o[17:20] - model.body("object").pos
     return np.array([*o[:7], offset[1], offset[0], 0.0, 0.0]), np.array([*o[7:14], 0.0, 0.0, 0.0, 0.0])
 
@@ -75,4 +74,4 @@ BODIES = {
     "Swimmer": Body(Camera((0.0, 0.0, 0.0), 4.5, -50.0), 2, 5),
     "Walker2d": Body(Camera((0.0, 0.0, 0.8), 3.2, -10.0), 1, 9),
 }
-"""By the name of a task without its version."""
+"""Bodies by the name of the task without its version."""

@@ -29,13 +29,13 @@ from lagbench.video.bodies import BODIES
 from lagbench.video.process import NO_OPENGL, Job
 
 Progress = Callable[[int, int], None]
-"""Told how many steps of how many are drawn."""
+"""Called with the number of steps drawn and in total."""
 
-# Width, height and frames a second at most: enough to see, and drawn in a minute where there is no graphics card.
+# Width, height and maximum frames per second: drawn within a minute without a graphics card.
 _KINDS = {".mp4": (640, 480, 30.0), ".gif": (320, 240, 20.0)}
 _PACKAGES = ("imageio_ffmpeg", "PIL")
 _LINUX_BACKENDS = ("egl", "osmesa")
-"""MuJoCo's, in the order in which they are tried."""
+"""MuJoCo's rendering backends, in the order of trying."""
 
 
 def film(
@@ -45,23 +45,23 @@ def film(
     evaluation: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Draw an evaluation episode of the policy's mode, off screen, in real time, into a new .mp4 or .gif file.
+    """Render an evaluation episode with the policy's mode, in real time, to a new .mp4 or .gif file.
 
-    It is drawn from the recorded observations; a run with ``--record episodes`` has none, and its recorded actions are
-    stepped again for them.
+    It is rendered from the recorded observations; for a run with ``--record episodes``, which has none, the recorded
+    actions are stepped again.
 
     Args:
         run: the run.
-        out: the file; its directory is made where it is missing.
+        out: the file; its directory is created if missing.
         episode: which of the evaluation's episodes, from 0.
         evaluation: which evaluation, from 0; the last one by default.
-        progress: told how far it is.
+        progress: called with the number of steps drawn and in total.
 
     Raises:
-        UsageError: there is no such episode, the file is there already or of another kind, the task is none of
-            Gymnasium's MuJoCo tasks, or the extra is missing.
-        RecordError: the actions, stepped again, do not lead to what was recorded; or the file cannot be written.
-        LagbenchError: there is no OpenGL here, with the package that brings it; or drawing failed.
+        UsageError: there is no such episode, the file exists or is of another kind, the task is not one of Gymnasium's
+            MuJoCo tasks, or the extra is missing.
+        RecordError: the actions, stepped again, do not reproduce the record, or the file cannot be written.
+        LagbenchError: OpenGL is not available (the message names the package), or rendering failed.
     """
     if out.suffix not in _KINDS:
         raise UsageError(f"a video file must end in {' or '.join(_KINDS)}, not {out.name!r}")
@@ -108,7 +108,7 @@ def _find(run: Run, episode: int, evaluation: int | None) -> EvaluationEpisode:
 
 
 def _step_again(run: Run, task: EnvPoolTask, recorded: EvaluationEpisode) -> NDArray[np.float64]:
-    """The observations [T, obs] of an episode that was recorded without."""
+    """The observations [T, obs] of an episode that was recorded without them."""
     stepped = step_evaluations(task, [recorded], 1, lambda steps: None, keep=[0])
     if stepped.difference:
         raise RecordError(
@@ -123,7 +123,7 @@ def _job(run: Run, task: EnvPoolTask, body: str, out: Path) -> Job:
     config = envpool.make_spec(task.envpool_id, **task.options).config
     return Job(
         out=str(out),
-        # The models that EnvPool simulates; where an option names a file of one's own, that one.
+        # The model that EnvPool simulates: Gymnasium's, or the user's file if an option names one.
         model=str(Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / config.xml_file),
         body=body,
         whole=not getattr(config, "exclude_current_positions_from_observation", True),
@@ -136,7 +136,7 @@ def _job(run: Run, task: EnvPoolTask, body: str, out: Path) -> Job:
 
 
 def _draw(job: Job, arrays: Mapping[str, NDArray[Any]], directory: Path, progress: Progress) -> None:
-    """Have it drawn by the first of MuJoCo's backends that works here."""
+    """Render with the first of MuJoCo's backends that works here."""
     (directory / "job.json").write_text(json.dumps(dataclasses.asdict(job)), encoding="utf-8")
     np.savez(directory / "episode.npz", allow_pickle=False, **arrays)
     reasons = []
@@ -155,16 +155,16 @@ def _draw(job: Job, arrays: Mapping[str, NDArray[Any]], directory: Path, progres
 def _backends() -> list[str]:
     if chosen := os.environ.get("MUJOCO_GL"):
         return [chosen]
-    # Elsewhere MuJoCo draws with what the system has.
+    # On other systems MuJoCo uses the system's OpenGL.
     return list(_LINUX_BACKENDS) if sys.platform == "linux" else [""]
 
 
 def _run_process(directory: Path, backend: str, report: Callable[[int], None]) -> tuple[int, str]:
-    """Exit code and last line of stderr of the process that draws. Below 0: a signal ended it."""
+    """Exit code and last line of stderr of the rendering process. Below 0: killed by a signal."""
     environment = os.environ | ({"MUJOCO_GL": backend} if backend else {})
     command = [sys.executable, "-m", "lagbench.video.process", str(directory)]
     with (directory / "errors.txt").open("w+", encoding="utf-8") as errors:
-        # MuJoCo writes its warnings into a file where it runs.
+        # In ``directory``, since MuJoCo writes its warnings to a file in the working directory.
         with subprocess.Popen(
             command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
         ) as process:

@@ -13,13 +13,13 @@ from lagbench.video.bodies import Body
 
 
 class Motion:
-    """MuJoCo's model of a task, set to one observation after the other.
+    """MuJoCo's model of a task, set to one observation after another.
 
     Args:
-        model: MuJoCo's.
-        body: what the observations are of.
-        whole: whether they hold the positions that they leave out by default.
-        frame_skip: MuJoCo's steps in one of the environment.
+        model: the MuJoCo model.
+        body: the body of the observations.
+        whole: whether observations include the positions that they omit by default.
+        frame_skip: MuJoCo steps per environment step.
     """
 
     def __init__(self, model: Any, body: Body, whole: bool, frame_skip: int) -> None:
@@ -30,10 +30,10 @@ class Motion:
         self._frame_skip = frame_skip
 
     def steps(self, observation: NDArray[np.float64], action: NDArray[Any]) -> Iterator[int]:
-        """Set ``data`` to each observation [T, obs] and then to what the last action [T, A] led to; the step, 0 … T.
+        """Set ``data`` to each observation [T, obs], then to the result of the last action [T, A]; yields steps 0 … T.
 
-        Where observations leave out where the body is, it goes as far as MuJoCo takes it from each to the next, from
-        the origin. It stays near there, whole patterns of the floor away: the floor that is drawn has an end.
+        If observations omit the body's place, it starts at the origin and moves as MuJoCo simulates each step. It is
+        shifted back by whole floor patterns, since the rendered floor is finite.
         """
         place = np.zeros(self._left_out)
         travels, pattern = self._body.travels, self.floor_pattern()[: self._body.travels]
@@ -49,7 +49,7 @@ class Motion:
         yield len(observation)
 
     def floor_pattern(self) -> NDArray[np.float64]:
-        """Length and width in metres of what the floor repeats."""
+        """Length and width of the floor's repeated pattern, in metres."""
         planes = np.flatnonzero(self.model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
         material = self.model.geom_matid[planes[0]] if len(planes) else -1
         if material < 0:

@@ -1,7 +1,8 @@
-"""Draws an episode in a process of its own, for OpenGL may end one: ``python -m lagbench.video.process DIRECTORY``.
+"""Render an episode in a separate process, since OpenGL may crash: ``python -m lagbench.video.process DIRECTORY``.
 
-There lie job.json, the fields of ``Job``, and episode.npz: observation [T, obs], action [T, A], clipped, and reward
-[T]. The number of every step drawn is said on stdout. Exit code NO_OPENGL, and why on stderr, where none can be drawn.
+The directory contains job.json, the fields of ``Job``, and episode.npz: observation [T, obs], clipped action [T, A] and
+reward [T]. The number of every drawn step is printed to stdout. Without OpenGL, exits with NO_OPENGL and the reason on
+stderr.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ NO_OPENGL = 69
 
 @dataclass(frozen=True)
 class Job:
-    """What to draw.
+    """What to render.
 
     Attributes:
         out: the file to write, .mp4 or .gif.
-        model: MuJoCo's file.
+        model: MuJoCo's model file.
         body: a key of BODIES.
-        whole: whether observations hold the positions that they leave out by default.
-        frame_skip: MuJoCo's steps in one of the environment.
+        whole: whether observations include the positions that they omit by default.
+        frame_skip: MuJoCo steps per environment step.
         caption: the first line of the caption.
-        width: of the picture, in pixels.
-        height: of the picture, in pixels.
-        most_fps: frames a second at most; where the environment makes more steps, every n-th is shown.
+        width: width of the picture, in pixels.
+        height: height of the picture, in pixels.
+        most_fps: maximum frames per second; if the environment makes more steps, every n-th is shown.
     """
 
     out: str
@@ -53,13 +54,13 @@ class Job:
 
 
 def main(directory: Path) -> int:
-    """Draw the job in a directory."""
+    """Render the job in a directory; returns the exit code."""
     job = Job(**json.loads((directory / "job.json").read_text(encoding="utf-8")))
     with np.load(directory / "episode.npz") as arrays:
         observation, action, reward = (arrays[name] for name in ("observation", "action", "reward"))
     try:
         import mujoco
-    except Exception as error:  # in whatever way MuJoCo's choice of OpenGL fails
+    except Exception as error:  # MuJoCo's OpenGL backends fail in different ways
         return _no_opengl(error)
     from lagbench.video.motion import Motion
 
@@ -91,7 +92,7 @@ def _no_opengl(error: Exception) -> int:
 
 
 class _Artist:
-    """MuJoCo's renderer, and a camera that goes where the body goes."""
+    """MuJoCo's renderer with a camera that follows the body."""
 
     def __init__(self, job: Job, motion: Motion, mujoco: Any) -> None:
         self._body, self._data = BODIES[job.body], motion.data
@@ -99,19 +100,19 @@ class _Artist:
         visual.global_.offwidth = max(job.width, visual.global_.offwidth)
         visual.global_.offheight = max(job.height, visual.global_.offheight)
         if not self._body.travels:
-            # Models without a sun are dark.
+            # Models without a light are dark.
             visual.headlight.ambient[:] = 0.4
         self._camera = mujoco.MjvCamera()
         for name in ("distance", "elevation", "azimuth"):
             setattr(self._camera, name, getattr(self._body.camera, name))
         self._renderer = mujoco.Renderer(motion.model, height=job.height, width=job.width)
-        # A processor would take three times as long for them, and shadows flicker on these floors.
+        # They take a CPU three times as long, and shadows flicker on these floors.
         self._without = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
         mujoco.mj_forward(motion.model, motion.data)
         self.picture()
 
     def picture(self) -> NDArray[np.uint8]:
-        """What the camera sees, [height, width, 3]."""
+        """The camera's picture, [height, width, 3]."""
         travels = self._body.travels
         self._camera.lookat[:] = self._body.camera.lookat
         self._camera.lookat[:travels] += self._data.qpos[:travels]
@@ -122,7 +123,7 @@ class _Artist:
         return seen
 
     def close(self) -> None:
-        """Let go of OpenGL while it is still there."""
+        """Release OpenGL before the interpreter shuts down."""
         self._renderer.close()
 
 
@@ -153,7 +154,7 @@ def _write_mp4(job: Job, pictures: Iterator[Any], count: int, fps: float) -> Non
 
 
 def _write_gif(job: Job, pictures: Iterator[Any], count: int, fps: float) -> None:
-    # The format counts in hundredths of a second: rounded so that their sum is right.
+    # The format counts in hundredths of a second: rounded so that the sum is right.
     ends = np.round(np.arange(count + 1) * 100 / fps)
     duration = (np.diff(ends) * 10).astype(int).tolist()
     next(pictures).save(job.out, save_all=True, append_images=pictures, duration=duration, loop=0)
