@@ -17,7 +17,7 @@ ActionMode = Literal["mode", "stochastic"]
 
 @dataclass(frozen=True)
 class Domain:
-    """What differs between control and language, as data.
+    """A domain: everything that differs between control and language, as data.
 
     ``budget_unit`` and ``step_unit`` are the units of ``--budget`` and ``phase_steps``. Fields that name code are
     ``"module:attribute"`` strings, loaded when needed: ``actors_class``; ``policy``, a function of a task's id, its

@@ -36,7 +36,7 @@ class InstalledAlgorithm:
 
     @property
     def source(self) -> str:
-        """What tells its source from others."""
+        """Identifies its source: distribution and version."""
         return f"{self.distribution} {self.version}"
 
 
@@ -52,7 +52,7 @@ class AlgorithmSource:
 
     @property
     def source(self) -> str:
-        """What tells its source from others."""
+        """Identifies its source: the SHA-256."""
         return self.sha256
 
     @property
