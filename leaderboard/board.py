@@ -29,15 +29,15 @@ class Row:
 
     Attributes:
         method: the method.
-        results: its own, scored separately: of the maintainers' runs, if any, then of the claim, if any.
-        details: likewise.
+        results: the method scored on its own: the maintainers' runs, if any, then the claim, if any.
+        details: of ``results``.
         rank: 1 + the number of significantly better methods; None if not ranked.
-        head: the key of the method of which it is another name; else its own.
-        by_claim: whether that follows from its claim alone, which anyone can copy: then they count once for others, and
-            each is ranked by its own runs.
-        agreement: of claim and rerun, if both exist.
+        head: the key of the method that this one duplicates; else its own key.
+        by_claim: whether only the claims show the duplication. As anyone can copy a claim, each is then still ranked by
+            its own runs, but they count as one method in the ranks of others.
+        agreement: between claim and rerun, if both exist.
         tv: measured TV(π_T, β) by value of the suite's axis.
-        without_lag: values at which TV is far below that of others, and their median.
+        without_lag: values of the axis at which TV is far below that of other methods → the others' median.
     """
 
     method: Method
@@ -52,16 +52,16 @@ class Row:
 
     @property
     def line(self) -> Line:
-        """The displayed results: of the maintainers' runs, else of the claim."""
+        """The displayed results: the maintainers' runs if there are any, else the claim."""
         return self.results.lines[0]
 
     @property
     def is_claim(self) -> bool:
-        """Whether it has only been trained by its authors."""
+        """Whether only its authors have trained it."""
         return self.method.runs is None
 
     def to_json(self) -> dict[str, Any]:
-        """Its basis, as a JSON-able dictionary."""
+        """The row as a JSON-able dictionary, without scores."""
         submission, record = self.method.submission, self.method.record
         return {
             "key": self.method.key,
@@ -81,7 +81,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """The board of a suite. ``results`` and ``details`` cover the rows with their own rank; None if there are none."""
+    """The board of a suite. ``results`` and ``details`` cover the rows ranked on their own; None without such rows."""
 
     suite: Suite
     results: Results | None
@@ -95,7 +95,7 @@ class Board:
         return self.ranked + self.claims
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers and their basis, as a JSON-able dictionary."""
+        """All rows and results, as a JSON-able dictionary."""
         return {
             "format_version": FORMAT_VERSION,
             "suite": {"name": self.suite.name, "sha256": self.suite.sha256},
@@ -111,15 +111,15 @@ def board(
     replications: int,
     progress: Progress = lambda done, total: None,
 ) -> Board:
-    """The board of a suite's methods (``methods.find``).
+    """Rank the methods of a suite (``methods.find``).
 
     Args:
         suite: the suite.
         found: its methods.
-        replications: of the bootstrap.
+        replications: number of bootstrap replications.
         progress: called with the number of methods scored and in total.
 
-    Raises UsageError and LagbenchError like ``scoring.grid.read`` if the maintainers' runs cannot be compared.
+    Raises UsageError and LagbenchError as ``scoring.grid.read`` if the maintainers' runs cannot be compared.
     """
     own = {}
     for method in found:
@@ -162,7 +162,7 @@ def board(
         )
     height = {row.method.key: _height(row) for row in rows}
     ranked = [row for row in rows if not row.is_claim]
-    # Those that share a rank by height, what is another's under another name behind it.
+    # Within a rank by lag score; duplicates follow their head.
     ranked.sort(
         key=lambda row: (row.rank or len(rows) + 1, -height[row.head], row.head != row.method.key, row.method.key)
     )
@@ -226,12 +226,12 @@ def _scored(scores: Scores, replications: int) -> tuple[Results, Details]:
 
 
 def _heads(suite: Suite, trained: Sequence[Method], prints: Mapping[str, str], replications: int) -> dict[str, str]:
-    """Key → key of the method of which it is another name, or its own.
+    """Key → key of the method that it duplicates, or its own key.
 
-    This is the earliest entry, baselines first, not the best: otherwise submitting more names would raise the chance of
-    a good result. Entries are the same method with the same source, or with results that agree beyond chance, unless,
-    with other settings or another source, their lag scores differ significantly, with Bonferroni's correction over the
-    names with that source.
+    The head of a group of duplicates is the earliest entry, baselines first, not the best: otherwise submitting more
+    names would raise the chance of a good result. Two entries are duplicates if they have the same source, or results
+    that agree beyond chance. Entries with different settings or sources are not if their lag scores differ
+    significantly, with Bonferroni's correction over the entries with that source.
     """
     first = sorted(trained, key=lambda one: (not one.is_baseline, one.record.date if one.record else "", one.key))
     returns = {one.key: methods.numbers(one, suite) for one in first}
@@ -245,7 +245,7 @@ def _heads(suite: Suite, trained: Sequence[Method], prints: Mapping[str, str], r
             return False
         level = scoring.significance.LEVEL / max(1, alike[prints[one.key]] - 1)
         (pair,) = scoring.score.score_grid(_scores(suite, [head, one]), replications=replications).comparisons
-        # Where too few runs tell nothing, a claim is not enough.
+        # Too few runs for a test: the same source makes a duplicate, matching claims alone do not.
         return source if pair.p is None else pair.p > level
 
     heads: list[Method] = []

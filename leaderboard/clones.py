@@ -1,4 +1,4 @@
-"""Detection of one method under several names, by its source or by results that agree beyond chance."""
+"""Detection of duplicate methods, by their source or by results that agree beyond chance."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FEWEST = 3
 
 
 def fingerprint(source: Mapping[str, str]) -> str:
-    """A hash of a source that is invariant to names of files and classes, comments and layout.
+    """A hash of a source that is invariant to file names, comments, layout and names of its own classes and functions.
 
-    Only names of a module's own classes and functions are ignored. Files that are not Python are hashed as they are.
+    Files that are not Python are hashed as they are.
     """
     hashes = sorted(hashlib.sha256(_bare(text).encode(errors="surrogatepass")).hexdigest() for text in source.values())
     return hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Runs of a stranger's source, held to their own record by a process that has nothing of it, as one table."""
+"""Tabulate runs of an untrusted source, verified by a process that never loads that source."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lagbench import open as open_run
 
 
 def collect(runs: Path, out: Path) -> None:
-    """Write the table of all runs in a directory, of which each was replayed (``lagbench.replay``), bit for bit.
+    """Write the table of all runs in a directory, after replaying each of them bit for bit (``lagbench.replay``).
 
-    So every return is of actions that the task answered so, those of the last evaluation are the policy's, and
-    questions are the test set's. Raises LagbenchError for a run of which anything is otherwise.
+    Replay proves that the task answers the recorded actions with the recorded rewards, that the actions of the last
+    evaluation are the policy's, and that questions are from the test set. Raises LagbenchError if a check fails.
     """
     found = scoring.table.collect([runs])
     for path in found["path"].to_pylist():

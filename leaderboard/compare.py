@@ -25,8 +25,8 @@ class Compared:
 
     Attributes:
         new: the label of the new algorithm.
-        results: of all algorithms together; differences are those of the new algorithm to the others.
-        verdicts: one for each of the others.
+        results: of all algorithms; comparisons are of the new algorithm with each baseline.
+        verdicts: one per baseline.
     """
 
     new: str
@@ -61,11 +61,11 @@ def compare(
     """Score the new runs together with the baselines, and give verdicts.
 
     Args:
-        outcomes: of ``lagbench.run_grid``, of one algorithm's runs over a suite.
-        baselines: a table of runs of the same suite, see ``published``.
-        replications: of the bootstrap.
-        suite: score all runs as its cells; baselines of a family may have more.
-        table: file for the table of all runs, if any.
+        outcomes: of ``lagbench.run_grid``, for one algorithm on a suite.
+        baselines: a table of runs of the same suite or family; see ``published``.
+        replications: number of bootstrap replications.
+        suite: the suite whose cells are scored; baselines of a family may have further cells.
+        table: where to write the table of all runs, if anywhere.
         progress: called with the number of bootstraps done and in total.
 
     Raises LagbenchError if no run has a result, and the errors of scoring if runs cannot be compared.
@@ -89,7 +89,7 @@ def compare(
 
 
 def _label(name: str, runs: Any, baselines: Any) -> tuple[str, list[str]]:
-    """What the new algorithm is called, which may have the name of a baseline, and a note where it has."""
+    """A label for the new algorithm that no baseline has, and a note if it shares its name with a baseline."""
     taken = published.algorithms(baselines)
     if name not in taken:
         return name, []

@@ -11,7 +11,7 @@ from lagbench import LagbenchError
 from lagbench.leaderboard.text import shown
 
 NAME, URL, LONG, PROSE = 60, 300, 1_000, 4_000
-"""Characters of a name or a key, of an address, of another text, and of each part of a statement."""
+"""Maximum number of characters of a name or key, a URL, another text, and each part of a statement."""
 INT64 = 2**63 - 1
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -24,11 +24,11 @@ _WHERE = re.compile(r"(?P<what>.*?)(?: - at `(?P<where>[^`]*)`)?", re.DOTALL)
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of a document, with exactly its fields, each of its type."""
+    """A part of a document; unknown fields are refused."""
 
 
 def encode(document: Document) -> bytes:
-    """The bytes of a document in canonical form, so that equal documents have equal hashes."""
+    """Encode a document in canonical form, so that equal documents have equal hashes."""
     return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1) + b"\n"
 
 
@@ -48,7 +48,7 @@ def decode(kind: type[_T], content: bytes, name: str) -> _T:
 
 
 def _sentence(error: Exception) -> str:
-    """What is wrong, and where, from ``Expected `str`, got `int` - at `$.authors[...]```."""
+    """Turn an error such as ``Expected `str`, got `int` - at `$.authors[...]``` into a sentence."""
     found = _WHERE.fullmatch(str(error))
     assert found is not None
     what = found["what"].replace("`", "")

@@ -1,4 +1,4 @@
-"""What strangers' programs and pull requests leave in a directory."""
+"""Safe listing of directories written by untrusted programs and pull requests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _AS_ANOTHER = stat.S_ISUID | stat.S_ISGID
 
 
 def entries(directory: Path, depth: int = 0) -> Iterator[tuple[Path, int | None]]:
-    """Everything below a directory, with its size in bytes: None for directories, -1 for what is not a regular file.
+    """Yield everything below a directory with its size in bytes: None for directories, -1 for other than regular files.
 
-    -1 also for set-user-ID files, and for directories that cannot be read or are nested too deeply.
+    The size is -1 also for set-user-ID files, and for directories that cannot be read or are nested too deeply.
     """
     try:
         found = list(os.scandir(directory))

@@ -1,4 +1,4 @@
-"""Flags of a row: a claim that differs from its rerun, and lag that may be switched off."""
+"""Flags of a row: a claim that differs from its rerun, and lag that may have been switched off."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FAR_BELOW = 10.0
 """A TV smaller than the median of the others by this factor is flagged."""
 FEWEST_OTHERS = 3
 _NO_LAG = 1e-6
-"""Below this median the others have no lag either."""
+"""If their median is below this, the others have no lag either."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Final returns of a claim and of its rerun in a cell, means over seeds; ``p`` with Holm's correction."""
+    """Final returns of claim and rerun on a task at a value of the axis, means over seeds; ``p`` is Holm-corrected."""
 
     task: str
     value: int
@@ -36,7 +36,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A claim compared with its rerun: lag score, if any, and cells."""
+    """A claim compared with its rerun: the corrected p-value of the lag score, if any, and the differences by cell."""
 
     lag_score: float | None
     cells: tuple[Difference, ...]
@@ -48,9 +48,9 @@ class Agreement:
 
 
 def agreement(scores: Scores, lag_score: float | None) -> Agreement:
-    """The second entry of a grid, a claim, against the first, its rerun; ``lag_score`` is the p-value of theirs.
+    """Compare a claim, the second entry of the grid, with its rerun, the first.
 
-    With Holm's correction over the lag score and all cells.
+    ``lag_score`` is the p-value of the difference in lag score. Holm's correction is over the lag score and all cells.
     """
     found, claimed = scores.grid.entries
     cells: list[tuple[str, int, float, float, float]] = []
@@ -70,7 +70,7 @@ def agreement(scores: Scores, lag_score: float | None) -> Agreement:
 
 
 def measured_tv(runs: Any, axis: str) -> dict[int, float]:
-    """Value of the axis → TV(π_T, β) before the updates: the median over runs of their means over phases."""
+    """Value of the axis → TV(π_T, β) before the updates: the median over runs of each run's mean over phases."""
     found: dict[int, list[float]] = {}
     for value, tv in zip(runs[axis].to_pylist(), runs["tv_backward"].to_pylist(), strict=True):
         if tv is not None:
@@ -79,10 +79,10 @@ def measured_tv(runs: Any, axis: str) -> dict[int, float]:
 
 
 def without_lag(own: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Values of the axis where a method's TV is far below that of others → the median of the others.
+    """Values of the axis at which a method's TV is far below that of others → the median of the others.
 
-    That is, below a tenth of the median of at least three others. On mujoco-mini-v0 the lowest baseline, SPO, has a
-    quarter of it; actors that use the current policy have 0.
+    Far below is a tenth of the median of at least three others. On mujoco-mini-v0 the lowest baseline, SPO, is at a
+    quarter of the median; actors that use the current policy are at 0.
     """
     found = {}
     for value, tv in own.items():

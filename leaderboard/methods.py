@@ -18,11 +18,11 @@ from lagbench.leaderboard.reruns import Record
 from lagbench.leaderboard.submission import Submission
 
 SUBMISSIONS = Path(__file__).parent / "submissions"
-"""Those of a checkout, if it has any: a directory a suite, and in it one a submission; ``reruns/`` lie beside it."""
+"""Submissions of a checkout: one directory per suite with one directory per submission; ``reruns/`` is beside it."""
 _NOT_SHOWN = {"TESTING"}
-"""Suites of which there is a board only where something was submitted."""
+"""Suites that have a board only if something was submitted to them."""
 _BASELINE = ".baseline"
-"""How the key of a baseline ends, as no submission's slug does."""
+"""Suffix of the keys of baselines; no slug can end so."""
 _SUBMITTED = " (submitted)"
 
 
@@ -31,14 +31,14 @@ class Method:
     """A method of a board.
 
     Attributes:
-        key: unique id in addresses: a submission's slug, or for a baseline a name that cannot be a slug.
+        key: unique id in URLs: a submission's slug, or for a baseline a name that cannot be a slug.
         name: as given by its authors.
         algorithm: its name on the command line.
-        source: its modules.
+        source: text of its modules by path.
         submission: the submission; None for a baseline.
-        record: of the rerun; None without one.
-        runs: of the maintainers, as cells of the suite; None without any.
-        stale: whether the rerun is of an earlier version of the submission; it then does not count.
+        record: the record of the rerun; None without a rerun.
+        runs: the maintainers' runs as cells of the suite; None without any.
+        stale: whether the rerun is of an earlier version of the submission, and ignored.
     """
 
     key: str
@@ -52,19 +52,19 @@ class Method:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is a baseline, by its location, not its name."""
+        """Whether it is a baseline, whatever its name."""
         return self.submission is None
 
     @property
     def label(self) -> str:
-        """Of its runs: a baseline's name, which no submission can have."""
+        """The label of its runs; no submission can have a baseline's."""
         return self.name if self.is_baseline else f"{self.key}{_SUBMITTED}"
 
 
 def suites(directory: Path) -> list[str]:
-    """The suites that have a board: all that can be run, but of TESTING only where something was submitted to it.
+    """The suites that have a board: all that can be run, TESTING only if something was submitted to it.
 
-    Raises UsageError where a directory in that of the submissions is of no suite.
+    Raises UsageError if a subdirectory is not named after a suite.
     """
     submitted = [path.name for path in sorted(directory.glob("*")) if path.is_dir() and any(path.iterdir())]
     for name in submitted:
@@ -73,9 +73,9 @@ def suites(directory: Path) -> list[str]:
 
 
 def find(suite: Suite, directory: Path) -> list[Method]:
-    """The methods of a suite: its baselines, then what was submitted, by key.
+    """The methods of a suite: its baselines, then its submissions, sorted by key.
 
-    Raises LagbenchError for a submission that is not valid there, and for a rerun of nothing.
+    Raises LagbenchError if a submission is not valid, or a rerun belongs to none.
     """
     paths = sorted(path for path in (directory / suite.name).glob("*") if path.is_dir())
     known = {path.name for path in paths}
@@ -94,14 +94,14 @@ def _baselines(suite: Suite) -> list[Method]:
     found = []
     for name in published.algorithms(table):
         runs = table.filter(pc.equal(table["algorithm"], name))
-        # Of a family's table, those that were run on all of this suite.
+        # A family's table may have algorithms that were not run on all of this suite.
         if not any(entry.missing for entry in scoring.grid.read(runs, suite=suite.name).entries):
             found.append(Method(f"{name}{_BASELINE}", name, name, _installed(name), None, None, runs))
     return found
 
 
 def _installed(name: str) -> dict[str, str]:
-    """The source of an algorithm as it is installed; empty where it is not any more."""
+    """The source of an installed algorithm; empty if it is no longer installed."""
     for point in entry_points(group="lagbench.algorithms", name=name):
         spec = importlib.util.find_spec(point.module)
         if spec and spec.origin:
@@ -127,9 +127,9 @@ def _submitted(suite: Suite, path: Path) -> Method:
 
 
 def as_cells(table: Any, suite: Suite, label: str) -> Any:
-    """Runs on seeds of their own as the cells of a suite, the lowest seed as its first; under a label.
+    """Relabel runs with drawn seeds as cells of a suite, under a label; seeds are mapped in increasing order.
 
-    Nothing is paired by seed, so that which counts as which is all the same.
+    The mapping is arbitrary: nothing is paired by seed.
     """
     rows = table.select(["seed", "path"]).to_pylist()
     seeds = sorted({row["seed"] for row in rows})
@@ -148,7 +148,7 @@ def as_cells(table: Any, suite: Suite, label: str) -> Any:
 
 
 def numbers(method: Method, suite: Suite) -> dict[tuple[Any, ...], Sequence[float]]:
-    """Returns by cell, on the suite's own seeds: as submitted, or of a baseline as they are."""
+    """Returns by cell on the suite's own seeds: a submission's claim, or a baseline's published runs."""
     if method.submission is not None:
         rows = [msgspec.structs.asdict(cell) for cell in method.submission.claim.cells]
     else:

@@ -1,6 +1,6 @@
-"""The published runs of a suite, or of a family of suites, as one table that ships with lagbench: ``scores/*.arrow``.
+"""Published runs of a suite, or of a family of suites, as one table that ships with lagbench: ``scores/*.arrow``.
 
-It has the name that the runs themselves have in their specifications, the suite's or the family's.
+A table is named after the suite or family in the specifications of its runs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ DIRECTORY = Path(__file__).parent / "scores"
 
 
 def file_of(runs: str) -> Path:
-    """The file of the table of runs of that name."""
+    """The table of a suite's or family's runs; the file need not exist."""
     return DIRECTORY / f"{runs}.arrow"
 
 
 def suites() -> list[str]:
-    """The suites whose runs have one, of those that can be run, sorted."""
+    """The suites that can be run and have published runs, sorted."""
     return [name for name in suite_names() if file_of(load_suite(name).runs.name).is_file()]
 
 
 def load(suite: Suite) -> Any:
-    """The published runs of a suite, one row per run. Raises LagbenchError if there are none, and as ``read``."""
+    """The published runs of a suite, one row per run. Raises LagbenchError if there are none; see also ``read``."""
     file = file_of(suite.runs.name)
     if file.is_file():
         return read(file, suite)
@@ -43,7 +43,7 @@ def load(suite: Suite) -> Any:
 
 
 def read(file: Path, suite: Suite) -> Any:
-    """The runs in a table. Raises LagbenchError if new runs of the suite cannot be compared with them.
+    """Read a table of runs. Raises LagbenchError if new runs of the suite cannot be compared with them.
 
     This is the case for another format, another suite or version, or another minor version of EnvPool.
     """
@@ -70,7 +70,7 @@ def read(file: Path, suite: Suite) -> Any:
 
 
 def choose(table: Any, names: Sequence[str]) -> Any:
-    """The rows of some algorithms; all rows where none is named. Raises UsageError for one that is not there."""
+    """The rows of the named algorithms; all rows without names. Raises UsageError for an unknown name."""
     known = algorithms(table)
     for name in names:
         if name not in known:
@@ -81,15 +81,15 @@ def choose(table: Any, names: Sequence[str]) -> Any:
 
 
 def algorithms(table: Any) -> list[str]:
-    """Those of a table, sorted."""
+    """The names of the algorithms in a table, sorted."""
     return sorted(set(*_columns(table, "algorithm")))
 
 
 def build(runs: Path) -> Any:
-    """The table to publish, of all runs in a directory or a table that has their name; their paths begin with it.
+    """The table to publish: all runs in a directory, or in a table, named after their suite or family.
 
-    Raises UsageError and LagbenchError where they are not all of that suite, or may not be scored together, and where
-    one is not finished or has no environment.json: what is published has to be whole.
+    Paths in the table begin with that name. Raises UsageError or LagbenchError if a run is of another suite, is not
+    finished or has no environment.json, if cells are missing, or if the runs cannot be scored together.
     """
     table = scoring.table.from_file(runs) if runs.is_file() else scoring.table.collect([runs.resolve()])
     for path, name, status, envpool in zip(*_columns(table, "path", "suite", "status", "envpool"), strict=True):
@@ -110,7 +110,7 @@ def build(runs: Path) -> Any:
 
 
 def replace(table: Any, column: str, values: Iterable[Any]) -> Any:
-    """A table with other values in one of its columns."""
+    """Replace the values of a column."""
     i = table.schema.get_field_index(column)
     field = table.schema.field(i)
     return table.set_column(i, field, pa.array(values, field.type))

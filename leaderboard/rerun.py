@@ -1,4 +1,4 @@
-"""``rerun``: a submission's source trained again, in a sandbox, on seeds that nobody chose; its table is what ranks."""
+"""``rerun``: train a submission in a sandbox, on seeds that nobody chose. The resulting table is what is ranked."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from lagbench.leaderboard.submission import Submission
 from lagbench.leaderboard.text import shown
 
 SHARE = 0.2
-"""The least share of a suite's cells that a rerun may have."""
+"""The smallest share of a suite's cells that a rerun may cover."""
 _RECORD, _RUNS, _TABLE = "rerun.json", "runs", "table"
-_JOB = "job.json"  # not as a run calls it, for it is none
+_JOB = "job.json"  # not spec.json: its directory is not a run
 _DONE = (0, 3)  # completed, diverged
 _JSON_BYTES = 1 << 20
 _COLLECTING = Limits(file=1 << 24, directory=1 << 24)
@@ -50,7 +50,7 @@ _SAID = 1_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained of a submission, and where; ``cells`` as ``lagbench.run_grid`` takes them."""
+    """The cells of a submission to train, as ``lagbench.run_grid`` takes them, and where."""
 
     submission: Submission
     suite: Suite
@@ -61,13 +61,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Cell:
-    """Does a cell of a sweep in a sandbox, from a process that reads nothing of what the cell writes."""
+    """Runs a cell of a sweep in a sandbox; the parent process reads nothing that the cell writes."""
 
     sandbox: Sandbox
     limits: Limits
 
     def __call__(self, spec: RunSpec, path: Path, *, threads: int, sinks: Sequence[object]) -> None:
-        """Train it, or go on with it. Raises LagbenchError where it came to no result."""
+        """Train or resume the cell. Raises LagbenchError if it gives no result."""
         job = path.with_name(f"{path.name}.job")
         for name, source in spec.sources().items():
             for module, content in source.files.items():
@@ -96,7 +96,7 @@ class Cell:
 
 
 def check_left(path: Path) -> None:
-    """Raise LagbenchError where a run's directory holds what none has, which is deleted: nobody is to follow a link."""
+    """Delete a run's directory and raise LagbenchError if it contains a link or anything else that no run writes."""
     for file, size in entries(path):
         if size is not None and (size < 0 or (file.suffix == ".json" and size > _JSON_BYTES)):
             shutil.rmtree(path, ignore_errors=True)
@@ -115,16 +115,16 @@ def plan(
     device: str = "cpu",
     torch_threads: int = 1,
 ) -> Plan:
-    """What is to be trained of a submission; what was planned before in that directory stands.
+    """Plan the rerun of a submission, or return the plan that the directory already holds.
 
     Args:
-        found: valid, see ``validate``.
-        out: a directory for the runs.
+        found: a valid submission; see ``validate``.
+        out: the directory for the runs.
         kept: the sandbox.
-        beacon: a value that nobody chose, and whose; None: one is drawn, once.
-        share: of the suite's seeds, each with every task and value of the axis.
-        device: on which every run computes.
-        torch_threads: of every run.
+        beacon: a public random value and its source; None: the recorded one, or one drawn locally.
+        share: share of the suite's seeds to train, each with every task and value of the axis.
+        device: the device of every run.
+        torch_threads: number of torch threads per run.
 
     Raises:
         UsageError: the directory holds another rerun.
@@ -164,14 +164,14 @@ def plan(
 
 
 def seeds(submission: str, beacon: Beacon, n: int) -> tuple[int, ...]:
-    """The training seeds that follow from a submission's SHA-256 and a beacon's value."""
+    """Derive ``n`` training seeds from a submission's SHA-256 and a beacon's value."""
     return tuple(drawn_seeds(f"lagbench rerun {submission} {beacon.value}", n))
 
 
 def _cells(
     found: Submission, suite: Suite, of: Sequence[int], out: Path, device: str, torch_threads: int
 ) -> tuple[Planned, ...]:
-    """Seed by seed, so that one that is cut short has something of each task and value."""
+    """The cells, seed by seed, so that an interrupted rerun covers all tasks and values."""
     options = {task: dict(suite.task(task).pinned().options) for task in suite.tasks}
     algorithm = found.manifest.algorithm
     cells = []
@@ -191,7 +191,7 @@ def _cells(
                     }
                 )
                 path = out / task / spec.cell_name
-                # Of a rerun that was killed nobody knows what is left.
+                # A rerun that was killed may have left anything.
                 check_left(path)
                 cells.append(Planned(spec, path.absolute()))
     cells[0].spec.note_copies(found.path)
@@ -199,7 +199,7 @@ def _cells(
 
 
 def table(planned: Plan, outcomes: Sequence[CellOutcome], kept: Sandbox) -> Rerun:
-    """The table of a rerun that is done, read in a sandbox too. Raises LagbenchError where a cell has no result."""
+    """The table of a finished rerun, read in a sandbox too. Raises LagbenchError if a cell has no result."""
     if failed := [o for o in outcomes if o.state.status not in records.files.SCORED]:
         first = shown(f"{failed[0].cell.path}: {failed[0].state.reason or failed[0].state.status}", _SAID)
         raise LagbenchError(
@@ -217,7 +217,7 @@ def table(planned: Plan, outcomes: Sequence[CellOutcome], kept: Sandbox) -> Reru
 
 
 def _collected(planned: Plan, runs: Path, kept: Sandbox) -> Any:
-    """The table of the runs of some cells, see ``collected``. Raises LagbenchError where they are not what they say."""
+    """The table of the planned runs, made by ``collected`` in a sandbox. Raises LagbenchError if a check fails."""
     directory = planned.out / _TABLE
     directory.mkdir(exist_ok=True)
     file = (directory / "runs.arrow").absolute()
@@ -254,12 +254,12 @@ class Again:
     """A cell of a table that was trained once more.
 
     Attributes:
-        cell: which.
-        elsewhere: in what this machine differs from that of the table, as far as rows follow from it.
+        cell: its task, lag, updates and seed.
+        elsewhere: differences between this machine and the table's that can change rows.
         exact: whether every evaluation and every policy version is the same, bit for bit.
-        found: its final return, None where it diverged.
-        committed: that in the table.
-        spread: what the two may differ by where they are not of one kind of machine.
+        found: its final return; None if it diverged.
+        committed: the final return in the table; None if that run diverged.
+        spread: the largest accepted difference of the two on different kinds of machine.
     """
 
     cell: str
@@ -271,7 +271,7 @@ class Again:
 
     @property
     def text(self) -> str:
-        """What came out, as a sentence."""
+        """The result as a sentence."""
         if self.exact:
             return f"{self.cell}: the same, bit for bit"
         where = (
@@ -291,7 +291,7 @@ class Again:
 
     @property
     def agrees(self) -> bool:
-        """Whether the table stands: bit for bit on the same kind of machine, else within the spread."""
+        """Whether the results agree: bit for bit on the same kind of machine, else within the spread."""
         if self.exact or not self.elsewhere:
             return self.exact
         if self.found is None or self.committed is None:
@@ -300,9 +300,9 @@ class Again:
 
 
 def again(found: Submission, rerun: Rerun, out: Path) -> Plan:
-    """The plan of one cell of a submission's table, drawn now, to be trained anew.
+    """Plan to train one randomly drawn cell of a rerun's table once more.
 
-    Raises LagbenchError where the table is of another submission, or its seeds do not follow from its beacon.
+    Raises LagbenchError if the table is of another submission, or its seeds do not follow from its beacon.
     """
     suite, record = load_suite(found.manifest.suite.name), rerun.record
     wanted = seeds(found.sha256, record.beacon, len(record.seeds))
@@ -315,7 +315,7 @@ def again(found: Submission, rerun: Rerun, out: Path) -> Plan:
 
 
 def compare(planned: Plan, rerun: Rerun, kept: Sandbox) -> Again:
-    """A cell that was trained again, held to the table. Raises LagbenchError where there is nothing to compare."""
+    """Compare a cell that was trained again with the table. Raises LagbenchError if either has no result."""
     (row,) = _collected(planned, planned.cells[0].path, kept).to_pylist(maps_as_pydicts=None)
     name = f"{row['task']}, lag {row['lag']}, {row['updates']} updates, seed {row['seed']}"
     alike = [
@@ -337,7 +337,7 @@ def compare(planned: Plan, rerun: Rerun, kept: Sandbox) -> Again:
 
 
 def _spread(one: Mapping[str, Any], other: Mapping[str, Any], finals: Sequence[float]) -> float:
-    """Of the difference of two runs with the same settings: that over seeds, or of their evaluations alone."""
+    """Three standard errors of a difference in final returns: over seeds, or with one seed over evaluation episodes."""
     if len(finals) > 1:
         return _SPREAD * sqrt(2) * float(np.std(finals, ddof=1))
     return _SPREAD * sqrt(sum((row["errors"][-1] or 0.0) ** 2 for row in (one, other)))

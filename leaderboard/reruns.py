@@ -1,4 +1,4 @@
-"""Reruns: a table of a maintainer's runs of a submission, with a record of its origin."""
+"""Reruns: a table of the maintainers' runs of a submission, with a record of its origin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lagbench import LagbenchError, scoring
 from lagbench.leaderboard.documents import Count, Document, Name, Seed, Sha256, Version, decode, encode
 
 METADATA = b"rerun"
-"""The key of the table's schema under which it says so."""
+"""Key of the record in the metadata of the table's schema."""
 
 
 class Beacon(Document, frozen=True, kw_only=True):
@@ -27,13 +27,13 @@ class Record(Document, frozen=True, kw_only=True):
     """The origin of a table.
 
     Attributes:
-        submission: its SHA-256.
-        beacon: from which, with the submission, the training seeds are derived.
+        submission: SHA-256 of the submission.
+        beacon: the training seeds are derived from it and the submission.
         seeds: the training seeds, each with every task and value of the suite's axis.
         of: number of seeds of the suite; more than ``seeds`` for a partial rerun.
         sandbox: the sandbox used; None if the source was trusted.
-        lagbench: the version that trained it.
-        date: of the rerun, in UTC.
+        lagbench: the version of lagbench that trained it.
+        date: date of the rerun, in UTC.
     """
 
     format_version: Literal[1]
@@ -53,19 +53,19 @@ class Record(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Rerun:
-    """A table and of what it is. ``table``: as ``lagbench.scoring.table`` has it, a row a run."""
+    """A table of runs (see ``lagbench.scoring.table``), one row per run, and its origin."""
 
     record: Record
     table: Any
 
 
 def file_of(submission: Path) -> Path:
-    """Where the table of a submission lies: ``reruns/<suite>/<slug>.arrow``, beside ``submissions/``."""
+    """The file of a submission's rerun: ``reruns/<suite>/<slug>.arrow``, beside ``submissions/``."""
     return submission.resolve().parents[2] / "reruns" / submission.resolve().parent.name / f"{submission.name}.arrow"
 
 
 def read(file: Path) -> Rerun:
-    """The table in a file. Raises LagbenchError where there is none, or it does not say of what it is."""
+    """Read a rerun. Raises LagbenchError if the file has no table, or the table no record."""
     table = scoring.table.from_file(file)
     with pa.OSFile(str(file)) as source:
         told = (pa.ipc.open_file(source).schema.metadata or {}).get(METADATA)
@@ -75,7 +75,7 @@ def read(file: Path) -> Rerun:
 
 
 def write(rerun: Rerun, file: Path) -> None:
-    """Write it, whole or not at all. Raises RecordError."""
+    """Write a rerun atomically. Raises RecordError."""
     table = rerun.table
     metadata = {**(table.schema.metadata or {}), METADATA: encode(rerun.record)}
     scoring.table.to_file(table.replace_schema_metadata(metadata), file)

@@ -1,4 +1,4 @@
-"""Where a stranger's source runs: no network, nothing to see but Python, nothing to write but one directory, limits."""
+"""Sandbox for untrusted source: no network, sees only Python, writes only one directory, limited resources."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from lagbench.leaderboard.text import shown
 GIBIBYTE = 1 << 30
 NOWHERE = subprocess.DEVNULL
 DIRECTORY, READABLE = "{directory}", "{readable}"
-"""What stands in a command of one's own for the directory that may be written, and for what else is read.
+"""Placeholders in a custom command: the writable directory, and a readable path.
 
-A word that has the latter comes once for each such path.
+A word with ``READABLE`` is repeated for each readable path.
 """
 _BUBBLEWRAP = "bwrap"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
@@ -43,7 +43,7 @@ _DEAD = {"Z", "X"}
 _ENTRIES = 10_000
 _LOOK_S, _LOOK_SHARE = 0.1, 0.01
 _GRACE_S = 8.0
-# Sets limits that the kernel holds each process to, given as kind=limit up to --, and becomes the command.
+# Sets the rlimits given as kind=limit up to --, then executes the command.
 _LIMITED = """
 import os, resource, sys
 end = sys.argv.index("--")
@@ -51,24 +51,24 @@ for kind, _, limit in (word.partition("=") for word in sys.argv[1:end]):
     resource.setrlimit(getattr(resource, "RLIMIT_" + kind), (int(limit), int(limit)))
 os.execvp(sys.argv[end + 1], sys.argv[end + 1:])
 """
-_CONTROL_GROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))  # of version 1 and 2
+_CONTROL_GROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))  # cgroup v1 and v2
 _PIDS = "pids.max"
 _JOINED = ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"')
 _COUNTED_BY_NAMESPACE = (5, 14)
-"""The first Linux that counts the processes of a user in each user namespace by itself."""
+"""The first Linux version that counts a user's processes separately in each user namespace."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use.
+    """Resource limits of a command.
 
     Attributes:
-        memory: bytes, of all its processes.
-        gpu: whether it has the GPUs; then a process may reserve more than that, as CUDA does, and not use it.
-        file: bytes of a file.
-        directory: bytes of what lies in its directory.
-        processes: and threads, at once.
-        seconds: of wall time.
+        memory: bytes used by all its processes.
+        gpu: whether it has access to GPUs; a process may then reserve more memory than it uses, as CUDA does.
+        file: bytes per file.
+        directory: total bytes in its directory.
+        processes: concurrent processes and threads.
+        seconds: wall time.
     """
 
     memory: int = 16 * GIBIBYTE
@@ -80,17 +80,16 @@ class Limits:
 
 
 class Overstepped(LagbenchError):
-    """A command was ended, for it used more than it may."""
+    """A command exceeded its limits and was ended."""
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """How a command is kept in its place.
+    """How a command is confined.
 
     Attributes:
-        name: for the record; None where nothing keeps it, for its source is trusted.
-        prefix: a command that runs another, given behind it, with ``DIRECTORY`` for what may be written; without one
-            it is bubblewrap.
+        name: name in the record; None without a sandbox, for trusted source.
+        prefix: a command, with placeholders, that runs the command appended to it; None: bubblewrap.
         python: the interpreter inside.
     """
 
@@ -107,9 +106,9 @@ class Sandbox:
         environment: Mapping[str, str] = MappingProxyType({}),
         info: int | None = None,
     ) -> list[str]:
-        """The command line that runs Python with ``arguments``, in ``directory``, which alone may be written.
+        """The command line that runs Python with ``arguments`` in ``directory``, the only writable one.
 
-        To the descriptor ``info`` bubblewrap writes which its first process is.
+        Bubblewrap writes the PID of its first process to the descriptor ``info``.
         """
         held = {"FSIZE": limits.file, "CORE": 0}
         if not limits.gpu:
@@ -131,9 +130,9 @@ class Sandbox:
 
 
 def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
-    """The sandbox to use: one's own command, or bubblewrap, or none for a source that is trusted.
+    """The sandbox to use: the given command, none for trusted source, or bubblewrap.
 
-    Raises UsageError where there is none, and the source is not trusted.
+    Raises UsageError if the command is not valid, or bubblewrap does not work here.
     """
     if given is not None:
         words = shlex.split(given)
@@ -164,13 +163,13 @@ def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
 
 
 def _counted_by_namespace() -> bool:
-    """Whether the kernel holds the processes of a sandbox to a number of their own: never those of root."""
+    """Whether the kernel limits the number of processes of each sandbox separately; it never limits root's."""
     version = tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
     return os.geteuid() != 0 and version >= _COUNTED_BY_NAMESPACE
 
 
 def _control_group(processes: int) -> Path | None:
-    """A new control group that the kernel holds to so many processes, where root can make one; None elsewhere."""
+    """Create a control group limited to ``processes``; None unless root, and able to."""
     for root in _CONTROL_GROUPS if os.geteuid() == 0 else ():
         with contextlib.suppress(OSError):
             group = Path(tempfile.mkdtemp(prefix="lagbench-", dir=root))
@@ -189,7 +188,7 @@ def _bubblewrap(
 ) -> list[str]:
     seen = [*map(Path, (*_SYSTEM, *_SETTINGS)), *_interpreter(), *readable]
     words = ["--unshare-all", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
-    # Of root it would keep them all, and what may mount makes anything writable again.
+    # Root would keep all capabilities, and with the one to mount make anything writable again.
     words += ["--cap-drop", "ALL"]
     own = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "USER": "nobody", **environment}
     for name, value in own.items():
@@ -202,12 +201,12 @@ def _bubblewrap(
     for device in devices:
         words += ["--dev-bind", str(device), str(device)]
     words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
-    # Of root's, /proc has settings of the whole machine.
+    # Root could change settings of the whole machine in /proc.
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/", "--"]
 
 
 def _interpreter() -> Iterator[Path]:
-    """Where this Python and what it imports lie, as far as distributions brought it."""
+    """Directories of this Python and of installed packages."""
     yield from {Path(sys.prefix), Path(sys.base_prefix)}
     yield from (path for path in map(Path, sys.path) if {"site-packages", "dist-packages"} & {*path.parts})
     for package in _PACKAGES:
@@ -226,12 +225,12 @@ def run(
     stderr: IO[bytes] | int,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
-    """Run Python with ``arguments`` in a sandbox, to its end; the exit code.
+    """Run Python with ``arguments`` in a sandbox; return the exit code.
 
-    ``directory`` is where it runs and may write, ``readable`` what else it sees, by the same paths, ``environment``
-    what bubblewrap tells it of them. On a signal it is asked to end, and after a moment made to.
+    It runs in ``directory``, where it can write, and can read the paths ``readable``; bubblewrap sets the variables
+    ``environment``. If this process is interrupted, the command is terminated, and after a grace period killed.
 
-    Raises Overstepped where it used more than its ``limits``.
+    Raises Overstepped if it exceeds its ``limits``.
     """
     places = [path.absolute() for path in readable]
     reading, info = os.pipe()
@@ -251,7 +250,7 @@ def run(
     try:
         return _followed(process, directory, limits)
     finally:
-        # Bubblewrap ends with the command; what that left is killed a moment later, and may write until then.
+        # Bubblewrap ends with the command; processes that it left are killed a moment later, and can write until then.
         if first is not None:
             select.select([first], [], [], _GRACE_S)
             os.close(first)
@@ -261,14 +260,14 @@ def run(
 
 
 def _descriptor(told: str) -> int | None:
-    """Of the first process of a sandbox, which is gone when all of them are; None where there is none any more."""
+    """A pidfd of the sandbox's first process, which ends last; None if it has ended."""
     with contextlib.suppress(ValueError, ProcessLookupError):
         return os.pidfd_open(json.loads(told)["child-pid"])
     return None
 
 
 def _followed(process: subprocess.Popen[bytes], directory: Path, limits: Limits) -> int:
-    """The exit code of a process, once it has ended; it is made to where it uses too much, or an exception comes."""
+    """Wait for a process and return its exit code; end it if it exceeds its limits or an exception is raised."""
     began = time.monotonic()
     try:
         while True:
@@ -281,7 +280,7 @@ def _followed(process: subprocess.Popen[bytes], directory: Path, limits: Limits)
         _kill(process)
         raise
     except BaseException:
-        # Not bubblewrap's own, its child: they would take the rest along at once.
+        # Not to bubblewrap's own processes: if they end, all others are killed at once.
         inner = [pid for pid, one in _below(process.pid).items() if one.parent != process.pid]
         for pid in inner or [process.pid]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -293,14 +292,14 @@ def _followed(process: subprocess.Popen[bytes], directory: Path, limits: Limits)
 
 
 def said(stderr: IO[bytes]) -> str:
-    """The last line of what a command said, as a terminal only prints it; empty where it said nothing."""
+    """The last line of a command's stderr, safe to display; empty if there is none."""
     stderr.seek(max(stderr.seek(0, os.SEEK_END) - _TAIL, 0))
     lines = stderr.read().decode(errors="replace").strip().splitlines()
     return shown(lines[-1].removeprefix("Error: "), _SAID) if lines else ""
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End it and all that it started, and wait until they are gone, so that nothing more is written."""
+    """Kill a process and its descendants, and wait until they are gone, so that nothing more is written."""
     below = _below(process.pid)
     process.kill()
     process.wait()
@@ -337,7 +336,7 @@ class _Process:
 
 
 def _below(pid: int) -> Mapping[int, _Process]:
-    """The processes that a process has started, and those that they have."""
+    """The descendants of a process, by PID."""
     found = _processes()
     below: dict[int, _Process] = {}
     above = {pid}
@@ -349,11 +348,11 @@ def _below(pid: int) -> Mapping[int, _Process]:
 
 
 def _processes() -> Mapping[int, _Process]:
-    """All that run. Elsewhere than on Linux, where there is no bubblewrap either, none is to be seen."""
+    """All running processes, by PID; none if not on Linux, where there is no bubblewrap either."""
     found: dict[int, _Process] = {}
     for name in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else ()):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            # The name of a process, in parentheses, may be anything.
+            # The name of a process, in parentheses, can contain anything.
             fields = (
                 Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             )

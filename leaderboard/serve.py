@@ -1,4 +1,4 @@
-"""Serve a site to this machine only."""
+"""Serve a site on the loopback interface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TYPES = {
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves only the files of a site, only to this machine. ``port`` 0: any free port."""
+    """Serves the files of a site, and nothing else, to this machine. ``port`` 0: any free port."""
 
     daemon_threads = True
 
@@ -42,12 +42,12 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the site."""
         return f"http://{ADDRESS}:{self.server_port}/"
 
     @property
     def hosts(self) -> set[str]:
-        """By which names a browser may ask for it: a page elsewhere that has a name lead here is not answered."""
+        """The accepted Host headers. Other names are refused, against DNS rebinding."""
         return {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
 
 
@@ -58,7 +58,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     extensions_map = _TYPES
 
     def send_head(self) -> io.BytesIO | BinaryIO | None:
-        """A file of the site's that whoever may ask asks for; an error for all else."""
+        """Open a file of the site; an error for other hosts and paths."""
         if self.headers.get("Host") not in self.server.hosts:
             self.send_error(HTTPStatus.FORBIDDEN)
         elif unquote(urlsplit(self.path).path) in self.server.paths:
@@ -68,7 +68,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         return None
 
     def list_directory(self, path: Any) -> None:
-        """Nothing is listed."""
+        """List no directory."""
         self.send_error(HTTPStatus.NOT_FOUND)
 
     def end_headers(self) -> None:
@@ -79,4 +79,4 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""

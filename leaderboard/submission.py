@@ -1,4 +1,4 @@
-"""Submissions on disk: a method's source and settings, and its author's results."""
+"""Submissions on disk: a method's source and settings, and its authors' results."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _MODULE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*/){0,8}[A-Za-z_][A-Za-z0-9_.-]*\.p
 _URL = re.compile(r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?(/[!#-;=?-\[\]_a-z~]*)?", re.ASCII)
 _LICENSE = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*", re.ASCII)
 _CLASS = r"^[A-Za-z_][A-Za-z0-9_]*\Z"
-# What no file may be called where somebody checks out the repository.
+# Names that some systems reserve, so that a checkout of the repository would fail there.
 _RESERVED = {"con", "prn", "aux", "nul", "index", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
 
 
 class Installed(Document, frozen=True, kw_only=True):
-    """An algorithm by the name that a distribution gives it, from which its source was copied."""
+    """The distribution from which an algorithm's source was copied, and the algorithm's name there."""
 
     name: Name
     distribution: Name
@@ -53,10 +53,10 @@ class Algorithm(Document, frozen=True, kw_only=True):
     """The method.
 
     Attributes:
-        main: the module that has its class, as from ``source/``.
-        cls: the class, ``class`` in the document.
-        sha256: of the source, as the specification of a run has it.
-        installed: where it was installed with its authors' runs, so.
+        main: path of the module with its class, relative to ``source/``.
+        cls: name of the class; ``class`` in the document.
+        sha256: SHA-256 of the source, as in the specification of a run.
+        installed: where the source was copied from, if the authors ran it installed.
     """
 
     main: Annotated[str, msgspec.Meta(max_length=200)]
@@ -66,7 +66,7 @@ class Algorithm(Document, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As it is called on the command line: ``mine.py:Mine``, or its installed name."""
+        """Its name on the command line: ``mine.py:Mine``, or its installed name."""
         return self.installed.name if self.installed else f"{self.main}:{self.cls}"
 
 
@@ -104,7 +104,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     lagbench: Version
 
     def faults(self) -> Iterator[str]:
-        """What a type cannot say is wrong with it, each a sentence."""
+        """Faults that the types do not exclude, each in a sentence."""
         texts: list[tuple[str, str | None]] = [
             ("name", name_fault(self.name)),
             ("slug", slug_fault(self.slug)),
@@ -124,11 +124,11 @@ class Cell(Document, frozen=True, kw_only=True):
     """A run reported by its author: a cell of the suite, and its evaluations at the planned fractions of the budget.
 
     Attributes:
-        task: its id; with ``lag``, ``updates`` and ``seed`` that of one cell of the suite.
-        status: ``completed``, or ``diverged``: then it has fewer evaluations.
-        returns: means with sampled actions, which are what is scored.
+        task: task id; with ``lag``, ``updates`` and ``seed`` it identifies a cell of the suite.
+        status: ``completed``, or ``diverged`` with fewer evaluations.
+        returns: mean returns with sampled actions, which are scored.
         errors: their standard errors; None from a single episode.
-        mode_returns: means of the mean action, or of greedy answers, beside them.
+        mode_returns: mean returns with the mean action or greedy answers, which are not scored.
         mode_errors: their standard errors.
     """
 
@@ -147,13 +147,13 @@ class Claim(Document, frozen=True, kw_only=True):
     """results.json.
 
     Attributes:
-        budget: of each run.
-        episodes: of each evaluation with sampled actions.
-        mode_episodes: of each with the mean action, beside it.
-        intervals: of the budget; evaluations are at 0, 1/intervals, …, 1.
-        device: on which all were trained.
-        torch_threads: of all.
-        packages: the versions of lagbench and EnvPool with which the runs were made.
+        budget: budget of each run.
+        episodes: episodes per evaluation with sampled actions.
+        mode_episodes: episodes per evaluation with the mean action.
+        intervals: number of intervals of the budget; evaluations are at the fractions 0, 1/intervals, …, 1.
+        device: the device of all runs.
+        torch_threads: number of torch threads of all runs.
+        packages: versions of lagbench and EnvPool that made the runs.
         cells: the runs, by task, lag, updates and seed.
     """
 
@@ -175,10 +175,10 @@ class Submission:
     """A submission.
 
     Attributes:
-        path: the directory.
-        sha256: of submission.json's bytes, which has the hashes of all else: the submission's.
-        manifest: who, what, under which settings.
-        claim: what the authors report.
+        path: its directory.
+        sha256: SHA-256 of submission.json, which contains the hashes of everything else.
+        manifest: authors, method and settings.
+        claim: the authors' results.
         source: the method's modules.
     """
 
@@ -190,19 +190,19 @@ class Submission:
 
     @property
     def slug(self) -> str:
-        """What it is called in addresses and file names."""
+        """Its name in URLs and file names."""
         return self.manifest.slug
 
     @property
     def bytes(self) -> int:
-        """The size of all files together."""
+        """Total size of its files."""
         return sum((self.path / name).stat().st_size for name in listed(self.path))
 
 
 def read(path: Path) -> Submission:
-    """Read a submission, and verify the form of its documents and its hashes. ``validate`` checks the rest.
+    """Read a submission, verifying its hashes and the form of its documents. ``validate`` checks the rest.
 
-    Nothing of it is imported or parsed as Python. Raises LagbenchError if it is not valid.
+    Its source is neither imported nor parsed. Raises LagbenchError if the submission is not valid.
     """
     files = listed(path)
     content, results = (_content(path / name, files) for name in (MANIFEST, RESULTS))
@@ -223,7 +223,7 @@ def read(path: Path) -> Submission:
 
 
 def check(manifest: Manifest) -> None:
-    """Raise LagbenchError for what a manifest must not say; ``results`` may be filled in later."""
+    """Raise LagbenchError if a manifest is not valid; its ``results`` may still be empty."""
     _checked(encode(msgspec.structs.replace(manifest, results=manifest.results or "0" * 64)))
 
 
@@ -235,9 +235,9 @@ def _checked(content: bytes) -> Manifest:
 
 
 def listed(path: Path) -> Mapping[str, int]:
-    """The files of a submission, by their paths in it, and their bytes.
+    """Path in the submission → size in bytes of its files.
 
-    Raises LagbenchError for what no submission holds: another file, a link, anything too large.
+    Raises LagbenchError for an unexpected file, a link or a file that is too large.
     """
     if path.is_symlink() or not path.is_dir():
         raise LagbenchError(f"{path} is not a directory")
@@ -276,20 +276,20 @@ def _content(file: Path, files: Mapping[str, int]) -> bytes:
 
 
 def slug_fault(slug: str) -> str | None:
-    """What is wrong with a name of a submission's directory; None where nothing is."""
+    """The fault in the name of a submission's directory; None if it is valid."""
     if not _SLUG.fullmatch(slug):
         return f"must be a-z, 0-9 and -, at most 64, not '{shown(slug)}'"
     return "is a reserved name on some systems" if slug in _RESERVED else None
 
 
 def is_module(path: str) -> bool:
-    """Whether it is the path of a module that any system can have."""
+    """Whether a path is a module's, and valid on any system."""
     parts = [part.partition(".")[0].casefold() for part in path.split("/")]
     return _MODULE.fullmatch(path) is not None and len(path) <= 200 and not _RESERVED.intersection(parts) - {"index"}
 
 
 def slug_of(name: str) -> str:
-    """The directory that a submission of this name has by default; empty for a name without letter and digit."""
+    """The default directory name for a submission of this name; empty if it has no Latin letter or digit."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].rstrip("-")
 
 

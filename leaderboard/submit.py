@@ -30,7 +30,7 @@ _Row = Mapping[str, Any]
 
 
 class Incomplete(LagbenchError):
-    """Cells of the grid have no result; ``missing`` says which, and why."""
+    """Cells of the grid have no result; ``missing`` lists them with the reasons."""
 
     def __init__(self, message: str, missing: Sequence[str]) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class Incomplete(LagbenchError):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The runs to submit, one a cell of the suite, and the method that all of them are of."""
+    """The runs to submit, one per cell of the suite, and a specification for their common method."""
 
     suite: Suite
     spec: RunSpec
@@ -48,7 +48,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the authors state: see ``Manifest``."""
+    """The authors' part of the ``Manifest``."""
 
     name: str
     authors: tuple[str, ...]
@@ -64,16 +64,17 @@ def choose(
     suite: str | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Chosen:
-    """The runs in and below some directories, as a whole grid of one method over one suite.
+    """The runs in and below some directories, as the complete grid of one method over one suite.
 
     Args:
         paths: directories.
-        algo: the algorithm, by the name that its runs have; the one that there is, where there is one.
-        suite: the suite; likewise.
-        progress: told how many runs of how many are read.
+        algo: name of the algorithm in its runs; may be None if all runs are of one algorithm.
+        suite: name of the suite; likewise.
+        progress: called with the number of runs read and in total.
 
     Raises:
-        UsageError: what is to be submitted is not decided by that, or is not of one method under one setting.
+        UsageError: there is no run of that algorithm or suite, or there are several to choose from; several runs of one
+            cell; or runs with different sources or settings.
         Incomplete: a cell has no result.
         LagbenchError: a run cannot be read.
     """
@@ -92,7 +93,7 @@ def _spec(row: _Row) -> RunSpec:
 
 
 def _of_one(what: str, option: str, rows: Sequence[_Row], column: str, wanted: str | None) -> list[_Row]:
-    """The rows with ``wanted`` in a column, or with the only value that there is."""
+    """The rows with ``wanted`` in a column; if None, all rows, which must have one value there."""
     names = sorted({row[column] for row in rows})
     if wanted is None:
         if len(names) > 1:
@@ -136,7 +137,7 @@ def _named(suite: Suite, place: tuple[Any, ...]) -> str:
 
 
 def _check_alike(rows: Sequence[_Row], specs: Sequence[RunSpec]) -> None:
-    """Raise UsageError where the runs are of several sources, sets of hyperparameters or settings of the machine."""
+    """Raise UsageError if runs differ in source, hyperparameters, device or torch threads."""
     values = {
         "the source": [row["algorithm_source"] for row in rows],
         "the device": [spec.device for spec in specs],
@@ -178,7 +179,7 @@ def submit(chosen: Chosen, metadata: Metadata, out: Path) -> Submission:
 
 
 def check_out(out: Path) -> None:
-    """Raise UsageError where a submission cannot lie there, LagbenchError where it cannot be written."""
+    """Raise UsageError if the directory exists or has an invalid name, LagbenchError if it cannot be written."""
     if fault := submission.slug_fault(out.name):
         raise UsageError(f"the name of a submission's directory {fault}; give another -o")
     if out.exists() or out.is_symlink():
@@ -215,7 +216,7 @@ def manifest(chosen: Chosen, metadata: Metadata, slug: str) -> Manifest:
 
 
 def _class(spec: RunSpec) -> tuple[str, Installed | None]:
-    """The name of an algorithm's class, and from where it is installed."""
+    """The name of an algorithm's class, and its distribution if it is installed."""
     said = spec.to_json()["algorithm"]
     if "distribution" not in said:
         return said["name"].rpartition(":")[2], None
@@ -223,9 +224,9 @@ def _class(spec: RunSpec) -> tuple[str, Installed | None]:
 
 
 def source(spec: RunSpec) -> Source:
-    """The modules of a run's algorithm; of an installed one, the module that has its class.
+    """The modules of a run's algorithm; for an installed one, the module with its class.
 
-    Raises UsageError where they are not there, or a module of an installed one would need others of its distribution.
+    Raises UsageError if they are missing, or if that module imports others of its distribution.
     """
     kept = spec.sources().get("source")
     if kept is not None:

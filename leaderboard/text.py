@@ -11,16 +11,16 @@ _MARKUP = re.compile("[<>]")
 
 
 def shown(value: Any, longest: int = _SHOWN) -> str:
-    """Any value, or what an error says, as one short line of characters that a terminal only prints."""
+    """A value or error message as one short line of printable characters."""
     text = str(value) if isinstance(value, str | Exception) else repr(value)
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:longest])
     return line + ("…" if len(text) > longest else "")
 
 
 def line_fault(text: Any, longest: int = 1_000) -> str | None:
-    """What is wrong with a name or another short text; None where nothing is.
+    """The fault in a name or another short text; None if it is valid.
 
-    It is one line, not empty, of printable characters without ``<`` and ``>``, and without spaces at its ends.
+    Valid is one line, not empty, of printable characters without ``<`` and ``>``, and without spaces at its ends.
     """
     if fault := _fault(text, longest):
         return fault
@@ -32,7 +32,7 @@ def line_fault(text: Any, longest: int = 1_000) -> str | None:
 
 
 def prose_fault(text: Any, longest: int = 4_000) -> str | None:
-    """What is wrong with a text of several lines; None where nothing is."""
+    """The fault in a text of several lines; None if it is valid."""
     if fault := _fault(text, longest):
         return fault
     if not text.replace("\n", "").replace("\t", "").isprintable():
@@ -52,15 +52,15 @@ def _fault(text: Any, longest: int) -> str | None:
     return None
 
 
-# As an eye takes them: capitals before they are folded, then small letters; l stands for i, I and 1 too, o for 0.
+# Look-alikes: capitals before case folding, then small letters; l also stands for i, I and 1, and o for 0.
 _CAPITALS = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abezhlkmnoptyx")
 _SMALL = str.maketrans("αβγεικνορτυχωi10", "abyelkvoptuxwllo")
 
 
 def name_fault(name: str) -> str | None:
-    """What is wrong with the name of a submission; None where nothing is.
+    """The fault in the name of a submission; None if it is valid.
 
-    It is a line in Latin or Greek letters, which can be told apart: see ``fold``.
+    Only Latin and Greek letters are allowed, so that ``fold`` covers all look-alikes.
     """
     if fault := line_fault(name):
         return fault
@@ -71,11 +71,11 @@ def name_fault(name: str) -> str | None:
 
 
 def fold(name: str) -> str:
-    """What of a name an eye can tell: names that fold to the same have one owner on a board."""
+    """Map names that look alike to the same string; a board has one owner for each."""
     folded = _plain(name).translate(_CAPITALS).casefold().translate(_SMALL)
     return "".join(c for c in folded if c.isalnum())
 
 
 def _plain(name: str) -> str:
-    """Without what stands above and below letters, and in one spelling of each."""
+    """Without diacritics, in compatibility decomposition."""
     return "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))

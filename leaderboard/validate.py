@@ -1,4 +1,4 @@
-"""``validate``: checks of a submission without training, and ``lagbench check`` of its source."""
+"""``validate``: check a submission without training, and its source with ``lagbench check``."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from lagbench.leaderboard.submission import Cell, Claim, Submission
 from lagbench.leaderboard.text import fold, shown
 
 READING = Limits(memory=4 * GIBIBYTE, file=1 << 20, directory=GIBIBYTE, processes=256, seconds=120.0)
-"""What it may take to read a submission."""
+"""Limits for reading a submission."""
 CHECKING = Limits(memory=8 * GIBIBYTE, file=1 << 24, directory=GIBIBYTE, seconds=300.0)
-"""What ``lagbench check`` of its source may take."""
-_MOST = 1e6  # no episode of control, of a thousand steps, returns as much
+"""Limits for ``lagbench check`` of its source."""
+_MOST = 1e6  # above the return of any control episode, which has at most a thousand steps
 _LISTED = 20
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The result: the submission's SHA-256, None if it cannot be read, and each problem in a sentence."""
+    """The submission's SHA-256, None if it cannot be read, and its problems, each in a sentence."""
 
     path: Path
     sha256: str | None
@@ -39,7 +39,7 @@ class Validation:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
@@ -53,10 +53,10 @@ class Validation:
 
 
 def validate(path: Path) -> Validation:
-    """Validate the submission in a directory, in a process with limited resources. Nothing of it is executed."""
+    """Validate the submission in a directory, in a process with limited resources. Its source is not executed."""
     with tempfile.TemporaryDirectory(prefix="lagbench-") as out, tempfile.TemporaryFile() as stdout:
         try:
-            # An interpreter alone does no harm: it reads, and says what it read.
+            # No sandbox is needed: nothing of the submission is executed.
             sandbox.run(
                 Sandbox(None, ()),
                 ["-m", __spec__.name, str(path.absolute())],
@@ -74,7 +74,7 @@ def validate(path: Path) -> Validation:
 
 
 def valid(path: Path) -> Submission:
-    """The submission in a directory. Raises LagbenchError where anything is wrong with it."""
+    """The submission in a directory. Raises LagbenchError if it is not valid."""
     if problems := validate(path).problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise LagbenchError(f"{path} is not valid ({problems[0]}{more}); see: lagbench leaderboard validate {path}")
@@ -82,7 +82,7 @@ def valid(path: Path) -> Submission:
 
 
 def examine(path: Path) -> tuple[str | None, list[str]]:
-    """The SHA-256 of a submission, None where it cannot be read, and the problems, in this process."""
+    """The SHA-256 of a submission, None if it cannot be read, and its problems; reads it in this process."""
     try:
         found = submission.read(path)
     except LagbenchError as error:
@@ -119,7 +119,7 @@ def _place(found: Submission) -> Iterator[str]:
 
 
 def _names(found: Submission) -> Iterator[str]:
-    """A name, as an eye takes it, has one owner: what ships with lagbench, or the submission that is there already."""
+    """No name may look like one that ships with lagbench, or like that of an earlier submission."""
     own = {"name": fold(found.manifest.name), "slug": fold(found.slug)}
     ours = [
         (f"{one.name}, which comes with lagbench", fold(one.name)) for one in entry_points(group="lagbench.algorithms")
@@ -190,9 +190,9 @@ def _cell(cell: Cell, suite: Suite) -> Iterator[str]:
 
 
 def check(found: Submission, kept: Sandbox) -> list[str]:
-    """What ``lagbench check`` finds wrong with the source, run in a sandbox, each in a sentence.
+    """Failures of ``lagbench check`` on the source, run in a sandbox, each in a sentence.
 
-    It is a stranger's program that says so, and one that lies gains nothing: what counts is what it trains.
+    The source could fake the result, but gains nothing by that: only its training is ranked.
     """
     algorithm = found.manifest.algorithm
     settings = [f"{name}={_text(value)}" for name, value in found.manifest.config.items()]
@@ -226,7 +226,7 @@ def _failures(code: int, stdout: IO[bytes], stderr: IO[bytes]) -> list[str]:
 
 
 def _text(value: bool | int | float | str | None) -> str:
-    """As ``--set`` reads it."""
+    """A value as ``--set`` takes it."""
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
 
 

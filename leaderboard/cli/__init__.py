@@ -1,4 +1,4 @@
-"""The commands ``lagbench compare`` and ``lagbench leaderboard …``: one module each, loaded when it is called."""
+"""The commands ``lagbench compare`` and ``lagbench leaderboard …``: one module each, loaded on use."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
     bytes.
     """
     quiet = quiet or as_json
-    # Before anything is computed.
+    # Check before computing.
     replaced = SITE.check_free(out)
     boards = make(submissions, out, replications, quiet)
     if as_json:
@@ -64,7 +64,7 @@ def command(out: Path, submissions: Path | None, replications: int, as_json: boo
 
 
 def make(submissions: Path | None, out: Path, replications: int, quiet: bool) -> list[Board]:
-    """Build the site of the boards of all suites. Raises UsageError where there is no directory ``submissions``."""
+    """Build the site with the boards of all suites. Raises UsageError if the directory ``submissions`` is missing."""
     if submissions is not None and not submissions.is_dir():
         raise UsageError(f"there is no directory {submissions}; give the directory of submissions with --submissions")
     with cli.follow.starting(quiet):

@@ -106,7 +106,7 @@ def command(
         from lagbench import load_suite, plan_grid, run_grid
         from lagbench.leaderboard import compare, published
 
-        # What is refused is refused before anything is run.
+        # Refuse before running anything.
         records.files.check_writable(out, "compare again", into=True)
         whole = load_suite(suite)
         table = published.load(whole) if baselines is None else published.read(baselines, whole)
@@ -142,7 +142,7 @@ def command(
 
 
 def _judged(found: Compared) -> str:
-    """The end of it, in words."""
+    """The final message."""
     sentences = [f"- {one.text}" for one in found.verdicts]
     pairs = found.results.pairs
     by = f"with Holm's correction over {pairs} pairs" if pairs > 1 else "by p ≤ 0.05"

@@ -1,4 +1,4 @@
-"""What the commands share that run a stranger's source."""
+"""Options of the commands that run untrusted source."""
 
 from __future__ import annotations
 

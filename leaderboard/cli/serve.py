@@ -45,6 +45,6 @@ def command(site: Path | None, port: int, submissions: Path | None, quiet: bool)
         click.echo(server.url)
         if not quiet:
             click.echo("interrupt to stop", err=True)
-        # It is how this ends.
+        # Interrupting is the normal end.
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

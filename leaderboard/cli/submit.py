@@ -83,7 +83,7 @@ def command(
             for missing in incomplete.missing:
                 click.echo(missing, err=True)
             raise
-    # Before anybody is asked anything.
+    # Check what is given before prompting for the rest.
     metadata = making.Metadata(name, authors, url, licence, Statement(tuning=tuning or "…", discarded=discarded or "…"))
     making.check_manifest(making.manifest(chosen, metadata, out.name))
     statement = Statement(
@@ -101,7 +101,7 @@ def command(
 
 
 def _asked(option: str, given: str | None, question: str) -> str:
-    """What was given, or is answered on a terminal. Raises UsageError where there is nobody to ask."""
+    """The given value, or the answer to a prompt. Raises UsageError if there is no terminal to prompt on."""
     if given is not None:
         return given
     if not sys.stdin.isatty():

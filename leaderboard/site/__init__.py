@@ -1,4 +1,4 @@
-"""The board as a static site: pages that need no network, and no JavaScript to be read."""
+"""The boards as a static site that needs no network and is readable without JavaScript."""
 
 from lagbench import records
 
@@ -6,4 +6,4 @@ SITE = records.directory.Kind("site", "site.json")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 )
-"""What a page may load and do, for browsers to enforce."""
+"""The Content-Security-Policy of all pages."""

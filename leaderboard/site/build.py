@@ -1,4 +1,4 @@
-"""Boards → a site in a directory."""
+"""Write boards as a site."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _STATIC = ("static/board.css", "static/board.js")
 def build(
     boards: Sequence[Board], out: Path, progress: Callable[[int, int], object] = lambda done, total: None
 ) -> None:
-    """Write the site into a directory, in place of the one of before. The same boards give the same bytes.
+    """Write the site into a directory, replacing an earlier one. The same boards give the same bytes.
 
-    ``progress`` is told how many pages of how many are drawn. Raises as ``SITE.write``.
+    ``progress`` is called with the number of pages drawn and in total. Raises as ``SITE.write``.
     """
     root = importlib.resources.files("lagbench.leaderboard")
     static = {name: root.joinpath(name).read_bytes() for name in _STATIC}

@@ -51,12 +51,12 @@ def empty(board: Board) -> str:
 
 
 def state(row: Row) -> str:
-    """A key of ``STATES``."""
+    """The row's state, a key of ``STATES``."""
     return "baseline" if row.method.is_baseline else "claimed" if row.is_claim else "rerun"
 
 
 def facts(board: Board) -> list[str]:
-    """The grid, in short phrases."""
+    """The grid and the replications, in short phrases."""
     suite = board.suite
     replications = f"{board.results.replications:,} replications behind the intervals" if board.results else ""
     found = [
@@ -69,7 +69,7 @@ def facts(board: Board) -> list[str]:
 
 
 def warnings(board: Board, row: Row) -> list[str]:
-    """Short warnings."""
+    """Short warnings about a row."""
     found = []
     if row.without_lag:
         at = ", ".join(map(str, row.without_lag))

@@ -1,4 +1,4 @@
-"""The charts of the site: figures of a report in a wide and a narrow version, with a table."""
+"""Charts of the site: figures of a report in a wide and a narrow version, with a table."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ IntervalEstimate = scoring.results.IntervalEstimate
 Sheet = scoring.sheets.Sheet
 _CSS_INCH = 96
 _FAR = 7.0
-"""Median absolute deviations from the median, which of normal numbers is where Tukey's outer fences are."""
+"""Median absolute deviations from the median; for normal numbers, about Tukey's outer fences."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart: ``wide`` and ``narrow`` are the names of its files, ``width`` of the wide one in CSS pixels."""
+    """A chart. ``wide`` and ``narrow`` are the names of its files, ``width`` is the wide one's in CSS pixels."""
 
     title: str
     caption: str
@@ -31,7 +31,7 @@ class Figure:
 
 
 def of_board(board: Board) -> Figure | None:
-    """IQM against the axis, or by task where nothing is normalised; None where there is nothing to be drawn."""
+    """IQM against the axis, or returns by task if not normalised; None if there is nothing to draw."""
     if board.results is None or board.details is None:
         return None
     name = "lag" if board.results.normalized else "tasks"
@@ -41,7 +41,7 @@ def of_board(board: Board) -> Figure | None:
 
 
 def of_method(row: Row) -> Figure | None:
-    """Scores or returns over training: of the rerun, and beside it what is claimed."""
+    """Scores or returns over training, of rerun and claim."""
     return _drawn(row.results, row.details, "tasks-training", [row.line.label], "training", _curves(row))
 
 
@@ -72,7 +72,7 @@ def _drawn(
 
 
 def _far(results: Results) -> set[str]:
-    """The lines that would stretch a chart of all: with a number far from the others'."""
+    """Labels of the lines with a number so far from the others' that it would stretch the chart."""
     panels: dict[str, list[tuple[str, float]]] = {}
     for line in results.lines:
         for point in line.points:
@@ -92,7 +92,7 @@ def _far(results: Results) -> set[str]:
 
 
 def _against_axis(results: Results) -> Sheet:
-    """What is drawn of a board."""
+    """The numbers in a board's chart."""
     if not results.normalized:
         return next(one for one in scoring.sheets.sheets(results) if one.title.startswith("Final returns"))
     columns, rows = ["method"], []
@@ -105,7 +105,7 @@ def _against_axis(results: Results) -> Sheet:
 
 
 def _curves(row: Row) -> Sheet:
-    """What is drawn of a method."""
+    """The numbers in a method's chart."""
     kind = row.results.kind
     rows: list[Sequence[str]] = []
     for line in row.details.lines:

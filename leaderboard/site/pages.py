@@ -18,15 +18,15 @@ from lagbench.leaderboard.site import POLICY, explanations, figures, tables, tex
 
 _SHOWN_AUTHORS = 3
 RESULTS, RUNS = "results", "runs.arrow"
-"""What the numbers of a method are called, by their form, and the table of its runs."""
+"""Base name of the files with a method's numbers, and the file with its runs."""
 
 
 def files(
     boards: Sequence[Board], progress: Callable[[int, int], object] = lambda done, total: None
 ) -> dict[str, bytes]:
-    """Path → content of the site, but for what all sites have.
+    """Path → content of all files of the site except the static ones.
 
-    ``progress`` is told how many pages of how many are drawn.
+    ``progress`` is called with the number of pages drawn and in total.
     """
     environment = _environment()
     total = 1 + sum(len(board.rows) for board in boards)
@@ -74,7 +74,7 @@ def _beside(
 
 
 def _runs(row: Row) -> bytes:
-    """The runs that its numbers are of: those of the maintainers, or as they are claimed, a row a run."""
+    """The runs behind a method's numbers, the maintainers' or else the claimed ones, one row per run."""
     table = row.method.runs
     if table is None:
         assert row.method.submission is not None
@@ -109,7 +109,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _suite(board: Board, figure: figures.Figure | None) -> dict[str, Any]:
-    """A board for the index."""
+    """Template variables of a board on the index page."""
     suite, results = board.suite, board.results
     ends = sorted({0, len(suite.values) - 1})
     columns = [
@@ -135,7 +135,7 @@ def _suite(board: Board, figure: figures.Figure | None) -> dict[str, Any]:
 
 
 def _listed(board: Board, row: Row, ends: Sequence[int]) -> dict[str, Any]:
-    """A row of the index."""
+    """Template variables of a row on the index page."""
     submission, line, kind = row.method.submission, row.line, row.results.kind
     authors = submission.manifest.authors if submission else ()
     state = explanations.state(row)
@@ -170,7 +170,7 @@ def _at(board: Board, row: Row, i: int) -> dict[str, Any]:
 
 
 def _method(board: Board, row: Row, figure: figures.Figure | None) -> dict[str, Any]:
-    """A method for its page."""
+    """Template variables of a method's page."""
     submission = row.method.submission
     state = explanations.state(row)
     config = submission.manifest.config if submission else row.line.config

@@ -1,4 +1,4 @@
-"""The tables of a method's page."""
+"""Tables of a method's page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RANK = "rank"
 
 
 def scores(row: Row) -> list[Sheet]:
-    """Its numbers, of the rerun and as claimed, without ranks, which are of the board, and notes on all of them."""
+    """Numbers of rerun and claim, without ranks, which only a board has, and without notes that the page shows once."""
     measured = scoring.measured.sheet(row.results, row.details)
     found = [*scoring.sheets.sheets(row.results), *([measured] if measured else [])]
     said = {row.results.power_note, row.results.coverage}
@@ -31,7 +31,7 @@ def _unranked(sheet: Sheet, said: Container[str]) -> Sheet:
 
 
 def lag(board: Board, row: Row) -> Sheet | None:
-    """Measured TV(π_T, β) at each value of the axis, beside the others'; None where nothing was measured."""
+    """Measured TV(π_T, β) at each value of the axis, beside the others'; None if nothing was measured."""
     axis = board.suite.axis
     rows = []
     for value, tv in row.tv.items():
@@ -49,7 +49,7 @@ def lag(board: Board, row: Row) -> Sheet | None:
 
 
 def agreement(row: Row) -> Sheet | None:
-    """The claim against the rerun, cell by cell; None where there are not both."""
+    """The claim against the rerun, cell by cell; None unless both exist."""
     if row.agreement is None:
         return None
     rows = [

@@ -12,22 +12,21 @@ IntervalEstimate = scoring.results.IntervalEstimate
 Kind = scoring.results.Kind
 NOTHING = "–"
 _HIDDEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-_JOINERS = "\u200c\u200d"  # they shape Persian, Indian scripts and emoji
+_JOINERS = "\u200c\u200d"  # needed by Persian, Indic scripts and emoji
 _MARKS = {"Mn", "Me"}
 _MOST_MARKS = 4
 _URL_LENGTH = 2_000
 _LARGE = 1e7
-"""From here on a number is written with an exponent."""
+"""From here on, numbers are written with an exponent."""
 _LONG = re.compile(r"\d{9,}(\.\d+)?")
 _MINUS = re.compile(r"(?<![\w)])-(?=\d)")
 _NUMERIC = re.compile(r"[−+-]?[≥\d–]")
 
 
 def plain(text: str) -> str:
-    """Text with all characters visible: invisible ones, and those that change its direction, become codes.
+    """Replace invisible characters, and those that change the direction of text, by their code points.
 
-    Newlines and tabs stay, and joiners between letters that are not ASCII. Of more than four accents on a letter only
-    four are kept.
+    Newlines, tabs and joiners between non-ASCII letters stay. At most four accents are kept per letter.
     """
     found: list[str] = []
     marks = 0
@@ -43,12 +42,12 @@ def plain(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """The same on one line."""
+    """As ``plain``, on one line."""
     return plain(" ".join(text.split())) or "(nothing)"
 
 
 def link(url: str) -> str | None:
-    """An address that a page may link to; None unless it is http or https with a plain host."""
+    """A URL that is safe to link to; None unless it is http or https with a plain host."""
     if len(url) > _URL_LENGTH or not url.isascii() or not url.isprintable() or set(url) & set(" \"'<>\\^`{|}"):
         return None
     try:
@@ -61,23 +60,23 @@ def link(url: str) -> str | None:
 
 
 def cell(text: str) -> str:
-    """What stands in a table, on one line, with the minus sign of print and no number that is too long for it."""
+    """The text of a table cell: one line, with typographic minus signs and long numbers shortened."""
     short = _LONG.sub(lambda found: f"{float(found[0]):.3g}", line(text) if text else "")
     return _MINUS.sub("−", short)
 
 
 def is_numeric(text: str) -> bool:
-    """Whether it begins as a number does, so that it stands right."""
+    """Whether a text begins as a number does, and is to be aligned right."""
     return _NUMERIC.match(text) is not None
 
 
 def score(value: float | None, kind: Kind) -> str:
-    """A score, with the minus sign of print and as many digits as a report shows of its kind."""
+    """A score with a typographic minus sign and as many digits as in a report."""
     return _signed(value, f"{{:.{scoring.sheets.DIGITS[kind]}f}}")
 
 
 def number(value: float | None) -> str:
-    """A return, or whatever else is of no known size: three significant digits, whole numbers whole."""
+    """A return or another number of unknown magnitude: three significant digits, whole numbers in full."""
     if value is None:
         return NOTHING
     size = abs(value)
@@ -87,7 +86,7 @@ def number(value: float | None) -> str:
 
 
 def interval(found: IntervalEstimate | None, kind: Kind) -> str:
-    """The bounds of an estimate of a score; empty where there are none."""
+    """The bounds of a score's interval; empty if there are none."""
     if found is None or found.low is None or found.high is None:
         return ""
     return f"[{score(found.low, kind)}, {score(found.high, kind)}]"
@@ -102,5 +101,5 @@ def _signed(value: float | None, form: str) -> str:
     if value is None:
         return NOTHING
     text = form.format(value) if abs(value) < _LARGE else f"{value:.3g}"
-    # What rounds to nothing has no sign.
+    # A number rounded to zero has no sign.
     return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−", 1)
