@@ -1,1 +1,1 @@
-"""Reference algorithms, each in one file that reads top to bottom."""
+"""Reference algorithms, each in one self-contained file."""

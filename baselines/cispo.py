@@ -14,11 +14,11 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class CISPO(Algorithm):
     """−sg(min(ρ, 1 + clip_high))·A·log π with ρ = π/β (their equations 4 and 5): every token keeps a gradient.
 
-    On language A is divided by the standard deviation of the prompt's group, as GRPO's.
+    On language, A is divided by the standard deviation of the prompt's group, as in GRPO.
 
-    What differs: the sum over tokens is divided by completions × longest allowed, theirs by the batch's tokens. Of
-    ``clip_high`` they publish no value; as in their runs there is no lower bound. The mask of their equation 6, which
-    joins it with PPO's clip, is left out.
+    Differences from the paper: the sum over tokens is divided by completions × maximum length, theirs by the batch's
+    tokens. The mask of their equation 6, which adds PPO's clip, is left out. As in their runs there is no lower bound;
+    they publish no value of ``clip_high``.
     """
 
     presets = {"language": {"standardize": "group"}}

@@ -16,7 +16,7 @@ class DecoupledPPO(Algorithm):
     presets = {"control": {"learning_rate": 1e-3}, "language": {"clip": 0.1}}
 
     class Config(Algorithm.Config):
-        """``clip``: how far r may go before a sample stops pushing."""
+        """``clip``: clip range of r around 1."""
 
         clip: Annotated[float, Range(gt=0)] = 0.2
 

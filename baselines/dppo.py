@@ -14,19 +14,19 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class DPPO(Algorithm):
     """−M·sg(min(ρ, max_ratio))·A·log π with ρ = π/β; M drops a token that its own gradient would take too far from β.
 
-    Dropped are A > 0 with π − β > delta, and A < 0 with β − π > delta. |π − β| of the sampled token is the total
-    variation between the two policies where all other tokens are taken for one (their Binary-TV). A ratio clip lets an
-    unlikely token hardly move and a likely one far; this one does not.
+    Tokens with A > 0 and π − β > delta are dropped, and those with A < 0 and β − π > delta. |π − β| of the sampled
+    token is the total variation between the two policies if all other tokens are merged into one (their Binary-TV).
+    Unlike a ratio clip, this does not hold unlikely tokens back while letting likely ones move far.
 
-    What differs: the sum over tokens is divided by completions × longest allowed. Their variants by KL and over the
-    most likely tokens are left out, and so is the squared log-ratio that prime-rl, whose default this is, adds to it.
-    On control π and β are densities, whose difference is no total variation.
+    Differences from the paper: the sum over tokens is divided by completions × maximum length. Their variants with KL
+    and with the most likely tokens are left out, as is the squared log-ratio that prime-rl, whose default this loss is,
+    adds. On control π and β are densities, whose difference is not a total variation.
     """
 
     domains = ("language",)
 
     class Config(Algorithm.Config):
-        """``delta``: the TV allowed, 0.2 in prime-rl. ``max_ratio``: the bound of ρ, 20 in the authors' code."""
+        """``delta``: largest TV, 0.2 in prime-rl. ``max_ratio``: upper bound of ρ, 20 in the authors' code."""
 
         delta: Annotated[float, Range(ge=0, le=1)] = 0.2
         max_ratio: Annotated[float, Range(gt=0)] = 20.0

@@ -13,17 +13,17 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class GePPO(Algorithm):
     """−min(ρA, clip(ρ, w ± clip)·A) with ρ = π/β, w = π_T/β, and the advantage of V-trace at w (their equation 6).
 
-    Advantages are centred and scaled with the weights w, as in the authors' code: A − mean(wA)/mean(w), divided by the
-    standard deviation of wA, over each minibatch. At w = 1 that is what all others do.
+    Advantages are standardized over each minibatch with the weights w, as in the authors' code: A − mean(wA)/mean(w),
+    divided by the standard deviation of wA. At w = 1 this is the usual standardization.
 
-    What differs: their learning rate that adapts to TV is left out; the weights of policies in their mixture, and the
-    clip that follows from these, are not there to choose: the protocol has the mixture, each sample of weight 1.
+    Differences from the paper: their learning rate, which adapts to TV, is left out. They choose the weights of the
+    policies in the mixture, and from these the clip; here the protocol gives the mixture, and each sample has weight 1.
     """
 
     presets = {"control": {"learning_rate": 1e-3, "clip": 0.1}, "language": {"clip": 0.1}}
 
     class Config(Algorithm.Config):
-        """``clip``: how far ρ may move from w. ``standardize``: as elsewhere, but with the moments of wA."""
+        """``clip``: clip range of ρ around w. ``standardize``: as elsewhere, but with the moments of wA."""
 
         clip: Annotated[float, Range(gt=0)] = 0.2
 
@@ -49,7 +49,7 @@ class GePPO(Algorithm):
         return loss, {"clipped_fraction": batch.mean((clipped < free).float())}
 
     def standardized(self, batch: Rollout, weight: Tensor) -> Tensor:
-        """The batch's advantages, of its shape, centred and scaled with ``weight`` as ``Config.standardize`` says."""
+        """The advantages, of the batch's shape, standardized with ``weight`` in the mode ``Config.standardize``."""
         advantage, mode = batch.advantage, self.config.standardize
         weighted = weight * advantage
         mean, count = batch.mean(weighted), int(batch.valid.sum())

@@ -1,4 +1,4 @@
-"""GSPO: one ratio a completion, the geometric mean of its tokens' (Zheng et al. 2025, arXiv 2507.18071)."""
+"""GSPO: one ratio per completion, the geometric mean of its tokens' (Zheng et al. 2025, arXiv 2507.18071)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class GSPO(Algorithm):
     """−min(sA, clip(s, 1 − clip, 1 + clip_high)·A) with s = (π(y)/β(y))^(1/|y|) of the completion y (equations 5, 7).
 
-    A is the outcome against the prompt's group, divided by its standard deviation. A completion is clipped as a whole.
+    A is the outcome minus the group's mean, divided by the group's standard deviation. Completions are clipped as a
+    whole.
 
-    What differs: a completion's term stands for each of its tokens, and their sum is divided by completions × longest
-    allowed, so that at ρ = 1 the gradient is every other algorithm's; theirs is a mean over completions, in which each
-    token of a long one weighs less. Their token-wise variant, GSPO-token, is left out: with one advantage a completion
-    it is the same.
+    Differences from the paper: a completion's term is counted for each of its tokens, and the sum is divided by
+    completions × maximum length, so that at ρ = 1 the gradient equals that of other algorithms; theirs is a mean over
+    completions, in which tokens of long ones weigh less. Their token-wise variant, GSPO-token, is left out: with one
+    advantage per completion it is the same.
     """
 
     domains = ("language",)
     presets = {"language": {"standardize": "group"}}
 
     class Config(Algorithm.Config):
-        """``clip``, ``clip_high``: how far s may fall below 1, and rise above it; the paper's 3e-4 and 4e-4."""
+        """``clip``, ``clip_high``: clip range of s below and above 1; the paper's 3e-4 and 4e-4."""
 
         clip: Annotated[float, Range(gt=0)] = 3e-4
         clip_high: Annotated[float, Range(gt=0)] = 4e-4

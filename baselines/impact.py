@@ -15,21 +15,21 @@ from lagbench import Algorithm, Metrics, Phase, Policy, Range, Rollout
 class IMPACT(Algorithm):
     """−min(1, w)·min(RA, clip(R, 1 ± clip)·A) with w = π_target/β, R = min(β/π_target, max_ratio)·π/β.
 
-    R is π/π_target, bounded where β chose an action far more readily than the target would. π_target is the policy as
-    it was at the start of a phase, copied every ``target_every`` phases; A is the advantage of V-trace at w. A phase's
-    data is evaluated by the target once, when it arrives (their algorithm 1); min(1, w) is the weight that V-trace
-    gives the advantage in RLlib's APPO, the authors' code.
+    R is π/π_target, bounded for actions that were much more likely under β than under the target. π_target is a copy of
+    the policy, made at the start of every ``target_every``-th phase; A is the advantage of V-trace at w. The target
+    evaluates a phase's data once, when it arrives (their algorithm 1). min(1, w) is the weight that V-trace gives the
+    advantage in RLlib's APPO, the authors' code.
 
-    What differs: their circular buffer is the protocol's epochs; V-trace has the critic of the phase's start, in RLlib
-    that of the update; advantages are standardized over the minibatch; their penalty on the KL divergence from the
-    target, off by default in RLlib, is left out.
+    Differences from the paper: the protocol's epochs replace their circular buffer; V-trace uses the critic at the
+    start of the phase, in RLlib the current one; advantages are standardized over the minibatch; their penalty on the
+    KL divergence from the target, off by default in RLlib, is left out.
     """
 
     class Config(Algorithm.Config):
         """Hyperparameters.
 
-        ``clip``: how far R may go before a sample stops pushing. ``max_ratio``: the bound of β/π_target.
-        ``target_every``: phases between copies, where the paper counts updates; 1 makes the target the proximal policy.
+        ``clip``: clip range of R around 1. ``max_ratio``: upper bound of β/π_target. ``target_every``: phases between
+        copies, where the paper counts updates; 1 makes the target the proximal policy.
         """
 
         clip: Annotated[float, Range(gt=0)] = 0.4
@@ -66,7 +66,7 @@ class IMPACT(Algorithm):
         }
 
     def update(self, phase: Phase) -> None:
-        """The phase's updates, after the target's where it is due."""
+        """Copy the target if it is due, then make the phase's updates."""
         if self.phases.item() % self.config.target_every == 0:
             self.target.load_state_dict(self.policy.state_dict())
         self.phases += 1

@@ -13,12 +13,12 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class IMPALA(Algorithm):
     """−sg(min(rho_bar, ρ)·A)·log π with A = q − V of V-trace at ρ = π/β.
 
-    Ratios and values are those of the current policy and critic, at every update. Without a critic A is the advantage
-    against the prompt's group.
+    Ratios and values are those of the current policy and critic, at every update. Without a critic, A is the advantage
+    over the prompt's group.
 
-    What differs: theirs has RMSProp, λ = 1, and a bonus on the entropy; an entropy bonus is the algorithm's own affair
-    here (``entropy_coef``), and no baseline has one. Nothing bounds how far its updates go: the search for the v1
-    suites has learning rates down to 1e-4 for it, where the others' start at 3e-4.
+    Differences from the paper: they use RMSProp, λ = 1 and an entropy bonus; no baseline has one (``entropy_coef``).
+    Nothing bounds the size of its updates, so the search for the v1 suites includes learning rates down to 1e-4 for it,
+    where the others' start at 3e-4.
     """
 
     minibatch: ClassVar[Literal["steps", "sequences"]] = "sequences"
@@ -28,8 +28,8 @@ class IMPALA(Algorithm):
     class Config(Algorithm.Config):
         """Hyperparameters.
 
-        ``rho_bar``, ``c_bar``: truncation of the importance weights (section 4.1). Eight updates a phase are one epoch
-        at the default sizes.
+        ``rho_bar``, ``c_bar``: truncation of the importance weights (section 4.1). Eight updates per phase are one
+        epoch at the default sizes.
         """
 
         rho_bar: Annotated[float, Range(gt=0)] = 1.0
@@ -40,12 +40,12 @@ class IMPALA(Algorithm):
     config: Config
 
     def prepare(self, rollout: Rollout) -> Rollout:
-        """V-trace at the start of the phase: what the critic is measured against; updates estimate anew."""
+        """V-trace at the start of the phase, for diagnostics of the critic; each update estimates it again."""
         log_ratio = rollout.log_prob - rollout.behaviour_log_prob
         return self.estimate(rollout, log_ratio, self.config.rho_bar, self.config.c_bar)
 
     def loss(self, batch: Rollout) -> tuple[Tensor, Metrics]:
-        """The policy gradient at truncated weights, and the auxiliary losses on V-trace's targets."""
+        """The policy gradient with truncated weights, and the auxiliary losses with V-trace's targets."""
         new = self.policy.evaluate(batch)
         log_ratio = (new.log_prob - batch.behaviour_log_prob).detach()
         if new.value is not None and new.next_value is not None:

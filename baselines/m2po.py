@@ -13,19 +13,19 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class M2PO(Algorithm):
     """−M·ρA with ρ = π/β; M drops the tokens of largest (log ρ)² until the mean of it over the others is the budget.
 
-    As in the authors' code only tokens count, for the mean and for being dropped, whose own gradient leads further away
-    from β: A > 0 with ρ > 1, or A < 0 with ρ < 1. Over a minibatch; a dropped token stays in the denominator. On
-    language A is divided by the standard deviation of the prompt's group.
+    As in the authors' code, only tokens whose gradient leads further away from β are averaged and dropped: A > 0 with
+    ρ > 1, or A < 0 with ρ < 1. The mean is over the minibatch; dropped tokens stay in the denominator. On language, A
+    is divided by the standard deviation of the prompt's group.
 
-    What differs: their code finds the bound on |log ρ| at which the moment, with what exceeds it held at the bound,
-    is the budget, which drops a few more, and never drops 0.7 < ρ < 1.5; both are left out, as they are in the paper.
-    The sum over tokens is divided by completions × longest allowed, theirs by the batch's tokens.
+    Differences: their code, unlike the paper, solves for the bound on |log ρ| at which the moment of the values clipped
+    to it is the budget, which drops a few more tokens, and never drops 0.7 < ρ < 1.5; both are left out. The sum over
+    tokens is divided by completions × maximum length, theirs by the batch's tokens.
     """
 
     presets = {"language": {"standardize": "group"}}
 
     class Config(Algorithm.Config):
-        """``budget``: the mean of (log ρ)² that is allowed; the paper's 0.04."""
+        """``budget``: the largest mean of (log ρ)²; 0.04 in the paper."""
 
         budget: Annotated[float, Range(ge=0)] = 0.04
 
@@ -36,17 +36,17 @@ class M2PO(Algorithm):
         new = self.policy.evaluate(batch)
         log_ratio = new.log_prob - batch.behaviour_log_prob
         kept = self.keep(batch, log_ratio.detach())
-        # Masked before exp: a dropped token has no gradient even where its ratio overflows.
+        # Masked before exp: a dropped token has no gradient even if its ratio overflows.
         surrogate = kept * torch.exp(torch.where(kept, log_ratio, 0.0)) * batch.advantage
         loss = -batch.objective(surrogate) + self.auxiliary_loss(new, batch)
         return loss, {"masked_fraction": 1 - batch.mean(kept.float())}
 
     def keep(self, batch: Rollout, log_ratio: Tensor) -> Tensor:
-        """Which tokens to keep, bool of the batch's shape."""
+        """A mask of the tokens to keep, of the batch's shape."""
         leaving = batch.valid & (batch.advantage * log_ratio > 0)
         square = log_ratio.square()
         moment = square[leaving].sort().values
-        # The mean over the smallest 1, 2, …: it only grows.
+        # The mean of the k smallest grows with k.
         mean = moment.cumsum(0) / torch.arange(1, len(moment) + 1, device=moment.device)
         within = int((mean <= self.config.budget).sum())
         bound = moment[within - 1] if within else -1.0

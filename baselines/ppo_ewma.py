@@ -15,21 +15,21 @@ from lagbench import Algorithm, Metrics, Phase, Policy, Range, Rollout
 class PPOEWMA(Algorithm):
     """−w·min(rA, clip(r, 1 ± clip)·A) with r = π/π_prox and w = π_prox/β, no gradient through w.
 
-    π_prox has the exponentially weighted moving average of the policy's weights, which takes in the new ones after each
-    update. As in the authors' code each set of weights, the initial one included, counts ``decay`` to the power of its
-    age in updates, divided by the sum of these, and π/β is kept below ``max_ratio`` by raising β where it is not.
+    π_prox uses an exponentially weighted moving average of the policy's weights, updated after each optimizer update.
+    As in the authors' code, each set of weights, the initial one included, is weighted by ``decay`` to the power of its
+    age in updates, divided by the sum of these; and β is raised where needed to keep π/β below ``max_ratio``.
 
-    What differs: a phase makes the protocol's epochs where theirs makes one; advantages are standardized over the
-    minibatch, not the phase; the average acts on observations as the policy normalizes them now. Their adjustments of
-    Adam's step size and of ``decay`` answer to a change of the batch size, and here it does not change.
+    Differences from the paper: a phase makes the protocol's epochs where theirs makes one; advantages are standardized
+    over the minibatch, not the phase; π_prox uses the policy's current observation normalizer. Their adjustments of
+    Adam's step size and of ``decay`` are for changes of the batch size, which is constant here.
     """
 
     class Config(Algorithm.Config):
         """Hyperparameters.
 
-        ``clip``: how far r may go before a sample stops pushing. ``decay``: of the average, at each update. The paper's
-        0.889 has the centre of mass, decay/(1 − decay), 8 updates back, which is as many as it makes in a phase; the 80
-        of ten epochs of eight would ask for 0.988. ``max_ratio``: the bound of π/β.
+        ``clip``: clip range of r around 1. ``decay``: of the average, per update. The paper's 0.889 has its centre of
+        mass, decay/(1 − decay), 8 updates back, the number that it makes per phase; for ten epochs of eight updates,
+        80, it would be 0.988. ``max_ratio``: upper bound of π/β.
         """
 
         clip: Annotated[float, Range(gt=0)] = 0.2
@@ -58,13 +58,13 @@ class PPOEWMA(Algorithm):
         return loss, {"clipped_fraction": batch.mean((clipped < free).float())}
 
     def update(self, phase: Phase) -> None:
-        """The phase's updates, with the observation normalizer as it is since the last."""
+        """Copy the current observation normalizer to the average, then make the phase's updates."""
         for mine, theirs in zip(self.proximal.buffers(), self.policy.buffers(), strict=True):
             mine.copy_(theirs)
         super().update(phase)
 
     def step(self, loss: Tensor, metrics: Metrics) -> Metrics:
-        """An update, then the average's."""
+        """Make an update, then update the average."""
         metrics = super().step(loss, metrics)
         self.total.mul_(self.config.decay).add_(1)
         share = 1 / self.total.item()

@@ -19,7 +19,7 @@ class PPOKL(Algorithm):
     presets = {"control": {"learning_rate": 1e-3, "target_kl": 0.03}}
 
     class Config(Algorithm.Config):
-        """``target_kl``: the KL(β‖π) that b steers to, in nats."""
+        """``target_kl``: target of KL(β‖π), in nats."""
 
         target_kl: Annotated[float, Range(gt=0)] = 0.01
 
@@ -40,7 +40,7 @@ class PPOKL(Algorithm):
         return loss + self.auxiliary_loss(new, batch), {"penalty": self.penalty.clone()}
 
     def end_phase(self, metrics: Mapping[str, float]) -> None:
-        """Halve b where the phase moved too little, double it where it moved too far."""
+        """Halve b if the KL of the phase is below target/1.5, double it above 1.5·target."""
         if metrics["kl"] < self.config.target_kl / 1.5:
             self.penalty.div_(2)
         elif metrics["kl"] > self.config.target_kl * 1.5:

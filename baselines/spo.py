@@ -16,9 +16,9 @@ class SPO(Algorithm):
     presets = {"language": {"epsilon": 0.4}}
 
     class Config(Algorithm.Config):
-        """``epsilon``: the distance of ρ from 1 at which a sample's gradient vanishes, and beyond which it turns.
+        """``epsilon``: distance of ρ from 1 at which a sample's gradient vanishes and changes its sign.
 
-        The search for the v1 suites has 0.2, the paper's, 0.4 and 0.8.
+        The search for the v1 suites includes 0.2, the paper's value, 0.4 and 0.8.
         """
 
         epsilon: Annotated[float, Range(gt=0)] = 0.2

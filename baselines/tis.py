@@ -13,16 +13,16 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class TIS(Algorithm):
     """−min(w, cap)·min(rA, clip(r, 1 ± clip)·A) with r = π/π_T and w = π_T/β, no gradient through w.
 
-    Source: F. Yao et al., *Your Efficient RL Framework Secretly Brings You Off-Policy RL Training* (2025), which weighs
-    each token so for the difference between the sampling and the learning engine; with a buffer of policies w has lag
-    in it too. It is decoupled PPO with a bound on the weight.
+    Decoupled PPO with a bound on the weight. Source: F. Yao et al., *Your Efficient RL Framework Secretly Brings You
+    Off-Policy RL Training* (2025), where w corrects for the difference between the sampling and the learning engine;
+    with a buffer of policies, w also contains lag.
 
-    What differs: theirs is used inside the losses of several libraries; here the clip is PPO's. Weights of whole
-    completions and masks in place of the bound, which later work has, are left out.
+    Differences: the authors use the weight in the losses of several libraries; here the loss is PPO's. Weights of whole
+    completions, and masks instead of the bound, which are later work, are left out.
     """
 
     class Config(Algorithm.Config):
-        """``cap``: the largest weight; theirs is 2. ``clip``: how far r may go before a sample stops pushing."""
+        """``cap``: largest weight, 2 in the source. ``clip``: clip range of r around 1."""
 
         cap: Annotated[float, Range(gt=0)] = 2.0
         clip: Annotated[float, Range(gt=0)] = 0.2

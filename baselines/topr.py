@@ -11,12 +11,12 @@ from lagbench import Algorithm, Metrics, Rollout
 class TOPR(Algorithm):
     """−sg(α)·A·log π: α = 1 for a completion with A > 0, else min(1, π(y)/β(y)) of the whole completion y (equation 8).
 
-    What is right is learned from without a weight, however unlikely it has become; what is wrong loses its weight as
-    it becomes unlikely, so that nothing pushes it down without end.
+    Right answers are learned from with full weight, however unlikely they have become. Wrong answers lose weight as
+    they become unlikely, so that their probability is not pushed down without end.
 
-    What differs: their rewards are 1 and −1 less a constant baseline, which they find to set the share of right
-    answers that counts; here A is the outcome against the prompt's group. The sum over tokens is divided by completions
-    × longest allowed.
+    Differences from the paper: their reward is ±1 minus a constant baseline, which they show to set the effective share
+    of right answers; here A is the outcome minus the group's mean. The sum over tokens is divided by completions ×
+    maximum length.
     """
 
     domains = ("language",)

@@ -13,10 +13,10 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class VACO(Algorithm):
     """−ρA over the samples that the filter keeps, with the advantage A of V-trace at w = π_T/β.
 
-    *Align*, once a phase: A = q − V of V-trace, the phase's first critic and the proximal policy; the surrogate ρA then
-    counts w once. *Filter*, at each update: where mean|ρ − 1| over the minibatch (2·TV) exceeds ``delta``, a sample is
-    kept only if following its own gradient does not raise its own term of it: A·sign(ρ − 1) ≤ 0. A dropped sample has
-    no gradient and stays in the denominator.
+    *Align*, once per phase: A = q − V of V-trace, with the critic and policy at the start of the phase; the surrogate
+    ρA then contains w once. *Filter*, at each update: if mean|ρ − 1| over the minibatch (2·TV) exceeds ``delta``, a
+    sample is kept only if its own gradient does not increase its own |ρ − 1|: A·sign(ρ − 1) ≤ 0. Dropped samples have
+    no gradient and stay in the denominator.
     """
 
     presets = {"control": {"learning_rate": 1e-3, "delta": 0.4}, "language": {"delta": 0.003}}
@@ -24,10 +24,10 @@ class VACO(Algorithm):
     class Config(Algorithm.Config):
         """Hyperparameters.
 
-        ``delta`` bounds mean|ρ − 1|, that is TV ≤ delta/2. The paper's 0.2 may be of either: of 0.2, 0.4 and 0.8 the
-        search for the v1 suites chose 0.4. ``reference``: what the divergence is measured from, the behaviour policy or
-        the proximal one (then mean|ρ − w| and the sign of log π − log π_T). ``align`` and ``filter`` switch the halves
-        off.
+        ``delta``: bound on mean|ρ − 1|, that is, TV ≤ delta/2; the paper's 0.2 may refer to either. Of 0.2, 0.4 and
+        0.8, the search for the v1 suites chose 0.4. ``reference``: the policy from which the divergence is measured,
+        behaviour or proximal (then mean|ρ − w|, and the sign of log π − log π_T). ``align``, ``filter``: whether to do
+        these steps.
         """
 
         delta: Annotated[float, Range(ge=0)] = 0.2
@@ -48,7 +48,7 @@ class VACO(Algorithm):
         new = self.policy.evaluate(batch)
         log_ratio = new.log_prob - batch.behaviour_log_prob
         kept, divergence = self.keep(batch, log_ratio.detach())
-        # Masked before exp: a dropped sample has no gradient even where its ratio overflows.
+        # Masked before exp: a dropped sample has no gradient even if its ratio overflows.
         surrogate = kept * torch.exp(torch.where(kept, log_ratio, 0.0)) * batch.advantage
         loss = -batch.objective(surrogate) + self.auxiliary_loss(new, batch)
         return loss, {
@@ -60,7 +60,7 @@ class VACO(Algorithm):
         }
 
     def keep(self, batch: Rollout, log_ratio: Tensor) -> tuple[Tensor, Tensor]:
-        """Which samples to keep, bool of the batch's shape, and the minibatch's divergence, a scalar."""
+        """A mask of the samples to keep, of the batch's shape, and the minibatch's divergence, a scalar."""
         log_reference = torch.zeros_like(log_ratio)
         if self.config.reference == "proximal":
             log_reference = batch.proximal_log_prob - batch.behaviour_log_prob
