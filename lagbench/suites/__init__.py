@@ -43,13 +43,13 @@ class Suite:
     """A grid of cells: every task × every value of its axis × every seed.
 
     Attributes:
-        name: its id, that of its file.
-        about: its purpose, in a sentence; this and the fields after ``data`` are not hashed.
-        data: its definition, which is hashed. In its protocol the axis, lag or updates, is a list.
-        family: names its runs; suites of a family differ only in their grids, and share runs.
+        name: its id, and the name of its file.
+        about: its purpose, in a sentence. This and the fields after ``data`` are not hashed.
+        data: its definition, which is hashed; in its protocol, the axis (lag or updates) is a list.
+        family: the name of its runs. Suites of a family differ only in their grids, and share runs.
         references: the suite or family whose references it uses, if not its own.
         replaced_by: its replacement, if it is retired: its runs can be scored, but no new ones made.
-        duration: of its runs by device, and what that was estimated from, where no cost of its tasks was measured.
+        duration: estimated duration of its runs by device, and the basis, if the cost of its tasks was not measured.
     """
 
     name: str
@@ -67,14 +67,14 @@ class Suite:
 
     @property
     def version(self) -> SuiteVersion:
-        """Its own name and hash."""
+        """The name and hash of the suite itself."""
         return SuiteVersion(self.name, self.sha256)
 
     @cached_property
     def runs(self) -> SuiteVersion:
-        """Name and hash in the spec of its runs: its own, or those of its family.
+        """The name and hash in the specs of its runs: its own, or those of its family.
 
-        A family's hash covers everything its suites have in common, that is, all but the grid.
+        A family's hash covers what its suites have in common: everything but the grid.
         """
         if self.family is None:
             return self.version
@@ -99,16 +99,16 @@ class Suite:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The values of its axis, rising."""
+        """The values of its axis, in increasing order."""
         return tuple(self.data["protocol"][self.axis])
 
     @property
     def seeds(self) -> range:
-        """The seeds of its runs, from 0 on."""
+        """The seeds of its runs, starting at 0."""
         return range(self.data["seeds"])
 
     def admits(self, seed: int) -> bool:
-        """Whether a run with this seed counts as one of its cells: its own seeds, and drawn ones."""
+        """Whether a run with this seed counts as one of its cells: the suite's seeds, and drawn ones."""
         return seed in self.seeds or seed >= DRAWN
 
     @property
@@ -124,7 +124,7 @@ class Suite:
     def protocol(self, value: int) -> Protocol:
         """The protocol at one value of the axis."""
         fixed = self.data["protocol"]
-        # Where actors follow from the samples, how many belong together is the task's.
+        # Without fixed actors, their number depends on the samples and on the task's group size.
         group = 1 if "actors" in fixed else self.task(self.tasks[0]).group
         return Protocol.resolve(**{"phase_steps": None, "group": group, **fixed, self.axis: value})
 
@@ -136,11 +136,11 @@ class Suite:
                     yield Cell(task, self.protocol(value), seed)
 
     def cell_of(self, run: Mapping[str, Any]) -> tuple[str, int, int]:
-        """Where a run stands in the grid: its task, value of the axis, and seed. ``run`` has them by name."""
+        """The position of a run in the grid: task, value of the axis, and seed. ``run`` maps names to values."""
         return run["task"], run[self.axis], run["seed"]
 
     def has(self, run: Mapping[str, Any]) -> bool:
-        """Whether a run stands in the grid, with a seed that the suite admits. ``run`` as for ``cell_of``."""
+        """Whether a run is in the grid, with a seed that the suite admits. ``run`` as for ``cell_of``."""
         task, value, seed = self.cell_of(run)
         return task in self.tasks and value in self.values and self.admits(seed)
 
@@ -160,10 +160,9 @@ class Suite:
     def resolve(
         self, *, algo: str | type[Any] = "ppo", task: str | None = None, seed: int = 0, **options: Any
     ) -> RunSpec:
-        """The spec of one cell. ``options`` are those of ``lagbench.resolve``; the suite fills in what it fixes.
+        """The spec of one cell. ``options`` are those of ``lagbench.resolve``; the suite supplies what it fixes.
 
-        Raises UsageError for a cell that is not in the suite, for an option that would leave it, and for one that is
-        retired.
+        Raises UsageError if the cell is not in the suite, an option contradicts the suite, or the suite is retired.
         """
         if self.replaced_by is not None:
             raise UsageError(f"{self.name} is retired; run {self.replaced_by}, which replaces it (docs/suites.md)")
@@ -178,17 +177,17 @@ class Suite:
                 own = "; an algorithm makes fewer with --set updates=N" if name == "updates" else ""
                 raise UsageError(f"{name} is {fixed[name]} in {self.name} and cannot be {given}{own}")
         run = spec.resolve(algo=algo, task=task, seed=seed, suite=self.runs, **{**options, **fixed})
-        # A plan of version 0 is none that options make.
+        # Options cannot express an evaluation plan of version 0.
         run = dataclasses.replace(run, evaluation=self.evaluation)
         self.check(run)
         return run
 
     def place(self, task: str | None, value: int | None) -> tuple[str, int]:
-        """One of its tasks and one of its axis's values; None: the only one. Raises UsageError for any other."""
+        """Validate a task and a value of the axis; None means the only one. Raises UsageError if not in the suite."""
         return self._one_of("task", task, self.tasks), self._one_of(self.axis, value, self.values)
 
     def task(self, task: str) -> TaskSpec:
-        """One of its tasks, with the options that it fixes."""
+        """The spec of one of its tasks, with the options that the suite fixes."""
         return load_task(task, self.data.get("task_options"))
 
     def task_options(self, task: str) -> dict[str, Any]:
@@ -196,7 +195,7 @@ class Suite:
         return {**registry.task_entry(task).options, **self.data.get("task_options", {})}
 
     def planned(self, task: str, value: int, seed: int) -> dict[str, Any]:
-        """What the spec of a cell says as JSON, where it is the same for every algorithm and on every machine."""
+        """The part of a cell's spec, as JSON, that is the same for every algorithm and machine."""
         return {
             "task": task,
             "task_options": self.task_options(task),
@@ -208,11 +207,11 @@ class Suite:
         }
 
     def pins(self, task: str) -> frozenset[str]:
-        """The task options that the suite leaves to a run: what it found of that which is outside this package."""
+        """The task options that a run pins to external data, and that the suite does not fix."""
         return frozenset(self.task(task).pins) - frozenset(self.data.get("task_options", {}))
 
     def check(self, run: RunSpec) -> None:
-        """Raise UsageError unless a spec is that of one of the cells."""
+        """Raise UsageError unless a spec is one of the suite's cells."""
         if run.suite != self.runs:
             own = f"{self.runs.name} ({self.runs.sha256[:12]}…)"
             raise UsageError(f"the specification is not of {own}, but of {run.suite}")
@@ -256,12 +255,12 @@ def names() -> list[str]:
 
 
 def retired() -> list[str]:
-    """The names of those that were replaced, sorted."""
+    """The names of all retired suites, sorted."""
     return _stems(_ROOT.joinpath(_RETIRED))
 
 
 def load(name: str) -> Suite:
-    """The suite of that name, also a retired one.
+    """The suite of that name, retired ones included.
 
     Args:
         name: one of ``suite_names()``.
@@ -270,7 +269,7 @@ def load(name: str) -> Suite:
         The suite.
 
     Raises:
-        UsageError: there is none; the message suggests the nearest name.
+        UsageError: there is no such suite; the message suggests the nearest name.
     """
     if name in names():
         return _load(name, _ROOT)
@@ -282,7 +281,7 @@ def load(name: str) -> Suite:
 
 
 def of_runs(name: str) -> list[Suite]:
-    """The suites whose runs have this name in their specs, the smallest first: one, or those of a family."""
+    """The suites whose runs have this name in their specs, smallest first: one, or those of a family."""
     everything = [load(own) for own in (*names(), *retired())]
     found = [suite for suite in everything if suite.runs.name == name]
     return sorted(found, key=lambda suite: len(list(suite.cells())))
@@ -312,7 +311,7 @@ def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
 
 
 def check(run: RunSpec) -> None:
-    """Raise UsageError where a spec names a suite, or a family, that it is no cell of, or that is not known here."""
+    """Raise UsageError if a spec names an unknown suite or family, or one of which it is not a cell."""
     if run.suite is None:
         return
     *smaller, largest = of_runs(run.suite.name) or [load(run.suite.name)]
@@ -346,6 +345,6 @@ def _read(directory: Traversable, name: str) -> dict[str, Any]:
 
 
 def _sha256(data: Mapping[str, Any]) -> str:
-    """Of data as canonical JSON."""
+    """The SHA-256 of data as canonical JSON."""
     text = json.dumps(dict(data), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The returns by which a suite's scores are normalised: of the untrained policy, and of PPO at lag 0."""
+"""The returns that normalise a suite's scores: those of the untrained policy and of PPO at lag 0."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APART = 10.0
 
 @dataclass(frozen=True)
 class Reference:
-    """A mean return, for ``reference`` an interquartile one, over ``seeds``, first to last, and its standard error."""
+    """A mean return over ``seeds``, interquartile for ``reference``, with its standard error."""
 
     mean: float
     standard_error: float
@@ -33,10 +33,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class TaskReferences:
-    """What scores 0 and what scores 1 on a task.
+    """The returns that score 0 and 1 on a task.
 
-    ``start`` is version 0, the untrained policy, and ``reference`` PPO at lag 0, both under the suite's own evaluation.
-    In retired suites they are uniform random actions, by the episode, and the mean over PPO's runs.
+    ``start`` is of version 0, the untrained policy, and ``reference`` of PPO at lag 0, both with the suite's own
+    evaluation. In retired suites, ``start`` is of uniform random actions, with the error over episodes, and
+    ``reference`` the mean over PPO's runs.
     """
 
     start: Reference
@@ -51,22 +52,23 @@ class TaskReferences:
 
 @dataclass(frozen=True)
 class References:
-    """A suite's references by task. The file also has each return, the command and the versions of the packages."""
+    """A suite's references by task. The file also contains every return, the command and package versions."""
 
     tasks: Mapping[str, TaskReferences]
 
 
 def file_of(suite: Suite) -> Traversable:
-    """Where a suite's references are, if they are: suites of a family share them, and one may name another's."""
+    """The file of a suite's references, which need not exist. A family shares one; a suite may name another's."""
     directory = importlib.resources.files(__package__)
     directory = directory.joinpath("retired") if suite.replaced_by else directory
     return directory.joinpath(f"{suite.references or suite.runs.name}.references.json")
 
 
 def load(suite: Suite) -> References | None:
-    """The references that ship with a suite, None where there are none yet.
+    """The references that ship with a suite; None if there are none yet.
 
-    Raises LagbenchError where they are of another version of the suite, lack a task or do not tell a task's two apart.
+    Raises LagbenchError if they are of another version of the suite, lack a task, or ``start`` and ``reference`` of a
+    task are not apart.
     """
     file = file_of(suite)
     if not file.is_file():
@@ -85,7 +87,7 @@ def load(suite: Suite) -> References | None:
 
 
 def read(data: Mapping[str, Any]) -> TaskReferences:
-    """Those of a task, as its entry in the file has them."""
+    """Read a task's references from its entry in the file."""
     start, reference = (
         Reference(at["mean"], at["standard_error"], tuple(at["seeds"])) for at in (data["start"], data["reference"])
     )
