@@ -1,1 +1,1 @@
-"""Sinks: display and logs of a run, without influence on it."""
+"""Sinks: displays and logs of a run, which do not influence it."""

@@ -1,4 +1,4 @@
-"""The base class of sinks, and handling of their failures."""
+"""Base class of sinks, and handling of their failures."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from lagbench.training import PhaseResult
 
 
 class Sink:
-    """Follows a run: it sees each phase after its records are committed. A subclass overrides what it needs.
+    """Follows a run: it sees each phase after its records are committed. Subclasses override what they need.
 
-    A sink that raises is reported and dropped; the run goes on.
+    A sink that raises is reported and dropped; the run continues.
     """
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
-        """Before the first phase, or the first after a resume."""
+        """Called before the first phase, or the first after a resume."""
 
     def write(self, result: PhaseResult) -> None:
-        """After each phase."""
+        """Called after each phase."""
 
     def stopping(self) -> None:
-        """A signal asks the run to end after the phase under way. Called at any moment: only to take note of it."""
+        """Called from a signal handler, at any moment, if the run is to end after the current phase: only note it."""
 
     def finish(self, run: Run) -> None:
-        """After the last phase, once the record is finished; ``close`` was called before."""
+        """Called after the last phase, once the record is finished, and after ``close``."""
 
     def close(self) -> None:
-        """At the end of the phases, however it came."""
+        """Called after the last phase, also if the run fails or is interrupted."""
 
 
 def make(sink: str | Sink) -> Sink:
-    """A sink by its name, or the one that is given. Raises UsageError where there is none, or its extra is missing."""
+    """A sink by its name, or the given one. Raises UsageError if the name is unknown or the extra is missing."""
     if isinstance(sink, Sink):
         return sink
     known = registry.sinks()
@@ -50,7 +50,7 @@ def make(sink: str | Sink) -> Sink:
 
 
 class Sinks:
-    """Several sinks as one. A sink that raises is reported on stderr and dropped; the run goes on."""
+    """Several sinks as one. A sink that raises is reported on stderr and dropped; the run continues."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self._sinks = list(sinks)
@@ -81,7 +81,7 @@ class Sinks:
                 call(sink)
             except Exception as error:
                 self._sinks.remove(sink)
-                # What it holds open, if it still can; and nobody may be reading stderr any more.
+                # Closing may fail too, and stderr may be closed.
                 with contextlib.suppress(Exception):
                     sink.close()
                 with contextlib.suppress(OSError, ValueError):

@@ -57,7 +57,7 @@ class Console(Sink):
         if phases_done:
             rows["resumed"] = f"after phase {phases_done} of {spec.phases}"
         self._print(rows)
-        # Where nothing can be drawn over, a line now and then.
+        # Where the display cannot be redrawn, print a line now and then.
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True)
             self._live.start()
@@ -106,7 +106,7 @@ class Console(Sink):
         self._print({**description.result(run), "time": took, "records": str(run.path)})
 
     def _measure_pace(self) -> str:
-        """Steps a second and the time left, by the last phases: set-up and a slow start count for little."""
+        """Speed and time left, from recent phases, so that set-up and a slow start do not count."""
         self._ends.append((time.monotonic(), self._done))
         since, done = self._ends[0] if len(self._ends) > 1 else (self._began, self._done - 1)
         phases_per_s = (self._done - done) / max(self._ends[-1][0] - since, 1e-9)
@@ -150,13 +150,13 @@ class Console(Sink):
 
 
 class Terminal(RichConsole):
-    """A console that leaves the process alone."""
+    """A console that never ends the process."""
 
     def on_broken_pipe(self) -> None:
-        """Raise, so that the sink is dropped; rich would end the process, and the run with it."""
+        """Raise, so that the sink is dropped; rich would end the process and thus the run."""
         raise BrokenPipeError("its reader has closed it")
 
     def say_at_once(self, line: str) -> None:
-        """Write a line from a signal's handler, which may have come in the midst of printing."""
+        """Write a line from a signal handler, which may have interrupted printing."""
         with contextlib.suppress(OSError):
             os.write(self.file.fileno(), f"{line}\n".encode())

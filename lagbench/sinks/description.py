@@ -1,4 +1,4 @@
-"""Descriptions of a run as names and texts, for terminal, logs and notebooks."""
+"""Descriptions of a run as names and texts, for terminals, logs and notebooks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from lagbench.records.reader import Run
     from lagbench.training import PhaseResult
 
-# What of an algorithm's own metrics stands in the display, where it logs it.
+# Metrics of algorithms that are displayed if logged.
 _ACTIVE = "filter_active"
 _DROPPED = ("filtered_fraction", "clipped_fraction", "truncated_fraction", "outside_fraction")
-_SMALL = 1e-3  # below it a TV is no 0.000
+_SMALL = 1e-3  # a smaller TV is not shown as 0.000
 FORMER = "as in version 0"
-_DIGEST = 12  # characters that tell a file from another; all of them are in the specification
+_DIGEST = 12  # characters of a SHA-256; the specification has all
 
 
 def about(spec: RunSpec) -> dict[str, str]:
-    """What is run: everything that was resolved."""
+    """All settings of a run, as resolved."""
     p, unit = spec.protocol, spec.domain.budget_unit
     epochs = "one pass" if p.forward == "split" else f"{p.updates // p.epoch_updates} epochs of {p.epoch_updates}"
     own = p.update_cap(spec.config.get("updates"))
@@ -52,14 +52,14 @@ def about(spec: RunSpec) -> dict[str, str]:
 
 
 def evaluation(plan: EvaluationPlan, domain: Domain) -> str:
-    """What is evaluated when."""
+    """The evaluation plan."""
     _, *beside = [f"{n} of {domain.modes[mode]}" for mode, n in plan.modes(last=False).items()]
     text = f"{_episodes(plan.episodes)} of {domain.modes[plan.measure]}" + "".join(f" and {x}" for x in beside)
     return f"{text}, at every 1/{plan.intervals} of the budget" + ("" if beside else f" ({FORMER})")
 
 
 def measured(result: PhaseResult) -> dict[str, str]:
-    """What a phase showed of lag and of what it does to the updates."""
+    """Lag diagnostics of a phase."""
     from lagbench import diagnostics
 
     record = result.record
@@ -73,13 +73,13 @@ def measured(result: PhaseResult) -> dict[str, str]:
             rows[name.removesuffix("_fraction")] = f"{record.metrics[name]:.1%}"
     if record.metrics.get(_ACTIVE) == 0:
         rows["filter"] = "inactive"
-    # What only this domain measures.
+    # Diagnostics of this domain only.
     own = {k: v for k, v in record.diagnostics.items() if k not in diagnostics.NAMES}
     return rows | {name.replace("_", " "): f"{value:.3g}" for name, value in own.items()}
 
 
 def result(run: Run) -> dict[str, str]:
-    """How a run ended."""
+    """The result of a run."""
     rows, domain = {"status": run.status}, run.spec.domain
     for mode in run.spec.evaluation.modes(last=True) if run.summary.get("final") else ():
         last = run.curve(mode)[-1]
@@ -94,7 +94,7 @@ def result(run: Run) -> dict[str, str]:
 
 
 def lags(run: Run) -> Histogram:
-    """Those of all actors in all phases of a run that has one."""
+    """The histogram of lags of all actors in all phases."""
     from lagbench.lag.histogram import Histogram
 
     held = run.phases.to_table(columns=["versions"])["versions"].to_pylist()
@@ -102,7 +102,7 @@ def lags(run: Run) -> Histogram:
 
 
 def apart(run: Run) -> dict[str, str]:
-    """The lag of an asynchronous run as it came out, and how busy actors and learner were; its first phase is not."""
+    """The resulting lag of an asynchronous run, and the shares of busy time of actors and learner, without phase 0."""
     columns = ["collecting", "updating", "waiting", "acting", "blocked", "fetching"]
     table = run.phases.to_table(columns=["segments_dropped", *(f"seconds_{name}" for name in columns)])
     total = {name: sum(table[f"seconds_{name}"].to_pylist()[1:]) for name in columns}
@@ -122,7 +122,7 @@ def apart(run: Run) -> dict[str, str]:
 
 
 def divergence(run: Run) -> str:
-    """Where a run that diverged did so, and what it logged last, as one sentence."""
+    """Where a run diverged and what it logged last, in a sentence."""
     at = run.summary["diverged"]
     text = f"diverged in phase {at['phase']}, update {at['update']}: {at['what']} is not finite"
     if last := at.get("last_logged"):
@@ -132,26 +132,26 @@ def divergence(run: Run) -> str:
 
 
 def plain(text: str) -> str:
-    """A text of an algorithm's own as a terminal only prints it: what else it would do is spelt out."""
+    """A text from an algorithm with control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """A duration in readable units."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def rate(per_second: float) -> str:
-    """A speed, with two digits or more: a minute's where it is less than one a second."""
+    """A rate with at least two digits: per second, or per minute if below 1 per second."""
     if per_second < 1:
         return f"{60 * per_second:.2g}/min"
     return f"{per_second:.1f}/s" if per_second < 10 else f"{per_second:,.0f}/s"
 
 
 def lag(protocol: Protocol) -> str:
-    """The largest lag, and how it comes about."""
+    """The largest lag, and the lag mode."""
     if protocol.lag_mode == ASYNCHRONOUS:
         options = protocol.lag_options
         held = f"a queue of {options['queue']}"
@@ -163,7 +163,7 @@ def lag(protocol: Protocol) -> str:
 
 
 def network(protocol: Protocol) -> str:
-    """The hidden layers, as 64 × 64."""
+    """The hidden layers, such as 64 × 64."""
     return " × ".join(map(str, protocol.hidden))
 
 
@@ -172,5 +172,5 @@ def _episodes(n: int) -> str:
 
 
 def assignments(values: Mapping[str, Any]) -> list[str]:
-    """As ``--set`` and ``--task-set`` take them."""
+    """Values as ``--set`` and ``--task-set`` take them."""
     return [f"{k}={str(v).lower() if v is None or isinstance(v, bool) else v}" for k, v in values.items()]

@@ -14,13 +14,13 @@ from lagbench.training import PhaseResult
 
 
 class JsonLines(Sink):
-    """Appends to ``log.jsonl``; a number that is not finite is written as null."""
+    """Appends to ``log.jsonl``; non-finite numbers are written as null."""
 
     def __init__(self) -> None:
         self._file: TextIO | None = None
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
-        """See ``Sink.start``. After a resume it goes on; no line is of a phase that will be made again."""
+        """See ``Sink.start``. After a resume it is continued, without lines of phases that are repeated."""
         self._file = (path / "log.jsonl").open("a", encoding="utf-8")
 
     def write(self, result: PhaseResult) -> None:

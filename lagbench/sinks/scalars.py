@@ -1,4 +1,4 @@
-"""The scalars of a phase, with the names used by all logs."""
+"""Scalars of a phase, with the names that all logs use."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from lagbench.training import PhaseResult
 
 
 def title(path: Path) -> str:
-    """What a run in that directory is called where it stands beside others: the last three parts of its path."""
+    """The title of a run among others: the last three parts of its path."""
     return "/".join(path.resolve().parts[-3:])
 
 
 def scalars(result: PhaseResult) -> dict[str, float]:
-    """Everything measured in a phase as one flat mapping, by names such as ``diagnostics/tv`` and ``metrics/loss``."""
+    """All measurements of a phase as a flat mapping, with names such as ``diagnostics/tv`` and ``metrics/loss``."""
     record = result.record
     row = {f"diagnostics/{k}": v for k, v in record.diagnostics.items()}
     row |= {f"metrics/{k}": v for k, v in record.metrics.items()}

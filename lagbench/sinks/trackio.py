@@ -11,7 +11,7 @@ from lagbench.sinks.scalars import scalars, title
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
-# Read on import of the hub's client, which it uses for Spaces.
+# Read when huggingface_hub is imported, which Trackio uses for Spaces.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 try:
     import trackio
@@ -27,7 +27,7 @@ class Trackio(Sink):
     """
 
     def start(self, spec: RunSpec, path: Path, phases_done: int) -> None:
-        """See ``Sink.start``. A resumed run continues the one of its name; phases that are repeated appear twice."""
+        """See ``Sink.start``. A resumed run continues the run of its name; repeated phases appear twice."""
         self._run = trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", "lagbench"),
             name=title(path),
@@ -41,5 +41,5 @@ class Trackio(Sink):
         self._run.log(scalars(result), step=result.record.budget_used)
 
     def close(self) -> None:
-        """See ``Sink.close``. Not only the run's own ``finish``: Trackio would call that again at exit, and print."""
+        """See ``Sink.close``. Not only the run's own ``finish``, which Trackio would call again at exit, printing."""
         trackio.finish()

@@ -11,7 +11,7 @@ from lagbench.sinks.scalars import scalars, title
 from lagbench.spec import RunSpec
 from lagbench.training import PhaseResult
 
-# Read on import: reports of wandb's own errors to its makers.
+# Read on import: disables reports of wandb's errors to its developers.
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 try:
     import wandb
@@ -35,7 +35,7 @@ class WandB(Sink):
             id=before[-1].name.rpartition("-")[2] if before else None,
             resume="allow",
             config=spec.to_json(),
-            # What is printed is the console sink's, and an algorithm's own.
+            # Do not capture stdout: the display is the console sink's, other output the algorithm's.
             settings=wandb.Settings(console="off"),
         )
 
