@@ -1,7 +1,7 @@
-"""The command line: one module a command, each loaded when it is called.
+"""The command line: one module per command, loaded when it is called.
 
-Public, and resolved on first use, is what commands of other packages (``lagbench.commands``) share with these: options
-that mean the same everywhere, progress, groups of commands, and how results are printed.
+Public, and resolved on first use, is what commands of other packages (``lagbench.commands``) share with these: common
+options, progress, groups of commands, and output of results.
 """
 
 from __future__ import annotations

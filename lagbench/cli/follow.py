@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def starting(quiet: bool) -> Iterator[None]:
-    """Something to look at while torch and EnvPool are loaded, which takes seconds; gone afterwards."""
+    """Show a message while torch and EnvPool are loaded, which takes seconds."""
     shown = not quiet and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     if shown:
         click.echo("starting…", err=True, nl=False)
@@ -35,13 +35,13 @@ def starting(quiet: bool) -> Iterator[None]:
 
 
 def run_directory(text: str) -> Path:
-    """The directory of a run: a path, one below runs/, or the last part of one. Raises UsageError."""
+    """The directory of a run, given as a path, a path below runs/, or the last part of one. Raises UsageError."""
     from lagbench.records.reader import find_run
 
     try:
         return find_run(text)
     except RecordError as error:
-        # Nothing is wrong with a record: there is none of that name.
+        # No record is faulty: none has that name.
         raise UsageError(str(error)) from None
 
 
@@ -53,7 +53,7 @@ def make_sinks(log: Sequence[str], quiet: bool) -> list[Sink]:
 
 
 def board(out: Path, quiet: bool) -> Watcher:
-    """Who shows how a sweep into a directory goes."""
+    """The display of a sweep's progress."""
     from lagbench.sweep.board import Board
     from lagbench.sweep.watcher import Watcher
 
@@ -61,13 +61,13 @@ def board(out: Path, quiet: bool) -> Watcher:
 
 
 def stdout_free() -> contextlib.AbstractContextManager[object]:
-    """While runs go on, what an algorithm prints, or Ray, goes to stderr: stdout is for the result."""
+    """Redirect to stderr what algorithms or Ray print during runs: stdout is for the result."""
     return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager
 def sweeping() -> Iterator[None]:
-    """While cells run: stdout is for the result, and an error that ends them early says how to resume."""
+    """Keep stdout for the result while cells run, and add to an error that ends them early how to resume."""
     try:
         with stdout_free():
             yield
@@ -79,7 +79,7 @@ def sweeping() -> Iterator[None]:
 
 
 def finished(run: Run, as_json: bool) -> int:
-    """Print a finished run's result on stdout; the exit code."""
+    """Print a finished run's result on stdout; return the exit code."""
     from lagbench.sinks import description
 
     if run.status == "diverged":

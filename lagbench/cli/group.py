@@ -1,4 +1,4 @@
-"""A group of commands, each named by a string and loaded when it is called."""
+"""A group of commands that are loaded on use."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from lagbench.errors import unknown
 
 
 class LazyGroup(click.Group):
-    """Commands as strings: ``--help`` and completion import none of them.
+    """Commands named by strings, so that ``--help`` and completion import none of them.
 
     Args:
-        commands: a function that gives name → ``"module:attribute"``, in the order of the help, whose texts are the
-            first lines of the commands' docstrings.
-        texts: by name, for the help, in place of the docstring's first line.
-        attributes: click's.
+        commands: a function that returns name → ``"module:attribute"``, in the order of the help.
+        texts: help texts by name, in place of the first line of the command's docstring.
+        attributes: of ``click.Group``.
     """
 
     def __init__(
@@ -33,11 +32,11 @@ class LazyGroup(click.Group):
         self._texts = texts or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Their names, in the order of the help."""
+        """The names of the commands, in the order of the help."""
         return list(self._named())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, loaded; None where there is none."""
+        """Load the command of that name; None if there is none."""
         target = self._named().get(cmd_name)
         if target is None:
             return None
@@ -45,21 +44,21 @@ class LazyGroup(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Click's; an unknown name is refused with the nearest one."""
+        """As click's, but refuse an unknown name with a suggestion."""
         known = self.list_commands(ctx)
         if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
             raise unknown("command", args[0], known)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """A line a command."""
+        """Write one line per command."""
         rows = [(name, self._texts.get(name) or _first_line(target)) for name, target in self._named().items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
 def _first_line(target: str) -> str:
-    """Of a command's docstring, which is read and not imported; empty where that fails."""
+    """The first line of a command's docstring, read without importing it; empty if that fails."""
     module, _, attribute = target.partition(":")
     with contextlib.suppress(ImportError, OSError, SyntaxError, ValueError):
         found = importlib.util.find_spec(module)

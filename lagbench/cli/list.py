@@ -13,13 +13,13 @@ from lagbench.errors import UsageError
 
 
 def _tasks() -> list[dict[str, str]]:
-    # The domain of an installed one is known when it is loaded, and nothing is here.
+    # The domain of an installed task is unknown until it is loaded, which is not done here.
     entries = [registry.task_entry(t) for t in registry.task_ids()]
     return [{"task": e.task_id, "domain": e.domain or "", "source": e.entry} for e in entries]
 
 
 def _all_tasks() -> list[dict[str, str]]:
-    """Every id, EnvPool's too, with why control cannot take it: each is made once, which takes some 10 seconds."""
+    """All task ids, EnvPool's included, and why control cannot use them. Makes each once, in about 10 seconds."""
     from lagbench.cli.progress import progress
     from lagbench.tasks import mujoco
 

@@ -1,4 +1,4 @@
-"""``lagbench``: loads the command that is called, and prints errors as a sentence with an exit code."""
+"""``lagbench``: load the called command; print errors as a sentence, with an exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMMANDS = {
 
 
 def _commands() -> dict[str, str]:
-    """Name → target: those of lagbench, then those of other packages."""
+    """Name → target of all commands: lagbench's, then those of other packages."""
     return {**{name: target for name, (target, _) in _COMMANDS.items()}, **registry.commands()}
 
 
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _speak_utf8() -> None:
-    """In a locale of another encoding start again in Python's UTF-8 mode, as names of files and records are UTF-8."""
+    """Restart in Python's UTF-8 mode if the locale has another encoding: file names and records are UTF-8."""
     if sys.getfilesystemencoding() != "utf-8" and "utf8" not in sys._xoptions:
         os.environ["PYTHONUTF8"] = "1"  # for the processes that this one starts
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
@@ -101,7 +101,7 @@ def _fail(sentence: str, code: int) -> None:
 
 
 def _from_the_command(trace: TracebackType | None) -> TracebackType | None:
-    """A traceback without its beginning, up to where click calls the command: that helps nobody."""
+    """A traceback without the frames up to click's call of the command."""
     found = frame = trace
     while frame:
         if Path(frame.tb_frame.f_code.co_filename).is_relative_to(Path(click.__file__).parent):

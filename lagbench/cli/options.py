@@ -19,12 +19,12 @@ from lagbench.source.algorithms import is_there
 
 # click's types are generic only in its later versions.
 class Integer(click.ParamType):  # type: ignore[type-arg]
-    """A whole number as people write it: 1M, 1e6, 1_000_000."""
+    """An integer, written as 1M, 1e6 or 1_000_000."""
 
     name = "integer"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it; a click error where it is none."""
+        """Parse it; a click error if it is not valid."""
         if isinstance(value, int):
             return value
         try:
@@ -34,13 +34,13 @@ class Integer(click.ParamType):  # type: ignore[type-arg]
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
-    """Seconds, as 90, 90s, 5m or 1h."""
+    """A duration in seconds, written as 90, 90s, 5m or 1h."""
 
     name = "duration"
     _UNITS: ClassVar[Mapping[str, float]] = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it; a click error where it is none."""
+        """Parse it; a click error if it is not valid."""
         if isinstance(value, float):
             return value
         number, unit = (value[:-1], self._UNITS[value[-1]]) if value[-1:] in self._UNITS else (value, 1.0)
@@ -54,24 +54,24 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 
 
 class OneOf(click.Choice):  # type: ignore[type-arg]
-    """A choice that names the nearest one."""
+    """A choice whose error suggests the nearest one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take it; a click error, with all there are, where it is none of them."""
+        """Check it; a click error with all choices if it is not one of them."""
         if value not in self.choices:
             self.fail(str(unknown("value", str(value), self.choices)), param, ctx)
         return str(value)
 
 
 class Name(click.ParamType):  # type: ignore[type-arg]
-    """A name that is looked up later, and that the shell completes from what is ``known``."""
+    """A name that is looked up later; the shell completes it from ``known``."""
 
     def __init__(self, name: str, known: Callable[[], Iterable[str]]) -> None:
         self.name = name
         self._known = known
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The names that begin so; files too, where none does."""
+        """The names that begin so; if there is none, files."""
         names = [CompletionItem(name) for name in self._known() if name.startswith(incomplete)]
         return names or [CompletionItem(incomplete, type="file")]
 
@@ -82,7 +82,7 @@ class Assignment(click.ParamType):  # type: ignore[type-arg]
     name = "name=value"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Split it; a click error where there is no ``=``."""
+        """Split it; a click error if it has no ``=``."""
         if isinstance(value, tuple):
             return value
         name, equals, text = str(value).partition("=")
@@ -92,14 +92,14 @@ class Assignment(click.ParamType):  # type: ignore[type-arg]
 
 
 class Several(click.ParamType):  # type: ignore[type-arg]
-    """Values of another type with commas between them, as a tuple. Of an option that may be repeated: see ``flat``."""
+    """Comma-separated values of another type, as a tuple. For options that can be repeated, see ``flat``."""
 
     def __init__(self, one: click.ParamType) -> None:  # type: ignore[type-arg]
         self._one = one
         self.name = f"{one.name},…"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
-        """Read each; a click error where there is none, or for the first that is none."""
+        """Parse each; a click error if there is none, or for the first that is not valid."""
         if isinstance(value, tuple):
             return value
         parts = self._split(str(value))
@@ -114,14 +114,14 @@ class Several(click.ParamType):  # type: ignore[type-arg]
         return [self._one.convert(part, param, ctx)]
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The last of them."""
+        """Complete the last value."""
         before, comma, last = incomplete.rpartition(",")
         found = self._one.shell_complete(ctx, param, last)
         return [CompletionItem(f"{before}{comma}{item.value}", type=item.type) for item in found]
 
 
 class Algorithms(Several):
-    """Algorithms with commas between them; the path to a file that is there may have some of its own."""
+    """Comma-separated algorithms; the path of an existing file may contain commas."""
 
     def __init__(self) -> None:
         super().__init__(Name("name", registry.algorithms))
@@ -137,7 +137,7 @@ class Algorithms(Several):
 
 
 class Seeds(Several):
-    """Seeds with commas between them, ranges among them: 0-4 or 0,3,7-9."""
+    """Comma-separated seeds and ranges of seeds: 0-4 or 0,3,7-9."""
 
     _MOST = 10_000
 
@@ -158,10 +158,10 @@ class Seeds(Several):
 
 
 class Once(click.Command):
-    """A command whose options are refused where they are given twice, unless they may be repeated."""
+    """A command that refuses an option given twice, unless it can be repeated."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Click's, which takes the last of several."""
+        """As click's, which would take the last of several values."""
         *_, given = self.make_parser(ctx).parse_args(args=list(args))
         for param, times in Counter(given).items():
             if times > 1 and not param.multiple and not getattr(param, "is_flag", False):
@@ -170,7 +170,7 @@ class Once(click.Command):
 
 
 def flat(_: click.Context, __: click.Parameter, values: Iterable[Iterable[Any]]) -> list[Any]:
-    """A click callback: what an option was given, all times together, each value once."""
+    """A click callback: the values of all occurrences of an option, without duplicates."""
     return list(dict.fromkeys(x for given in values for x in given))
 
 
@@ -220,7 +220,7 @@ set_option: Decorator = click.option(
 
 
 def replications_option(default: int, note: str = "") -> Decorator:
-    """``--replications``: of the bootstrap. Raises UsageError below 1."""
+    """``--replications`` of the bootstrap. Raises UsageError below 1."""
 
     def at_least_1(_: click.Context, __: click.Parameter, replications: int) -> int:
         if replications < 1:
@@ -239,7 +239,7 @@ def replications_option(default: int, note: str = "") -> Decorator:
 
 
 def stacked(*decorators: Decorator) -> Decorator:
-    """Several options as one, in the order of the help."""
+    """Several options as one decorator, in the order of the help."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         return functools.reduce(lambda inner, decorator: decorator(inner), reversed(decorators), command)
@@ -335,4 +335,7 @@ spec_options: Decorator = stacked(
         help="torch threads on the CPU, for large models. Results differ by rounding for other values.  [default: 1]",
     ),
 )
-"""All that decides rows beside algorithm, task, lag, updates, seed, hyperparameters; named as by lagbench.resolve."""
+"""All other options that affect rows, apart from algorithm, task, lag, updates, seed and hyperparameters.
+
+Named as in ``lagbench.resolve``.
+"""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REPORT_REPLICATIONS = 50_000
 FOR_PUBLICATION = f"; use {REPORT_REPLICATIONS:,} for publication"
-# Where nothing says how wide a line may be, no table is broken.
+# Width if the terminal's is unknown, so that no table is wrapped.
 _WIDE = 240
 _COLUMNS = (
     "label",
@@ -34,14 +34,14 @@ _COLUMNS = (
 
 
 def show_check(outcome: str, text: str, quiet: bool) -> None:
-    """Print a line for a check, ``ok``, ``failed`` or ``skipped``; where ``quiet`` only for one that failed."""
+    """Print a line for a check, ``ok``, ``failed`` or ``skipped``; if ``quiet``, only if it failed."""
     label, colour = {"ok": ("ok", "green"), "failed": ("FAIL", "red"), "skipped": ("skip", "yellow")}[outcome]
     if not quiet or outcome == "failed":
         click.echo(f"{click.style(f'{label:<4}', fg=colour)}  {text}")
 
 
 def document(data: Any) -> str:
-    """One JSON document; null in place of numbers that are not finite."""
+    """One JSON document, with null for non-finite numbers."""
     return json.dumps(finite(data), indent=2, ensure_ascii=False)
 
 
@@ -57,7 +57,7 @@ def csv(results: Results) -> str:
 
 
 def show(results: Results, file: IO[str] | None = None) -> None:
-    """Print what was scored, the notes and all tables; to stdout, or to a file."""
+    """Print what was scored, the notes and all tables to stdout or a file."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

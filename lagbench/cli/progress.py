@@ -14,7 +14,7 @@ _PLAIN_EVERY_S = 10.0
 
 @contextmanager
 def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A function to be told how much of how much is done; it shows nothing where ``quiet``."""
+    """Yield a function to be called with the amount done and in total; it shows nothing if ``quiet``."""
     console = Console(stderr=True, quiet=quiet, highlight=False)
     if console.is_terminal:
         with Progress(console=console, transient=True) as bar:

@@ -43,7 +43,7 @@ def command(ctx: click.Context, run: str, training: bool, threads: int, as_json:
         try:
             found = open_run(path)
         except UsageError as error:
-            # An edited spec.json: nothing is wrong with the command.
+            # spec.json was edited: the record is faulty, not the command.
             raise RecordError(str(error)) from None
     with progress("replaying", quiet or as_json) as told:
         report = replay(found, training=training, threads=threads, progress=told)

@@ -49,7 +49,7 @@ def command(
     with starting(quiet):
         from lagbench.scoring import details as detail
         from lagbench.scoring import grid, normalize, plots, report, score
-    # Before anything is computed.
+    # Check before computing.
     replaced = report.REPORT.check_free(out)
     scores = normalize.scores(grid.read(read(runs, quiet), by, suite))
     with progress("bootstrap", quiet) as told:
@@ -77,7 +77,7 @@ def command(
 
 
 def _line(runs: tuple[Path, ...], out: Path, by: tuple[str, ...], suite: str | None, replications: int) -> str:
-    """What to type for this report; what changes nothing in it is left out."""
+    """The command that makes this report, without options that do not affect it."""
     options = [
         *(x for name in by for x in ("--by", name)),
         *(("--suite", suite) if suite else ()),

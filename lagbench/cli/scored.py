@@ -1,4 +1,4 @@
-"""Shared by ``score`` and ``report``: their options, and runs and tables read as one table."""
+"""Shared by ``score`` and ``report``: options, and reading of runs and tables as one table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ suite_option: Decorator = click.option(
 
 
 def read(paths: Sequence[Path], quiet: bool) -> Any:
-    """The table of all runs in some directories and tables; see ``table.collect``."""
+    """The table of all runs in directories and tables; see ``table.collect``."""
     with starting(quiet):
         from lagbench.scoring import table
     parts = [table.from_file(path) for path in paths if path.is_file()]

@@ -40,7 +40,7 @@ def command(what: str, as_json: bool) -> None:
 
 
 def _look(what: str) -> tuple[dict[str, Any], list[str]]:
-    """What is known of it, as data and as lines of text."""
+    """Facts about a run, suite, task or algorithm, as data and as lines of text."""
     if what.removeprefix("lagbench/") in registry.task_ids() or _is_own_task(what):
         facts = _task(what)
     elif what in (*suites.names(), *suites.retired()) or suites.of_runs(what):
@@ -73,7 +73,7 @@ def _look(what: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _is_own_task(what: str) -> bool:
-    """Whether it names a function; an algorithm is a class."""
+    """Whether ``what`` names a function; algorithms are classes."""
     from lagbench.source import functions
 
     with contextlib.suppress(UsageError):
@@ -124,9 +124,9 @@ def _run_lines(run: Run) -> list[str]:
 
 
 def _curves(run: Run) -> list[str]:
-    """The returns of all evaluations, a column a mode."""
+    """The returns of all evaluations, one column per mode."""
     spec, modes = run.spec, list(run.spec.evaluation.modes(last=True))
-    # By budget, for a small one lets an evaluation stand for several fractions.
+    # By budget: with a small one, an evaluation can stand for several fractions.
     found = [{p.budget_used: p.text(spec.domain.return_format) for p in run.curve(mode)} for mode in modes]
     width = max(len(text) for own in found for text in [*own.values(), *spec.domain.modes.values()])
 

@@ -15,7 +15,7 @@ class _Results(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            raise  # no error: nobody reads on
+            raise  # not an error: the reader closed the pipe
         except OSError as error:
             discard_results()
             raise LagbenchError(
@@ -33,21 +33,21 @@ class _Messages(io.FileIO):
 
 
 def prepare() -> None:
-    """Make stdout and stderr such streams, also where the process was started without them.
+    """Make stdout and stderr such streams, also if the process was started without them.
 
-    Then their descriptors are taken: else the next file to be opened would get one, and in it what libraries print.
+    Missing descriptors are then occupied, so that no file opened later gets one, and with it the output of libraries.
     """
     if sys.stdin is None:
         _open_nothing(os.O_RDONLY)
     if sys.stdout is sys.__stdout__:
-        # Opened to be read only, it refuses what is written.
+        # If stdout is missing, a read-only descriptor makes writing to it an error.
         sys.stdout = _text(_Results, sys.stdout, os.O_RDONLY)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(_Messages, sys.stderr, os.O_WRONLY)
 
 
 def discard_results() -> None:
-    """Lose what is written to stdout from here on: Python flushes it at the end, and must not fail again."""
+    """Discard further output to stdout, so that Python's flush at exit does not fail again."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)
@@ -58,7 +58,7 @@ def _text(kind: type[io.FileIO], given: TextIO | None, flags: int) -> TextIO:
     raw = kind(descriptor, "w", closefd=False)
     if not isinstance(given, io.TextIOWrapper):
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8")
-    # A path is printed by the bytes that it has; what was not buffered is written by the line, at least.
+    # Print paths as their bytes; unbuffered streams become line-buffered at least.
     errors = "surrogateescape" if given.errors == "strict" else given.errors
     by_line = given.line_buffering or given.write_through
     return io.TextIOWrapper(io.BufferedWriter(raw), given.encoding, errors, line_buffering=by_line)

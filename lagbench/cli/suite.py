@@ -1,4 +1,4 @@
-"""Description of a suite: grid, rules, estimated hours."""
+"""Descriptions of suites: grid, rules, estimated hours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULES = (
 
 
 def facts(suite: Suite) -> dict[str, Any]:
-    """All that there is to know, as data for JSON."""
+    """All facts about a suite, as data for JSON."""
     found = references.load(suite)
     return {
         "suite": suite.name,
@@ -38,7 +38,7 @@ def facts(suite: Suite) -> dict[str, Any]:
 
 
 def rows(suite: Suite) -> dict[str, str]:
-    """The same for people: a name and a text a row."""
+    """The main facts as text: one name and text per row."""
     if suite.replaced_by is not None:
         return {
             "suite": suite.name,
@@ -83,7 +83,7 @@ def _hours(suite: Suite) -> str:
 
 
 def _planned(suite: Suite, task: str, value: int) -> RunSpec:
-    """A cell of an algorithm with as many updates as it may make; to load one, and the task, would take seconds."""
+    """A cell with the maximum number of updates, made without loading an algorithm or the task, which takes seconds."""
     return RunSpec(
         task=task,
         task_options=suite.task_options(task),

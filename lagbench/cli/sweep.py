@@ -155,7 +155,7 @@ def command(
         given[name] = dict(given[name])
     quiet = quiet or as_json
     with starting(quiet):
-        # First, for it loads in the background what it needs.
+        # First, because it loads its packages in the background.
         from lagbench.sweep.driver import make_executor
 
         executor = None if dry_run or print_commands else make_executor(address, jobs, threads)
@@ -244,7 +244,7 @@ def _list(states: Mapping[Planned, State], as_json: bool) -> None:
 
 
 def _report(outcomes: Sequence[CellOutcome], as_json: bool) -> None:
-    """What came out, on stdout: counts, then what failed or diverged, each with its reason."""
+    """Print the outcomes on stdout: counts, then failed and diverged cells with their reasons."""
     states = [o.state for o in outcomes]
     counts = Counter(state.status for state in states)
     if as_json:

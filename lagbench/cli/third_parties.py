@@ -16,9 +16,9 @@ _FILTERS = "PYTHONWARNINGS"
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """No deprecations and no advice, here and in processes begun meanwhile; afterwards all is as it was.
+    """Silence them in this process and its children within the context.
 
-    Who asks Python for warnings (``PYTHONWARNINGS``, ``-W``), or one of these packages for its messages, gets them.
+    Warnings requested with ``PYTHONWARNINGS`` or ``-W``, and messages requested from one of these packages, are shown.
     """
     asked_for = bool(sys.warnoptions) or _FILTERS in os.environ
     filters = {} if asked_for else {_FILTERS: ",".join(f"ignore::{kind.__name__}" for kind in _FOR_PROGRAMMERS)}
