@@ -1,4 +1,4 @@
-"""rliable's aggregates over runs and tasks, for many matrices at once: replications, values of the axis."""
+"""rliable's aggregates over runs and tasks, vectorized over further dimensions (replications, values of the axis)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ NAMES = ("iqm", "median", "mean", "optimality_gap")
 def iqm(scores: Array) -> Array:
     """The interquartile mean [...] of scores [runs, tasks, ...] over runs and tasks together.
 
-    What rliable's ``aggregate_iqm`` is of one matrix: the mean of what is left without the lowest and the highest
-    quarter, each rounded down.
+    As rliable's ``aggregate_iqm`` of each matrix: the mean without the lowest and the highest quarter, each rounded
+    down.
     """
     flat = np.sort(scores.reshape(-1, *scores.shape[2:]), axis=0)
     cut = len(flat) // 4
@@ -22,15 +22,15 @@ def iqm(scores: Array) -> Array:
 
 
 def aggregates(scores: Array) -> dict[str, Array]:
-    """Name → [...] of scores [runs, tasks, ...]: ``NAMES``, each as rliable has it.
+    """Name → [...] of scores [runs, tasks, ...]: the aggregates ``NAMES``, each as defined by rliable.
 
-    The median and the mean are those of the tasks' mean scores; the optimality gap is the mean of what runs lack to 1.
+    Median and mean are of the tasks' mean scores; the optimality gap is the mean shortfall from 1.
     """
     return {
         "iqm": iqm(scores),
         "median": np.asarray(metrics.aggregate_median(scores)),
         "mean": np.asarray(metrics.aggregate_mean(scores)),
-        # rliable's takes the mean over everything.
+        # rliable's function would also average over the further dimensions.
         "optimality_gap": 1 - np.minimum(scores, 1).mean(axis=(0, 1)),
     }
 
@@ -45,10 +45,10 @@ def improvement(first: Array, second: Array) -> Array:
 
     Args:
         first: [runs, tasks, ...].
-        second: [runs, tasks, ...], perhaps of another number of runs.
+        second: [runs, tasks, ...]; may differ in runs.
 
-    rliable's ``probability_of_improvement``, whose Mann-Whitney U counts the same pairs, without its p-values.
+    Equal to rliable's ``probability_of_improvement``, which counts the same pairs by Mann-Whitney U.
     """
-    # By one run of the first at a time: of all pairs at once, replications of large grids would take gigabytes.
+    # One run of the first at a time: with all pairs at once, replications of large grids would take gigabytes.
     above = sum(np.sign(run - second).mean(axis=(0, 1)) for run in first) / len(first)
     return np.asarray((1 + above) / 2)

@@ -1,4 +1,4 @@
-"""Stratified bootstrap intervals by rliable, so that the same scores give the same numbers."""
+"""Stratified bootstrap intervals by rliable, with a fixed seed: the same scores give the same numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 Statistics = Mapping[str, Array]
 CONFIDENCE = 0.95
 SEED = 0
-# So many numbers are drawn at a time: enough for NumPy to work at its speed, few enough for the cache.
+# Numbers drawn at a time: enough to vectorize, few enough for the cache.
 _AT_ONCE = 2**18
 
 
@@ -23,7 +23,7 @@ _AT_ONCE = 2**18
 class Intervals:
     """A statistic, its 95% interval, and its standard deviation over the replications: arrays of one shape.
 
-    From one run the bounds are the value, and no interval.
+    With one run, the bounds equal the value and are not an interval.
     """
 
     value: Array
@@ -34,7 +34,7 @@ class Intervals:
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """NumPy's global generator at a fixed seed, and afterwards as it was: rliable draws from no other."""
+    """Seed NumPy's global generator, the only one that rliable uses, and restore it afterwards."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(SEED)  # noqa: NPY002
     try:
@@ -44,28 +44,28 @@ def seeded() -> Iterator[None]:
 
 
 class _Copies(library.StratifiedIndependentBootstrap):  # type: ignore[misc]
-    """rliable's bootstrap of samples [runs, ..., n], each n copies of one: a replication of them is n of that one's.
+    """rliable's bootstrap of samples [runs, ..., n] of n copies each: one replication gives n of the original sample.
 
-    Of a single sample they are the n that rliable would draw one after the other, bit for bit.
+    For a single sample, these are bit for bit the n that rliable would draw one after the other.
     """
 
     def update_indices(self) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
-        """Which run stands in each place of the next replication."""
+        """The run at each position of the next replication."""
         drawn, named = super().update_indices()
         return [(_by_copy(rows), *columns) for rows, *columns in drawn], named
 
 
 def _by_copy(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same independent numbers [runs, ..., n], dealt out to one copy after the other."""
+    """Reorder independent indices [runs, ..., n] so that they are assigned copy by copy."""
     *shape, n = rows.shape
     return np.ascontiguousarray(np.moveaxis(rows.reshape(n, *shape), 0, -1))
 
 
 def draws(samples: Sequence[Array], replications: int) -> Iterator[tuple[Array, ...]]:
-    """Replications of samples [runs, ...] by rliable, some at a time, as arrays [runs, ..., n].
+    """Yield rliable's replications of samples [runs, ...], n at a time, as arrays [runs, ..., n].
 
-    Each column's runs are drawn again by themselves, with replacement. Of one sample the replications are bit for bit
-    those of rliable one by one; of several, they come from other stretches of the same stream.
+    The runs of each column are resampled independently, with replacement. For one sample, the replications are bit for
+    bit those that rliable draws one by one; for several, they use other parts of the same random stream.
     """
     at_once = max(1, _AT_ONCE // sum(x.size for x in samples))
     for done in range(0, replications, at_once):
@@ -78,12 +78,12 @@ def draws(samples: Sequence[Array], replications: int) -> Iterator[tuple[Array, 
 def intervals(
     samples: Sequence[Array], statistics: Callable[..., Statistics], replications: int
 ) -> dict[str, Intervals]:
-    """Statistics of samples with percentile intervals, those of rliable's ``get_interval_estimates``.
+    """Statistics of samples with percentile intervals, as rliable's ``get_interval_estimates``.
 
     Args:
         samples: arrays [runs, ...]; they may differ in runs.
-        statistics: takes as many arrays [runs, ..., n], n replications of them, and gives named arrays [..., n].
-        replications: how often is drawn.
+        statistics: maps as many arrays [runs, ..., n], each of n replications, to named arrays [..., n].
+        replications: number of replications.
     """
     values = {name: x[..., 0] for name, x in statistics(*(x[..., None] for x in samples)).items()}
     found = {name: np.empty((*x.shape, replications)) for name, x in values.items()}

@@ -23,21 +23,21 @@ DIAGNOSTICS = (
     "entropy",
     "normalizer_drift",
 )
-"""Columns of a run's ``phases``; ``updates_made`` is its ``updates``."""
+"""Columns of a run's ``phases``; ``updates_made`` is the column ``updates``."""
 BLOCKS = 50
 COURSE = pa.struct([("budget_used", pa.list_(pa.int64())), *[(name, pa.list_(pa.float32())) for name in DIAGNOSTICS]])
-"""One list a quantity, an element a block of phases: the budget used at its end, the mean of each diagnostic."""
+"""One list per quantity, one element per block of phases: the budget used at its end, the mean of each diagnostic."""
 Course = dict[str, list[Any]]
 
 
 def measured(run: Run) -> tuple[dict[str, float | None], list[tuple[str, float]], Course]:
-    """The mean over the phases of each diagnostic and of each metric, and the course of the diagnostics.
+    """The mean over phases of each diagnostic and each metric, and the course of the diagnostics.
 
-    Of what was measured and is a number; None, and NaN in the course, where that is nothing. The course has all phases
-    in near-equal blocks, at most 50.
+    Means are over measured finite values; without any, they are None, in the course NaN. The course divides all phases
+    into at most 50 nearly equal blocks.
     """
     sources = {name: "updates" if name == "updates_made" else name for name in DIAGNOSTICS}
-    # What is not measured on a domain is no column there.
+    # Diagnostics that a domain does not measure have no column.
     columns = {name: source for name, source in sources.items() if source in run.phases.schema.names}
     table = run.phases.to_table(columns=["budget_used", *columns.values(), "metrics"])
     found = {name: table.column(source).to_pylist() for name, source in columns.items()}
@@ -58,7 +58,7 @@ def measured(run: Run) -> tuple[dict[str, float | None], list[tuple[str, float]]
 
 
 def versions_sha256(run: Run) -> str | None:
-    """SHA-256 of the concatenated ``version_sha256`` of all phases; None where a run of before has none."""
+    """SHA-256 of the concatenated ``version_sha256`` of all phases; None if an older run has none."""
     if "version_sha256" not in run.phases.schema.names:
         return None
     digests = run.phases.to_table(columns=["version_sha256"]).column("version_sha256").to_pylist()

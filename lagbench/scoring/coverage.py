@@ -12,12 +12,12 @@ MEASURED = {
     **{(3, 3): 0.83, (5, 3): 0.90, (10, 3): 0.935, (20, 3): 0.95},
     **{(10, 4): 0.93, (10, 5): 0.93},
 }
-"""(seeds, tasks) → share of the intervals that hold what is true of all runs that could be: see docs/scores.md."""
+"""(seeds, tasks) → share of intervals that contain the true value; see docs/scores.md."""
 _CHUNK = 500
 
 
 def note(seeds: int, tasks: int) -> str:
-    """What stands under every table: the coverage at that size, or the nearest measured below, and with more seeds.
+    """The note under every table: coverage at that size, or at the nearest smaller measured one, and with more seeds.
 
     ``tasks`` is 1 for numbers by task.
     """
@@ -43,10 +43,10 @@ def _size(seeds: int, tasks: int) -> str:
 
 
 def measure(seeds: int, tasks: int, *, apart: float = 2.5, draws: int = 4000, replications: int = 2000) -> float:
-    """The share of ``draws`` of scores [seeds, tasks] whose interval of IQM (of one task: the mean) holds the truth.
+    """The share of ``draws`` of scores [seeds, tasks] whose interval of IQM (of one task: the mean) contains the truth.
 
-    Scores are normal, the tasks' means spread evenly over ``apart`` standard deviations: all is symmetric, so that the
-    middle is true. Where tasks are alike, coverage is one or two hundredths higher.
+    Scores are normal, with the tasks' means spread evenly over ``apart`` standard deviations. By symmetry the true
+    value is their centre. With equal means, coverage is 0.01 to 0.02 higher.
     """
     rng = np.random.default_rng(0)
     means = np.linspace(-apart / 2, apart / 2, tasks)[:, None] if tasks > 1 else np.zeros((1, 1))

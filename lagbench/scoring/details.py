@@ -17,17 +17,17 @@ from lagbench.scoring.results import IntervalEstimate
 from lagbench.scoring.table import Progress
 
 Array = NDArray[np.float64]
-"""Of scores."""
+"""An array of scores."""
 _THRESHOLDS = 51
 
 
 @dataclass(frozen=True)
 class TaskCurve:
-    """The mean over seeds at each fraction of the budget.
+    """The mean score over seeds at each fraction of the budget.
 
     Attributes:
-        task: its id.
-        curve: by fraction; empty without runs, or if a diverged run has no value.
+        task: task id.
+        curve: means by fraction; empty without runs, or if a diverged run has no value.
     """
 
     task: str
@@ -39,11 +39,11 @@ class PointDetails:
     """An entry at one value of the axis.
 
     Attributes:
-        value: of the axis.
+        value: value of the axis.
         curve: IQM at each fraction of the budget; empty without aggregates over tasks.
-        profile: the share of runs whose final score is above each threshold; empty likewise.
+        profile: share of runs whose final score is above each threshold; empty likewise.
         tasks: curves by task.
-        measured: means over runs and tasks of diagnostics that every run has.
+        measured: means over runs and tasks of the diagnostics that every run has.
     """
 
     value: int
@@ -58,8 +58,8 @@ class LineDetails:
     """An entry over the whole axis.
 
     Attributes:
-        label: by which it is called.
-        points: by value of the axis.
+        label: name in tables and figures.
+        points: details by value of the axis.
     """
 
     label: str
@@ -68,14 +68,14 @@ class LineDetails:
 
 @dataclass(frozen=True)
 class Details:
-    """All lines.
+    """Details of all lines.
 
     Attributes:
-        budget: of each run.
-        unit: of the budget.
-        fractions: of the budget, at the evaluations.
-        thresholds: of the profiles: scores.
-        lines: by entry.
+        budget: budget of each run.
+        unit: unit of the budget.
+        fractions: fractions of the budget at which evaluations are.
+        thresholds: scores at which profiles are evaluated.
+        lines: details by entry.
     """
 
     budget: int
@@ -89,12 +89,12 @@ def details(scores: Scores, *, replications: int, progress: Progress = lambda do
     """The details of scores; equal scores give equal details.
 
     Args:
-        scores: of ``normalize.scores``.
-        replications: of the bootstrap.
+        scores: result of ``normalize.scores``.
+        replications: number of bootstrap replications.
         progress: called with the number of entries done and in total.
 
     Returns:
-        With 95% intervals, as ``score.score``.
+        The details, with 95% intervals as in ``score.score``.
     """
     grid = scores.grid
     lines = []
@@ -112,7 +112,7 @@ def details(scores: Scores, *, replications: int, progress: Progress = lambda do
 
 
 def _thresholds(scores: Scores) -> tuple[float, ...]:
-    """From the lowest final score to the highest, 0 and 1 among them."""
+    """Thresholds from the lowest to the highest final score, including 0 and 1."""
     blocks = [scores.block(entry, value) for entry in scores.grid.entries for value in scores.grid.values]
     finals = [block[..., -1] for block in blocks if block is not None]
     if scores.scales is None or not finals:
@@ -135,7 +135,7 @@ def _point(scores: Scores, entry: Entry, value: int, replications: int) -> Point
         if block is not None:
             sample = rest.pop(0)
             found["curve"] = aggregate.iqm(sample)
-            # rliable's run_score_distribution.
+            # As rliable's run_score_distribution.
             found["profile"] = (sample[:, :, -1, None] > thresholds[:, None]).mean(axis=(0, 1))
             means = aggregate.task_means(sample)
             found |= {_of(task): mean for task, mean in zip(grid.tasks, means, strict=True)}
@@ -169,7 +169,7 @@ def _of(task: str) -> str:
 
 
 def _measured(runs: Sequence[Sequence[ScoredRun]]) -> tuple[list[str], Array]:
-    """Names of what all runs have, and [runs, tasks, names]; nothing unless every task has as many runs."""
+    """The diagnostics that all runs have, and their values [runs, tasks, names]; empty unless tasks have equal runs."""
     everything = [run for own in runs for run in own]
     if not everything or len({len(own) for own in runs}) > 1:
         return [], np.empty((0, 0, 0))

@@ -19,9 +19,10 @@ Array = NDArray[np.float64]
 
 
 def comparisons(scores: Scores, replications: int) -> tuple[Comparison, ...]:
-    """Every pair of entries, of their final scores, unpaired: a seed shares only initial weights and environments.
+    """Compare the final scores of every pair of entries.
 
-    The probability of improvement is there for returns that are not normalised too, for it compares within a task.
+    Runs are not paired: with the same seed they share only initial weights and environments. The probability of
+    improvement, which compares within a task, is also given for returns that are not normalised.
     """
     grid = scores.grid
     size = len(grid.values)
@@ -73,7 +74,7 @@ def comparisons(scores: Scores, replications: int) -> tuple[Comparison, ...]:
 def _matches(
     stacks: Sequence[tuple[list[int], Array]], cells: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int, list[int], list[int], list[int]]]:
-    """Which columns of which stacks meet: stack and stack, columns and columns, and the numbers of the cells."""
+    """The columns to compare in each pair of stacks: both stacks, columns of each, and indices of the cells."""
     place = {key: (g, column) for g, (own, _) in enumerate(stacks) for column, key in enumerate(own)}
     found: dict[tuple[int, int], tuple[list[int], list[int], list[int]]] = {}
     for c, (one, other) in enumerate(cells):
@@ -91,7 +92,7 @@ def _comparison(
     blocks: dict[int, Array],
     whole: int | None = None,
 ) -> Comparison:
-    """A pair, whose p-values are not corrected yet."""
+    """The comparison of a pair, with uncorrected p-values."""
     size = len(scores.grid.values)
 
     def fewest(values: Sequence[int]) -> int:
@@ -135,7 +136,7 @@ def _comparison(
 
 
 def _corrected(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The same with Holm's correction over all pairs, of lag scores and of each value's IQMs by itself."""
+    """Apply Holm's correction over all pairs, separately to lag scores and to the IQMs at each value."""
     p = _holm([pair.p for pair in found])
     ps = zip(*(_holm(column) for column in zip(*(pair.ps for pair in found), strict=True)), strict=True)
     return tuple(replace(pair, p=own, ps=by_value) for pair, own, by_value in zip(found, p, ps, strict=True))
@@ -148,10 +149,10 @@ def _holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def ranked(lines: Sequence[Line], found: Sequence[Comparison]) -> tuple[Line, ...]:
-    """The lines with ranks by lag score and, at each value, by IQM: 1 + the number of those that are surely better.
+    """Add ranks by lag score and, at each value, by IQM: 1 + the number of significantly better lines.
 
-    Surely is with Holm's correction over all pairs. Ties are what cannot be told apart. What has no interval has no
-    rank, and is better than nobody.
+    Significance is with Holm's correction over all pairs; lines that are not separated may tie. A line without an
+    interval has no rank and counts as better than none.
     """
     labels = [line.label for line in lines]
     by_score = _ranks(labels, [(pair, pair.lag_score, pair.p) for pair in found])

@@ -1,4 +1,4 @@
-"""Find the runs in and below some directories. Imports nothing heavy."""
+"""Find runs in and below directories. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of runs as a grid: existing and missing cells, and checks of what may be combined."""
+"""A table of runs as a grid: existing and missing cells, and checks of which runs can be combined."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lagbench.suites import Axis, Suite
 from lagbench.tasks import spec as tasks
 
 FEW_SEEDS = 3
-"""Below this number of seeds intervals are not informative, which the output states."""
+"""With fewer seeds intervals are not informative, as the output states."""
 _LISTED = 3
 
 
@@ -32,11 +32,11 @@ class ScoredRun:
     """A finished run.
 
     Attributes:
-        seed: of the run.
-        returns: mean returns at the planned fractions of the budget; shorter where it diverged.
+        seed: its seed.
+        returns: mean returns at the planned fractions of the budget; fewer if it diverged.
         diverged: whether it diverged.
-        measured: known diagnostics and metrics of the algorithm, as means over its phases.
-        mode_returns: with the mean action, or greedy answers; none in a plan of version 0.
+        measured: diagnostics and the algorithm's metrics, as means over its phases.
+        mode_returns: returns with the mean action or greedy answers; empty in a plan of version 0.
     """
 
     seed: int
@@ -53,10 +53,9 @@ class Entry:
     Attributes:
         label: the algorithm's name, with swept hyperparameters if any.
         algorithm: its name.
-        source: the SHA-256 of its source, or its distribution and version; more than one where that changed between its
-        runs.
+        source: SHA-256 of its source, or distribution and version; several if it changed between runs.
         config: its hyperparameters.
-        runs: finished runs by (value of the axis, task), by rising seed.
+        runs: finished runs by (value of the axis, task), in order of seeds.
         missing: missing cells, one phrase per task and value.
     """
 
@@ -73,17 +72,17 @@ class Grid:
     """Entries × values of the axis × tasks × seeds.
 
     Attributes:
-        suite: of the runs; None outside suites.
+        suite: the suite of the runs; None outside suites.
         measure: how actions were chosen in the scored evaluations.
         axis: ``lag`` or ``updates``.
         forward: ``reuse`` or ``split``.
-        values: of the axis, rising.
-        tasks: ids.
-        seeds: of the runs.
-        budget: of each run, in the unit of the domain.
-        fractions: of the budget, at the evaluations.
+        values: values of the axis, in increasing order.
+        tasks: task ids.
+        seeds: seeds of the runs.
+        budget: budget of each run, in the unit of the domain.
+        fractions: fractions of the budget at which evaluations are.
         entries: the lines of every table.
-        notes: remarks that belong to the numbers.
+        notes: remarks on the numbers.
     """
 
     suite: SuiteVersion | None
@@ -103,17 +102,17 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
     """The grid of a table's runs.
 
     Args:
-        table: one row a run.
+        table: one row per run.
         by: hyperparameters that split an algorithm into entries.
-        suite: for runs of a family, score them as its cells, without other runs. By default the smallest suite of the
-            family that contains all of them.
+        suite: for runs of a family, the suite whose cells are scored; other runs are left out. By default, the smallest
+            suite of the family that contains all runs.
 
     Returns:
         The grid, with missing cells.
 
     Raises:
-        UsageError: runs may not be scored together: of several suites or versions of one, protocols, configurations,
-            EnvPool minor versions; different runs of one cell.
+        UsageError: runs cannot be scored together: they differ in suite or its version, protocol, configuration or
+            EnvPool minor version, or are different runs of one cell.
         LagbenchError: no run is finished.
     """
     rows = table.to_pylist(maps_as_pydicts="strict")
@@ -151,7 +150,7 @@ def read(table: Any, by: Sequence[str] = (), suite: str | None = None) -> Grid:
                 source=tuple(sorted({row["algorithm_source"] for row in own} - {None})),
                 config=json.loads(own[0]["config"]),
                 runs=runs,
-                # Of a rerun that is not whole, who made it says so.
+                # In a rerun only cells of its own seeds can be missing; its record says whether it is partial.
                 missing=_missing(runs, axis, values, tasks, (_drawn(own) if whole else ()) or seeds),
             )
         )
@@ -201,7 +200,7 @@ def _check_finished(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _suite(rows: Sequence[Mapping[str, Any]], chosen: str | None) -> Suite | None:
-    """The suite that all runs are of, or that is ``chosen`` of their family; None where they are of none."""
+    """The common suite of all runs, or the ``chosen`` one of their family; None outside suites."""
     versions = Counter((row["suite"], row["suite_sha256"]) for row in rows)
     if len(versions) > 1:
         found = _named(
@@ -232,7 +231,7 @@ def _own_network(row: Mapping[str, Any]) -> list[str]:
 
 
 def _drawn(rows: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-    """The seeds of a rerun, which are none of a suite's own; none of other runs."""
+    """The drawn seeds of a rerun, which no suite has; empty for other runs."""
     return tuple(sorted({row["seed"] for row in rows if row["seed"] >= DRAWN}))
 
 
@@ -248,7 +247,7 @@ def _check_envpool(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _conditions(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be equal in all runs but for the axis, as a nested document."""
+    """The conditions that must be equal in all runs except for the axis, as a nested document."""
     return {
         "protocol": json.loads(row["protocol"]),
         "budget": row["budget"],
@@ -258,11 +257,11 @@ def _conditions(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _but_for(axis: Axis, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The conditions without the axis and what follows from it."""
+    """The conditions without the axis and what depends on it."""
     conditions = _conditions(row)
     follows: set[str] = {axis}
     if axis == "updates" and row["forward"] == "split":
-        # The samples of a phase follow from its updates; on some domains so do the actors.
+        # The samples of a phase depend on its updates; on some domains so does the number of actors.
         follows |= {"phase_steps"} if domain_of(row["task"]).actors else {"phase_steps", "actors"}
     return {**conditions, "protocol": {k: v for k, v in conditions["protocol"].items() if k not in follows}}
 
@@ -271,10 +270,10 @@ def domain_of(task: str) -> Domain:
     """A task's domain.
 
     Args:
-        task: its id.
+        task: task id.
 
     Returns:
-        The domain; control for a task that is registered elsewhere.
+        The domain; control for a task that is not registered here.
     """
     try:
         return tasks.domain_of(task)
@@ -283,7 +282,7 @@ def domain_of(task: str) -> Domain:
 
 
 def _axis(rows: Sequence[Mapping[str, Any]]) -> Axis:
-    """What varies between runs of no suite: lag, unless it is the updates alone."""
+    """The axis of runs outside suites: updates if only they vary, else lag."""
     lags, updates = {row["lag"] for row in rows}, {row["updates"] for row in rows}
     if len(lags) > 1 and len(updates) > 1:
         raise UsageError(
@@ -308,9 +307,9 @@ def _check_alike(rows: Sequence[Mapping[str, Any]], axis: Axis) -> None:
 
 
 def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
-    """Raise UsageError where a run says that it is of the suite, and is none of its cells.
+    """Raise UsageError if a run is not one of the suite's cells.
 
-    What is outside this package, a model from the hub say, the suite leaves open; but it is the same in all runs.
+    A suite does not fix external data, such as a model from the hub, but they must be the same in all runs.
     """
     firsts: dict[str, tuple[dict[str, Any], str]] = {}
     for row in rows:
@@ -323,7 +322,7 @@ def _check_cells(rows: Sequence[Mapping[str, Any]], suite: Suite) -> None:
         options = json.loads(row["task_options"])
         found = {**_conditions(row), "task_options": options}
         planned = {name: x for name, x in suite.planned(*place).items() if name in found}
-        # What pins there are only the task knows, and to load it takes a second.
+        # Only the task knows its pins, and loading it takes a second.
         more = options.keys() - planned["task_options"].keys()
         pins = {name: options.pop(name) for name in (more and suite.pins(row["task"])) & more}
         if changed := differences(found, planned):
@@ -340,7 +339,7 @@ def _different(path: str, other: str, changed: Sequence[str]) -> UsageError:
 
 
 def _split(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
-    """Label → rows, sorted by what the label is made of. Raises UsageError for a name that no configuration has."""
+    """Label → rows, sorted by the parts of the label. Raises UsageError for a name that no configuration has."""
     found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     known: set[str] = set()
     for row in rows:
@@ -353,7 +352,7 @@ def _split(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[str, li
             raise unknown("hyperparameter", name, known)
 
     def order(key: tuple[Any, ...]) -> list[Any]:
-        # Values of one hyperparameter may be of several types, None among them: numbers by size, the rest by name.
+        # Values of a hyperparameter may differ in type or be None: sort numbers by size, others as text.
         return [key[0], *((n, isinstance(v, str), v is None, v if _numeric(v) else 0, str(v)) for n, v in key[1:])]
 
     return {
@@ -385,7 +384,7 @@ def _check_configurations(split: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
 def _runs(
     rows: Sequence[Mapping[str, Any]], axis: Axis, label: str
 ) -> tuple[dict[tuple[int, str], tuple[ScoredRun, ...]], list[str]]:
-    """An entry's finished runs by cell, and a note for every copy. Raises UsageError for two runs of one cell."""
+    """An entry's finished runs by cell, and a note for each copy. Raises UsageError for different runs of one cell."""
     cells: dict[tuple[int, str, int], Mapping[str, Any]] = {}
     notes = []
     for row in filter(_finished, rows):
@@ -412,7 +411,7 @@ _OF_A_COPY = {"algorithm_source", "path", "content_hash", "lagbench", "envpool",
 
 
 def _came_out(row: Mapping[str, Any]) -> str:
-    """All that was measured, exactly. The content hash covers what one recording keeps and another does not."""
+    """All results of a run, exactly. The content hash depends on what is recorded, and is left out."""
     return repr({name: x for name, x in sorted(row.items()) if name not in _OF_A_COPY})
 
 
@@ -466,7 +465,7 @@ def _statuses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _versions(split: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     notes = []
     for label, rows in split.items():
-        # Runs of before say nothing of an installed one.
+        # Older runs do not record the source of an installed algorithm.
         sources = Counter(source for row in rows if (source := row["algorithm_source"]) is not None)
         if len(sources) > 1:
             found = _named((f"{n} with {short_source(source)}", source) for source, n in sources.items())

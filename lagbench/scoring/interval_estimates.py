@@ -1,4 +1,4 @@
-"""All numbers of one entry, by one bootstrap of its runs."""
+"""All numbers of an entry, by one bootstrap of its runs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MEASURES = (FINAL, AREA)
 
 
 def interval_estimate(found: Intervals, index: tuple[int, ...], runs: int) -> IntervalEstimate:
-    """One number of an array; from one run there is no interval."""
+    """One number of an array; with one run, without an interval."""
     low, high = (None, None) if runs < 2 else (float(found.low[index]), float(found.high[index]))
     return IntervalEstimate(float(found.value[index]), low, high)
 
 
 def by_runs(arrays: Mapping[int, Array]) -> list[tuple[list[int], Array]]:
-    """Arrays [runs, ...] stacked as [runs, ..., k] where they have as many runs, with the keys of each stack.
+    """Stack arrays [runs, ...] with equal numbers of runs as [runs, ..., k], with the keys of each stack.
 
-    A grid without gaps is one stack, as rliable's bootstrap wants it.
+    A grid without gaps gives one stack, as rliable's bootstrap expects.
     """
     keys: dict[int, list[int]] = {}
     for key, array in arrays.items():
@@ -40,12 +40,12 @@ def by_runs(arrays: Mapping[int, Array]) -> list[tuple[list[int], Array]]:
 
 @dataclass(frozen=True)
 class _Sample:
-    """What is drawn from, and what came of it.
+    """The sample of an entry's bootstrap, and its result.
 
     Attributes:
-        blocks: [runs, tasks, measures] over all tasks, by position of the value.
-        cells: [runs, measures] of one task, by (value, task), where there is no block.
-        found: statistics by name, once they are there.
+        blocks: [runs, tasks, measures] over all tasks, by index of the value.
+        cells: [runs, measures] of one task, by (value, task), for values without a block.
+        found: statistics by name; empty before the bootstrap.
     """
 
     blocks: Mapping[int, Array]
@@ -53,12 +53,12 @@ class _Sample:
     found: Mapping[str, Intervals]
 
     def whole(self, values: int) -> bool:
-        """Whether there is a block at every one of some values, so that something can be said over all of them."""
+        """Whether each of several values has a block, so that there are numbers over the whole axis."""
         return len(self.blocks) == values > 1
 
 
 def line(scores: Scores, entry: Entry, replications: int) -> Line:
-    """The numbers of an entry. Its ranks, which take the others, are None."""
+    """The numbers of an entry. Ranks, which depend on other entries, are None."""
     values = scores.grid.values
     sample = _bootstrap(scores, _gather(scores, entry), replications)
     points = tuple(_point(scores, entry, i, sample) for i in range(len(values)))
@@ -192,7 +192,7 @@ def _tolerance(found: Intervals, values: Sequence[int]) -> Tolerance:
 
 
 def _why_undefined(scores: Scores, points: Sequence[Point], runs: int) -> str:
-    """Why there are no shares of the anchor's IQM; empty where there are."""
+    """Why shares of the anchor's IQM are undefined; empty if they are defined."""
     grid = scores.grid
     relative_to = robustness.anchor(grid.axis, grid.forward)
     if scores.scales is None:

@@ -19,7 +19,7 @@ _SPECIAL = {
 
 
 def latex(sheets: Iterable[Sheet]) -> str:
-    """One ``table`` a sheet, with its notes in the caption."""
+    """One ``table`` per sheet, with its notes in the caption."""
     return "\n".join(["% \\usepackage{booktabs}", *map(_table, sheets)])
 
 
@@ -49,5 +49,5 @@ def _sentence(note: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX shows as it is."""
+    """Escape text for LaTeX."""
     return "".join(_SPECIAL.get(c, c) for c in text)

@@ -1,4 +1,4 @@
-"""Diagnostics of training by quantity, which explain how scores fall."""
+"""Diagnostics of training by quantity, which explain how scores fall with lag."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Quantity:
     """A diagnostic.
 
     Attributes:
-        name: the diagnostic's; None: the algorithm's own share of samples held back.
-        title: above a column or panel.
-        unit: on the axis of a panel.
+        name: name of the diagnostic; None: the algorithm's own share of samples held back.
+        title: title of a column or panel.
+        unit: unit on the axis of a panel.
     """
 
     name: str | None
@@ -40,20 +40,20 @@ QUANTITIES: Mapping[str, tuple[Quantity, ...]] = {
         _KL,
         _SHARE,
     ),
-    # w and its ESS are constant within a phase: what forward lag moves is ρ.
+    # w and its ESS are constant within a phase: forward lag changes ρ.
     "updates": (_TV, _KL, Quantity("updates_made", "updates made", "updates per phase"), _SHARE),
 }
-"""What is shown, by axis."""
+"""The displayed quantities, by axis."""
 
 
 def divergence(axis: str) -> Quantity:
-    """What scores are drawn against, as what was measured of the lag.
+    """The divergence against which scores are drawn, as a measure of lag.
 
     Args:
         axis: ``lag`` or ``updates``.
 
     Returns:
-        TV before the updates, or on a forward axis after them.
+        TV before the updates; on a forward axis, after them.
     """
     return QUANTITIES[axis][0]
 
@@ -116,8 +116,8 @@ def sheet(results: Results, details: Details) -> Sheet | None:
     """The table of diagnostics, one column per quantity.
 
     Args:
-        results: of ``score.score_grid``.
-        details: of the same scores.
+        results: results of ``score.score_grid``.
+        details: details of the same scores.
 
     Returns:
         The table; None if nothing was measured.

@@ -13,7 +13,7 @@ from lagbench.scoring.grid import Entry, Grid, ScoredRun, domain_of
 from lagbench.suites import references
 
 Array = NDArray[np.float64]
-"""Of returns or scores."""
+"""An array of returns or scores."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Scale:
     """The returns that score 0 and 1 on a task.
 
     Attributes:
-        start: of the untrained policy.
-        reference: of PPO at lag 0.
+        start: the untrained policy's return.
+        reference: PPO's return at lag 0.
     """
 
     start: float
@@ -62,7 +62,7 @@ class Scores:
         return np.array([[*run.returns, *[self._rest(run, task)] * (size - len(run.returns))] for run in runs])
 
     def mode_returns(self, entry: Entry, value: int, task: str) -> Array | None:
-        """[runs]: the last returns of the mean action, or of greedy answers, likewise; None in version 0 too."""
+        """[runs]: the last returns with the mean action or greedy answers, likewise; None in version 0 too."""
         runs = entry.runs.get((value, task), ())
         if not runs or self.grid.measure == "mode":
             return None
@@ -70,16 +70,16 @@ class Scores:
         return np.array([min(pair) if run.diverged else pair[-1] for pair, run in zip(ends, runs, strict=True)])
 
     def _rest(self, run: ScoredRun, task: str) -> float:
-        """What a run that was cut short counts as: its first evaluation or its last, the lower, so that it never pays.
+        """The substitute value of a diverged run: its first or last return, the lower, so that divergence never pays.
 
-        In version 0, whose measure is the mean action: what scores 0.
+        In version 0, whose measure is the mean action: the return that scores 0.
         """
         if self.grid.measure != "mode":
             return min(run.returns[0], run.returns[-1])
         return 0.0 if self.scales is None else self.scales[task].start
 
     def block(self, entry: Entry, value: int) -> Array | None:
-        """[runs, tasks, fractions]; None where ``absent`` says why."""
+        """[runs, tasks, fractions]; None if ``absent`` gives a reason."""
         if self.absent(entry, value):
             return None
         curves = [self.curve(entry, value, task) for task in self.grid.tasks]

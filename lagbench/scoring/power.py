@@ -15,7 +15,7 @@ from lagbench.scoring.significance import degrees, quantile, unbiased
 from lagbench.suites import Suite
 
 DIFFERENCES = (0.1, 0.2, 0.3)
-"""Of lag score, for which it is said."""
+"""The differences in lag score for which power is given."""
 _QUANTILES = 10_000
 
 
@@ -24,8 +24,8 @@ class Power:
     """The probability that two algorithms are separated.
 
     Attributes:
-        difference: of their lag scores.
-        alone: for a single comparison.
+        difference: true difference of their lag scores.
+        alone: probability for a single comparison.
         corrected: lower bound with Holm's correction over all comparisons.
     """
 
@@ -35,11 +35,11 @@ class Power:
 
 
 def spread(error: float, runs: int) -> float:
-    """The standard deviation σ of a lag score from a single seed: one from n seeds has the variance σ²/n.
+    """The standard deviation σ of a lag score from a single seed: from n seeds, the variance is σ²/n.
 
     Args:
         error: standard deviation of the bootstrap of a lag score.
-        runs: n, 2 at least.
+        runs: n, at least 2.
 
     Returns:
         σ.
@@ -53,11 +53,11 @@ def power(spreads: Sequence[float], runs: int, tasks: int, pairs: int) -> tuple[
     Args:
         spreads: σ of several algorithms, whose variances are averaged.
         runs: seeds of each.
-        tasks: how many.
-        pairs: over which Holm's correction is.
+        tasks: number of tasks.
+        pairs: number of comparisons in Holm's correction.
 
     Returns:
-        One for each difference; empty without spreads, or from a single seed.
+        One ``Power`` per difference; empty without spreads, or with a single seed.
     """
     if not spreads or runs < 2:
         return ()
@@ -78,8 +78,8 @@ def probability(difference: float, sigma: float, runs: int, tasks: int, pairs: i
         difference: true difference of the two lag scores.
         sigma: σ of a lag score from a single seed.
         runs: n of each.
-        tasks: how many.
-        pairs: over which Holm's correction is.
+        tasks: number of tasks.
+        pairs: number of comparisons in Holm's correction.
 
     Returns:
         A probability.
@@ -101,9 +101,9 @@ def to_file(suite: Suite, spreads: Mapping[str, float | None], file: Path) -> No
     """Write the file that ``published`` reads.
 
     Args:
-        suite: of the runs.
+        suite: suite of the runs.
         spreads: σ of the lag score by algorithm.
-        file: where to.
+        file: destination.
 
     Raises:
         LagbenchError: a spread is None.
@@ -118,7 +118,7 @@ def file_of(suite: Suite) -> Traversable:
     """The file with the spreads of a suite's published runs.
 
     Args:
-        suite: of the runs.
+        suite: suite of the runs.
 
     Returns:
         A file of the package, which need not exist.
@@ -130,7 +130,7 @@ def published(suite: Suite) -> str:
     """The power of a suite from its published runs.
 
     Args:
-        suite: of the runs.
+        suite: suite of the runs.
 
     Returns:
         A sentence; empty if nothing is published.
@@ -154,10 +154,10 @@ def sentence(found: Sequence[Power], runs: int, tasks: int, pairs: int, whose: s
     """The power as a sentence, shown under tables.
 
     Args:
-        found: of ``power``.
+        found: result of ``power``.
         runs: seeds of each algorithm.
-        tasks: how many.
-        pairs: over which Holm's correction is.
+        tasks: number of tasks.
+        pairs: number of comparisons in Holm's correction.
         whose: source of the spread.
 
     Returns:

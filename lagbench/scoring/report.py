@@ -29,7 +29,7 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class _Shown:
-    """A figure on the page: ``source`` is its SVG as a data URI, ``width`` what it is drawn for, in CSS pixels."""
+    """A figure on the page: ``source`` is its SVG as a data URI, ``width`` its intended width in CSS pixels."""
 
     picture: Picture
     source: str
@@ -39,7 +39,7 @@ class _Shown:
 def files(
     results: Results, details: Details, command: str, progress: Progress = lambda done, total: None
 ) -> dict[str, bytes]:
-    """Name → content of a report's figures and page. ``command`` is what makes them, for the page."""
+    """Name → content of a report's figures and page. The page shows ``command``, which makes the report."""
     total = len(names(results, details))
     found: dict[str, bytes] = {}
     shown = []
@@ -61,7 +61,7 @@ def _page(results: Results, details: Details, command: str, shown: Sequence[_Sho
         lstrip_blocks=True,
     )
     environment.filters["short_source"] = short_source
-    # The first table is the answer where there is one, and stands before the figures.
+    # The first table, if scores are normalised, is the main result and precedes the figures.
     tables, answers = sheets(results), int(results.normalized)
     more = measured.sheet(results, details)
     what = {"score": "scores", "accuracy": "accuracy", "return": "returns"}[results.kind]
@@ -100,7 +100,7 @@ def _anchor(sheet: Sheet) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Package → installed version, of all that makes a report."""
+    """Package → installed version, of all packages that affect a report."""
     found = {}
     for name in _PACKAGES:
         try:
@@ -111,5 +111,5 @@ def versions() -> dict[str, str]:
 
 
 def write(out: Path, content: Mapping[str, bytes], command: str) -> None:
-    """Write a report, in place of the one of before. Raises as ``Kind.write``."""
+    """Write a report, replacing an earlier one. Raises as ``Kind.write``."""
     REPORT.write(out, content, {"command": command, "versions": versions()})

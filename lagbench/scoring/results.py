@@ -80,12 +80,12 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Aggregates:
-    """Over all tasks of the grid, of runs × tasks.
+    """Aggregates of scores, runs × tasks, over all tasks of the grid.
 
     Attributes:
-        iqm: mean of the middle half.
-        median: of the tasks' means.
-        mean: of the tasks' means.
+        iqm: interquartile mean.
+        median: median of the tasks' means.
+        mean: mean of the tasks' means.
         optimality_gap: mean shortfall from a score of 1.
     """
 
@@ -102,11 +102,11 @@ class TaskScore:
     All are None without runs; in version 0 also if a run diverged and its value is unknown.
 
     Attributes:
-        task: its id.
-        seeds: of the runs that there are.
-        diverged: how many of them did.
+        task: task id.
+        seeds: seeds of the finished runs.
+        diverged: number of diverged runs.
         returned: mean return of the last evaluations.
-        mode_returned: that with the mean action, or greedy answers; None in version 0.
+        mode_returned: the same with the mean action or greedy answers; None in version 0.
         final: mean final score.
         area: mean area under the curve of scores.
     """
@@ -125,13 +125,13 @@ class Point:
     """An entry at one value of the axis.
 
     Attributes:
-        value: of the axis.
-        runs: how many.
-        diverged: how many of them did.
+        value: value of the axis.
+        runs: number of runs.
+        diverged: number of diverged runs.
         final: aggregates of the final scores.
         area: aggregates of the areas under the curve.
         absent: why there are no aggregates; empty if there are.
-        rank: by IQM of the final scores.
+        rank: rank by IQM of the final scores.
         retention: IQM as a share of the anchor's.
         tasks: scores by task.
     """
@@ -152,19 +152,19 @@ class Line:
     """An entry over the whole axis.
 
     Attributes:
-        label: by which it is called.
-        algorithm: its name.
-        source: SHA-256, or distribution and version; more than one where it was changed between runs.
-        config: its hyperparameters.
-        runs: how many.
-        diverged: how many of them did.
+        label: name in tables and figures.
+        algorithm: name of the algorithm.
+        source: SHA-256 of the source, or distribution and version; several if it changed between runs.
+        config: hyperparameters.
+        runs: number of runs.
+        diverged: number of diverged runs.
         missing: missing cells, one phrase per task and value.
-        points: by value of the axis.
-        lag_score: with its interval.
+        points: results by value of the axis.
+        lag_score: lag score with its interval.
         spread: standard deviation of the lag score from a single seed; None without an interval.
-        rank: by lag score.
-        tolerance: None where it is undefined.
-        undefined: why there are no retention and tolerance; empty if there are.
+        rank: rank by lag score.
+        tolerance: tolerance; None if undefined.
+        undefined: why retention and tolerance are undefined; empty if they are defined.
     """
 
     label: str
@@ -189,10 +189,10 @@ class Comparison:
     Attributes:
         first: label of an entry.
         second: label of another.
-        lag_score: the difference.
-        iqm: the differences by value of the axis.
-        improvement: the probability over all values of the axis.
-        improvements: the probabilities by value of the axis.
+        lag_score: difference in lag score.
+        iqm: differences in IQM, by value of the axis.
+        improvement: probability over all values of the axis.
+        improvements: probabilities by value of the axis.
         p: p-value of the difference in lag score, or of the improvement if not normalised, with Holm's correction over
             all pairs; None without an interval.
         ps: p-values of the differences in IQM, likewise.
@@ -213,24 +213,24 @@ class Results:
     """All results of a table of runs.
 
     Attributes:
-        suite: of the runs; None outside suites.
+        suite: the suite of the runs; None outside suites.
         measure: how actions were chosen in the scored evaluations.
         axis: ``lag`` or ``updates``.
         forward: ``reuse`` or ``split``.
-        values: of the axis, rising.
-        tasks: ids.
-        seeds: of the runs.
+        values: values of the axis, in increasing order.
+        tasks: task ids.
+        seeds: seeds of the runs.
         kind: normalised score or accuracy; ``return`` if not normalised, with per-task returns and probabilities of
             improvement only.
         scales: the returns that score 0 and 1, by task.
-        lines: by entry.
-        comparisons: by pair of entries.
-        replications: of the bootstrap.
+        lines: results by entry.
+        comparisons: comparisons by pair of entries.
+        replications: number of bootstrap replications.
         coverage: measured coverage of intervals over all tasks, in a sentence.
         coverage_by_task: measured coverage of intervals per task.
         pairs: number of pairs in Holm's correction.
         power: probability that these runs separate lag scores; empty without intervals.
-        notes: remarks that belong to the numbers.
+        notes: remarks on the numbers.
     """
 
     suite: SuiteVersion | None
@@ -253,7 +253,7 @@ class Results:
 
     @property
     def normalized(self) -> bool:
-        """Whether there are scores, which can be averaged over tasks."""
+        """Whether returns are normalised to scores, which can be averaged over tasks."""
         return self.kind != "return"
 
     @property

@@ -14,30 +14,30 @@ from lagbench.suites import Axis
 Array = NDArray[np.float64]
 Anchor = Literal["first", "peak"]
 KEPT = 0.9
-"""The share of the anchor's IQM that is tolerated to be left."""
+"""Tolerance is the value at which IQM falls below this share of the anchor's."""
 DEFINED_ABOVE = 0.2
-"""The lower bound of the anchor's IQM above which shares of it mean something."""
-# A replication whose anchor is not positive has no share of it: it counts as beyond everything.
+"""Shares of the anchor's IQM are defined if its interval's lower bound is above this."""
+# Replaces anchors that are not positive, so that shares of them become extreme.
 _TINY = 1e-12
 
 
 def anchor(axis: Axis, forward: ForwardMode) -> Anchor:
-    """What shares are relative to: lag 0, or in split mode one update, the first value; in reuse mode the peak."""
+    """The anchor of shares: the first value (lag 0, or one update in split mode); in reuse mode, the peak."""
     return "peak" if axis == "updates" and forward == "reuse" else "first"
 
 
 def anchor_value(axis: Axis) -> int:
-    """The value of the axis that the first one must be for shares of it to mean something: synchronous, on-policy."""
+    """The required first value of the axis for shares of it to be meaningful: synchronous, or on-policy."""
     return 0 if axis == "lag" else 1
 
 
 def positions(values: Sequence[int], axis: Axis) -> Array:
-    """Where the values [V] stand: log2(1 + L) for lags, log2(U) for updates."""
+    """Positions of the values [V] on the axis: log2(1 + L) for lags, log2(U) for updates."""
     return np.log2(np.asarray(values, dtype=np.float64) + (axis == "lag"))
 
 
 def lag_score(iqm: Array, x: Array) -> Array:
-    """The mean height [...] of IQMs [..., V] over positions [V]: the trapezoid, divided by the range."""
+    """The mean height [...] of IQMs [..., V] over positions [V]: the trapezoidal area divided by the range."""
     return np.asarray(np.trapezoid(iqm, x, axis=-1) / (x[-1] - x[0]))
 
 
@@ -49,8 +49,8 @@ def retention(iqm: Array, relative_to: Anchor) -> Array:
 def tolerance(iqm: Array, values: Sequence[int], axis: Axis, relative_to: Anchor) -> Array:
     """The smallest value [...] from the anchor on at which IQMs [..., V] fall below 0.9 of the anchor's.
 
-    Between the values it is piecewise linear over their positions. The largest value where it never falls below:
-    censored. It falls below at the anchor itself where that is negative.
+    IQM is interpolated linearly between the positions of the values. If it never falls below, the tolerance is the
+    largest value, and censored. If the anchor's IQM is negative, it is the anchor's value.
     """
     x = positions(values, axis)
     start = iqm.argmax(axis=-1) if relative_to == "peak" else np.zeros(iqm.shape[:-1], dtype=np.int64)

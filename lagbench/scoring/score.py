@@ -11,7 +11,7 @@ from lagbench.scoring.results import Comparison, Line, Results
 from lagbench.scoring.table import Progress
 
 TERMINAL_REPLICATIONS = 2_000
-"""Of the bootstrap, for a look."""
+"""Bootstrap replications for a quick look."""
 
 
 def score(
@@ -25,17 +25,17 @@ def score(
     """Score the runs of a table (``table.collect``): equal tables give equal results.
 
     Args:
-        table: one row a run.
+        table: one row per run.
         by: hyperparameters that split an algorithm into lines.
-        suite: score the runs as its cells; see ``grid.read``.
-        replications: of the bootstrap.
-        progress: told how many bootstraps of how many are done.
+        suite: the suite whose cells are scored; see ``grid.read``.
+        replications: number of bootstrap replications.
+        progress: called with the number of bootstraps done and in total.
 
     Returns:
         Aggregates and 95% intervals by entry and value of the axis, differences of all pairs, ranks, power.
 
     Raises:
-        UsageError: runs may not be scored together; see ``grid.read``.
+        UsageError: runs cannot be scored together; see ``grid.read``.
         LagbenchError: no run is finished.
     """
     return score_grid(normalize.scores(grid.read(table, by, suite)), replications=replications, progress=progress)
@@ -50,9 +50,9 @@ def score_grid(
     """The results of normalised scores: the second half of ``score``.
 
     Args:
-        scores: of ``normalize.scores``.
-        replications: of the bootstrap.
-        progress: told how many bootstraps of how many are done.
+        scores: result of ``normalize.scores``.
+        replications: number of bootstrap replications.
+        progress: called with the number of bootstraps done and in total.
 
     Returns:
         As ``score``.

@@ -13,9 +13,9 @@ from lagbench.scoring.significance import LEVEL, apart
 NOTHING = "–"
 """Placeholder for a missing number."""
 _FORMS: Mapping[Kind, str] = {"score": ".1f", "accuracy": ".3f", "return": ".1f"}
-# Of 1,200 questions one is 0.0008, and the standard error of an accuracy some 0.01.
+# One of 1,200 questions is 0.0008, and the standard error of an accuracy about 0.01.
 DIGITS: Mapping[Kind, int] = {"score": 2, "accuracy": 3, "return": 1}
-"""Digits after the point that are shown of a score."""
+"""Displayed decimals of a score."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Sheet:
     """A table of text.
 
     Attributes:
-        title: above it.
+        title: title above it.
         columns: names of the columns.
-        rows: of as many cells.
-        notes: below it: missing values, and reliability of its intervals.
+        rows: rows of as many cells.
+        notes: notes below it, on missing values and on the reliability of intervals.
     """
 
     title: str
@@ -39,7 +39,7 @@ def sheets(results: Results) -> list[Sheet]:
     """All tables of some results.
 
     Args:
-        results: of ``score.score``.
+        results: results of ``score.score``.
 
     Returns:
         Tables, the headline first.
@@ -101,7 +101,7 @@ def _aggregates(results: Results, title: str, measure: Callable[[Point], Aggrega
 
 
 def _sure(results: Results) -> list[str]:
-    """How sure what is over all tasks is: notes under a table."""
+    """Notes on the reliability of numbers over all tasks."""
     return [note for note in (results.power_note, results.coverage) if note]
 
 
@@ -170,11 +170,11 @@ def _comparisons(results: Results) -> Sheet:
 
 
 def tolerance(found: Tolerance | None, nothing: str = NOTHING) -> str:
-    """A tolerance as text; ≥ where it is censored.
+    """A tolerance as text, with ≥ if it is censored.
 
     Args:
         found: the tolerance.
-        nothing: for None.
+        nothing: text for None.
 
     Returns:
         The number, and its interval if any.
@@ -203,11 +203,11 @@ def in_text(found: IntervalEstimate | None, form: str, nothing: str = NOTHING) -
 
     Args:
         found: the estimate.
-        form: of each, such as ``{:.2f}``.
-        nothing: for None.
+        form: format of each number, such as ``{:.2f}``.
+        nothing: text for None.
 
     Returns:
-        Such as ``0.52 [0.41, 0.63]``.
+        A text such as ``0.52 [0.41, 0.63]``.
     """
     if found is None:
         return nothing
@@ -224,11 +224,11 @@ def rank_text(rank: int | None, ranks: Sequence[int | None]) -> str:
     """A rank as a table shows it.
 
     Args:
-        rank: of one line; None where it has none.
-        ranks: of all lines.
+        rank: rank of one line; None without one.
+        ranks: ranks of all lines.
 
     Returns:
-        The number, with ``=`` where it is shared.
+        The number, with ``=`` if it is shared.
     """
     return NOTHING if rank is None else f"{rank}{'=' * (ranks.count(rank) > 1)}"
 

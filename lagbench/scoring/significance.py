@@ -19,7 +19,7 @@ def unbiased(error: float, runs: int) -> float:
 
     Args:
         error: standard deviation of the bootstrap.
-        runs: n, 2 at least.
+        runs: n, at least 2.
 
     Returns:
         √(n/(n−1)) · ``error``.
@@ -32,7 +32,7 @@ def degrees(runs: int, tasks: int) -> int:
 
     Args:
         runs: n of each entry on each task.
-        tasks: how many.
+        tasks: number of tasks.
 
     Returns:
         2 · ``tasks`` · (n − 1).
@@ -45,8 +45,8 @@ def quantile(runs: int, tasks: int, pairs: int = 1) -> float:
 
     Args:
         runs: n of each entry on each task.
-        tasks: how many.
-        pairs: over which Holm's correction is.
+        tasks: number of tasks.
+        pairs: number of comparisons in Holm's correction.
 
     Returns:
         The quantile of Student's t at 1 − ``LEVEL`` / ``pairs`` / 2.
@@ -63,10 +63,10 @@ def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
     entries would separate some pair by them, and 4% by this test (docs/scores.md).
 
     Args:
-        difference: of the two.
+        difference: difference of the two.
         error: standard deviation of its bootstrap.
         runs: n of each entry on each task.
-        tasks: how many.
+        tasks: number of tasks.
 
     Returns:
         p in [0, 1], not corrected.
@@ -84,12 +84,12 @@ def p_value(difference: float, error: float, runs: int, tasks: int) -> float:
 def two_samples(one: Sequence[float], other: Sequence[float]) -> float | None:
     """The two-sided p-value of two samples' difference in means, by Student's t with pooled variance.
 
-    ``t = (x̄ − ȳ) / (s √(1/n + 1/m))`` with n + m − 2 degrees of freedom, s² the sum of both samples' squares around
-    their means divided by them (Student 1908).
+    ``t = (x̄ − ȳ) / (s √(1/n + 1/m))`` with n + m − 2 degrees of freedom, where s² is the sum of both samples' squared
+    deviations from their means, divided by the degrees of freedom (Student 1908).
 
     Args:
-        one: of n values.
-        other: of m values.
+        one: n values.
+        other: m values.
 
     Returns:
         The p-value; None without degrees of freedom.
@@ -108,14 +108,14 @@ def two_samples(one: Sequence[float], other: Sequence[float]) -> float | None:
 
 
 def smallest(runs: int, cells: int) -> float:
-    """The smallest two-sided p-value that a permutation of ``runs`` against as many within each of ``cells`` can give.
+    """The smallest two-sided p-value of a permutation test of ``runs`` against ``runs`` within each of ``cells``.
 
-    If all runs of one entry are above all of the other, a probability of improvement has no spread, which may happen by
-    chance.
+    A lower bound for the probability of improvement, which has no spread if all runs of one entry are above all of the
+    other, as can happen by chance.
 
     Args:
         runs: n of each entry in each cell.
-        cells: tasks × values of the axis.
+        cells: number of cells, tasks × values of the axis.
 
     Returns:
         2 / C(2n, n)^``cells``.
@@ -137,14 +137,14 @@ def apart(p: float | None) -> bool:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values with Holm's correction, to be compared with the level itself.
+    """Holm-corrected p-values, to be compared with the level itself.
 
     The i-th smallest of m is multiplied by m − i + 1, and made monotone and at most 1.
 
     Paper: Holm 1979.
 
     Args:
-        p_values: of all comparisons.
+        p_values: p-values of all comparisons.
 
     Returns:
         Corrected p-values, in the order of ``p_values``.

@@ -20,9 +20,9 @@ from lagbench.scoring.find import find_runs
 from lagbench.spec import EvaluationPlan
 
 FORMAT_VERSION = 3
-"""Of the table's columns."""
+"""Version of the table's columns."""
 NAME = "lagbench scores"
-"""What a table's metadata calls it."""
+"""Name of the format in a table's metadata."""
 SCHEMA = pa.schema(
     [
         ("algorithm", pa.string()),
@@ -160,7 +160,7 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _text(path: str) -> str:
-    """As a column holds it: escaped where a byte of it is no character."""
+    """A path as text, with undecodable bytes escaped."""
     return path.encode(errors="backslashreplace").decode()
 
 
@@ -176,7 +176,7 @@ _PLACE = ("packages", "python", "platform", "cpu", "device", "torch_threads", "e
 
 
 def _environment(run: Run) -> dict[str, Any]:
-    """Where the run was started and resumed, each place once, and the versions; empty where nobody wrote them."""
+    """The distinct environments and versions in which a run was started and resumed; empty if not recorded."""
     entries = run.environment if (run.path / environment.FILE).exists() else []
     places: list[dict[str, Any]] = [{name: entry.get(name) for name in _PLACE} for entry in entries]
     versions: dict[str, Any] = {
@@ -225,10 +225,10 @@ def check(table: Any, what: str) -> Any:
 
 
 def plan_of(row: Mapping[str, Any]) -> EvaluationPlan:
-    """The evaluations that a run was to have.
+    """The evaluation plan of a run.
 
     Args:
-        row: of a table of runs, by its columns.
+        row: a row of a table of runs, by column.
 
     Returns:
         The plan.
@@ -294,16 +294,16 @@ def to_file(table: Any, file: Path) -> None:
 
 
 def from_file(file: Path) -> Any:
-    """The table in a file.
+    """Read a table of runs.
 
     Args:
-        file: written by ``to_file``.
+        file: a file written by ``to_file``.
 
     Returns:
         A pyarrow table of ``SCHEMA``.
 
     Raises:
-        LagbenchError: it contains no table that can be scored.
+        LagbenchError: the file contains no table that can be scored.
     """
     try:
         with file.open("rb") as source:

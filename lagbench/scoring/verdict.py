@@ -13,11 +13,11 @@ from lagbench.scoring import significance
 from lagbench.scoring.results import Comparison, IntervalEstimate, Results
 
 VerdictOutcome = Literal["better", "worse", "not separable", "none"]
-"""By the p-value of a difference; ``none`` where there is nothing to judge by."""
+"""The outcome by the p-value of a difference; ``none`` without a p-value."""
 LIKELY = 0.8
-"""The probability with which as many seeds as are named would separate two algorithms."""
+"""The probability with which the named number of seeds would separate two algorithms."""
 MOST_SEEDS = 100
-"""Beyond so many, what few seeds have shown says nothing of how many it takes."""
+"""Larger numbers of seeds are not estimated: few seeds do not determine them."""
 _NORMAL = NormalDist()
 _Z = _NORMAL.inv_cdf(0.975)
 
@@ -30,8 +30,8 @@ class Verdict:
         against: the baseline.
         outcome: by the p-value of the difference in lag score, with Holm's correction over all pairs of algorithms,
             including pairs of baselines; ``none`` without a verdict.
-        text: the sentence, with the numbers.
-        seeds: of each of the two, that would be likely to separate what is not separable; None where more than
+        text: the verdict and its numbers, as a sentence.
+        seeds: seeds per algorithm that would be likely to separate two that are not separable; None if more than
             ``MOST_SEEDS``.
     """
 
@@ -42,40 +42,40 @@ class Verdict:
 
 
 def of(results: Results, new: str) -> Results:
-    """Results with the differences of one line alone, each as it minus another.
+    """Keep only the comparisons of one line with the others, with this line first.
 
     Args:
-        results: of several lines.
-        new: the label of one.
+        results: results of several lines.
+        new: label of the line.
 
     Returns:
-        The same, otherwise.
+        The results, otherwise unchanged.
     """
     pairs = [pair for pair in results.comparisons if new in (pair.first, pair.second)]
     return dataclasses.replace(results, comparisons=tuple(p if p.first == new else _turned(p) for p in pairs))
 
 
 def verdicts(results: Results) -> tuple[Verdict, ...]:
-    """A verdict for each of the differences, of what comes first in it.
+    """A verdict for each comparison, on its first line.
 
     Args:
-        results: of ``of``.
+        results: results of ``of``.
 
     Returns:
-        In their order.
+        Verdicts in the order of the comparisons.
     """
     return tuple(_verdict(results, pair) for pair in results.comparisons)
 
 
 def summary(new: str, found: Sequence[Verdict]) -> str:
-    """All verdicts in a line.
+    """All verdicts in one line.
 
     Args:
-        new: of whom they are.
+        new: label of the judged algorithm.
         found: the verdicts.
 
     Returns:
-        Such as ``mine: better than ppo; not separable from vaco``.
+        A line such as ``mine: better than ppo; not separable from vaco``.
     """
     words = {"better": "better than", "worse": "worse than", "not separable": "not separable from"}
     parts = []
@@ -86,27 +86,27 @@ def summary(new: str, found: Sequence[Verdict]) -> str:
 
 
 def seeds_to_separate(difference: IntervalEstimate, seeds: int, tasks: int, pairs: int) -> int | None:
-    """The smallest number of seeds of each of two algorithms that would separate them with probability 0.8.
+    """The smallest number of seeds per algorithm that would separate two algorithms with probability 0.8.
 
     Args:
-        difference: observed, with its 95% interval, of two algorithms that cannot be separated.
-        seeds: of each, from which it was observed.
-        tasks: that each was run on.
-        pairs: over which Holm's correction is; at worst the level is divided by their number.
+        difference: observed difference of two algorithms that are not separable, with its 95% interval.
+        seeds: seeds of each behind it.
+        tasks: number of tasks.
+        pairs: number of comparisons in Holm's correction, which at worst divides the level by it.
 
     Returns:
-        None where more than ``MOST_SEEDS``.
+        The number of seeds; None if more than ``MOST_SEEDS``.
 
-    Assumed is that a difference d(n) that is measured from n seeds of each is normal around the true one δ, with
-    variance σ²/n, and that nothing was known of δ before. A bootstrap knows a variance as that of the sample, with the
-    divisor n, so that half of the width of the interval of m seeds is 1.96 σ √(m−1) / m: that gives σ. From the m seeds
-    that there are, δ is normal around the observed d with variance σ²/m; so d(n) of n new seeds is normal around d with
-    variance σ² (1/m + 1/n), and beyond h(n) = t(n) σ / √n, where t(n) is the quantile of the test, with probability
+    The difference d(n) measured with n seeds of each is assumed to be normal around the true difference δ with variance
+    σ²/n, with a flat prior on δ. As the bootstrap's variance has the divisor n, half the width of the interval from m
+    seeds is 1.96 σ √(m−1) / m, which gives σ. Given the m observed seeds, δ is normal around the observed d with
+    variance σ²/m, so that d(n) of n new seeds is normal around d with variance σ² (1/m + 1/n). It exceeds
+    h(n) = t(n) σ / √n in absolute value, where t(n) is the quantile of the test, with probability
 
         P(n) = Φ((|d| − h(n)) / s) + Φ((−|d| − h(n)) / s),    s = σ √(1/m + 1/n).
 
-    The smallest n > m with P(n) ≥ 0.8 is returned. So that d is itself uncertain is taken into account: a power
-    calculation with d in the place of δ names fewer seeds, which separate with a probability of 0.66 to 0.76.
+    The smallest n > m with P(n) ≥ 0.8 is returned. This accounts for the uncertainty of d: a power calculation with d
+    in place of δ gives fewer seeds, which separate with a probability of 0.66 to 0.76.
     """
     if difference.low is None or difference.high is None or seeds < 2:
         return None
@@ -124,7 +124,7 @@ def seeds_to_separate(difference: IntervalEstimate, seeds: int, tasks: int, pair
 
 
 def _turned(pair: Comparison) -> Comparison:
-    """The same, the other way round."""
+    """The comparison with both lines exchanged."""
     return Comparison(
         first=pair.second,
         second=pair.first,
@@ -170,7 +170,7 @@ def _verdict(results: Results, pair: Comparison) -> Verdict:
 
 
 def _lacking(results: Results, labels: Sequence[str]) -> str:
-    """Which runs of two lines are missing, as a phrase."""
+    """The missing runs of two lines, as a phrase."""
     promised = len(results.values) * len(results.tasks) * len(results.seeds)
     return ", and ".join(
         f"{line.label} has {line.runs} of {promised} runs (missing: {'; '.join(line.missing)})"
@@ -180,7 +180,7 @@ def _lacking(results: Results, labels: Sequence[str]) -> str:
 
 
 def _measured(results: Results, pair: Comparison) -> tuple[IntervalEstimate, str] | None:
-    """What the verdict is by, a difference, and the numbers in words."""
+    """The difference that decides the verdict, and the numbers in words."""
     if results.normalized:
         score, last = pair.lag_score, pair.iqm[-1]
         if score is None or score.low is None or last is None:
@@ -213,5 +213,5 @@ def _directed(value: float) -> str:
 
 
 def _size(value: float) -> str:
-    # Of what is small, a digit more: a difference that counts is not to read 0.00.
+    # One more digit for small numbers, so that a significant difference does not read 0.00.
     return f"{abs(value):.{3 if 0.0005 <= abs(value) < 0.1 else 2}f}"

@@ -1,4 +1,4 @@
-"""The figures of the paper from results and details, without pyplot's state."""
+"""Figures of results and details, made without pyplot's state."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lagbench.scoring.results import Results
 from lagbench.scoring.significance import LEVEL
 
 Draw = Callable[[Results, Details], Figure]
-"""What draws a figure."""
+"""A function that draws a figure."""
 
 
 def pictures(
     results: Results, details: Details, only: Collection[str] | None = None, most: int | None = None
 ) -> Iterator[Picture]:
-    """All applicable figures for some results, in the order of a report.
+    """All applicable figures of some results, in the order of a report.
 
     Args:
-        results: of ``score.score_grid``.
-        details: of the same scores, by ``lagbench.scoring.details.details``.
+        results: results of ``score.score_grid``.
+        details: details of the same scores, by ``lagbench.scoring.details.details``.
         only: names of the figures to draw.
         most: maximum number of panels per row.
 
@@ -43,11 +43,11 @@ def pictures(
 
 
 def names(results: Results, details: Details) -> list[str]:
-    """The names of those figures.
+    """The names of the applicable figures.
 
     Args:
-        results: of ``score.score_grid``.
-        details: of the same scores.
+        results: results of ``score.score_grid``.
+        details: details of the same scores.
 
     Returns:
         Names, in the order of a report.
@@ -60,8 +60,8 @@ def left_out(results: Results, details: Details) -> list[str]:
     """The figures that are left out, and why.
 
     Args:
-        results: of ``score.score_grid``.
-        details: of the same scores.
+        results: results of ``score.score_grid``.
+        details: details of the same scores.
 
     Returns:
         A sentence for each reason.
@@ -151,7 +151,7 @@ def _plan(results: Results, details: Details) -> list[tuple[str, str, str, Draw]
 
 
 def _reasons(results: Results, details: Details) -> dict[str, str]:
-    """Name of a figure → why it is not there."""
+    """Name of a figure → why it is left out."""
     found: dict[str, str] = {}
     over = ("lag", "intervals", "training", "area", "profiles", "divergence")
     if not results.normalized:

@@ -24,7 +24,7 @@ from lagbench.scoring.plots.style import SETTINGS, Style, shown, styles
 from lagbench.scoring.results import Results
 
 FORMATS = ("pdf", "svg", "png")
-# Of no date, so that the same figure gives the same bytes.
+# Without dates, so that the same figure gives the same bytes.
 _METADATA: Mapping[str, Mapping[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None},
     "svg": {"Date": None},
@@ -35,12 +35,12 @@ _LETTER = 0.07
 SMALL = 8.0
 _MOST: ContextVar[int | None] = ContextVar("panels beside one another", default=None)
 _ROOM = 0.08
-"""Above and below what sets the limits of an axis, as a share of it."""
+"""Margin above and below the data that set the limits of an axis, as a share of their range."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with what stands under it; ``name`` is that of its files."""
+    """A figure with its title and caption; ``name`` is the base name of its files."""
 
     name: str
     title: str
@@ -50,23 +50,23 @@ class Picture:
 
 @dataclass(frozen=True)
 class Cast:
-    """Who is drawn: labels in order, how each looks and what it is called."""
+    """The lines of a figure: style and displayed name by label, in order."""
 
     styles: Mapping[str, Style]
     names: Mapping[str, str]
 
     @classmethod
     def of(cls, results: Results) -> Cast:
-        """All lines of some results."""
+        """The cast of all lines of some results."""
         labels = [line.label for line in results.lines]
         return cls(styles([(line.label, line.algorithm) for line in results.lines]), shown(labels))
 
 
 @contextmanager
 def settings(most: int | None = None) -> Iterator[None]:
-    """Matplotlib's own settings and nobody else's, and a font's missing signs as boxes without a word.
+    """Use matplotlib's defaults with ``SETTINGS``, whatever the user's, without warnings of missing glyphs.
 
-    Of what is drawn in here at most so many panels stand beside one another.
+    Figures drawn in this context have at most ``most`` panels per row.
     """
     token = _MOST.set(most)
     try:
@@ -89,7 +89,7 @@ def _settings() -> Iterator[None]:
 def panels(
     rows: int, columns: int, size: tuple[float, float], *, count: int | None = None, **sharing: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of rows × columns axes of a size in inches, and row by row the first ``count``, which are used."""
+    """A figure of rows × columns axes, each of ``size`` inches, and its first ``count`` axes, row by row."""
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes: list[Axes] = figure.subplots(rows, columns, squeeze=False, **sharing).flatten().tolist()
@@ -100,13 +100,13 @@ def panels(
 
 
 def wrapped(count: int, most: int) -> tuple[int, int]:
-    """Rows and columns for so many panels, at most so many beside one another, or as ``settings`` have it."""
+    """Rows and columns for ``count`` panels, with at most ``most`` per row, or fewer by ``settings``."""
     columns = min(count, most, _MOST.get() or most)
     return math.ceil(count / columns), columns
 
 
 def plain(axes: Axes, grid: str = "both") -> None:
-    """Only the lines that are needed."""
+    """Remove unneeded spines and lighten the grid."""
     axes.spines[["top", "right"]].set_visible(False)
     if grid == "both":
         axes.grid(True, alpha=0.25, linewidth=0.7)
@@ -116,7 +116,7 @@ def plain(axes: Axes, grid: str = "both") -> None:
 
 
 def few_ticks(axes: Axes, x: int | None = None, y: int | None = None) -> None:
-    """At most so many ticks."""
+    """Limit the number of ticks."""
     if x:
         axes.xaxis.set_major_locator(MaxNLocator(x, steps=[1, 2, 2.5, 5, 10]))
     if y:
@@ -124,7 +124,7 @@ def few_ticks(axes: Axes, x: int | None = None, y: int | None = None) -> None:
 
 
 def legend(figure: Figure, cast: Cast) -> None:
-    """One for the whole figure, above it, wrapped to its width."""
+    """Add one legend for the whole figure, above it, wrapped to its width."""
     handles = [
         Line2D(
             [],
@@ -138,13 +138,13 @@ def legend(figure: Figure, cast: Cast) -> None:
         )
         for look in cast.styles.values()
     ]
-    # A name that begins with _ would be left out.
+    # matplotlib leaves out names that begin with _.
     names = [f" {name}" if name.startswith("_") else name for name in cast.names.values()]
     width = _LEGEND_ENTRY + _LETTER * max(map(len, names), default=1)
     columns = max(1, min(len(names), int(figure.get_figwidth() / width)))
     rows = math.ceil(len(names) / columns)
     columns = math.ceil(len(names) / rows)
-    # The panels keep their size.
+    # Make room, so that the panels keep their size.
     figure.set_figheight(figure.get_figheight() + 0.2 * rows + 0.15)
     figure.legend(
         handles,
@@ -158,10 +158,10 @@ def legend(figure: Figure, cast: Cast) -> None:
 
 
 def bounded(figure: Figure, labels: Container[str]) -> list[str]:
-    """Let the lines of some labels set the limits of y, and say of which others something is cut off; sorted.
+    """Let the lines of some labels set the limits of y; return the labels of other lines that are cut off, sorted.
 
-    Others are cut off beyond once more what those span. Panels that share an axis have its limits together; where none
-    of those lines is, limits stay as they are.
+    Other lines extend the limits by at most the span of these lines on either side, and are cut off beyond. Panels with
+    a shared axis have common limits; without a line of these labels, the limits stay.
     """
     cut = set()
     for axes in figure.axes:
@@ -197,10 +197,10 @@ def _finite(values: Any) -> Any:
 
 
 def written(figure: Figure, forms: Sequence[str] = FORMATS) -> dict[str, bytes]:
-    """Format → file."""
+    """Format → content of the file."""
     found = {}
     with settings():
-        # The same in every format, and found once: with an engine left, each would be drawn twice.
+        # Lay out once for all formats; with a layout engine, each would be drawn twice.
         figure.draw_without_rendering()
         figure.set_layout_engine(None)
         for form in forms:

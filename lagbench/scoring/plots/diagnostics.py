@@ -1,4 +1,4 @@
-"""Figures of diagnostics against the axis, and of scores against the divergence that was measured."""
+"""Figures of diagnostics against the axis, and of scores against measured divergence."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lagbench.scoring.plots.canvas import SMALL, Cast, legend, panels, wrapped
 from lagbench.scoring.plots.lines import band, finished, positions, value_axis
 from lagbench.scoring.results import Results
 
-# Where one algorithm's numbers are so many times another's, only a logarithmic axis shows both.
+# If one algorithm's numbers are this many times another's, the axis is logarithmic.
 _FAR = 30.0
-# Below it, a share held back would lie flat on the floor of an axis from 0 to 1.
+# Smaller shares would be flat on an axis from 0 to 1.
 _SMALL_SHARE = 0.2
 
 
 def diagnostics(results: Results, details: Details) -> Figure:
-    """Means over runs and tasks of what was measured, each a mean over the phases of a run, against the axis."""
+    """Diagnostics against the axis: means over runs and tasks of each run's mean over phases."""
     cast = Cast.of(results)
     shown = known(details, results.axis)
     rows, columns = wrapped(len(shown), 2 if len(shown) in (2, 4) else 3)
@@ -37,13 +37,13 @@ def diagnostics(results: Results, details: Details) -> Figure:
         finished(axis)
         if min(everything) > 0 and max(everything) > _FAR * float(np.median(everything)):
             axis.set_yscale("log")
-            # Its own formatter writes formulas, which no text here is.
+            # Its default formatter uses math text, which is disabled here.
             axis.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
             axis.yaxis.set_minor_formatter(NullFormatter())
         elif quantity.name == "ess" or (quantity.name is None and max(everything) > _SMALL_SHARE):
             axis.set_ylim(-0.03, 1.03)
         else:
-            axis.set_ylim(bottom=0)  # what is small looks small
+            axis.set_ylim(bottom=0)  # show small numbers as small
         value_axis(axis, results.values, results.axis)
         axis.tick_params(labelbottom=i + columns >= len(shown))
     figure.supxlabel(labels.axis_label(results.axis), fontsize=SMALL + 1)
@@ -52,7 +52,7 @@ def diagnostics(results: Results, details: Details) -> Figure:
 
 
 def against_divergence(results: Results, details: Details) -> Figure:
-    """IQM of the final score against the measured divergence, a point for each value of the axis."""
+    """IQM of the final score against the measured divergence, one point per value of the axis."""
     cast = Cast.of(results)
     figure, (axis,) = panels(1, 1, (5.2, 3.6))
     quantity = divergence(results.axis)

@@ -22,18 +22,18 @@ BAND = "95% intervals"
 
 
 def meaning(results: Results) -> str:
-    """What a score is, in a sentence."""
+    """The definition of a score, in a sentence."""
     start = "uniform random actions" if results.measure == "mode" else "the untrained policy"
     return _MEANING[results.kind].format(start=start, modes=domain_of(results.tasks[0]).modes[results.measure])
 
 
 def axis_label(axis: Axis) -> str:
-    """Of the axis of values, with its unit and scale."""
+    """The label of the axis of values, with unit and scale."""
     return f"{AXIS[axis]} ({SCALE[axis]} scale)"
 
 
 def budget(unit: str, largest: int) -> tuple[float, str]:
-    """What to divide a budget by, and the label of an axis of it."""
+    """The divisor of a budget axis, and its label."""
     for size, name in ((1_000_000, "millions of "), (1_000, "thousands of ")):
         if largest >= size:
             return float(size), f"{name}{unit}"

@@ -23,7 +23,7 @@ def band(
     *,
     shade: float = 0.13,
 ) -> None:
-    """Estimates over x as rliable's sample efficiency curve, in the algorithm's style. There is a gap at None."""
+    """Draw estimates over x as rliable's sample efficiency curve, in the algorithm's style, with a gap at None."""
     look = cast.styles[label]
     if all(one is None for one in found):
         return
@@ -54,12 +54,12 @@ def band(
 
 
 def positions(values: Sequence[int], axis: Axis) -> list[float]:
-    """Where the values stand: log2(1 + L), or log2(U)."""
+    """Positions of the values on the axis: log2(1 + L), or log2(U)."""
     return [float(x) for x in robustness.positions(values, axis)]
 
 
 def value_axis(axes: Axes, values: Sequence[int], axis: Axis) -> None:
-    """Ticks at the values, which stand on a logarithmic scale; where they come too close, not at all of them."""
+    """Set ticks at the values, which are on a logarithmic scale; only some if they are too close."""
     x = positions(values, axis)
     span = max(x[-1] - x[0], 1.0)
     kept = [len(x) - 1]
@@ -74,7 +74,7 @@ def value_axis(axes: Axes, values: Sequence[int], axis: Axis) -> None:
 
 
 def finished(axes: Axes) -> None:
-    """The last touches, after all lines: rliable decorates at each of them."""
+    """Finish axes after all lines are drawn, as rliable decorates them with each line."""
     plain(axes)
     for side in ("left", "bottom"):
         axes.spines[side].set_linewidth(0.8)

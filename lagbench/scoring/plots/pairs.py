@@ -13,13 +13,13 @@ from lagbench.scoring.significance import apart
 
 _CELL = 0.36
 _LETTER = 0.07
-"""Inches of a cell, and of a letter of a name."""
+"""Inches per cell, and per letter of a name."""
 _DARK = 0.35
-"""How far from 0.5 a cell is so dark that its text is white."""
+"""Distance from 0.5 beyond which a cell is dark and its text white."""
 
 
 def pairs(results: Results, details: Details) -> Figure:
-    """The probability that a run of the row's algorithm scores above one of the column's, a panel a value."""
+    """The probability that a run of the row's algorithm scores above one of the column's, one panel per value."""
     names = Cast.of(results).names
     count = len(results.values)
     side = _CELL * len(results.lines) + _LETTER * max(map(len, names.values())) + 0.4

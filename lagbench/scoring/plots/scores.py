@@ -19,11 +19,11 @@ MEASURES = {"final": "final score", "area": "area under the curve"}
 AGGREGATES = {"iqm": "IQM", "median": "median", "mean": "mean", "optimality_gap": "optimality gap"}
 _ROW = 0.19
 _LETTER = 0.1
-"""Inches of a letter of a row's name, which stands upright beside it."""
+"""Inches per letter of a row's name, which is vertical beside the row."""
 
 
 def intervals(results: Results, details: Details) -> Figure:
-    """Final scores: a row of panels a value, a column an aggregate."""
+    """Final scores: one row of panels per value, one column per aggregate."""
     cast = Cast.of(results)
     names = [f"{results.axis} {value}" for value in results.values]
     height = max(_height(results), _LETTER * max(map(len, names)))
@@ -42,7 +42,7 @@ def intervals(results: Results, details: Details) -> Figure:
 
 
 def area(results: Results, details: Details) -> Figure:
-    """IQM of the area under the curve, a panel a value."""
+    """IQM of the area under the curve, one panel per value."""
     cast = Cast.of(results)
     rows, columns = _layout(len(results.values))
     size = (2.9 if columns > 1 else 4.2, _height(results))
@@ -61,7 +61,7 @@ def _height(results: Results) -> float:
 
 
 def _widen(figure: Figure, cast: Cast) -> None:
-    """Names stand beside the first column, beyond the panels' width; ticks and labels below the last row."""
+    """Widen the figure for the names beside the first column, and for ticks and labels below the last row."""
     figure.set_figheight(figure.get_figheight() + 0.5)
     figure.set_figwidth(figure.get_figwidth() + 0.075 * max(map(len, cast.names.values())))
 
@@ -73,7 +73,7 @@ def _aggregate(point: Point, measure: str, name: str) -> IntervalEstimate | None
 
 
 def _bars(axes: Axes, results: Results, cast: Cast, found: Sequence[IntervalEstimate | None], named: bool) -> None:
-    """Estimates and intervals as rliable draws them, whose function makes a figure of pyplot's own."""
+    """Draw estimates and intervals as rliable does, whose function would use pyplot."""
     labels = [line.label for line in results.lines]
     for y, (label, one) in enumerate(zip(labels, found, strict=True)):
         look = cast.styles[label]
@@ -113,7 +113,7 @@ def against_axis(results: Results, details: Details) -> Figure:
 
 
 def training(results: Results, details: Details) -> Figure:
-    """IQM over the budget, a panel a value."""
+    """IQM over the budget, one panel per value."""
     cast = Cast.of(results)
     rows, columns = _layout(len(results.values))
     figure, axes = panels(rows, columns, _size(columns), count=len(results.values), sharex=True, sharey=True)
@@ -132,7 +132,7 @@ def training(results: Results, details: Details) -> Figure:
 
 
 def profiles(results: Results, details: Details) -> Figure:
-    """The share of runs whose final score is above a threshold: rliable's performance profiles, a panel a value."""
+    """The share of runs with final scores above a threshold: rliable's performance profiles, one panel per value."""
     cast = Cast.of(results)
     rows, columns = _layout(len(results.values))
     figure, axes = panels(rows, columns, _size(columns), count=len(results.values), sharex=True, sharey=True)
@@ -185,7 +185,7 @@ def tasks_against_axis(results: Results, details: Details) -> Figure:
 
 
 def tasks_training(results: Results, details: Details) -> Figure:
-    """Mean score, or return, over the budget: a row a task, a column a value."""
+    """Mean score, or return, over the budget: one row per task, one column per value."""
     cast = Cast.of(results)
     count = len(results.values)
     rows, columns = wrapped(count, count)
@@ -219,14 +219,14 @@ def _size(columns: int) -> tuple[float, float]:
 
 
 def _outer(axes: Sequence[Axes], x: str, y: str = "") -> None:
-    """Labels of the axes of all panels together."""
+    """Set common axis labels for all panels."""
     figure, place = axes[0].figure, axes[0].get_subplotspec()
     assert isinstance(figure, Figure)
     assert place is not None
     figure.supxlabel(x, fontsize=SMALL + 1)
     columns = place.get_gridspec().ncols
     for i, axis in enumerate(axes):
-        # Where the panel below is not there, the shared ticks would be lost.
+        # Without a panel below, the shared ticks would be lost.
         axis.tick_params(labelbottom=i + columns >= len(axes))
         if y and i % columns == 0:
             axis.set_ylabel(y, fontsize=SMALL + 1)

@@ -16,8 +16,8 @@ _LONGEST = 60
 class Style:
     """Colour, marker and line.
 
-    Any one of them tells the baselines of control apart; of those for language models some have the colour of one that
-    the language suites do not compare, with another marker and line.
+    Each of them alone distinguishes the control baselines. Some language baselines have the colour of one that the
+    language suites do not compare, with another marker and line.
     """
 
     colour: str
@@ -26,7 +26,7 @@ class Style:
 
     @property
     def size(self) -> float:
-        """Of the marker, in points: thin ones are larger."""
+        """Size of the marker in points; thin ones are larger."""
         return {"*": 8.0, "X": 6.2, "P": 6.2}.get(self.marker, 4.8)
 
 
@@ -41,7 +41,7 @@ _LINES: Mapping[str, LineStyle] = {
     "sparse": (0, (1, 3.6)),
 }
 BASELINES: Mapping[str, Style] = {
-    # Okabe and Ito's colours without their yellow, which is pale on white.
+    # Okabe and Ito's colours without yellow, which is pale on white.
     "ppo": Style("#0072B2", "o", _LINES["solid"]),
     "vaco": Style("#D55E00", "D", _LINES["solid"]),
     "impala": Style("#009E73", "s", _LINES["dashed"]),
@@ -49,7 +49,7 @@ BASELINES: Mapping[str, Style] = {
     "ppo-kl": Style("#56B4E9", "^", _LINES["dotted"]),
     "decoupled-ppo": Style("#E69F00", "P", _LINES["short"]),
     "geppo": Style("#882255", "X", _LINES["dash-dot-dot"]),
-    # Two more that no eye takes for one of these.
+    # Two more colours that are distinct from these.
     "ppo-ewma": Style("#8844EE", "<", _LINES["long"]),
     "impact": Style("#88AA55", ">", _LINES["sparse"]),
     "grpo": Style("#009E73", "p", _LINES["solid"]),
@@ -60,7 +60,7 @@ BASELINES: Mapping[str, Style] = {
     "dppo": Style("#88AA55", "s", _LINES["dotted"]),
     "topr": Style("#009E73", "^", _LINES["long"]),
 }
-# An algorithm of one's own is dark, as no baseline is.
+# The user's algorithms are dark, unlike the baselines.
 _OWN = ("#000000", "#5B3A1E", "#332288")
 _MARKERS = ("*", "p", "h", "<", ">", "d", "8", "H", "o", "s", "D", "^", "v")
 
@@ -68,9 +68,9 @@ _MARKERS = ("*", "p", "h", "<", ">", "d", "8", "H", "o", "s", "D", "^", "v")
 def styles(named: Sequence[tuple[str, str]]) -> dict[str, Style]:
     """Label → style, of (label, algorithm).
 
-    A baseline has a style of its own; another algorithm's follows from its name, and that of an entry with swept
-    hyperparameters from its label, in the colour of its algorithm. Only where two labels would look the same does the
-    later one take another.
+    Baselines have fixed styles. Another algorithm's style is derived from its name, that of an entry with swept
+    hyperparameters from its label, in the colour of its algorithm. If two labels would look the same, the later one
+    takes another style.
     """
     found: dict[str, Style] = {}
     for label, algorithm in named:
@@ -86,9 +86,9 @@ def styles(named: Sequence[tuple[str, str]]) -> dict[str, Style]:
 
 
 def shown(labels: Sequence[str]) -> dict[str, str]:
-    """Label → what a figure says, on one line: without directories, and not longer than a legend can hold.
+    """Label → displayed name: one line, without directories, shortened to fit a legend.
 
-    The whole label where short ones would be the same.
+    If shortened names would be equal, the full labels.
     """
     short = {label: _cut(" ".join(_bare(label).split()) or "(no name)") for label in labels}
     twice = {text for text in short.values() if list(short.values()).count(text) > 1}
@@ -110,7 +110,7 @@ def _number(text: str) -> int:
 
 
 SETTINGS: Mapping[str, Any] = {
-    "font.family": ["DejaVu Sans"],  # matplotlib brings it along: the same everywhere
+    "font.family": ["DejaVu Sans"],  # ships with matplotlib
     "font.size": 9.0,
     "axes.axisbelow": True,
     "figure.facecolor": "white",
@@ -119,7 +119,7 @@ SETTINGS: Mapping[str, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "lagbench",
     "pdf.fonttype": 42,
-    "text.parse_math": False,  # a name with a $ in it is a name
+    "text.parse_math": False,  # names may contain $
     "text.usetex": False,
 }
-"""matplotlib's, under which figures are made and written."""
+"""Settings of matplotlib with which figures are made and written."""
