@@ -30,7 +30,7 @@ class Row:
     Attributes:
         method: the method.
         results: the method scored on its own: the maintainers' runs, if any, then the claim, if any.
-        details: of ``results``.
+        details: details of ``results``.
         rank: 1 + the number of significantly better methods; None if not ranked.
         head: the key of the method that this one duplicates; else its own key.
         by_claim: whether only the claims show the duplication. As anyone can copy a claim, each is then still ranked by

@@ -25,7 +25,7 @@ class Compared:
 
     Attributes:
         new: the label of the new algorithm.
-        results: of all algorithms; comparisons are of the new algorithm with each baseline.
+        results: results of all algorithms, with comparisons of the new algorithm with each baseline only.
         verdicts: one per baseline.
     """
 
@@ -61,7 +61,7 @@ def compare(
     """Score the new runs together with the baselines, and give verdicts.
 
     Args:
-        outcomes: of ``lagbench.run_grid``, for one algorithm on a suite.
+        outcomes: outcomes of ``lagbench.run_grid`` for one algorithm on a suite.
         baselines: a table of runs of the same suite or family; see ``published``.
         replications: number of bootstrap replications.
         suite: the suite whose cells are scored; baselines of a family may have further cells.
@@ -103,7 +103,7 @@ def _label(name: str, runs: Any, baselines: Any) -> tuple[str, list[str]]:
         ("config", "hyperparameters", "other hyperparameters"),
     ):
         here, there = (set(one[column].to_pylist()) for one in (runs, theirs))
-        if here != there and None not in here | there:  # runs of before do not say of which version they are
+        if here != there and None not in here | there:  # older runs do not record it
             other.append(changed)
         elif here == there != {None}:
             same.append(word)

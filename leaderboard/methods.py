@@ -32,7 +32,7 @@ class Method:
 
     Attributes:
         key: unique id in URLs: a submission's slug, or for a baseline a name that cannot be a slug.
-        name: as given by its authors.
+        name: name given by its authors.
         algorithm: its name on the command line.
         source: text of its modules by path.
         submission: the submission; None for a baseline.

@@ -21,7 +21,7 @@ class LazyGroup(click.Group):
     Args:
         commands: a function that returns name → ``"module:attribute"``, in the order of the help.
         texts: help texts by name, in place of the first line of the command's docstring.
-        attributes: of ``click.Group``.
+        attributes: attributes of ``click.Group``.
     """
 
     def __init__(

@@ -75,11 +75,11 @@ def known(details: Details, axis: str) -> list[Quantity]:
     """The quantities that were measured.
 
     Args:
-        details: of all entries.
+        details: details of all entries.
         axis: ``lag`` or ``updates``.
 
     Returns:
-        Those of ``QUANTITIES``.
+        Measured quantities, a subset of ``QUANTITIES``.
     """
     return [q for q in QUANTITIES[axis] if any(series(line, q) for line in details.lines)]
 
@@ -92,7 +92,7 @@ def series(line: LineDetails, quantity: Quantity) -> list[IntervalEstimate | Non
         quantity: the diagnostic.
 
     Returns:
-        By value of the axis; empty if it was not measured.
+        Numbers by value of the axis; empty if it was not measured.
     """
     name = held(line) if quantity.name is None else quantity.name
     found = [point.measured.get(name) if name else None for point in line.points]
@@ -103,7 +103,7 @@ def shares(details: Details) -> str:
     """The share of samples that each algorithm logs.
 
     Args:
-        details: of all entries.
+        details: details of all entries.
 
     Returns:
         A sentence; empty if none does.

@@ -39,7 +39,7 @@ class Scores:
 
     Attributes:
         grid: the runs.
-        scales: by task; None without references.
+        scales: scales by task; None without references.
     """
 
     grid: Grid

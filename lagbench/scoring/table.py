@@ -109,7 +109,7 @@ def concat(tables: Sequence[Any]) -> Any:
     """Several tables as one.
 
     Args:
-        tables: of ``SCHEMA``.
+        tables: tables of ``SCHEMA``.
 
     Returns:
         All rows, sorted.
@@ -280,7 +280,7 @@ def to_file(table: Any, file: Path) -> None:
     """Write a table as an Arrow IPC file, atomically.
 
     Args:
-        table: of ``SCHEMA``.
+        table: a table of ``SCHEMA``.
         file: the destination.
 
     Raises:

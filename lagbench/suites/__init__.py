@@ -292,8 +292,8 @@ def resolve(*, suite: str | None = None, **options: Any) -> RunSpec:
     """A run's specification from options, or with ``suite`` from one of its cells.
 
     Args:
-        suite: of the cell; it fixes everything except ``algo``, ``task``, its axis, ``seed``, ``config``, ``record``,
-            ``device``.
+        suite: suite of the cell. It fixes everything except ``algo``, ``task``, its axis, ``seed``, ``config``,
+            ``record``, ``device``.
         options: ``algo`` (``"ppo"``), ``task`` (``"Hopper-v5"``), ``lag`` (0), ``lag_mode`` (``"uniform"``),
             ``lag_options``, ``updates`` (10 epochs), ``updates_fixed`` (False), ``forward`` (``"reuse"``),
             ``minibatch``, ``actors``, ``phase_steps``, ``hidden`` ((64, 64)), ``policy``, ``budget``, ``seed`` (0),

@@ -1,9 +1,9 @@
-// What a page gains with JavaScript: tables that sort, a board that filters.
+// With JavaScript, tables can be sorted and the board filtered.
 "use strict";
 
 document.documentElement.classList.add("js");
 
-// ---- Tables: a heading becomes a button.
+// ---- Sorting: headings become buttons.
 
 const FIRST = { rank: "ascending", text: "ascending", number: "descending" };
 
@@ -31,7 +31,7 @@ function sort(body, column, kind, order) {
   const sign = order === "ascending" ? 1 : -1;
   const keyed = [...body.rows].map((row) => ({ row, value: row.cells[column].dataset.value }));
   keyed.sort((a, b) => {
-    // What has no number is last, in either order.
+    // Missing numbers are last in either order.
     if (a.value === "" || b.value === "") return (a.value === "") - (b.value === "");
     const difference = kind === "text" ? a.value.localeCompare(b.value) : Number(a.value) - Number(b.value);
     return sign * difference;
@@ -39,7 +39,7 @@ function sort(body, column, kind, order) {
   body.append(...keyed.map(({ row }) => row));
 }
 
-// ---- The filter: a row is shown where it fits all of suite, state and words.
+// ---- Filter: rows must match suite, state and all words.
 
 function filtered(form) {
   const sections = [...document.querySelectorAll("section[data-suite]")];
