@@ -166,7 +166,7 @@ class Apart(Collector):
             self._ray.get(handle)
         except self._ray.exceptions.RayTaskError as error:
             raise LagbenchError(
-                f"actor process {process} failed ({' '.join(str(error.cause).split())}); mend the task, and start anew"
+                f"actor process {process} failed ({' '.join(str(error.cause).split())}); fix the task, then start anew"
             ) from error
         except self._ray.exceptions.RayError as error:
             life, following, content = self._ray.get(self._exchange.revive.remote(process))
@@ -175,7 +175,7 @@ class Apart(Collector):
             self._lost[process] = (following, times)
             if times > _FRUITLESS:
                 raise LagbenchError(
-                    f"actor process {process} died {times} times in phase {following} ({type(error).__name__}); see to "
+                    f"actor process {process} died {times} times in phase {following} ({type(error).__name__}); check "
                     "the machine's memory, and resume with: lagbench resume RUN"
                 ) from error
             self._dropped += 1

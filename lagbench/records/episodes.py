@@ -84,9 +84,9 @@ def malformed(episode: EvaluationEpisode) -> Difference | None:
     if lengths != {episode.length} or not episode.length:
         return Difference("evaluations", episode.name, "length", episode.length, max(lengths), "summed")
     if not 0 <= episode.seed < _SEEDS:
-        return Difference("evaluations", episode.name, "seed", episode.seed, "a seed of EnvPool's", "replayed")
+        return Difference("evaluations", episode.name, "seed", episode.seed, f"in [0, {_SEEDS})", "replayed")
     if not (episode.terminated or episode.truncated):
-        return Difference("evaluations", episode.name, "truncated", False, "an end", "specified")
+        return Difference("evaluations", episode.name, "truncated", False, True, "specified")
     return None
 
 

@@ -93,7 +93,7 @@ def explained(what: Path, then: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, "mend that")
+        hint = _HINTS.get(error.errno or 0, "fix this")
         raise RecordError(
             f"cannot write {error.filename or what} ({error.strerror or error}); {hint}, then {then}"
         ) from error

@@ -256,10 +256,10 @@ class _Training:
         self._env.close()
         if self._left:
             missing = f"missing in the last {self._left} steps"
-            return Difference("trajectories", {"actor": self._shortest}, "rows", missing, "all there", "specified")
+            return Difference("trajectories", {"actor": self._shortest}, "rows", missing, "complete", "specified")
         if self._rows is not None and len(self._rows["step"]):
             where = _where(self._rows, 0)
-            return Difference("trajectories", where, "actor", int(self._rows["actor"][0]), "no row more", "replayed")
+            return Difference("trajectories", where, "actor", int(self._rows["actor"][0]), "no further row", "replayed")
         return None
 
 

@@ -352,7 +352,7 @@ def test_training(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (drop(-1), r"trajectories, actor 7: rows is missing in the last 1 steps, specified all there"),
+        (drop(-1), r"trajectories, actor 7: rows is missing in the last 1 steps, specified complete"),
         (
             lambda c: c.update({k: [*v, *v[-8:]] for k, v in c.items()}),
             r"episode \d+, step \d+: actor is \d, replayed no",
