@@ -11,7 +11,7 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 
 
 class M2PO(Algorithm):
-    """−M·ρA with ρ = π/β; M drops the tokens of largest (log ρ)² until the mean of it over the others is the budget.
+    """−M·ρA with ρ = π/β; M drops the tokens with the largest (log ρ)² until the mean of the rest is within the budget.
 
     As in the authors' code, only tokens whose gradient leads further away from β are averaged and dropped: A > 0 with
     ρ > 1, or A < 0 with ρ < 1. The mean is over the minibatch; dropped tokens stay in the denominator. On language, A

@@ -237,7 +237,7 @@ def _collected(planned: Plan, runs: Path, kept: Sandbox) -> Any:
         check_left(directory)
         if code or not file.is_file():
             reason = sandbox.said(stderr) or f"exit code {code}"
-            raise LagbenchError(f"the runs in {runs} are not what they say ({reason}); move them away")
+            raise LagbenchError(f"the runs in {runs} fail their checks ({reason}); move them away")
     found = scoring.table.from_file(file)
     for name in ("lagbench", "envpool"):
         if others := {one for row in found[name].to_pylist() for one in row} - {version(name)}:

@@ -138,8 +138,8 @@ def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
         words = shlex.split(given)
         if DIRECTORY not in given or READABLE not in given or shutil.which(words[0]) is None:
             raise UsageError(
-                f"--sandbox takes a command that is there, with {DIRECTORY} for what may be written and {READABLE} for "
-                f"what is read, such as: docker run --rm --network none -v={DIRECTORY}:{DIRECTORY} "
+                f"--sandbox takes an installed command, with {DIRECTORY} for the writable directory and {READABLE} for "
+                f"readable ones, such as: docker run --rm --network none -v={DIRECTORY}:{DIRECTORY} "
                 f"-v={READABLE}:{READABLE}:ro -w {DIRECTORY} IMAGE; not {given!r}"
             )
         return Sandbox(words[0].rpartition("/")[2], tuple(words), "python3")
@@ -157,8 +157,8 @@ def choose(given: str | None = None, *, trusted: bool = False) -> Sandbox:
             return Sandbox(f"bubblewrap {version}")
         reason = f"bubblewrap does not work here ({' '.join(tried.stderr.split())})"
     raise UsageError(
-        f"there is no sandbox for a stranger's source: {reason}; or give a container with --sandbox, or say "
-        "--trust-source of one that you have read"
+        f"there is no sandbox for untrusted source: {reason}; or give a container with --sandbox, or --trust-source "
+        "for source that you have read"
     )
 
 

@@ -50,11 +50,11 @@ _KINDS = {"tasks": _tasks, "algorithms": _algorithms, "suites": _suites}
 @click.command()
 @click.argument("what", type=OneOf(list(_KINDS)))
 @click.option(
-    "--all", "everything", is_flag=True, help="Of tasks: all ids of EnvPool's too, whether each works, and why not."
+    "--all", "everything", is_flag=True, help="With tasks: also every id of EnvPool, and why some cannot run."
 )
 @json_option
 def command(what: str, everything: bool, as_json: bool) -> None:
-    """List the tasks, algorithms or suites that there are."""
+    """List tasks, algorithms or suites."""
     if everything and what != "tasks":
         raise UsageError(f"--all applies only to tasks; leave it out: lagbench list {what}")
     rows = _all_tasks() if everything else _KINDS[what]()

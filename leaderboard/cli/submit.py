@@ -105,7 +105,7 @@ def _asked(option: str, given: str | None, question: str) -> str:
     if given is not None:
         return given
     if not sys.stdin.isatty():
-        raise UsageError(f"a submission needs it, and there is no terminal to ask: give {option}. {question}")
+        raise UsageError(f"a submission needs {option}, and there is no terminal to ask on: {question}")
     answer: str = click.prompt(question, err=True)
     return answer
 

@@ -299,7 +299,7 @@ def test_a_container_may_stand_in_for_it(tmp_path: Path) -> None:
     assert command[-4:] == ["--", "python3", "-m", "x"]  # within the limits that a process sets itself
     assert given.name == "env"
     for wrong in ("no-such-program {directory} {readable}", "env -i {directory}", "env -i {readable}"):
-        with pytest.raises(UsageError, match="--sandbox takes a command that is there, with"):
+        with pytest.raises(UsageError, match="--sandbox takes an installed command, with"):
             sandbox.choose(wrong)
 
 
