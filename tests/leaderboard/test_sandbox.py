@@ -305,6 +305,6 @@ def test_a_container_may_stand_in_for_it(tmp_path: Path) -> None:
 
 def test_without_one_a_source_has_to_be_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match=r"bubblewrap is not installed .*say --trust-source"):
+    with pytest.raises(UsageError, match=r"bubblewrap is not installed .*or --trust-source"):
         sandbox.choose()
     assert sandbox.choose(trusted=True).name is None
