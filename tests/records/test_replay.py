@@ -167,7 +167,7 @@ EVALUATIONS: list[tuple[str, Callable[[Columns], None], dict[str, str]]] = [
     (
         "an end",
         every(lambda c: c["terminated"].__setitem__(10, False), lambda c: c["truncated"].__setitem__(10, False)),
-        {"evaluation episodes": r"evaluation 2, deterministic, episode 0: truncated is False, specified an end"},
+        {"evaluation episodes": r"evaluation 2, deterministic, episode 0: truncated is False, specified True"},
     ),
     (
         "a seed",
