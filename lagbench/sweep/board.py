@@ -25,15 +25,15 @@ _STYLES = {"completed": "green", "diverged": "yellow", "failed": "red", "unusabl
 
 
 def in_words(cells: int) -> str:
-    """So many cells."""
+    """A number of cells, as text."""
     return "1 cell" if cells == 1 else f"{cells:,} cells"
 
 
 class Board(Watcher):
-    """Shows how a sweep goes, on stderr.
+    """Shows the progress of a sweep on stderr.
 
     Args:
-        out: the directory of the sweep, which the names of its cells leave out.
+        out: the directory of the sweep; cells are named by their paths relative to it.
     """
 
     def __init__(self, out: Path) -> None:
@@ -108,7 +108,7 @@ class Board(Watcher):
         self._console.print(what, soft_wrap=True, markup=False)
 
     def _panel(self) -> RenderableType:
-        # Read from a thread of the display's own: a glance that is a moment old does no harm.
+        # Called from the display's thread; slightly stale values are harmless.
         tally = self._tally
         counts = tally.counts
         parts = [f"{tally.over} of {self._total} done", f"{len(tally.running)} running"]

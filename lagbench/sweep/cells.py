@@ -21,7 +21,7 @@ from lagbench.spec import RunSpec, differences
 
 Status = Literal["missing", "unfinished", "completed", "diverged", "failed", "unusable", "other", "crashed"]
 
-# A stranger's program may have written anything there.
+# The directory's files may contain anything.
 _UNREADABLE = (LagbenchError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -29,12 +29,12 @@ _UNREADABLE = (LagbenchError, OSError, ValueError, TypeError, LookupError, Attri
 class Planned:
     """One cell: a spec, the directory of its run, and the options of ``lagbench.resolve`` it was made from.
 
-    Compared by identity: in a grid no two have one directory.
+    Compared by identity: no two cells of a grid share a directory.
 
     Attributes:
         spec: the run's specification.
         path: the directory of its run.
-        options: of ``lagbench.resolve``.
+        options: arguments of ``lagbench.resolve``.
     """
 
     spec: RunSpec
@@ -50,7 +50,7 @@ class State:
         status: ``completed``, ``diverged`` and ``failed`` for finished runs; ``unfinished`` runs can be resumed.
             ``unusable``: the directory cannot be read; ``other``: it contains a run of another spec. ``crashed``: the
             process died in this sweep; the next sweep tries again.
-        reason: why it is not completed; may be empty.
+        reason: why the run is not completed; may be empty.
         score: the mean return of the final scored evaluation, if any.
         error: its standard error.
     """
@@ -62,17 +62,17 @@ class State:
 
     @property
     def is_over(self) -> bool:
-        """Whether a sweep has nothing to do here."""
+        """Whether nothing is left to run."""
         return self.status not in ("missing", "unfinished")
 
     @property
     def is_failure(self) -> bool:
-        """Whether there is no result to be had from it. Divergence is a result."""
+        """Whether the cell has no result. Divergence is a result."""
         return self.status in ("failed", "unusable", "other", "crashed")
 
 
 def look(cell: Planned) -> State:
-    """The state of a cell, from its directory."""
+    """Return the state of a cell, read from its directory."""
     path = cell.path
     try:
         if not (path / SPEC_FILE).exists():
@@ -80,7 +80,7 @@ def look(cell: Planned) -> State:
                 raise RecordError(f"{path} has tables of a run but no {SPEC_FILE}")
             return State("missing")
         document = read_document(path)
-        before = RunSpec.from_json(document)  # raises for one of another version, which is no other run
+        before = RunSpec.from_json(document)  # raises if written by another version, which is not a different run
         now, then = cell.spec.algorithm, before.algorithm
         planned = replace(cell.spec, algorithm=then) if may_be(now, then) else cell.spec
         if changed := differences(planned.to_json(), document):
@@ -110,9 +110,9 @@ def _state(run: Run) -> State:
 
 
 def survey(cells: Iterable[Planned], taken: Mapping[Planned, State] | None = None) -> dict[Planned, State]:
-    """The state of every cell: that which is ``taken``, or its directory's.
+    """Return the state of every cell: from ``taken`` if it is there, else from its directory.
 
-    Raises UsageError where a directory holds a run of another spec.
+    Raises UsageError if a directory contains a run of another spec.
     """
     known = taken or {}
     states = {cell: known[cell] if cell in known else look(cell) for cell in cells}
@@ -124,11 +124,11 @@ def survey(cells: Iterable[Planned], taken: Mapping[Planned, State] | None = Non
 
 
 Go = Callable[..., None]
-"""What does a cell: ``go_on``, or another of its arguments."""
+"""Runs a cell: ``go_on``, or a function with the same arguments."""
 
 
 def go_on(spec: RunSpec, path: Path, *, threads: int, sinks: Sequence[Sink]) -> None:
-    """Do what is left of a cell: run it, or resume it, or nothing. Raises as ``runner.execute``."""
+    """Run or resume a cell; does nothing if it is finished. Raises as ``runner.execute``."""
     state = look(Planned(spec, path))
     if state.is_failure and state.status != "failed":
         raise UsageError(state.reason)

@@ -1,9 +1,9 @@
 """Claims: at most one process works on a cell, among processes that share only its file system.
 
-A claim is a file beside the cell's directory, ``<cell>.claim-<n>``, created exclusively: the n-th of its cell, which
-counts while no later one stands. Its holder renews its modification time. A claim that is not renewed is stale, and is
-taken over by creating the next one, so that of several who try exactly one succeeds, and none ever deletes what
-another may just have made. Only when the cell is finished do its claims go: who takes one has to look again.
+A claim is a file next to the cell's directory, ``<cell>.claim-<n>``, created exclusively; the one with the largest n is
+valid. Its holder renews its modification time. A claim that is not renewed is stale, and is taken over by creating the
+next one: exactly one of several processes succeeds, and none deletes a file that another may just have created. Claims
+are deleted only when the cell is finished, so the cell's state must be read again after taking one.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _RELEASED = 0.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a claim.
+    """The process that holds a claim.
 
     Attributes:
-        host: the machine's name, for people.
-        kernel: tells whether ``pid`` means the same process here; empty where that cannot be told.
-        pid: the process.
+        host: the machine's name, for messages.
+        kernel: ``pid`` is valid in processes with the same value; empty if unknown.
+        pid: the process ID.
     """
 
     host: str
@@ -48,7 +48,7 @@ class Holder:
         return cls(socket.gethostname(), _kernel(), os.getpid())
 
     def is_dead(self) -> bool:
-        """Whether it is known to have ended: of another machine's processes that is never known."""
+        """Whether the process is known to have ended; False for processes of other machines."""
         if not self.kernel or self.kernel != _kernel():
             return False
         try:
@@ -68,7 +68,7 @@ class Claim:
     number: int
 
     def renew(self) -> bool:
-        """Show that the holder lives; False where another has taken the cell over. Raises OSError."""
+        """Renew the claim; False if another process has taken the cell over. Raises OSError."""
         if _file(self.cell, self.number + 1).exists():
             return False
         try:
@@ -78,13 +78,13 @@ class Claim:
         return True
 
     def release(self) -> None:
-        """Let the next one have the cell at once."""
+        """Make the cell available to other processes at once."""
         with contextlib.suppress(FileNotFoundError):
             os.utime(_file(self.cell, self.number), (_RELEASED, _RELEASED))
 
 
 def take(cell: Path) -> Claim | None:
-    """Claim a cell; None where somebody else has it. Raises RecordError where that cannot be written."""
+    """Claim a cell; None if another process holds it. Raises RecordError if the claim cannot be written."""
     with explained(cell.parent, "try again"):
         number = _latest(cell)
         if number and not _is_stale(_file(cell, number)):
@@ -94,7 +94,7 @@ def take(cell: Path) -> Claim | None:
 
 
 def _create(claim: Claim) -> Claim | None:
-    """Its file, unless another was first."""
+    """Create the claim's file; None if it exists already."""
     try:
         descriptor = os.open(_file(claim.cell, claim.number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
@@ -103,13 +103,13 @@ def _create(claim: Claim) -> Claim | None:
         with open(descriptor, "wb", buffering=0) as out:
             out.write(json.dumps(asdict(Holder.here())).encode())
     except BaseException:
-        claim.release()  # only now: closing a file may renew it
+        claim.release()  # after closing the file, which may renew it
         raise
     return claim
 
 
 def holder(cell: Path) -> Holder | None:
-    """Who has a cell; None where it can be taken. Raises RecordError where that cannot be told."""
+    """Return the holder of a cell; None if it can be claimed. Raises RecordError if claims cannot be read."""
     with explained(cell.parent, "try again"):
         number = _latest(cell)
         if not number or _is_stale(file := _file(cell, number)):
@@ -118,14 +118,14 @@ def holder(cell: Path) -> Holder | None:
 
 
 def clear(cell: Path) -> None:
-    """Delete the claims of a cell that is finished."""
+    """Delete the claims of a finished cell."""
     for file in cell.parent.glob(f"{glob.escape(cell.name)}.claim-*"):
         file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def renewed(claim: Claim, lost: Callable[[], None]) -> Iterator[None]:
-    """Renew a claim from a thread for as long as this lasts; ``lost`` is called there where another took it over."""
+    """Renew a claim in a thread within this context; ``lost`` is called in that thread if the claim is taken over."""
     ended = threading.Event()
 
     def renew() -> None:
@@ -134,7 +134,7 @@ def renewed(claim: Claim, lost: Callable[[], None]) -> Iterator[None]:
             try:
                 held = claim.renew()
             except OSError:
-                # The file system is away. So long as others may not think this process dead, it goes on.
+                # The file system is unavailable: continue until the claim is stale to others.
                 held = time.monotonic() - last < STALE_S
             else:
                 last = time.monotonic()
@@ -166,7 +166,7 @@ def _is_stale(file: Path) -> bool:
     try:
         renewed_at = file.stat().st_mtime
     except FileNotFoundError:
-        return False  # cleared just now: the cell is finished
+        return False  # just cleared: the cell is finished
     if renewed_at == _RELEASED:
         return True
     by = _holder(file)
@@ -177,18 +177,18 @@ def _holder(file: Path) -> Holder | None:
     try:
         return Holder(**json.loads(file.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
-        return None  # cleared, or not written yet
+        return None  # cleared or not written yet
 
 
 def _clock(directory: Path) -> float:
-    """The time of the file system that a directory is on: machines may disagree about it."""
+    """The file system's time: clocks of machines may differ."""
     with tempfile.NamedTemporaryFile(dir=directory, prefix=".clock-") as probe:
         return os.fstat(probe.fileno()).st_mtime
 
 
 @functools.cache
 def _kernel() -> str:
-    """One start of one machine, and within it one container: a process id means one process there."""
+    """Identifies a boot of a machine and a PID namespace, within which process IDs are unique."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from lagbench.protocol import DEFAULT_HIDDEN
 from lagbench.spec import RunSpec
 
-# Microseconds on one core that an actor step takes, acting and recording included.
+# Microseconds per actor step on one core, including acting and recording.
 _STEP_US = {
     "Ant": 210,
     "HalfCheetah": 33,
@@ -22,13 +22,13 @@ _STEP_US = {
     "Swimmer": 36,
     "Walker2d": 87,
 }
-# An update is many small operations, whose number counts, and then the rows that they go over.
+# An update costs a constant, for many small operations, and a time per row.
 _UPDATE_MS, _UPDATE_ROW_US = 0.9, 0.9
 _PHASE_MS = 20.0
 _START_S = 1.0
 _EPISODE_STEPS = 1000
-# Milliseconds that a completion takes, its update included; of an evaluation; and what a phase takes beside them, in
-# which no more are completed together than it has.
+# Milliseconds per completion, including its update; per completion of an evaluation; and per phase in addition, since
+# only a phase's completions are batched.
 _COMPLETION_MS = {"GSM8kMini": (19, 9, 300)}
 
 
@@ -39,7 +39,7 @@ def is_known(task: str) -> bool:
 
 
 def seconds(spec: RunSpec) -> float | None:
-    """Seconds on one core for a run; None for a task whose cost is not known."""
+    """Seconds of a run on one core; None if the task's cost is not known."""
     if not is_known(spec.task):
         return None
     name = spec.task.rpartition("-v")[0]
@@ -60,16 +60,16 @@ def _control(spec: RunSpec, step_us: float) -> float:
 
 
 def _evaluated(spec: RunSpec) -> int:
-    """Episodes of all evaluations."""
+    """Total number of evaluation episodes."""
     return sum(sum(spec.evaluation.modes(last=at == spec.phases).values()) for at in spec.evaluation_phases())
 
 
 def _size(hidden: Sequence[int]) -> int:
-    """Weights between hidden layers, or units where there is one: what a row's time grows with."""
+    """Weights between hidden layers, or units of a single one; the time per row is proportional to it."""
     return sum(a * b for a, b in pairwise(hidden)) or hidden[0]
 
 
 def hours(specs: Iterable[RunSpec]) -> float | None:
-    """Core-hours for several runs; None where one of them is of a task whose cost is not known."""
+    """Core-hours of several runs; None if the cost of one's task is not known."""
     each = [seconds(spec) for spec in specs]
     return None if None in each else sum(s for s in each if s is not None) / 3600

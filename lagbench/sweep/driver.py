@@ -19,7 +19,7 @@ from lagbench.sweep.processes import Processes
 from lagbench.sweep.watcher import Watcher
 
 _TICK_S = 0.5
-# Of the time, that a sweep with nothing to start spends looking at what others do.
+# The share of time that a sweep with nothing to start spends checking on other processes.
 _LOOKING_SHARE = 0.05
 
 
@@ -28,9 +28,9 @@ class CellOutcome:
     """A cell and its state.
 
     Attributes:
-        cell: its ``spec``, and the ``path`` of its directory.
-        state: its ``status``, ``reason``, and for a finished run ``score`` (the mean return of its last evaluation) and
-            ``error`` (that mean's standard error).
+        cell: ``spec`` and ``path``, the run's directory.
+        state: ``status``, ``reason``, and for a finished run ``score`` (the mean return of its last evaluation) and
+            ``error`` (the standard error of that mean).
     """
 
     cell: Planned
@@ -38,7 +38,7 @@ class CellOutcome:
 
 
 class SweepEnded(LagbenchError):
-    """A sweep ended before its cells were done: by a signal, or because none could go on. ``outcomes`` has them all."""
+    """A sweep ended early, by a signal or because no cell can continue. ``outcomes`` has all cells."""
 
     def __init__(self, message: str, outcomes: Sequence[CellOutcome], exit_code: int = 1) -> None:
         super().__init__(message)
@@ -60,11 +60,11 @@ def run_grid(
     stop the others; recorded failures are not tried again.
 
     Args:
-        cells: of ``grid.plan``.
+        cells: from ``grid.plan``.
         jobs: number of concurrent processes, which divide the cores; None: one per core.
-        executor: runs the cells, instead of such processes.
+        executor: runs the cells instead of local processes.
         watcher: receives progress.
-        taken: cells that are done elsewhere, see ``taken.taken``; their directories are ignored.
+        taken: cells that are finished elsewhere, see ``taken.taken``; their directories are ignored.
 
     Returns:
         Every cell with its state, in the order of the plan.
@@ -89,7 +89,7 @@ def make_executor(address: str | None, jobs: int | None = None, threads: int = 0
         go: function that runs a cell.
 
     Returns:
-        For ``run_grid``.
+        The argument ``executor`` of ``run_grid``.
 
     Raises:
         UsageError: there is no such cluster.
@@ -116,7 +116,7 @@ class _Sweep:
         return [CellOutcome(cell, state) for cell, state in self._states.items()]
 
     def run(self) -> None:
-        """To the end, whatever it is."""
+        """Run until every cell is done or the sweep is stopped. Raises SweepEnded."""
         self._tell(lambda w: w.start(self._states, self._executor.slots))
         with signals_wait(lambda: self._tell(lambda w: w.stopping())) as received:
             try:
@@ -164,7 +164,7 @@ class _Sweep:
         self._tell(lambda w: w.advanced(event.cell, event.phases))
 
     def _next(self) -> Planned | None:
-        """The first cell that nobody has. Where others have all of them, it looks again only after a while."""
+        """Return the first unclaimed cell; None if there is none, in which case it checks again only after a while."""
         began = time.monotonic()
         if began < self._look_at:
             return None
@@ -200,7 +200,7 @@ class _Sweep:
         self._tell(lambda w: w.ended(cell, state))
 
     def _tell(self, call: Callable[[Watcher], Any]) -> None:
-        """Tell the watcher, if it still listens: nobody may be reading stderr any more."""
+        """Notify the watcher, unless it has failed before: stderr may be closed."""
         if self._watcher is None:
             return
         try:

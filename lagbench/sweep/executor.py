@@ -11,7 +11,7 @@ from lagbench.sweep.cells import Planned
 
 @dataclass(frozen=True)
 class Advanced:
-    """A cell has so many phases behind it."""
+    """A cell has completed ``phases`` phases."""
 
     cell: Planned
     phases: int
@@ -19,13 +19,13 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Ended:
-    """A cell runs no more; its directory says what became of it.
+    """A cell has stopped running; its state is in its directory.
 
     Attributes:
         cell: the cell.
-        reason: why it did not come to its end, where something went wrong.
-        elsewhere: whether somebody else has it, so that nothing was done.
-        is_general: whether ``reason`` would stop every other cell too.
+        reason: why it did not finish, if something went wrong.
+        elsewhere: whether another process holds the cell, so that nothing was done.
+        is_general: whether ``reason`` affects every other cell too.
     """
 
     cell: Planned
@@ -38,22 +38,22 @@ Event = Advanced | Ended
 
 
 class Executor(ABC):
-    """Runs up to ``slots`` cells at once. The claim of a cell is held by what runs it."""
+    """Runs up to ``slots`` cells at once. Whatever runs a cell holds its claim."""
 
     slots: int
 
     @abstractmethod
     def start(self, cell: Planned) -> None:
-        """Run a cell, or go on with it."""
+        """Start or resume a cell."""
 
     @abstractmethod
     def wait(self, seconds: float) -> Sequence[Event]:
-        """What happened since; nothing where nothing does for so long."""
+        """Return the events since the last call; waits at most ``seconds`` for one."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Have every cell end after its phase under way."""
+        """Stop every cell at the end of its current phase."""
 
     @abstractmethod
     def close(self) -> None:
-        """End at once whatever still runs, so that it can be resumed."""
+        """Stop all cells at once; they can be resumed."""

@@ -18,7 +18,7 @@ from lagbench.sinks import description
 from lagbench.spec import RunSpec
 from lagbench.sweep.cells import Planned
 
-# The task option that a spec takes from the day: a sweep has one for all its cells, also when it is started again.
+# The task option whose default is today's date: all cells of a sweep share one, also after a restart.
 _DATE = "date"
 
 
@@ -84,7 +84,7 @@ def plan(
 
 
 def _day_of(directory: Path) -> str | None:
-    """The date of a run below a directory; None where none has one."""
+    """The date of a run below a directory; None if no run has one."""
     for file in sorted(directory.rglob(SPEC_FILE)):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return str(json.loads(file.read_bytes())["task_options"][_DATE])
@@ -92,7 +92,7 @@ def _day_of(directory: Path) -> str | None:
 
 
 def _values(given: Any) -> Sequence[Any]:
-    """Those of an axis: one alone is one of one."""
+    """The values of an axis; a single value becomes a list."""
     return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
@@ -104,8 +104,8 @@ def _product(axes: Mapping[str, Sequence[Any]], config: Mapping[str, Sequence[An
 
 
 def _directory(spec: RunSpec, config: Iterable[str]) -> Path:
-    """Where a cell lies in the directory of its sweep. It names what was set, so that an axis can grow later."""
-    # A value's spelling is the spec's, not the user's: 0.1 and .10 are one cell.
+    """A cell's directory relative to its sweep. It names what was set, so that axes can be extended later."""
+    # Values are spelt as in the spec: 0.1 and .10 are the same cell.
     chosen = description.assignments({name: spec.config[name] for name in sorted(config)})
     settings = ",".join(quote(text, safe="=+") for text in chosen)
     task, algorithm = (name.rpartition(":")[2] for name in (spec.task, spec.algorithm.name))

@@ -13,7 +13,7 @@ _FLAGS = {"config": "--set", "task_options": "--task-set", "lag_options": "--lag
 
 
 def command(cell: Planned, state: State) -> str:
-    """What to type for what is left of a cell: the same spec in the same directory as the sweep's."""
+    """The shell command that runs or resumes a cell, with the sweep's spec and directory."""
     if state.status == "unfinished":
         return resume_command(cell.path)
     return shlex.join(["lagbench", "run", *_arguments(cell.options), "--out", str(cell.path)])

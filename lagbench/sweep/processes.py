@@ -1,4 +1,4 @@
-"""Executor with local processes, forked from one that has loaded everything."""
+"""Executor with local processes, forked from one that has imported everything."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Running:
     events: list[Event] = field(default_factory=list)
 
     def read(self) -> None:
-        """Take in what the process has said."""
+        """Receive the process's messages."""
         try:
             while self.connection.poll():
                 said = self.connection.recv()
@@ -38,10 +38,10 @@ class _Running:
                 else:
                     self.events.append(Advanced(self.cell, said))
         except (EOFError, OSError):
-            pass  # it has said all
+            pass  # no more messages
 
     def ended(self) -> Ended:
-        """How it ended."""
+        """Return how the process ended."""
         if self.end is not None:
             return Ended(self.cell, self.end.reason, self.end.elsewhere, self.end.is_general)
         code = self.process.exitcode or 0
@@ -56,9 +56,9 @@ class Processes(Executor):
     """Runs each cell in a process of its own.
 
     Args:
-        jobs: cells at once; the cores are shared out among them. None: one a core.
-        threads: EnvPool's threads a cell; 0: its share of the cores. They change no row.
-        go: does a cell, in that process.
+        jobs: number of concurrent cells, which divide the cores; None: one per core.
+        threads: EnvPool threads per cell; 0: its share of the cores. Rows do not depend on them.
+        go: function that runs a cell, in its process.
     """
 
     def __init__(self, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> None:
@@ -66,7 +66,7 @@ class Processes(Executor):
         self.slots = cores() if jobs is None else jobs
         self._threads = threads or max(1, cores() // self.slots)
         self._running: list[_Running] = []
-        # What takes seconds to load is loaded meanwhile.
+        # Preload modules that take seconds to import.
         _CONTEXT.set_forkserver_preload(
             ["lagbench.sweep.worker", "lagbench.actors.control", "lagbench.tasks.mujoco", "torch._dynamo"]
         )
@@ -77,7 +77,7 @@ class Processes(Executor):
         ours, theirs = _CONTEXT.Pipe(duplex=False)
         spec, sources = cell.spec.to_json(), list(cell.spec.sources().values())
         arguments = (theirs, spec, sources, cell.path, self._threads, self._go)
-        # At the very end of this process nobody is to wait for one that was never stopped.
+        # Daemonic: this process must not wait at exit for one that was never stopped.
         process = _CONTEXT.Process(target=worker.main, args=arguments, daemon=True)
         process.start()
         theirs.close()

@@ -27,13 +27,13 @@ from lagbench.sweep.worker import End, explain
 from lagbench.training import PhaseResult
 
 _SHIP_EVERY_S = 1.0
-# Workers that a cell may lose in a row without getting any further: then it is the cell that kills them.
+# Consecutive workers that a cell may lose without progress before the cell is taken for the cause.
 _FRUITLESS = 3
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a task says after a phase: the phases done, what has changed in the directory, how it ended if it did."""
+    """A task's report after a phase: phases done, changes in the directory, and how it ended, if it has."""
 
     phases: int
     changes: Sequence[Change]
@@ -43,7 +43,7 @@ class Report:
 def work(
     spec: Mapping[str, Any], sources: Sequence[Source], before: Sequence[Change], threads: int, go: Go = go_on
 ) -> Iterator[Report]:
-    """The task: run a cell by ``go``, or go on with what is packed in ``before``, in a directory of this machine's."""
+    """The Ray task: run a cell with ``go``, or resume it from the files in ``before``, in a local directory."""
     with tempfile.TemporaryDirectory(prefix="lagbench-") as root:
         directory = Path(root, "run")
         directory.mkdir()
@@ -60,7 +60,7 @@ def work(
                 end = explain(error)
             ship.end(end)
 
-        # Beside the generator, which gives back what there is whenever Ray asks.
+        # In a thread, since Ray consumes the generator at its own pace.
         thread = threading.Thread(target=run)
         thread.start()
         try:
@@ -75,13 +75,13 @@ def work(
 
 
 class _Ship(Sink):
-    """Reports a run, not more often than about once a second."""
+    """Reports a run at most about once a second."""
 
     def __init__(self, directory: Path) -> None:
         self.reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self.stop = threading.Event()
         self._shipper = Shipper(directory)
-        self._shipper.changes()  # those who gave it know what is there
+        self._shipper.changes()  # the driver has these files already
         self._phases = 0
         self._last = time.monotonic()
 
@@ -100,7 +100,7 @@ class _Ship(Sink):
             self._last = time.monotonic()
 
     def end(self, end: End) -> None:
-        """The run has ended."""
+        """Report the end of the run."""
         self.reports.put(Report(self._phases, self._shipper.changes(), end))
 
 
@@ -117,16 +117,16 @@ class _Running:
 
 
 class RayCluster(Executor):
-    """Runs each cell as a task on one core; one whose worker is lost goes on elsewhere, from what was collected.
+    """Runs each cell as a task on one core; if its worker is lost, another resumes it from the collected files.
 
     Args:
-        address: ``auto``, or host:port of the head.
-        jobs: cells at once; None: as many as the cluster has cores.
-        threads: EnvPool's threads a cell; 0: one. They change no row.
-        go: does a cell, on the machine that it is dealt to.
+        address: ``auto``, or host:port of the head node.
+        jobs: number of concurrent cells; None: one per core of the cluster.
+        threads: EnvPool threads per cell; 0: one. Rows do not depend on them.
+        go: function that runs a cell, on the worker.
 
     Raises:
-        UsageError: there is no cluster.
+        UsageError: there is no such cluster.
     """
 
     def __init__(self, address: str, jobs: int | None = None, threads: int = 0, go: Go = go_on) -> None:
@@ -173,7 +173,7 @@ class RayCluster(Executor):
         return events
 
     def stop(self) -> None:
-        """See ``Executor.stop``. What was collected is at most a second old; nothing more is waited for."""
+        """See ``Executor.stop``. Does not wait: the collected files are at most about a second old."""
         for running in list(self._running):
             self._end(running, End("interrupted"))
 
@@ -183,7 +183,7 @@ class RayCluster(Executor):
         self._ray.shutdown()
 
     def _cores(self) -> int:
-        """The cores of the cluster: machines come and go."""
+        """The cluster's current number of cores."""
         return max(1, int(self._ray.cluster_resources().get("CPU", 0)))
 
     def _submit(self, running: _Running) -> None:
@@ -191,7 +191,7 @@ class RayCluster(Executor):
         running.generator = self._task.remote(spec, running.sources, before, self._threads, self._go)
 
     def _read(self, running: _Running) -> None:
-        """Take in the next report of a task that has one."""
+        """Apply the next report of a task, which must have one."""
         try:
             report: Report = self._ray.get(next(running.generator))
             with explained(running.cell.path, "try again"):
@@ -207,11 +207,11 @@ class RayCluster(Executor):
                 running.phases, running.fruitless = report.phases, 0
             self._events.append(Advanced(running.cell, report.phases))
             if report.end is not None:
-                # Whatever it was, it was of that machine.
+                # Never general: the cause was on the worker's machine.
                 self._end(running, End(report.end.reason))
 
     def _lost(self, running: _Running, error: Exception) -> None:
-        """The worker or its machine is gone: have another go on with what is here."""
+        """Resume on another worker after the worker or its machine was lost."""
         running.fruitless += 1
         if running.fruitless > _FRUITLESS:
             what = type(error).__name__
@@ -221,7 +221,7 @@ class RayCluster(Executor):
 
     def _end(self, running: _Running, end: End) -> None:
         self._running.remove(running)
-        with contextlib.suppress(Exception):  # it may have ended, or its machine be gone
+        with contextlib.suppress(Exception):  # the task may have ended or its machine may be lost
             self._ray.cancel(running.generator)
         running.resources.close()
         if end == End():

@@ -10,15 +10,15 @@ from pathlib import Path
 from lagbench.records.files import CHECKPOINT_FILE, LOCK_FILE, RESULT_FILE, TEMPORARY, replacing
 from lagbench.source.files import COPIES
 
-# What only grows, so that its tail will do. Anything else is replaced as a whole.
+# Append-only files, of which only the tail is sent. Other files are replaced as a whole.
 _GROWING = (".arrows", ".sums")
-# They say what the other files hold, and so must not be there before these.
+# They describe the contents of other files, so they must arrive last.
 _LAST = (CHECKPOINT_FILE, RESULT_FILE)
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a file: it keeps its first ``kept`` bytes, and ``data`` follows; None: it is gone."""
+    """A change of a file: the first ``kept`` bytes stay, followed by ``data``; None: the file was deleted."""
 
     name: str
     kept: int
@@ -26,9 +26,9 @@ class Change:
 
 
 class Shipper:
-    """Tells what has changed in a directory since it was last asked, so that whoever applies it has the same.
+    """Computes the changes of a directory since the last call, with which a copy can be updated.
 
-    To be asked when the run's files fit together: after a phase.
+    To be called when the run's files are consistent: after a phase.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -36,7 +36,7 @@ class Shipper:
         self._known: dict[str, os.stat_result] = {}
 
     def changes(self) -> list[Change]:
-        """In an order in which, cut short anywhere, they leave a run that can be resumed."""
+        """Return the changes, in an order such that any prefix leaves a run that can be resumed."""
         found = {name: stat for name, stat in _files(self._directory).items() if _is_shipped(name)}
         changed = [self._change(name, stat) for name, stat in found.items() if not self._is_known(name, stat)]
         gone = [Change(name, 0, None) for name in self._known if name not in found]
@@ -57,12 +57,12 @@ class Shipper:
 
 
 def pack(directory: Path) -> list[Change]:
-    """All of a directory, as changes of an empty one."""
+    """Return all files of a directory, as changes to an empty one."""
     return Shipper(directory).changes()
 
 
 def apply(directory: Path, changes: Sequence[Change]) -> None:
-    """Make the changes. Raises OSError."""
+    """Apply changes to a directory. Raises OSError."""
     for change in changes:
         file = directory / change.name
         if change.data is None:
@@ -83,13 +83,13 @@ def apply(directory: Path, changes: Sequence[Change]) -> None:
 
 
 def _files(directory: Path) -> dict[str, os.stat_result]:
-    # Never what a link leads to, which may lie anywhere.
+    # Symbolic links are skipped: their targets may be anywhere.
     plain = (file for file in directory.rglob("*") if file.is_file() and not file.is_symlink())
     return {str(file.relative_to(directory)): file.stat() for file in plain}
 
 
 def _place(name: str) -> int:
-    """Sources are there before the specification that names them."""
+    """The sort key of a file: sources come before the specification that refers to them."""
     return _LAST.index(name) + 1 if name in _LAST else -name.startswith(tuple(f"{copy}/" for copy in COPIES))
 
 

@@ -11,13 +11,13 @@ from lagbench.sweep.cells import Planned, State
 
 
 def taken(cells: Sequence[Planned], rows: Iterable[Mapping[str, Any]]) -> dict[Planned, State]:
-    """The cells whose specification, source included, is that of a finished run among the rows of a table of runs.
+    """Return the cells whose specification, including the source, is that of a finished run in a table of runs.
 
     Args:
-        cells: of a sweep.
-        rows: of ``scoring.table``, as dictionaries: ``spec``, ``status``, ``returns``, ``errors``.
+        cells: the cells of a sweep.
+        rows: rows of ``scoring.table``, as dictionaries: ``spec``, ``status``, ``returns``, ``errors``.
 
-    Returns: the state that each would have, had it been run here. Files are known by their content, wherever they are.
+    Returns: the state of each such cell. Files are compared by content; their paths do not matter.
     """
     found = {identity(json.loads(row["spec"])): row for row in rows if row["status"] in SCORED}
     return {cell: _state(row) for cell in cells if (row := found.get(identity(cell.spec.to_json()))) is not None}
@@ -30,7 +30,7 @@ def _state(row: Mapping[str, Any]) -> State:
 
 
 def identity(spec: Mapping[str, Any]) -> str:
-    """Text that is equal where a run's evaluations are: without what else is recorded, and where a file lies."""
+    """Text that is equal for specs with equal evaluations: without recording options and paths of files."""
     algorithm = dict(spec["algorithm"])
     if "sha256" in algorithm:
         algorithm["name"] = algorithm["name"].rpartition(":")[2]

@@ -11,10 +11,10 @@ from lagbench.sweep.cells import Planned, State
 
 
 class Tally:
-    """Counts cells, and the work that is in them: their estimated seconds, or where one has no estimate their phases.
+    """Counts cells and their work, in estimated seconds, or in phases if a cell has no estimate.
 
     Args:
-        states: every cell, as the sweep found it.
+        states: the initial state of every cell.
         clock: seconds.
     """
 
@@ -25,7 +25,7 @@ class Tally:
         seconds = {cell: cost.seconds(cell.spec) for cell in states}
         known = all(s is not None for s in seconds.values())
         self._work = {cell: float((s if known else None) or cell.spec.phases) for cell, s in seconds.items()}
-        # A cell that was cut off has some phases behind it: those count for nothing that was done here.
+        # Phases of a resumed cell that were completed before this sweep; they do not count as its work.
         self._first: dict[Planned, int] = {}
         self._phases: dict[Planned, int] = {}
         self._started: dict[Planned, float] = {}
@@ -38,25 +38,25 @@ class Tally:
 
     @property
     def over(self) -> int:
-        """Cells that nothing is left to do of."""
+        """Number of cells that are done."""
         return sum(state.is_over for state in self._states.values())
 
     @property
     def running(self) -> list[Planned]:
-        """Cells that run here, in the order of their start."""
+        """Cells that this sweep runs, in the order of their start."""
         return list(self._started)
 
     def begin(self, cell: Planned) -> None:
-        """It was started here."""
+        """Note the start of a cell."""
         self._started[cell] = self._clock()
 
     def advance(self, cell: Planned, phases: int) -> None:
-        """It has so many phases behind it."""
+        """Note the number of phases that a cell has completed."""
         self._first.setdefault(cell, phases)
         self._phases[cell] = phases
 
     def end(self, cell: Planned, state: State) -> float:
-        """It is over, or left as it is; the seconds since it was started here, 0 where it was not."""
+        """Note the end of a cell; return the seconds since its start, 0 if this sweep did not start it."""
         began = self._started.pop(cell, None)
         if state.is_over:
             self._done += self._work[cell] * (1 - self._first.get(cell, 0) / cell.spec.phases)
@@ -64,25 +64,25 @@ class Tally:
         return 0.0 if began is None else self._clock() - began
 
     def leave(self, cell: Planned) -> None:
-        """It runs no more here, but elsewhere."""
+        """Note that another process runs the cell."""
         self._started.pop(cell, None)
 
     def share(self, cell: Planned) -> float:
-        """How much of a running cell is done."""
+        """The completed share of a running cell."""
         return self._phases.get(cell, 0) / cell.spec.phases
 
     def phases(self, cell: Planned) -> int:
-        """Phases that a running cell has behind it."""
+        """Completed phases of a running cell."""
         return self._phases.get(cell, 0)
 
     def pace(self, cell: Planned) -> float | None:
-        """A running cell's samples a second, None before there is something to go by."""
+        """Samples per second of a running cell; None before it has made progress."""
         passed = self._clock() - self._started[cell]
         made = self._phases.get(cell, 0) - self._first.get(cell, 0)
         return made * cell.spec.protocol.samples / passed if made and passed else None
 
     def seconds_left(self) -> float | None:
-        """Until all is done, if it goes on like this; None before there is something to go by."""
+        """Estimated seconds until all cells are done; None before there is progress."""
         running = {c: self._work[c] * self.share(c) for c in self._started}
         begun = {c: self._work[c] * self._first.get(c, 0) / c.spec.phases for c in self._started}
         done = self._done + sum(running[c] - begun[c] for c in self._started)

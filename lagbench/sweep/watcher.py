@@ -1,4 +1,4 @@
-"""The interface for following a sweep."""
+"""The interface for observers of a sweep."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from lagbench.sweep.cells import Planned, State
 
 
 class Watcher:
-    """Is told how a sweep goes. A subclass overrides what it needs."""
+    """Receives the progress of a sweep. Subclasses override what they need."""
 
     def start(self, states: Mapping[Planned, State], slots: int) -> None:
-        """Before anything is run: every cell, and how many may run at once."""
+        """Called before the first cell, with all cells and the number that may run at once."""
 
     def begun(self, cell: Planned) -> None:
-        """A cell was started here."""
+        """A cell was started."""
 
     def advanced(self, cell: Planned, phases: int) -> None:
-        """A cell that runs here has so many phases behind it."""
+        """A running cell has completed ``phases`` phases."""
 
     def ended(self, cell: Planned, state: State) -> None:
-        """A cell is over, or was left as it is."""
+        """A cell is done, or was interrupted."""
 
     def left(self, cell: Planned) -> None:
-        """A cell that was started here turned out to be somebody else's."""
+        """A cell that was started is held by another process."""
 
     def elsewhere(self, cells: int) -> None:
-        """So many of the cells that are left are run by others."""
+        """Other processes run ``cells`` of the remaining cells."""
 
     def stopping(self) -> None:
-        """The cells that run end after their phase; no other is started. Called at any moment: only to take note."""
+        """Running cells end after their phase; no others start. Called from a signal handler: must return fast."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Called after the last event."""

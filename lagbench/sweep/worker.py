@@ -36,7 +36,7 @@ _GENERAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 @dataclass(frozen=True)
 class End:
-    """The last thing that a worker says. Its fields are those of ``executor.Ended``."""
+    """A worker's last message. Its fields are those of ``executor.Ended``."""
 
     reason: str = ""
     elsewhere: bool = False
@@ -44,7 +44,7 @@ class End:
 
 
 class Tell(Sink):
-    """Sends the number of phases done, now and then."""
+    """Sends the number of completed phases from time to time."""
 
     def __init__(self, parent: Connection) -> None:
         self._parent = parent
@@ -61,7 +61,7 @@ class Tell(Sink):
             self._send(result.record.phase + 1)
 
     def _send(self, phases: int) -> None:
-        # Nobody may be there any more: then the run ends after this phase anyway.
+        # The parent may be gone; then the run ends after this phase anyway.
         with contextlib.suppress(OSError):
             self._parent.send(phases)
 
@@ -69,12 +69,12 @@ class Tell(Sink):
 def main(
     parent: Connection, spec: Mapping[str, Any], sources: Sequence[Source], path: Path, threads: int, go: Go = go_on
 ) -> None:
-    """Run a cell by ``go``, unless somebody else has it; its end is the last thing sent to ``parent``.
+    """Run a cell with ``go``, unless another process holds it; the last message to ``parent`` says how it ended.
 
-    SIGTERM ends it after the phase under way, a second one at once. It ends itself where the process that started it is
-    gone, or another has taken its cell over.
+    SIGTERM stops it after the current phase, a second one at once. It also stops if its parent is gone or another
+    process takes its cell over.
     """
-    # Away from the terminal: Ctrl-C is for the sweep, which then asks each cell to stop.
+    # Detached from the terminal: the sweep handles Ctrl-C and asks each cell to stop.
     os.setsid()
     signal.signal(signal.SIGTERM, _interrupt)
     log = log_file(path)
@@ -97,12 +97,12 @@ def main(
 
 
 def log_file(path: Path) -> Path:
-    """Where what a cell prints is kept, if it prints something."""
+    """The file with a cell's output, if it prints any."""
     return path.with_name(f"{path.name}.log")
 
 
 def explain(error: BaseException) -> End:
-    """What a run's end by an exception means for the sweep; a traceback goes to stderr where it may help."""
+    """The end message of a run that raised; prints a traceback to stderr if it may help."""
     if isinstance(error, Interrupted | KeyboardInterrupt):
         return End("interrupted")
     if not isinstance(error, LagbenchError):
