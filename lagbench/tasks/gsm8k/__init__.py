@@ -1,1 +1,1 @@
-"""Grade-school maths in one turn: a question is asked, a completion answers it, and a grader pays 1 or 0."""
+"""Grade-school maths in one turn: the prompt is a question, the completion its answer, the reward 1 or 0."""

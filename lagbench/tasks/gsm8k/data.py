@@ -1,4 +1,4 @@
-"""The questions: JSON lines as they were published, from a directory, the Hugging Face hub or this package."""
+"""The questions: JSON lines in GSM8K's format, from a directory, the Hugging Face hub or this package."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from lagbench.tasks.gsm8k import grading
 
 HUB, MINI, MINI_HARD = "hub", "mini", "mini-hard"
 OWN = (MINI, MINI_HARD)
-"""What ships with this package."""
+"""The sources that ship with this package."""
 HARD = frozenset({10, 14, 20, 62, 75, 78})
-"""The templates of Mini of which its model was shown the right solution in 15% to 35% of the cases."""
+"""The templates of Mini for which its model was trained on the right solution in 15% to 35% of the cases."""
 HUB_NAME, HUB_CONFIG = "openai/gsm8k", "main"
 TRAIN = "train"
 HELD_OUT = "held-out"
-"""The set that evaluations ask from where hyperparameters are chosen: the last eighth of the training set."""
+"""The evaluation set for choosing hyperparameters: the last eighth of the training set."""
 SUFFIXES = (".jsonl", ".jsonl.xz")
 MINI_DIRECTORY = Path(__file__).parent / "mini"
 _PUBLISHED = "https://github.com/openai/grade-school-math"
 _MARK = "####"
-# Thousands apart or not (in India: 1,00,000), a point at the end as people put one.
+# With or without digit grouping (1,000 or Indian 1,00,000), and optionally a full stop at the end.
 _NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}|[0-9]+|(?=\.[0-9]))(?:\.[0-9]+)?\.?")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question of a set: its number there, from 0, the published solution, and the answer in normal form."""
+    """One question of a set: its number in the set, from 0, the published solution, the answer in normal form."""
 
     number: int
     question: str
@@ -43,12 +43,12 @@ class Question:
 
 
 def load(source: str, name: str) -> tuple[Question, ...]:
-    """The questions of the set ``name`` (``train``, ``test``, …), in their order.
+    """Return the questions of the set ``name`` (``train``, ``test``, …), in order.
 
-    ``source`` is a directory with ``<name>.jsonl`` or ``<name>.jsonl.xz``; ``hub`` for openai/gsm8k by Hugging Face
-    ``datasets``; ``mini`` for the sets of this package, or ``mini-hard`` for what is in them of ``HARD``. Each line is
-    an object with ``question`` and ``answer``, whose last ``####`` has a number after it and nothing more on its line.
-    Raises UsageError, with file and line, for what is missing or malformed.
+    ``source`` is a directory with ``<name>.jsonl`` or ``<name>.jsonl.xz``; ``hub`` for openai/gsm8k, loaded with
+    Hugging Face ``datasets``; ``mini`` for the sets of this package, or ``mini-hard`` for their templates ``HARD``.
+    Each line is an object with ``question`` and ``answer``; after the last ``####`` of the answer only a number follows
+    on the same line. Raises UsageError, with file and line, if anything is missing or malformed.
     """
     if source == HUB:
         return _from_hub(name)
@@ -58,7 +58,7 @@ def load(source: str, name: str) -> tuple[Question, ...]:
 
 
 def split(questions: tuple[Question, ...]) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
-    """A training set without its last eighth, and that; numbers stay. Raises UsageError for fewer than 8 questions."""
+    """Split off a training set's last eighth, keeping numbers. Raises UsageError for fewer than 8 questions."""
     held = len(questions) // 8
     if not held:
         raise UsageError(
@@ -69,7 +69,7 @@ def split(questions: tuple[Question, ...]) -> tuple[tuple[Question, ...], tuple[
 
 
 def digest(questions: Iterable[Question]) -> str:
-    """SHA-256, in hex, of what is asked and answered, wherever it came from and however it was compressed."""
+    """SHA-256, in hex, of questions and answers; independent of source and compression."""
     total = hashlib.sha256()
     for q in questions:
         total.update(json.dumps([q.question, q.solution]).encode() + b"\n")
@@ -96,10 +96,10 @@ def _way_out(name: str) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _from_file(file: Path, changed: int, templates: frozenset[int] | None) -> tuple[Question, ...]:
-    """``changed``: when, so that a file that was edited is read again. Of ``templates`` only, where they are given."""
+    """Read a file, optionally only its ``templates``; ``changed``, its modification time, is part of the cache key."""
     try:
         content = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
-        lines = content.decode("utf-8-sig").split("\n")  # not splitlines: text may hold other separators
+        lines = content.decode("utf-8-sig").split("\n")  # not splitlines: text may contain other separators
     except (OSError, lzma.LZMAError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read ({error}); restore it from its origin") from error
     rows = ((f"{file}, line {i}", line) for i, line in enumerate(lines, 1) if line.strip())
@@ -124,7 +124,7 @@ def _from_hub(name: str) -> tuple[Question, ...]:
         raise UsageError("data=hub needs an extra: pip install 'lagbench[gsm8k]'") from None
     try:
         rows = datasets.load_dataset(HUB_NAME, HUB_CONFIG, split=name)
-    except Exception as error:  # of many kinds, by what is not reached
+    except Exception as error:  # of many types, depending on what failed
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{what} cannot be loaded from the hub ({reason}); {_way_out(name)}") from error
     return _questions(((f"{what}, row {i}", row) for i, row in enumerate(rows)), what)
@@ -150,7 +150,7 @@ def _checked(rows: Iterable[tuple[str, Any]]) -> Iterator[Question]:
 
 
 def _target(place: str, answer: str) -> str:
-    """The number after the last ``####``, in the normal form that grades compare."""
+    """The number after the last ``####``, in the normal form in which answers are compared."""
     _, mark, after = answer.rpartition(_MARK)
     text = after.partition("\n")[0].strip()
     if not mark or not _NUMBER.fullmatch(text):

@@ -16,13 +16,13 @@ from lagbench.tasks.spec import load_task
 
 
 class AnyText(Text):
-    """Every string, where plain ``Text`` admits letters and digits only; its samples are of these."""
+    """The space of all strings; plain ``Text`` allows only letters and digits, of which samples consist."""
 
     def __init__(self) -> None:
         super().__init__(max_length=1 << 10, min_length=0)
 
     def contains(self, x: Any) -> bool:
-        """Whether it is a string."""
+        """Whether ``x`` is a string."""
         return isinstance(x, str)
 
     def __repr__(self) -> str:
@@ -35,13 +35,14 @@ class AnyText(Text):
 
 
 class GSM8kEnv(gymnasium.Env[str, str]):
-    """One question, one completion: the reward is 1.0 where the strict rule finds the answer in it, else 0.0.
+    """One question, one completion: the reward is 1.0 if the strict rule extracts the right answer, else 0.0.
 
-    ``reset`` draws a question; ``options={"number": k}`` asks for one. A step's info has what both rules extracted.
+    ``reset`` draws a question; ``options={"number": k}`` selects one. A step's info has the answers that both rules
+    extracted.
 
     Args:
-        task: where the questions come from.
-        name: which set: ``train``, ``test``, …
+        task: the source of the questions.
+        name: the set: ``train``, ``test``, …
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 - not a ClassVar: the base class declares it so
@@ -53,7 +54,7 @@ class GSM8kEnv(gymnasium.Env[str, str]):
         self._asked: Question | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """The question, and its number in the set. Raises UsageError for a number that is not in it."""
+        """Return the question, and its number in the set as info. Raises UsageError for a number not in the set."""
         super().reset(seed=seed)
         given = options or {}
         if given.keys() - {"number"}:
@@ -66,7 +67,7 @@ class GSM8kEnv(gymnasium.Env[str, str]):
         return self._asked.question, {"number": number}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Grade a completion. Raises ResetNeeded where no question is open."""
+        """Grade a completion. Raises ResetNeeded if there is no current question."""
         if self._asked is None:
             raise ResetNeeded("reset the environment first: each question can be answered once")
         asked, self._asked = self._asked, None
@@ -83,7 +84,7 @@ class GSM8kEnv(gymnasium.Env[str, str]):
 
 
 def make(task_id: str, name: str = TRAIN, **options: Any) -> GSM8kEnv:
-    """What ``gymnasium.make("lagbench/<task>")`` calls. Raises UsageError for unknown options and missing data."""
+    """Entry point of ``gymnasium.make("lagbench/<task>")``. Raises UsageError for unknown options or missing data."""
     task = load_task(task_id, options)
     assert isinstance(task, GSM8kTask)
     return GSM8kEnv(task, name)

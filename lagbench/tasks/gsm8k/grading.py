@@ -1,4 +1,4 @@
-"""What a completion answered, and whether that is right: by two rules, as lm-evaluation-harness has them."""
+"""Extraction and grading of a completion's answer, by the two rules of lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 VERSION = 1
-"""Of both rules together; in every record. A change that can turn a grade makes another version."""
+"""Version of both rules, in every record; incremented by any change that can affect a grade."""
 
 _STRICT = re.compile(r"#### (-?[0-9.,]+)")
 _FLEXIBLE = re.compile(r"-?[$0-9.,]{2,}|-?[0-9]+")
@@ -15,12 +15,12 @@ _DIGIT = re.compile(r"[0-9]")
 
 @dataclass(frozen=True)
 class Grade:
-    """What was extracted by each rule, in normal form or None, and whether it is the answer.
+    """The number extracted by each rule, in normal form or None, and whether it is the right answer.
 
     Attributes:
         strict: the first number after ``####`` and a space.
         flexible: the last number anywhere.
-        correct: by the strict rule, which pays in training.
+        correct: by the strict rule, which gives the training reward.
         correct_flexible: by the flexible rule.
     """
 
@@ -37,18 +37,18 @@ def grade(completion: str, target: str) -> Grade:
 
 
 def extract_strict(text: str) -> str | None:
-    """The first number after ``####`` and one space, in normal form; None where there is none.
+    """The first number after ``####`` and one space, in normal form; None if there is none.
 
-    What follows the number does not matter; a currency sign before it does.
+    Text after the number is ignored; a currency sign before it is not allowed.
     """
     found = (match[1] for match in _STRICT.finditer(text))
     return next((answer for number in found if (answer := _found(number))), None)
 
 
 def extract_flexible(text: str) -> str | None:
-    """The last number in the text, currency signs and commas allowed, in normal form; None where there is none.
+    """The last number in the text, currency signs and commas allowed, in normal form; None if there is none.
 
-    Unlike the harness, which takes an ellipsis at the end for a number.
+    Unlike in the harness, an ellipsis at the end is not a number.
     """
     last = None
     for match in _FLEXIBLE.finditer(text):
@@ -57,7 +57,7 @@ def extract_flexible(text: str) -> str | None:
 
 
 def normal(number: str) -> str:
-    """A number as text without commas, currency signs and points at the end: ``42.0`` is not ``42``."""
+    """A number as text, without commas, currency signs and trailing full stops; ``42.0`` differs from ``42``."""
     return re.sub("[,$]", "", number).rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""How a question becomes the tokens that a model is given."""
+"""Prompts: questions as tokens."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lagbench.policies.pretrained import Pretrained
 from lagbench.tasks.gsm8k.data import Question
 
 STYLES = ("chat", "plain")
-"""``chat``: the model's own chat template, for one tuned to follow instructions; ``plain``: text to go on with."""
+"""``chat``: the model's chat template, for instruction-tuned models; ``plain``: text to continue."""
 
 INSTRUCTION = '\n\nReason step by step. End with one line: "#### " and the answer as a number.'
 
 
 def text(question: str, style: str) -> str:
-    """What is asked, before any chat template."""
+    """The text of a prompt, before any chat template."""
     return question + INSTRUCTION if style == "chat" else f"Question: {question}\nAnswer:"
 
 
@@ -25,10 +25,10 @@ def text(question: str, style: str) -> str:
 def encode(
     model: Pretrained, questions: tuple[Question, ...], style: str, day: date | None, max_new_tokens: int
 ) -> tuple[list[int], ...]:
-    """Prompt tokens of each question; ``day`` is today to a chat template.
+    """Return the prompt tokens of each question; ``day`` is today's date for the chat template.
 
-    Raises UsageError where ``Pretrained.chat`` does, where a prompt has a token that the model lacks, and where a
-    prompt and the longest completion do not fit into the model's context.
+    Raises UsageError as ``Pretrained.chat``, if the model lacks a prompt's token, and if a prompt with the longest
+    completion does not fit into the model's context.
     """
     asked = [text(q.question, style) for q in questions]
     tokens = model.chat(asked, day) if style == "chat" else model.tokens(asked)

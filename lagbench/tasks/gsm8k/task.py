@@ -1,4 +1,4 @@
-"""GSM8K as a task: which questions, which model answers them, and how they are asked."""
+"""GSM8K as a task: the questions, the model and the prompts."""
 
 from __future__ import annotations
 
@@ -58,21 +58,22 @@ class GSM8kTask(TaskSpec):
     """GSM8K, or questions in its format.
 
     Attributes:
-        data: where questions come from; see ``data.load``.
-        data_sha256: what they must be, as ``data.digest`` of the training set and the test set; empty: anything.
-        model: which model answers: an id on the Hugging Face hub, a directory, a GGUF file, or ``mini``.
-        model_sha256: what it must be; empty: anything.
-        test: the set that evaluations ask from; ``held-out`` is split off the training set.
-        prompt: how a question becomes tokens; see ``prompts.STYLES``.
-        date: what day it is, as YYYY-MM-DD, to a chat template that says it; empty: none does.
-        max_new_tokens: the longest completion allowed.
-        group_size: completions of each prompt, which are compared with one another: 2 or more.
-        precision: ``bfloat16`` computes the body of the model so, by torch's autocast; head and weights are in float32.
-        resample_uniform_groups: a group whose completions are all right or all wrong gives its place in the phase to
-            one of the next question; its completions count.
-        sampler: what completes prompts; see ``SAMPLERS``.
-        sampler_precision: in which it computes; empty: in ``precision``.
-        memory: GiB that sampling and learning may take beside the weights; 0: as the device has it.
+        data: source of the questions; see ``data.load``.
+        data_sha256: expected ``data.digest`` of the training and test sets; empty: not checked.
+        model: an id on the Hugging Face hub, a directory, a GGUF file, or ``mini``.
+        model_sha256: expected digest of the model; empty: not checked.
+        test: the set of evaluations; ``held-out`` is split off the training set.
+        prompt: style of prompts; see ``prompts.STYLES``.
+        date: today's date, as YYYY-MM-DD, for a chat template that uses it; empty if none does.
+        max_new_tokens: maximum length of completions.
+        group_size: completions per prompt, whose rewards are compared: 2 or more.
+        precision: with ``bfloat16``, the model's body is computed under torch's autocast; head and weights stay in
+            float32.
+        resample_uniform_groups: replace a group whose completions are all right or all wrong by one of the next
+            question; its completions count towards the budget.
+        sampler: the sampling engine; see ``SAMPLERS``.
+        sampler_precision: the sampler's precision; empty: ``precision``.
+        memory: GiB available to sampling and learning in addition to the weights; 0: what the device has.
     """
 
     data: str
@@ -91,9 +92,9 @@ class GSM8kTask(TaskSpec):
     sampler_precision: str
 
     def questions(self, name: str) -> tuple[Question, ...]:
-        """A set of questions. Raises UsageError where it cannot be loaded or is malformed.
+        """Return a set of questions. Raises UsageError if it cannot be loaded or is malformed.
 
-        Where evaluations ask from ``data.HELD_OUT``, the training set has none of it.
+        If evaluations use ``data.HELD_OUT``, the training set does not contain it.
         """
         if data.HELD_OUT in (name, self.test) and name in (data.HELD_OUT, TRAIN):
             rest, held_out = data.split(data.load(self.data, TRAIN))
@@ -101,11 +102,11 @@ class GSM8kTask(TaskSpec):
         return data.load(self.data, name)
 
     def pretrained(self) -> Pretrained:
-        """The model's parts, of which weights are loaded when asked for. Raises UsageError."""
+        """The model, whose weights are loaded on demand. Raises UsageError."""
         return pretrained.find(str(data.MINI_DIRECTORY) if self.model == data.MINI else self.model)
 
     def prompts(self, questions: tuple[Question, ...]) -> tuple[list[int], ...]:
-        """Each question as prompt tokens. Raises UsageError where one leaves too little room for a completion."""
+        """Each question as prompt tokens. Raises UsageError if one leaves too little room for a completion."""
         day = date.fromisoformat(self.date) if self.date else None
         return encode(self.pretrained(), questions, self.prompt, day, self.max_new_tokens)
 
@@ -125,9 +126,9 @@ class GSM8kTask(TaskSpec):
         generator: torch.Generator | None = None,
         build: Callable[..., Any] | None = None,
     ) -> CausalLMPolicy:
-        """See ``TaskSpec.network``: the pretrained weights, whatever the generator; without one none are loaded.
+        """See ``TaskSpec.network``: the pretrained weights for any generator; without one they are not loaded.
 
-        A network of a user's own is a model as ``CausalLMPolicy`` takes it, over the tokens of the task's model.
+        A user's network is a model as in ``CausalLMPolicy``, with the vocabulary of the task's model.
         """
         if build is not None:
             import torch
@@ -137,21 +138,21 @@ class GSM8kTask(TaskSpec):
         return self.policy(self.pretrained().model(weights=generator is not None))
 
     def policy(self, model: Any) -> CausalLMPolicy:
-        """The policy that a model makes."""
+        """The policy of a model."""
         return CausalLMPolicy(model, precision=self.precision, room=self.memory)
 
     @property
     def coarsest(self) -> str:
-        """The precision of sampling or of learning, whichever has fewer digits."""
+        """The lower of the precisions of sampling and learning."""
         return max((self.precision, self.sampler_precision or self.precision), key=PRECISIONS.index)
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """See ``TaskSpec.packages``: the engine that samples, where it is another."""
+        """See ``TaskSpec.packages``: the sampling engine, if it is not transformers."""
         return ("vllm",) if self.sampler == "vllm" else ()
 
     def make_sampler(self, policy: CausalLMPolicy) -> Sampler:
-        """What completes prompts, beside a policy that is given each version's weights. Raises UsageError."""
+        """Create the sampler, for a policy whose owner loads each version's weights. Raises UsageError."""
         precision = self.sampler_precision or self.precision
         if self.sampler == "vllm":
             return VLLMSampler(self.pretrained().directory, precision)
@@ -163,7 +164,7 @@ class GSM8kTask(TaskSpec):
         return ("data_sha256", "model_sha256")
 
     def pinned(self) -> Self:
-        """See ``TaskSpec.pinned``: digests of data and model that are not this package's own; today, if it is said."""
+        """See ``TaskSpec.pinned``: digests of data and model from outside this package; the date if used."""
         found = {}
         if self.data not in data.OWN:
             found["data_sha256"] = self._data_digest()
@@ -171,7 +172,7 @@ class GSM8kTask(TaskSpec):
             found["model_sha256"] = self.pretrained().sha256
         if self.prompt == "chat" and self.pretrained().says_date:
             found["date"] = _today().isoformat()
-        # What was asked for is held to what is there by ``check``.
+        # ``check`` compares given digests with those of the files.
         pinned = task(self.task_id, **{**found, **self.options})
         assert isinstance(pinned, type(self))
         return pinned
@@ -205,12 +206,12 @@ class GSM8kTask(TaskSpec):
             )
         self._hold("data", self.data_sha256, self._data_digest)
         self._hold("model", self.model_sha256, lambda: self.pretrained().sha256)
-        # The larger set first: what its longest question leaves is seldom too little for the other.
+        # The larger set first: it usually has the longest question.
         self.prompts(self.questions(TRAIN))
         self.prompts(test[:evaluation_episodes])
 
     def rehearse(self, device: str, policy: Any = None) -> None:
-        """See ``TaskSpec.rehearse``: a few tokens are sampled from the model and learned from."""
+        """See ``TaskSpec.rehearse``: samples a few tokens and computes their gradients."""
         (prompt,) = self.prompts(self.questions(TRAIN)[:1])
         if self.sampler == "vllm":
             vllm.needed()
@@ -223,13 +224,13 @@ class GSM8kTask(TaskSpec):
         rehearse(self.pretrained(), self.coarsest, device, tuple(prompt))
 
     def outside(self) -> Outside:
-        """See ``TaskSpec.outside``: a model of one's own, or of the hub, and questions of one's own, not the hub's."""
+        """See ``TaskSpec.outside``: the user's or hub's model and the user's questions, but not the hub's."""
         model = Outside() if self.model == data.MINI else pretrained.outside(self.model)
         questions = () if self.data in (data.HUB, *data.OWN) else (Path(self.data),)
         return Outside((*questions, *model.paths), model.environment)
 
     def about(self) -> Mapping[str, str]:
-        """See ``TaskSpec.about``: at which tokens a completion ends."""
+        """See ``TaskSpec.about``: the tokens that end a completion."""
         model = self.pretrained()
         return {"ends at": " ".join(model.tokenizer.convert_ids_to_tokens(list(model.ends)))}
 
@@ -245,9 +246,9 @@ class GSM8kTask(TaskSpec):
 
 
 def task(task_id: str, /, **options: Any) -> GSM8kTask:
-    """The task of that id; ``options`` are fields of ``GSM8kTask``, by name.
+    """Create the task with this id; ``options`` are fields of ``GSM8kTask``, by name.
 
-    Raises UsageError for an unknown option, or a value that it cannot have. Neither data nor model is looked at.
+    Raises UsageError for unknown options and invalid values. Does not read data or model.
     """
     if "lora" in options:
         raise UsageError(
@@ -275,7 +276,7 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
             ) from None
     for name, own in (("data", (data.HUB, *data.OWN)), ("model", (data.MINI,))):
         path = Path(str(checked.get(name, ""))).expanduser()
-        # A run is resumed from wherever one is. The hub's cache links to files whose own names say nothing.
+        # Absolute: a run can be resumed from any directory. Not resolved: links in the hub cache lead to hashes.
         if name in checked and checked[name] not in own and path.exists():
             checked[name] = str(path.absolute())
     return GSM8kTask(task_id=task_id, domain=LANGUAGE, options=checked, **{**_DEFAULTS, **checked})
@@ -286,7 +287,7 @@ def _today() -> date:
 
 
 def restored(task_id: str, options: Mapping[str, Any], state: Mapping[str, Any]) -> CausalLMPolicy:
-    """The policy that has this state; see ``Domain.policy``. Needs the model's configuration, not its weights."""
+    """The policy with this state; see ``Domain.policy``. Needs the model's configuration, but not its weights."""
     policy: CausalLMPolicy = load_task(task_id, options).network()
     policy.load_state_dict(state)
     return policy
