@@ -14,10 +14,10 @@ from lagbench.policies import halves, memory
 from lagbench.policies.base import Policy, PolicyOutput
 from lagbench.rollout import PADDING, Rollout
 
-# Completions at a time, where memory allows. On a CPU few of like length: what is not padding is computed sooner, from
-# caches; on a GPU more would only be padded further.
+# Maximum number of completions per batch. Small on a CPU, where batches of similar length have less padding and fit
+# into caches; on a GPU, larger batches would only add padding.
 _TOGETHER = {"cpu": 16, "cuda": 256}
-# What transformers calls the argument: from 5.24 on, before that, and before that where states recur.
+# Name of the argument in transformers: from 5.24 on, before 5.24, and before 5.24 in recurrent models.
 _CACHE_NAMES = ("cache", "past_key_values", "cache_params")
 
 
@@ -26,13 +26,12 @@ class CausalLMPolicy(Policy):
 
     Args:
         model: called as ``model(input_ids=…, attention_mask=…, position_ids=…)`` with integers [n, length]; returns
-            logits [n, length, vocabulary] or an object that has them as ``.logits``. It must not look at masked tokens
-            nor at later ones. Put into evaluation mode: dropout would make the learner another policy than the one that
-            sampled.
-        temperature: of sampling and learning alike; above 0.
-        precision: ``bfloat16`` has the model's body computed under torch's autocast; its head and the weights stay in
-            float32. Of a model whose head cannot be told from its body, all is computed under autocast.
-        room: what sampling and learning may take beside the weights, in GiB; 0: as ``memory.budget`` has it.
+            logits [n, length, vocabulary] or an object with ``.logits``. It must not attend to masked or later tokens.
+            Put into evaluation mode: with dropout, the learner's policy would differ from the one that sampled.
+        temperature: for sampling and learning; above 0.
+        precision: with ``bfloat16``, the model's body is computed under torch's autocast; its head and the weights stay
+            in float32. If head and body cannot be separated, both are computed under autocast.
+        room: GiB available to sampling and learning in addition to the weights; 0: see ``memory.budget``.
     """
 
     has_critic: ClassVar[bool] = False
@@ -47,7 +46,7 @@ class CausalLMPolicy(Policy):
         self.temperature = temperature
         self._autocast = precision == "bfloat16"
         self._room = room
-        # Found when first needed.
+        # Computed on first use.
         self._budget: memory.Budget | None = None
         self._per_token: tuple[float, float] | None = None
         self._two_halves: bool | None = None
@@ -58,24 +57,24 @@ class CausalLMPolicy(Policy):
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are."""
+        """The device of the model's weights."""
         return next(self.parameters()).device
 
     def evaluate(self, batch: Rollout) -> PolicyOutput:
         """See ``Policy.evaluate``: [T, n], each token given the prompt and the tokens before it; 0 where not valid.
 
-        Positions count real tokens only, so that left padding shifts nothing. Raises ValueError without prompt tokens.
+        Positions do not count left padding. Raises ValueError without prompt tokens.
         """
         return self.evaluate_tokens(batch.observation, batch.action, batch.valid)
 
     def evaluate_tokens(self, prompt: Tensor, action: Tensor, valid: Tensor) -> PolicyOutput:
-        """``evaluate``, of prompts [P, n] and completions [T, n] by themselves."""
+        """As ``evaluate``, for prompts [P, n] and completions [T, n] as separate tensors."""
         if not len(prompt):
             raise ValueError("a completion needs a prompt of at least one token")
         size = (prompt != PADDING).sum(0) + valid.sum(0)
         fitting = self.fitting(len(prompt) + len(valid))
         again = torch.is_grad_enabled() and valid.shape[1] > fitting
-        # In order of length, so that those evaluated together have little padding.
+        # Sorted by length, so that batches have little padding.
         order = size.argsort(stable=True)
         parts = [
             self._evaluate(prompt[:, own], action[:, own], valid[:, own], len(order), again)
@@ -87,7 +86,7 @@ class CausalLMPolicy(Policy):
 
     @property
     def budget(self) -> memory.Budget:
-        """What sampling and learning may take beside the weights."""
+        """The memory available to sampling and learning in addition to the weights."""
         if self._budget is None:
             size = sum(p.nbytes for p in self.parameters())
             self._budget = memory.budget(self.device, size, self._room)
@@ -95,12 +94,12 @@ class CausalLMPolicy(Policy):
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens the model knows; 1 where it does not say."""
+        """Size of the model's vocabulary; 1 if unknown."""
         config: Any = getattr(self.model, "config", None)
         return int(config.get_text_config().vocab_size) if config is not None else 1
 
     def fitting(self, length: int) -> int:
-        """How many completions, of ``length`` tokens with their prompts, can be learned from at once."""
+        """The number of completions, of ``length`` tokens with their prompts, whose gradient fits into memory."""
         if self._per_token is None:
             self._per_token = memory.kept(self._score_nothing, self, length)
         linear, square = self._per_token
@@ -112,22 +111,22 @@ class CausalLMPolicy(Policy):
         return self.logits(tokens, torch.ones_like(tokens), last=1)
 
     def _evaluate(self, prompt: Tensor, action: Tensor, valid: Tensor, of: int, again: bool) -> tuple[Tensor, Tensor]:
-        """``evaluate_tokens`` of those evaluated together, ``of`` so many.
+        """``evaluate_tokens`` of one batch, of ``of`` completions in total.
 
-        What the body keeps for the gradient is, with ``again``, computed again when the gradient is: a third more
-        work, and the memory of these alone.
+        With ``again``, the body's activations are recomputed in the backward pass (gradient checkpointing): a third
+        more work, but memory for one batch only.
         """
-        # Rows in which nothing stands, as where the longest of a phase is in another minibatch, are not computed.
+        # Rows of padding alone, as when a phase's longest completion is in another minibatch, are not computed.
         there = prompt != PADDING
         first = int((~there.any(1)).sum())
         length = max(int(valid.any(1).sum()), 1)
         prompt, there, kept = prompt[first:], there[first:], valid[:length]
-        # What stands at masked tokens is not looked at, but must be one that a model can differentiate: not all can the
-        # zeros that it has for padding.
+        # Masked tokens are ignored, but must have finite gradients, which the zeros of padding tokens' embeddings do
+        # not have in every model.
         mask = torch.cat([there, kept])
         tokens = torch.cat([prompt, action[:length]]).where(mask, prompt[-1])
         chosen = tokens[len(prompt) :].T
-        # Logits that are kept for the gradient add up over all that are evaluated for it.
+        # With gradients, the logits of all batches are kept.
         rows = length * (of if torch.is_grad_enabled() else kept.shape[1])
         many = rows * self.vocabulary * 4 > self.budget.logits
         if (many or self._autocast) and self._separable:
@@ -146,10 +145,10 @@ class CausalLMPolicy(Policy):
         return self._two_halves
 
     def _at_once(self, tokens: Tensor, mask: Tensor, chosen: Tensor, again: bool) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy [n, T] of the tokens ``chosen`` [n, T], from all their logits."""
+        """Log-probability and entropy [n, T] of the tokens ``chosen`` [n, T], from all logits at once."""
 
         def compute() -> tuple[Tensor, Tensor]:
-            # The logits that predict a token stand one row before it.
+            # The logits that predict a token are at the position before it.
             logits = self.logits(tokens, mask, last=chosen.shape[1] + 1)[:, :-1]
             return scored(logits, chosen, self.temperature)
 
@@ -158,16 +157,16 @@ class CausalLMPolicy(Policy):
     def _in_parts(
         self, tokens: Tensor, mask: Tensor, chosen: Tensor, kept: Tensor, again: bool, many: bool
     ) -> tuple[Tensor, Tensor]:
-        """The same of the tokens that are ``kept`` [n, T], 0 elsewhere; the head is computed apart from the body.
+        """As ``_at_once``, for the tokens that are ``kept`` [n, T], else 0; the head is computed apart from the body.
 
-        With ``many``, a few tokens at a time, and again where the gradient is.
+        With ``many``, the head is computed for a few tokens at a time, and recomputed in the backward pass.
         """
 
         def body() -> Tensor:
             return halves.states(self.model, tokens, self._given(tokens, mask, None), self._autocast)
 
         states = (_again(body) if again else body())[:, -chosen.shape[1] - 1 : -1][kept]
-        # A fourth: products of that many rows lose little by being several.
+        # A fourth of the budget: still large enough for efficient matrix products.
         rows = max(1, self.budget.logits // (16 * self.vocabulary)) if many else len(states)
 
         def compute(some: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,10 +183,10 @@ class CausalLMPolicy(Policy):
         return log_prob, entropy
 
     def logits(self, tokens: Tensor, mask: Tensor, last: int | None = None, cache: Any = None) -> Tensor:
-        """The model's logits [n, length, vocabulary] for tokens [n, length]; those count where ``mask`` is true.
+        """The model's logits [n, length, vocabulary] for tokens [n, length], of which those in ``mask`` are valid.
 
-        Of the ``last`` positions only, where that is given. With a ``cache`` of the tokens before, which the model
-        adds to, ``mask`` [n, longer] is of them too. Raises ValueError for a cache that the model does not take.
+        With ``last``, only of so many positions at the end. ``cache`` holds the preceding tokens, and the model adds
+        to it; ``mask`` [n, longer] then covers them too. Raises ValueError if the model takes no cache.
         """
         given = self._given(tokens, mask, cache)
         if self._autocast and self._separable:
@@ -201,7 +200,7 @@ class CausalLMPolicy(Policy):
         return logits if last is None else logits[:, -last:]
 
     def _given(self, tokens: Tensor, mask: Tensor, cache: Any) -> dict[str, Any]:
-        """What the model is called with beside the tokens."""
+        """The model's keyword arguments other than the tokens."""
         attention = mask.long()
         given: dict[str, Any] = {"attention_mask": attention}
         if self._takes("position_ids"):
@@ -218,7 +217,7 @@ class CausalLMPolicy(Policy):
         return self._takes_any or name in self._arguments
 
     def acting_state(self) -> dict[str, Tensor]:
-        """See ``Policy.acting_state``: the model's weights and buffers; those that are one stay one."""
+        """See ``Policy.acting_state``: the model's weights and buffers; tied weights stay tied."""
         copies: dict[tuple[int, torch.Size], Tensor] = {}
         state = {}
         for name, x in self.model.state_dict().items():
@@ -230,7 +229,7 @@ class CausalLMPolicy(Policy):
 
 
 def _again(compute: Callable[..., Any], *given: Tensor) -> Any:
-    """What ``compute`` gives, computed again where its gradient is, so that nothing on the way is kept."""
+    """``compute(*given)`` with gradient checkpointing: recomputed in the backward pass instead of kept."""
     return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
 
 
@@ -243,8 +242,8 @@ def padded(prompts: Sequence[Sequence[int]]) -> Tensor:
 def scored(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probability of tokens [...] under softmax(logits / temperature), logits [..., vocabulary], and its entropy.
 
-    In float32 at least. No more than the logits is kept for the gradient: over a large vocabulary they are what fills
-    the memory.
+    Computed in at least float32. Only the logits are kept for the gradient, since with large vocabularies they dominate
+    memory.
     """
     chosen, entropy = _Scored.apply(logits, tokens, temperature)  # type: ignore[no-untyped-call]
     return chosen, entropy
@@ -275,7 +274,7 @@ class _Scored(torch.autograd.Function):
         logits, tokens, total, h = ctx.saved_tensors
         if chosen is None and entropy is None:
             return None, None, None
-        # In place wherever it can be: over a large vocabulary each of these is as large as the logits.
+        # In place where possible: each of these tensors is as large as the logits.
         log_p = _scaled(logits, ctx.temperature) - total.unsqueeze(-1)
         gradient = torch.zeros_like(log_p)
         p = log_p.exp() if entropy is not None else log_p.exp_()

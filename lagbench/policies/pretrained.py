@@ -23,7 +23,7 @@ from lagbench.machine import Outside
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.gguf")
 _IDLE_FILES = {".md", ".py", ".tmp", ""}
 _CONFIG, _GENERATION, _ADAPTER = "config.json", "generation_config.json", "adapter_config.json"
-# Two days that have no part in common.
+# Two dates that differ in every part.
 _DAYS = date(2001, 2, 3), date(2022, 11, 15)
 _DIRECTIVES = (*"aAbBcdDeFGhHIjmMpSuUVwWxXyYZ", *(f"-{x}" for x in "dHIjmMSy"))
 _Part = TypeVar("_Part")
@@ -31,15 +31,15 @@ _Part = TypeVar("_Part")
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """A tokenizer, a configuration, and where the weights are.
+    """A tokenizer, a configuration, and the location of the weights.
 
     Attributes:
-        source: as it was asked for.
-        sha256: of the files, by name; of a hub id, of its commit.
-        tokenizer: of transformers.
-        config: of transformers.
-        ends: the tokens that end a completion: the tokenizer's own first, then those that the model's configuration of
-            generation, or else its own, names beside it, as far as the tokenizer has them for special.
+        source: the model's name as the user gave it.
+        sha256: of the files with their names; for a hub id, of its commit.
+        tokenizer: a transformers tokenizer.
+        config: a transformers configuration.
+        ends: the tokens that end a completion: the tokenizer's first, then those of the generation configuration, or
+            else of the model's configuration, that are special tokens of the tokenizer.
     """
 
     source: str
@@ -51,17 +51,17 @@ class Pretrained:
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens the model knows."""
+        """Size of the model's vocabulary."""
         return int(self.config.get_text_config().vocab_size)
 
     @property
     def context(self) -> int:
-        """The most tokens that the model can see."""
+        """Maximum number of tokens in the model's context."""
         return int(getattr(self.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize)
 
     @property
     def directory(self) -> str:
-        """Where others find the model: its directory or hub id. Raises UsageError for a GGUF file."""
+        """The model's directory or hub id, for other libraries. Raises UsageError for a GGUF file."""
         name, options = self._where
         if "gguf_file" in options:
             raise UsageError(f"{self.source!r} is a GGUF file, which vLLM is not given; name a directory or a hub id")
@@ -69,14 +69,14 @@ class Pretrained:
 
     @functools.cached_property
     def says_date(self) -> bool:
-        """Whether its chat template says the date."""
+        """Whether the chat template uses the date."""
         if not self.tokenizer.chat_template:
             return False
         one, other = (self._formatted(["?"], day) for day in _DAYS)
         return one != other
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Texts as tokens, with what the tokenizer puts before any text, and without what it puts after."""
+        """Tokenize texts, with the special tokens that the tokenizer adds in front and without those at the end."""
         encoded = self.tokenizer(list(texts), return_special_tokens_mask=True, verbose=False)
         return [
             list(ids[: len(ids) - _trailing(added)])
@@ -84,10 +84,10 @@ class Pretrained:
         ]
 
     def chat(self, texts: Sequence[str], day: date | None = None) -> list[list[int]]:
-        """Texts as the user's turn of a chat, up to where the answer begins.
+        """Tokenize each text as the user's turn of a chat, up to the start of the answer.
 
-        ``day`` is today to the chat template. Raises UsageError without a template, for one that cannot be used, and
-        for one that says the date where there is none.
+        ``day`` is today's date for the chat template. Raises UsageError if there is no template, if it cannot be used,
+        and if it uses the date but ``day`` is None.
         """
         if not self.tokenizer.chat_template:
             raise UsageError(
@@ -112,7 +112,7 @@ class Pretrained:
                 add_generation_prompt=True,
                 tokenize=False,
             )
-        except Exception as error:  # whatever the template does
+        except Exception as error:  # templates can raise anything
             raise UsageError(
                 f"the chat template of {self.source!r} cannot be used ({_reason(error)}); correct it, or give "
                 f"--task-set prompt=plain"
@@ -120,15 +120,15 @@ class Pretrained:
         return formatted
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Tokens as text: all of it but the end token."""
+        """Decode tokens to text, without the end token."""
         kept = [t for t in tokens if t not in self.ends]
         return str(self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def model(self, *, weights: bool = True) -> nn.Module:
-        """The model in float32, newly made; without ``weights`` they are arbitrary. Raises UsageError."""
+        """Create the model in float32; without ``weights``, its weights are arbitrary. Raises UsageError."""
         from transformers import AutoModelForCausalLM
 
-        # What initialises weights that are read afterwards must leave the global generator as it was.
+        # Initialization before loading must not change the global generator.
         with quiet(), torch.random.fork_rng(devices=[]):
             if not weights:
                 bare: nn.Module = AutoModelForCausalLM.from_config(self.config, dtype=torch.float32)
@@ -150,10 +150,10 @@ class Pretrained:
 
 
 def find(source: str) -> Pretrained:
-    """The model that ``source`` names: a directory, a GGUF file, or else an id on the Hugging Face hub.
+    """Find the model ``source``: a directory, a GGUF file, or else an id on the Hugging Face hub.
 
-    Its weights are not loaded yet. Raises UsageError where there is none, it cannot be reached, files are missing, or
-    it has no token to end with.
+    Weights are not loaded. Raises UsageError if the model does not exist or cannot be reached, if files are missing, or
+    if it has no end token.
     """
     try:
         import transformers  # noqa: F401
@@ -187,7 +187,7 @@ def _find(source: str, changed: int) -> Pretrained:
     size = int(config.get_text_config().vocab_size)
     own = tokenizer.eos_token_id
     named = set() if "gguf_file" in options else _named_ends(source, folder)
-    # A configuration that was never set has a class's defaults, which are ordinary tokens of another tokenizer.
+    # Unset configurations have their class's defaults, which may be ordinary tokens of this tokenizer.
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     ends = tuple(int(x) for x in (own, *sorted(special & named - {own})) if x is not None and x < size)
     if own is None and not ends:
@@ -203,7 +203,7 @@ def _find(source: str, changed: int) -> Pretrained:
 
 
 def _where(source: str) -> tuple[str, dict[str, Any]]:
-    """What transformers is to be given for ``source``. Raises UsageError for a directory that is no model's."""
+    """The arguments of ``from_pretrained`` for ``source``. Raises UsageError for a directory without a model."""
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix != ".gguf":
@@ -225,9 +225,9 @@ def _where(source: str) -> tuple[str, dict[str, Any]]:
 
 
 def outside(source: str) -> Outside:
-    """Where the files of a model lie: of a hub id, in the cache of the hub, without what else is in it.
+    """The paths of a model's files; for a hub id, only its part of the hub's cache.
 
-    Files of a directory may be links into that cache, so that what they lead to is said too.
+    Includes the targets of links in a directory, which may point into that cache.
     """
     path = Path(source).expanduser()
     if path.exists():
@@ -242,14 +242,14 @@ def outside(source: str) -> Outside:
 
 
 def _snapshot(name: str) -> Path:
-    """The configuration as the hub, or its cache on this machine, has it now; the directory is called by its commit."""
+    """Download the current configuration, or find it in the cache; return its directory, named after the commit."""
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(name, allow_patterns=[_CONFIG, _GENERATION, _ADAPTER]))
 
 
 def _refuse_adapter(source: str, folder: Path) -> None:
-    """Raise UsageError for what only changes another model."""
+    """Raise UsageError for an adapter of another model."""
     if not (folder / _ADAPTER).is_file():
         return
     base = _json(source, folder / _ADAPTER).get("base_model_name_or_path")
@@ -257,7 +257,7 @@ def _refuse_adapter(source: str, folder: Path) -> None:
 
 
 def merging(adapter: str) -> str:
-    """What to do with an adapter, in words."""
+    """Instructions for merging an adapter into its model."""
     return (
         f"merge it first, in Python with "
         f"peft.AutoPeftModelForCausalLM.from_pretrained({adapter!r}).merge_and_unload().save_pretrained(DIR), add the "
@@ -266,7 +266,7 @@ def merging(adapter: str) -> str:
 
 
 def _named_ends(source: str, folder: Path) -> set[int]:
-    """The end tokens that the model's files name: a chat model may end its turn or the text."""
+    """The end tokens in the model's configuration files; chat models have one for the turn and one for the text."""
     for name in (_GENERATION, _CONFIG):
         found = _json(source, folder / name)
         named = found.get("eos_token_id", found.get("text_config", {}).get("eos_token_id"))
@@ -276,12 +276,12 @@ def _named_ends(source: str, folder: Path) -> set[int]:
 
 
 def _json(source: str, file: Path) -> dict[str, Any]:
-    """What a file holds; nothing where there is none."""
+    """Read a JSON object from a file; empty if there is no file."""
     return _had(lambda: dict(json.loads(file.read_bytes())), source, file.name) if file.is_file() else {}
 
 
 def _had(load: Callable[[], _Part], source: str, part: str) -> _Part:
-    """What ``load`` gives. Raises UsageError where it raises, of whatever kind: that depends on what is missing."""
+    """Return ``load()``. Raises UsageError for any exception: the type depends on what is missing."""
     try:
         return load()
     except UsageError:
@@ -299,15 +299,15 @@ def _reason(error: Exception) -> str:
 
 
 def _trailing(flags: Sequence[int]) -> int:
-    """How many at the end are set."""
+    """The number of set flags at the end."""
     return next((i for i, flag in enumerate(reversed(flags)) if not flag), len(flags))
 
 
 def _clock(day: date) -> str:
-    """A macro in place of transformers' ``strftime_now``, by which chat templates ask for the time: 0:00 of ``day``."""
+    """A Jinja macro that replaces transformers' ``strftime_now`` in chat templates: the time is 0:00 of ``day``."""
     now = datetime.combine(day, time())
     said = "".join(f"|replace({f'%{x}'!r}, {now.strftime(f'%{x}')!r})" for x in _DIRECTIVES)
-    # The end of the line is no part of what the template says.
+    # Jinja removes the newline after the block.
     return f"{{%- macro strftime_now(format) -%}}{{{{ format{said} }}}}{{%- endmacro %}}\n"
 
 
@@ -316,12 +316,12 @@ def _dequantized(options: dict[str, Any]) -> dict[str, Any]:
         return options
     from transformers import GgufConfig
 
-    # In blocks it can be run but not trained.
+    # Quantized weights can be evaluated but not trained.
     return {**options, "quantization_config": GgufConfig(dequantize=True)}
 
 
 def _files(path: Path) -> list[Path]:
-    """The files of a local model that can change what it does."""
+    """The files of a local model that can affect its outputs."""
     if path.is_file():
         return [path]
     return sorted(f for f in path.iterdir() if f.is_file() and f.suffix not in _IDLE_FILES)
@@ -341,14 +341,14 @@ def _sha256(source: str, options: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and advice of transformers' own on the terminal."""
+    """Suppress the progress bars and warnings of transformers."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        # The bar over a GGUF's tensors heeds none of that.
+        # The progress bar of GGUF files ignores these settings.
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:

@@ -1,4 +1,4 @@
-"""Completions of prompts by a causal language model, a batch at a time, each token from softmax(logits/temperature)."""
+"""Batched sampling of completions from a causal language model, each token from softmax(logits / temperature)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 from lagbench.policies.base import Version
 from lagbench.policies.causal_lm import CausalLMPolicy
 
-# The share of a batch that must have ended before the rest is moved together.
+# The share of a batch that must have ended before its rows are removed.
 _ENDED = 0.125
-# Of a model: the bytes that it keeps of one token, and of two.
+# By model: the size of its cache, in bytes, for one token and for two.
 _sizes: MutableMapping[CausalLMPolicy, tuple[int, int]] = weakref.WeakKeyDictionary()
 
 
@@ -24,9 +24,9 @@ class Completions(NamedTuple):
     """Completions of n prompts, time first, each [T, n] with T the longest of them.
 
     Attributes:
-        token: what was chosen; 0 where not ``valid``.
-        log_prob: its log-probability, float32; 0 where not ``valid``.
-        valid: true up to the first end token, itself included, or up to the limit.
+        token: sampled tokens; 0 where not ``valid``.
+        log_prob: their log-probabilities, float32; 0 where not ``valid``.
+        valid: true up to and including the first end token, or up to the limit.
     """
 
     token: Tensor
@@ -36,17 +36,17 @@ class Completions(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """Which prompts to complete, and how.
+    """Prompts to complete, with sampling parameters.
 
     The completions of prompt i are the columns i·copies … (i+1)·copies − 1.
 
     Attributes:
         prompts: token ids, at least one each.
         copies: completions of each prompt.
-        longest: tokens of a completion at most.
+        longest: maximum tokens per completion.
         ends: the tokens that end one.
-        noise: uniform in [0, 1), float64, [longest, n]: what chooses token t of completion i by the inverse of the
-            distribution function; None takes the most probable token.
+        noise: uniform in [0, 1), float64, [longest, n]; entry [t, i] selects token t of completion i by the inverse of
+            the cumulative distribution; None: greedy.
     """
 
     prompts: Sequence[Sequence[int]]
@@ -68,21 +68,21 @@ class Sampler(ABC):
 
     @abstractmethod
     def hold(self, version: Version) -> None:
-        """Complete with this version from now on."""
+        """Use this version for the following completions."""
 
     @abstractmethod
     def complete(self, request: Request) -> Completions:
-        """As the function ``complete``; a sampler may take the first of the noise of each completion for its seed."""
+        """See the function ``complete``; a sampler may use only each completion's first noise value, as a seed."""
 
 
 class OwnSampler(Sampler):
-    """The function ``complete``, by a policy whose model is the learner's and is given its weights by who owns it."""
+    """Samples with the function ``complete`` from a policy whose weights are loaded by its owner."""
 
     def __init__(self, policy: CausalLMPolicy) -> None:
         self._policy = policy
 
     def hold(self, version: Version) -> None:
-        """See ``Sampler.hold``: the policy holds it already."""
+        """See ``Sampler.hold``: the policy has the weights already."""
 
     def complete(self, request: Request) -> Completions:
         """See ``Sampler.complete``."""
@@ -93,9 +93,8 @@ class OwnSampler(Sampler):
 def complete(policy: CausalLMPolicy, request: Request) -> Completions:
     """Complete prompts on the policy's device; results are on the CPU.
 
-    Whatever the model's generation configuration says of sampling is not looked at. A prompt is computed once for all
-    its copies, and a completion that has ended soon takes no more time. The policy's model takes a cache as
-    transformers' models do.
+    The model's generation configuration is ignored. A prompt is computed once for all its copies, and completed rows
+    are removed from the batch. The policy's model must take a cache like models of transformers.
     """
     width = max(map(len, request.prompts)) + request.longest
     together = max(_most(policy, width) // request.copies, 1)
@@ -103,7 +102,7 @@ def complete(policy: CausalLMPolicy, request: Request) -> Completions:
 
 
 def side_by_side(parts: Sequence[Completions]) -> Completions:
-    """One after another, padded to the longest."""
+    """Concatenate completions along n, padded to the longest."""
     longest = max(len(part.token) for part in parts)
 
     def joined(pieces: Sequence[Tensor]) -> Tensor:
@@ -113,7 +112,7 @@ def side_by_side(parts: Sequence[Completions]) -> Completions:
 
 
 def _most(policy: CausalLMPolicy, length: int) -> int:
-    """Completions of that many tokens, prompt included, whose caches fit into their share of the memory."""
+    """The number of completions of ``length`` tokens, including the prompt, whose caches fit into memory."""
     if policy not in _sizes:
         _sizes[policy] = _cache_size(policy, 1), _cache_size(policy, 2)
     one, two = _sizes[policy]
@@ -127,7 +126,7 @@ def _cache(policy: CausalLMPolicy) -> Any:
 
 
 def _cache_size(policy: CausalLMPolicy, length: int) -> int:
-    """The bytes that a model keeps of so many tokens, whatever it keeps."""
+    """The size of a model's cache for ``length`` tokens, in bytes, including recurrent states."""
     tokens = torch.zeros(1, length, dtype=torch.long, device=policy.device)
     cache = _cache(policy)
     policy.logits(tokens, tokens == 0, last=1, cache=cache)
@@ -150,7 +149,7 @@ def _complete(policy: CausalLMPolicy, request: Request) -> Completions:
     noise = None if request.noise is None else request.noise.to(device)
 
     cache = _cache(policy)
-    # A state that recurs has no place for each token: its model takes a mask of what is new.
+    # Recurrent states have no entry per token: these models take a mask of the new tokens only.
     recurrent = not any(isinstance(layer, CacheLayerMixin) for layer in cache.layers)
     cache.layers = [_roomy(layer, longest) for layer in cache.layers]
     logits = policy.logits(tokens, mask[:, :width], last=1, cache=cache)[:, -1]
@@ -160,7 +159,7 @@ def _complete(policy: CausalLMPolicy, request: Request) -> Completions:
     chosen = torch.zeros(longest, n, dtype=torch.long, device=device)
     log_prob = torch.zeros(longest, n, device=device)
     valid = torch.zeros(longest, n, dtype=torch.bool, device=device)
-    column = torch.arange(n, device=device)  # of each row of the batch
+    column = torch.arange(n, device=device)  # of each batch row
     going = torch.ones(n, dtype=torch.bool, device=device)
     ending = torch.tensor(request.ends, device=device)
     for t in range(longest):
@@ -184,7 +183,7 @@ def _complete(policy: CausalLMPolicy, request: Request) -> Completions:
 
 
 def _kept(going: Tensor) -> Tensor:
-    """The rows that go on, where they stand as far as can be: those from the end fill the places of the ended."""
+    """Indices of the unfinished rows, moving as few as possible: the last ones replace those that have ended."""
     left = int(going.sum())
     rows = torch.arange(left, device=going.device)
     rows[~going[:left]] = left + going[left:].nonzero().squeeze(1)
@@ -192,18 +191,18 @@ def _kept(going: Tensor) -> Tensor:
 
 
 def _roomy(layer: Any, longest: int) -> Any:
-    """A cache layer with room for the whole completion, where transformers' own copies all it has each step."""
+    """A cache layer preallocated for the whole completion; that of transformers is copied at every step."""
     from transformers.cache_utils import DynamicLayer
 
     if type(layer) is not DynamicLayer:
-        return layer  # of a model that looks at a window, say
+        return layer  # such as a sliding window
 
     class Roomy(DynamicLayer):  # type: ignore[misc]
         def update(self, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
             new, before = key.shape[-2], self.get_seq_length()
             if not self.is_initialized:
                 self.lazy_initialization(key, value)
-                # Of a width each: in latent attention values are narrower than keys.
+                # Separate widths: in latent attention, values are narrower than keys.
                 self.rooms = [x.new_empty((*x.shape[:-2], new + longest, x.shape[-1])) for x in (key, value)]
             for room, x in zip(self.rooms, (key, value), strict=True):
                 room[..., before : before + new, :] = x
@@ -213,11 +212,11 @@ def _roomy(layer: Any, longest: int) -> Any:
         def reorder_cache(self, beam_idx: Tensor) -> None:
             length = self.get_seq_length()
             if not length:
-                return  # of a layer that uses another's
+                return  # the layer shares another's cache
             if len(beam_idx) > len(self.keys):
                 self.rooms = [room.index_select(0, beam_idx) for room in self.rooms]
             else:
-                # In place, and only what has moved: a copy of it all, time after time, is an eighth of the sampling.
+                # In place, and only the rows that moved: copying all would take an eighth of the sampling time.
                 moved = (beam_idx != torch.arange(len(beam_idx), device=beam_idx.device)).nonzero().squeeze(1)
                 for room in self.rooms:
                     shown = room[..., :length, :]
@@ -232,9 +231,9 @@ def _roomy(layer: Any, longest: int) -> Any:
 
 
 def _next(policy: CausalLMPolicy, logits: Tensor, u: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The token that u [n] chooses by logits [n, vocabulary], without it the most probable, and its log-probability.
+    """The tokens selected by u [n] from logits [n, vocabulary], greedy if None, and their log-probabilities.
 
-    A few rows at a time: on the way several times their size is taken.
+    Computed a few rows at a time: temporaries take several times their size.
     """
     rows = max(1, policy.budget.logits // (8 * policy.vocabulary))
     chosen = []

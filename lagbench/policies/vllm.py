@@ -1,7 +1,6 @@
-"""Completions by vLLM: another engine with the learner's weights, and so with log-probabilities of its own.
+"""Sampling with vLLM: an engine with the learner's weights, whose log-probabilities differ from the learner's.
 
-Its interface is that of vLLM 0.10 and later. What this was tested with is a stand-in that has it; nobody has run it on
-a GPU yet.
+Written for vLLM 0.10 and later. Tested only with a stand-in of that interface, not yet on a GPU.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from lagbench.errors import UsageError
 from lagbench.policies.base import Version
 from lagbench.policies.sampling import Completions, Request, Sampler
 
-# Of the GPU's memory, for weights and cache; the rest is the learner's.
+# Share of the GPU's memory for the engine's weights and cache; the learner uses the rest.
 _SHARE = 0.3
 
 
 def needed() -> Any:
-    """The package. Raises UsageError where it is not installed."""
+    """Import vLLM. Raises UsageError if it is not installed."""
     try:
         return importlib.import_module("vllm")
     except ImportError:
@@ -33,11 +32,11 @@ def needed() -> Any:
 
 
 class VLLMSampler(Sampler):
-    """One engine, whose weights are changed in place.
+    """A vLLM engine whose weights are updated in place.
 
     Args:
-        model: a directory or a hub id with the configuration of the model.
-        precision: in which it computes, weights included.
+        model: a directory or a hub id with the model's configuration.
+        precision: of computation and weights.
 
     Raises:
         UsageError: vLLM is not installed.
@@ -49,7 +48,7 @@ class VLLMSampler(Sampler):
             model=model,
             dtype=precision,
             skip_tokenizer_init=True,
-            generation_config="vllm",  # and not the model's own, which may say how to sample
+            generation_config="vllm",  # ignore the model's own sampling defaults
             logprobs_mode="raw_logprobs",
             gpu_memory_utilization=_SHARE,
             worker_extension_cls=f"{__name__}.Worker",
@@ -59,23 +58,23 @@ class VLLMSampler(Sampler):
         """See ``Sampler.hold``: the engine's processes read the weights from a file."""
         from safetensors.torch import save_file
 
-        # Weights that are one stand once, as in a file of transformers.
+        # Tied weights are saved once, as in files of transformers.
         distinct = {x.data_ptr(): name for name, x in reversed([*version.state.items()])}
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory) / "version.safetensors"
             save_file({name: version.state[name].contiguous() for name in distinct.values()}, file)
             self._engine.collective_rpc("load_version", args=(str(file),))
-        # What it has of prompts is of the weights before.
+        # Cached prompts were computed with the previous weights.
         self._engine.reset_prefix_cache()
 
     def complete(self, request: Request) -> Completions:
-        """See ``Sampler.complete``: a completion is of a seed, which is the first of its noise."""
+        """See ``Sampler.complete``: the first noise value of a completion is its seed."""
         asked = [{"prompt_token_ids": list(prompt)} for prompt in request.prompts for _ in range(request.copies)]
         every = {
             "max_tokens": request.longest,
             "stop_token_ids": list(request.ends),
-            "ignore_eos": True,  # but for those
-            "logprobs": 0,  # of the token itself
+            "ignore_eos": True,  # except as stop tokens
+            "logprobs": 0,  # only of the sampled token
             "detokenize": False,
         }
         if request.noise is None:
@@ -98,12 +97,12 @@ class VLLMSampler(Sampler):
 
 
 class Worker:
-    """What each of the engine's processes can do besides."""
+    """Extends the workers of the engine."""
 
     model_runner: Any
 
     def load_version(self, file: str) -> None:
-        """Take the weights of a file."""
+        """Load weights from a file."""
         from safetensors.torch import load_file
 
         self.model_runner.model.load_weights(load_file(file).items())
