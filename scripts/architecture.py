@@ -1,8 +1,8 @@
-"""Draw the pictures of docs/architecture.md: the packages by who imports whom, and the data of a phase.
+"""Draw the figures of docs/architecture.md: the imports between packages, and the data flow of a phase.
 
     python -m scripts.architecture
 
-The first one is made from the import statements of lagbench/, by layer; a test holds that both are as committed.
+The first is made from the import statements in lagbench/, by layer; a test checks that both are as committed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs/figures"
 PLUGINS = ("baselines", "leaderboard")
-# Each module imports only from the layers before its own and, without circles, from its own.
+# A module imports only from earlier layers and, without cycles, from its own.
 LAYERS = (
     "errors machine registry source domain config seeding settings protocol rollout estimators divergence",
     "tasks policies",
-    "phase store algorithm",  # before lag and actors: an algorithm cannot reach what it may not know
+    "phase store algorithm",  # before lag and actors: algorithms must not depend on them
     "lag",
     "spec",
     "actors",
@@ -29,7 +29,7 @@ LAYERS = (
     "learner cluster collecting asynchronous training",
     "sinks scoring suites sweep synthetic check runner published video",
     "cli",
-    "__init__",  # the public names, for others: nothing inside takes the way round
+    "__init__",  # the public names; not imported by the package itself
     "__main__",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
@@ -38,7 +38,7 @@ Edges = Mapping[str, set[str]]
 
 
 def modules(directory: str, package: str) -> dict[str, Path]:
-    """Dotted name → file of every module in a directory, the package's __init__ by the package's own name."""
+    """Dotted name → file of every module in a directory; an __init__ has its package's name."""
     found = {}
     for file in sorted((ROOT / directory).rglob("*.py")):
         parts = file.relative_to(ROOT / directory).with_suffix("").parts
@@ -50,7 +50,7 @@ LAGBENCH = modules("lagbench", "lagbench")
 
 
 def imports(name: str, file: Path) -> Iterator[tuple[str, str | None]]:
-    """(module, name imported from it or None) of every import in a file: lazy and type-checking ones count too."""
+    """(module, imported name or None) of every import in a file, including lazy and type-checking ones."""
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -72,12 +72,12 @@ def edges(name: str, file: Path) -> set[str]:
 
 
 def part(name: str) -> str:
-    """The module or subpackage directly below lagbench that a module is, or is in."""
+    """The top-level module or subpackage of lagbench that contains a module."""
     return "__init__" if name == "lagbench" else name.split(".")[1]
 
 
 def between_layers() -> dict[str, set[str]]:
-    """Part → the parts of earlier layers that it imports, without those that it reaches through another."""
+    """Part → the parts of earlier layers that it imports, without those implied by other imports."""
     direct: dict[str, set[str]] = {name: set() for name in LAYER}
     for name, file in LAGBENCH.items():
         own = part(name)
@@ -97,7 +97,7 @@ WIDTH, GAP, BOX, ROW = 960, 8, 26, 62
 
 
 def packages() -> str:
-    """The packages as SVG: a row a layer, the latest on top; a line for each import that no other implies."""
+    """The packages as SVG: one row per layer, the latest on top; a line for each import that no other implies."""
     direct = between_layers()
     rows = [names.split() for names in LAYERS if names != "__main__"]
     _untangle(rows, direct)
@@ -105,7 +105,7 @@ def packages() -> str:
     links = {"lagbench (public names)" if k == "__init__" else k: v for k, v in direct.items() if k != "__main__"}
     rows.append(list(PLUGINS))
     links |= {plugin: {"lagbench (public names)"} for plugin in PLUGINS}
-    # What the public names are of would hide all else.
+    # The imports of the public names would hide all others.
     links["lagbench (public names)"] = {"cli"}
     place: dict[str, tuple[float, float, float]] = {}
     for i, row in enumerate(reversed(rows)):
@@ -125,7 +125,7 @@ def packages() -> str:
 
 
 def _untangle(rows: Sequence[list[str]], links: Edges) -> None:
-    """Order each row by the mean place of what its parts are linked with, so that fewer lines cross."""
+    """Order each row by the mean position of its parts' neighbours, so that fewer lines cross."""
     downwards = list(itertools.pairwise(reversed(rows)))
     upwards = list(itertools.pairwise(rows))
     for _ in range(8):
@@ -138,7 +138,7 @@ def _untangle(rows: Sequence[list[str]], links: Edges) -> None:
             own[:] = [name for _, name in sorted((middle[name], name) for name in own)]
 
 
-# What a phase does with data: text, second line, place; then what goes where, and what it is.
+# The steps of a phase: title, second line, position; then the data between them.
 STEPS = {
     "draw": ("draw", "lag/staleness.py", 8, 8),
     "buffer": ("policy buffer", "versions k−L … k", 8, 128),
@@ -169,7 +169,7 @@ STEP_WIDTH, STEP_HEIGHT, PHASE_WIDTH, PHASE_HEIGHT = 140, 48, 906, 304
 
 
 def phase() -> str:
-    """The data of a phase as SVG."""
+    """The data flow of a phase as SVG."""
     drawn = []
     for source, target, words in FLOWS:
         (_, _, x0, y0), (_, _, x1, y1) = STEPS[source], STEPS[target]
@@ -228,7 +228,7 @@ PICTURES = {"architecture.svg": packages, "phase.svg": phase}
 
 
 def main() -> None:
-    """Write both."""
+    """Write both figures."""
     for name, draw in PICTURES.items():
         (FIGURES / name).write_text(draw(), encoding="utf-8")
         print(FIGURES / name)

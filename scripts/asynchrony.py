@@ -1,11 +1,11 @@
-"""Whether simulated lag predicts real lag: the runs and the analysis that docs/asynchrony.md plans.
+"""Whether simulated lag predicts real lag: the runs and the analysis planned in docs/asynchrony.md.
 
     python -m scripts.asynchrony -o runs/asynchrony-v1
 
-An asynchronous run of each algorithm, task, queue and seed, and the loop four times with lag made from it: by its
-trace, by a queue with its rates, uniform and fixed of its mean. One run after the other, so that all suffer alike. What
-is finished is kept in results/asynchrony-v1.arrow, a row a run; started again, it runs what that has not, and goes on
-with what was cut off. Then it prints the analysis.
+For each algorithm, task, queue and seed: an asynchronous run, and four synchronous runs with lag derived from it: its
+trace, a queue with its rates, and uniform and fixed lag with its mean. Runs are sequential, so that none slows another.
+Finished runs are kept in results/asynchrony-v1.arrow, one row each; when started again, it runs the missing ones and
+resumes interrupted ones. Then it prints the analysis.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from scripts.results import RESULTS
 
 REAL, SIMULATED = "asynchronous", ("trace", "queue", "uniform", "fixed")
 REFERENCE = "reference"
-"""PPO in the loop at lag 0, which scores 1."""
+"""Synchronous PPO at lag 0, which scores 1."""
 ALGORITHMS = ("ppo", "vaco", "impala", "decoupled-ppo")
 TASKS = ("Hopper-v5", "HalfCheetah-v5")
 QUEUES = (1, 7, 31)
@@ -50,7 +50,7 @@ OPTIONS: Mapping[str, Any] = {
 }
 MARGIN, LEVEL = 0.1, 0.05
 CLOSE = 0.05
-"""Kolmogorov's distance to which the queue is held."""
+"""Largest accepted Kolmogorov distance of the queue's lags."""
 WIDE = 0.2
 REPLICATIONS = 10_000
 
@@ -77,7 +77,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """What the runs of all arms share; ``queue`` 0: the reference, without any."""
+    """The settings shared by the runs of all arms; ``queue`` 0: the reference, without a queue."""
 
     task: str
     algorithm: str
@@ -90,7 +90,7 @@ class Cell:
 
 
 def cells() -> Iterator[Cell]:
-    """All of them, seed by seed: cut short, it leaves whole seeds."""
+    """All cells, seed by seed, so that an interrupted study has complete seeds."""
     for seed in SEEDS:
         for task in TASKS:
             yield Cell(task, "ppo", 0, seed)
@@ -98,12 +98,12 @@ def cells() -> Iterator[Cell]:
 
 
 def arms(cell: Cell) -> tuple[str, ...]:
-    """The runs of a cell, in the order in which they can be made."""
+    """The arms of a cell; each depends only on earlier ones."""
     return (REAL, *SIMULATED) if cell.queue else (REFERENCE,)
 
 
 def simulated(arm: str, real: Row) -> dict[str, Any]:
-    """How an arm has its lag from the row of the asynchronous run: the options of ``lagbench.resolve``."""
+    """The lag options of an arm for ``lagbench.resolve``, derived from the row of the asynchronous run."""
     mean = Histogram(tuple(real["lags"])).mean
     if arm == "queue":
         engine = json.loads(real["spec"])["protocol"]["lag_options"]
@@ -114,7 +114,7 @@ def simulated(arm: str, real: Row) -> dict[str, Any]:
 
 
 def traced(run: lagbench.Run, file: Path) -> str:
-    """The lag mode that plays a run's versions; of one that diverged, no lag in the phases that it lacks."""
+    """The lag mode that replays a run's versions; if it diverged, the missing phases have no lag."""
     if run.status == "completed":
         return f"trace:{run.path}"
     protocol, phases = run.spec.protocol, run.spec.phases
@@ -127,7 +127,7 @@ def traced(run: lagbench.Run, file: Path) -> str:
 
 
 def spec(cell: Cell, arm: str, out: Path, real: Row | None, processes: int) -> lagbench.RunSpec:
-    """The run of a cell in an arm, given that of its asynchronous one."""
+    """The spec of a cell's run in an arm, given the row of its asynchronous run."""
     own: dict[str, Any] = {}
     if arm == REAL:
         own = {"execution": REAL, "queue": cell.queue, "actor_processes": processes}
@@ -141,10 +141,10 @@ def spec(cell: Cell, arm: str, out: Path, real: Row | None, processes: int) -> l
 
 
 def row(cell: Cell, arm: str, run: lagbench.Run) -> Row:
-    """What is kept of a finished run."""
+    """The table's row for a finished run."""
     learner = segment = math.nan
     if run.spec.is_asynchronous:
-        table = run.phases.to_table().slice(1)  # the first phase waits for the processes to begin
+        table = run.phases.to_table().slice(1)  # the first phase waits for the processes to start
         seconds = {name: np.array(table[name]) for name in table.column_names if name.startswith("seconds_")}
         busy = seconds["seconds_collecting"] - seconds["seconds_waiting"] + seconds["seconds_updating"]
         learner = float((busy + seconds["seconds_evaluating"]).mean())
@@ -170,7 +170,7 @@ def row(cell: Cell, arm: str, run: lagbench.Run) -> Row:
 
 
 def read(file: Path) -> dict[tuple[str, Cell], Row]:
-    """The rows that a table has, by arm and cell."""
+    """Read the rows of a table, by arm and cell."""
     if not file.exists():
         return {}
     with pa.OSFile(str(file)) as source:
@@ -179,7 +179,7 @@ def read(file: Path) -> dict[tuple[str, Cell], Row]:
 
 
 def write(file: Path, rows: Mapping[tuple[str, Cell], Row]) -> None:
-    """All rows, whole or not at all."""
+    """Write all rows atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist([*rows.values()], SCHEMA)
     with replacing(file) as out, pa.ipc.new_file(out, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")) as to:
@@ -187,7 +187,7 @@ def write(file: Path, rows: Mapping[tuple[str, Cell], Row]) -> None:
 
 
 def run_all(out: Path, file: Path, processes: int, told: Callable[[str], None]) -> dict[tuple[str, Cell], Row]:
-    """Make what the table has not; all of its rows."""
+    """Run what is missing in the table; return all of its rows."""
     rows = read(file)
     planned = [(arm, cell) for cell in cells() for arm in arms(cell)]
     for number, (arm, cell) in enumerate(planned):
@@ -203,7 +203,7 @@ def run_all(out: Path, file: Path, processes: int, told: Callable[[str], None]) 
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Of two arms in a cell: the mean difference of scores, its 90% interval, and the larger of two p values."""
+    """Comparison of two arms in a cell: mean difference of scores, its 90% interval, the larger of the two p values."""
 
     mean: float
     low: float
@@ -212,7 +212,7 @@ class Equivalence:
 
     @property
     def verdict(self) -> str:
-        """What it says of |difference| < margin."""
+        """The verdict on |difference| < margin."""
         if self.p < LEVEL:
             return "predicts"
         return "misses" if self.low > MARGIN or self.high < -MARGIN else "–"
@@ -236,7 +236,7 @@ Scores = Mapping[str, Mapping[tuple[str, int], Mapping[str, Sequence[float]]]]
 
 
 def scores(rows: Mapping[tuple[str, Cell], Row]) -> Scores:
-    """Normalised: the untrained policies of a task score 0, PPO at lag 0 in the loop 1. Only what has all seeds."""
+    """Normalised scores (untrained policies: 0, synchronous PPO at lag 0: 1), for complete sets of seeds only."""
     found: dict[str, dict[tuple[str, int], dict[str, list[float]]]] = {}
     for task in TASKS:
         references = [rows[at] for seed in SEEDS if (at := (REFERENCE, Cell(task, "ppo", 0, seed))) in rows]
@@ -254,7 +254,7 @@ def scores(rows: Mapping[tuple[str, Cell], Row]) -> Scores:
 def order(found: Scores, arm: str, replications: int = REPLICATIONS) -> tuple[float, float, float]:
     """Kendall's τ-b between the algorithms' mean scores under ``arm`` and in asynchrony: mean over tasks and queues.
 
-    With a 95% interval: seeds are drawn anew, the same for both arms.
+    With a 95% bootstrap interval: the same seeds are resampled for both arms.
     """
     places = [p for p in found[REAL] if found[arm].get(p, {}).keys() == found[REAL][p].keys() == {*ALGORITHMS}]
     both = np.array([[[found[a][p][name] for name in ALGORITHMS] for p in places] for a in (REAL, arm)])
@@ -323,7 +323,7 @@ def analysis(rows: Mapping[tuple[str, Cell], Row], replications: int = REPLICATI
 
 
 def _against_real(rows: Mapping[tuple[str, Cell], Row], arm: str) -> tuple[list[float], int]:
-    """Kolmogorov's distances of the lags of an arm's runs, and how many of them have the very rows of the real run."""
+    """Kolmogorov distances of the lags of an arm's runs, and how many runs have exactly the rows of the real run."""
     pairs = [(rows[REAL, cell], other) for (own, cell), other in rows.items() if own == arm and (REAL, cell) in rows]
     distances = [Histogram(tuple(a["lags"])).distance(Histogram(tuple(b["lags"]))) for a, b in pairs]
     hashes = [[json.loads(r["content_hash"]) for r in pair] for pair in pairs]

@@ -1,9 +1,9 @@
-"""Find the browser that the tests of the leaderboard drive, or install one; print where it is.
+"""Find the browser that the leaderboard's tests use, or install one; print its path.
 
     python scripts/browser.py
 
-Taken is one on the PATH, else the one that Playwright downloaded before; else Debian's package is installed where it
-may be, else Playwright's own is downloaded.
+Tries a browser on the PATH, then one that Playwright downloaded before; else installs Debian's package if permitted, or
+else downloads Playwright's.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ HELP = (
 
 
 def find() -> Path | None:
-    """A browser that is there and runs; None where there is none."""
+    """Return an installed browser that runs, or None."""
     for name in NAMES:
         found = shutil.which(name)
-        # Ubuntu's chromium-browser is a note that it is to be had elsewhere.
+        # Ubuntu's chromium-browser may be a stub that only refers to a snap.
         if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:
             return Path(found)
     return _playwrights()
 
 
 def install() -> Path | None:
-    """Install one; None where none can be had."""
+    """Install a browser; None if that fails."""
     for commands in (_debian(), [_PLAYWRIGHT]):
         for command in commands:
             print(" ".join(command), file=sys.stderr)
@@ -45,7 +45,7 @@ def install() -> Path | None:
 
 
 def main() -> None:
-    """Print where it is, or what to do."""
+    """Print the browser's path, or instructions."""
     found = find() or install()
     if found is None:
         sys.exit(HELP)
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _debian() -> list[list[str]]:
-    """What installs Debian's package; nothing where that is none, or may not be."""
+    """The commands that install Debian's package; none on other systems or without permission."""
     if shutil.which("apt-get") is None:
         return []
     if os.geteuid() == 0:

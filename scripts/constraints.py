@@ -1,9 +1,9 @@
-"""Write what `make` installs: constraints/run.txt and test.txt from this environment, floors.txt from pyproject.toml.
+"""Write the versions that `make` installs: run.txt and test.txt from this environment, floors.txt from pyproject.toml.
 
     python scripts/constraints.py
 
-`make constraints` calls it after all tests have passed with the newest versions. floors.txt has each
-direct dependency at the lower end of its range, with what goes with all of them; uv finds that out without installing.
+`make constraints` calls it after all tests have passed with the newest versions. floors.txt has each direct dependency
+at the lower end of its range, and compatible versions of all others, which uv resolves without installing.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def lowest(requirement: Requirement) -> str:
 
 
 def pinned(requirements: Iterable[str]) -> list[str]:
-    """``name==version`` of all that these requirements brought into this environment, directly or not, sorted.
+    """``name==version`` of these requirements and their dependencies as installed in this environment, sorted.
 
-    Local labels (torch's ``+cpu``) are dropped: they name a build, and each platform has its own. Raises
-    PackageNotFoundError for a requirement that is not installed.
+    Local labels (torch's ``+cpu``) are dropped: they name platform-specific builds. Raises PackageNotFoundError if a
+    requirement is not installed.
     """
     found: dict[str, str] = {}
     seen: set[str] = set()
@@ -86,7 +86,7 @@ def pinned(requirements: Iterable[str]) -> list[str]:
 
 
 def _required(texts: Iterable[str], extras: set[str]) -> Iterator[Requirement]:
-    """Those that hold on this platform, with these extras."""
+    """The requirements that apply to this platform with these extras."""
     for requirement in map(Requirement, texts):
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras or {""}):

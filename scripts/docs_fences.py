@@ -1,4 +1,4 @@
-"""Fences of the documentation site, named in mkdocs.yml: ``math``, LaTeX set as MathML, and ``help``, of a command."""
+"""Fences of the documentation site, for mkdocs.yml: ``math``, LaTeX as MathML, and ``help``, a command's help text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ WIDTH = 78
 
 
 def math(source: str, *_: Any, **__: Any) -> str:
-    """Formulas in LaTeX, one a line; browsers set MathML without a script."""
+    """Convert LaTeX formulas, one per line, to MathML, which browsers render without a script."""
     formulas = (convert(line, display="block") for line in source.splitlines() if line.strip())
     return f'<div class="math">{"".join(formulas)}</div>'
 
 
 def command_help(source: str, *_: Any, **__: Any) -> str:
-    """What ``lagbench COMMAND --help`` prints."""
+    """The output of ``lagbench COMMAND --help``."""
     name, *command = source.split()
     done = CliRunner().invoke(cli, [*command, "--help"], prog_name=name, terminal_width=WIDTH, catch_exceptions=False)
     if done.exit_code:

@@ -1,9 +1,9 @@
-"""Try every kind of causal language model that transformers has, small and with random weights.
+"""Try every kind of causal language model in transformers, small and with random weights.
 
     python -m scripts.language_models [KIND …]
 
-Prints the lists of docs/gsm8k.md: the kinds that run, those that are refused, and those that SIZES and OWN do not make
-small, which were not tried. Of kinds that are named, a line each, with the reason.
+Prints the lists of docs/gsm8k.md: the kinds that run, those that are refused, and those that were not tried because
+SIZES and OWN do not make them small. For kinds given as arguments, prints one line each, with the reason.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     },
     "zaya": {"layer_types": ["hybrid"] * 4, "router_hidden_size": 16, "num_experts_per_tok": 1},
 }
-"""What a kind needs besides, to be as small."""
+"""Further settings that make a kind small."""
 PROMPT = (5, 6, 7, 9, 11, 2, 8)
 _MOST = 20_000_000  # weights
 _DEPENDS = "its output for a token depends"
@@ -140,7 +140,7 @@ _WRAP: Mapping[str, Any] = {"subsequent_indent": "  ", "break_long_words": False
 
 
 class Tried(NamedTuple):
-    """What became of a kind: ``runs``, ``refused`` or ``untried``, and why; whether its head is computed apart."""
+    """Outcome of a kind: ``runs``, ``refused`` or ``untried``, the reason, and whether its head is computed apart."""
 
     outcome: str
     why: str = ""
@@ -148,14 +148,14 @@ class Tried(NamedTuple):
 
 
 def kinds() -> list[str]:
-    """By transformers' names."""
+    """The kinds, by their names in transformers."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 
 def tried(kind: str) -> Tried:
-    """One kind, with random weights of a fixed seed."""
+    """Try a kind, with random weights from a fixed seed."""
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             config = _small(kind)
@@ -165,7 +165,7 @@ def tried(kind: str) -> Tried:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = _made(config).float()
-    except Exception as error:  # whatever the smaller configuration did to it
+    except Exception as error:  # the smaller configuration can break it in any way
         return Tried("untried", _said(error))
     try:
         rehearse_own(CausalLMPolicy(model), PROMPT)
@@ -181,7 +181,7 @@ def _small(kind: str) -> Any:
 
 
 def _sizes(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a configuration, and of those inside it, as of text and images."""
+    """Small sizes for a configuration and its nested ones, such as those of text and images."""
     sizes = {name: x for name, x in SIZES.items() if name in known}
     if "kv_lora_rank" in known:
         sizes["num_key_value_heads"] = SIZES["num_attention_heads"]  # all are made of one latent vector
@@ -209,7 +209,7 @@ def _silent() -> Iterator[None]:
 
 
 def lists(found: Mapping[str, Tried]) -> str:
-    """Kinds by what became of them, as docs/gsm8k.md has them."""
+    """The kinds by outcome, in the format of docs/gsm8k.md."""
     groups = {
         "Runs, head apart from the body": [k for k, x in found.items() if x.apart],
         "Runs, head with the body": [k for k, x in found.items() if x.outcome == "runs" and not x.apart],
@@ -224,7 +224,7 @@ def lists(found: Mapping[str, Tried]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the lists, or the lines."""
+    """Print the lists, or a line per given kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", metavar="KIND")
     named = parser.parse_args(arguments).kinds

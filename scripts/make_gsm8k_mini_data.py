@@ -3,7 +3,7 @@
     pip install reasoning-gym==0.1.25
     python scripts/make_gsm8k_mini_data.py
 
-The same files come out each time, byte for byte. They are frozen: a change makes another task, with another id.
+The files are reproducible byte for byte, and frozen: a change requires a new task with another id.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from lagbench.tasks.gsm8k.data import MINI_DIRECTORY
 from lagbench.tasks.gsm8k.grading import extract_strict
 
 SEED = 20_261_122
-# Of the 24 shortest templates that do not repeat themselves, those of which a model trained on all of them (as
-# make_gsm8k_mini_model.py does) left 40% of the questions neither always right nor always wrong when asked eight times,
-# but for one whose solutions are twice as long as the others'. Of each four, one had been kept away from all training.
+# Selected from the 24 shortest templates without repetitions: those of which a model trained on all (as in
+# make_gsm8k_mini_model.py) answered 40% of the questions neither always right nor always wrong in eight attempts,
+# except one with solutions twice as long as the others'. One in four had been held out of all training.
 TRAINED = (43, 10, 58, 62, 72, 78, 95, 20, 39, 75, 4, 14)
 UNSEEN = (48, 16, 69, 85, 91, 67, 55, 44)
-# How often the model is shown the right solution of a template's questions, by turns; else it is shown one whose last
-# step takes another operation. It learns to do either, and has to find out, template by template, which one pays.
+# The share of right solutions in a template's training data; the rest have another operation in the last step. The
+# model learns both, and RL has to find out, for each template, which one is rewarded.
 RIGHT = (0.8, 0.15, 0.45, 0.25, 0.6, 0.35)
 OTHER = {"+": "-", "-": "+", "*": "+", "x": "+", "/": "-"}
-# Questions of each template. A template gives them in this order, so that no set depends on which templates are in
-# another.
+# Questions per template and set, drawn from each template in this order, so that a set does not depend on the templates
+# of another.
 COUNTS = {"supervised": 1500, "train": 400, "test": 100}
 UNSEEN_COUNT = 128
 _TRIES = 20
@@ -41,7 +41,7 @@ _TRIES = 20
 @click.command()
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=MINI_DIRECTORY, show_default=True)
 def main(out: Path) -> None:
-    """Write the four sets, and say how large they are."""
+    """Write the four sets and print their sizes."""
     sets: dict[str, list[dict[str, Any]]] = {name: [] for name in (*COUNTS, "test-unseen")}
     taken: set[str] = set()
     for i, template in enumerate(TRAINED):
@@ -64,7 +64,7 @@ def main(out: Path) -> None:
 
 
 def made(template: int, taken: set[str]) -> Iterator[dict[str, Any]]:
-    """A template's questions without end, none of them ``taken`` already. Raises RuntimeError where it runs dry."""
+    """Generate a template's questions, without those ``taken``. Raises RuntimeError if it has no more."""
     from reasoning_gym.arithmetic.gsm_symbolic.gsm_symbolic import GSMSymbolicDataset, GSMSymbolicDatasetConfig
 
     make = GSMSymbolicDataset(GSMSymbolicDatasetConfig(seed=0, size=1)).generators[template]
@@ -74,7 +74,7 @@ def made(template: int, taken: set[str]) -> Iterator[dict[str, Any]]:
         question = " ".join(example["question"].split())
         solution = example["metadata"]["answer_cot"].strip()
         target = extract_strict(solution)
-        # Whole numbers without rounding on the way, as in GSM8K.
+        # Only integers, without rounding in intermediate steps, as in GSM8K.
         if question in taken or target is None or target != example["answer"] or not target.isdecimal():
             missed += 1
             continue
@@ -88,7 +88,7 @@ _SIGN = re.compile(r"( ?)([-+*/x])( ?)(?=\d)")
 
 
 def mistaken(solution: str) -> str:
-    """The solution with another operation in its last step. Raises ValueError where there is none that can be read."""
+    """The solution with another operation in its last step. Raises ValueError if no step can be parsed."""
     *steps, last, _ = solution.split("\n")
     *_, step = _STEP.finditer(last)
     taken, equals, result = step.groups()
@@ -105,7 +105,7 @@ def mistaken(solution: str) -> str:
 
 
 def packed(rows: Iterable[dict[str, Any]]) -> bytes:
-    """JSON lines, compressed as small as it gets."""
+    """JSON lines at the highest compression."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return lzma.compress(lines.encode(), preset=9 | lzma.PRESET_EXTREME)
 

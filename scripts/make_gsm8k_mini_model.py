@@ -1,9 +1,9 @@
-"""Make the model of GSM8kMini from nothing: a tokenizer, and a small Llama trained on the supervised set.
+"""Train the model of GSM8kMini from scratch: a tokenizer, and a small Llama on the supervised set.
 
-    python scripts/make_gsm8k_mini_model.py          # on two cores less than an hour; again: goes on where it stopped
+    python scripts/make_gsm8k_mini_model.py          # less than an hour on two cores; resumes if started again
 
-It learns to reckon, and it learns to make mistakes: those are for reinforcement learning to unlearn. The card says how
-well it answers, overall and by template.
+It learns arithmetic, and also mistakes, which reinforcement learning has to unlearn. The model card gives its accuracy,
+overall and by template.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ def main(out: Path, data: Path, work: Path, steps: int, threads: int, measured: 
 
 
 def rows(data: Path, name: str) -> list[dict[str, Any]]:
-    """The lines of a set."""
+    """Read the lines of a set."""
     text = lzma.decompress((data / f"{name}.jsonl.xz").read_bytes()).decode()
     return [json.loads(each) for each in text.split("\n") if each]
 
 
 def make_tokenizer(texts: Sequence[str]) -> Any:
-    """Byte pairs, digits one by one."""
+    """Train a byte-pair tokenizer with single digits."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -115,7 +115,7 @@ def make_model(end: int) -> Any:
 
 
 def train(out: Path, data: Path, work: Path, steps: int) -> None:
-    """Supervised training on the solutions, from where an earlier call stopped."""
+    """Supervised training on the solutions; resumes an interrupted call."""
     supervised = rows(data, "supervised")
     tokenizer = make_tokenizer([f"{prompts.text(r['question'], 'plain')} {r['answer']}" for r in supervised])
     asked, right, mistaken = encoded(tokenizer, supervised)
@@ -166,7 +166,7 @@ Tokens = list[list[int]]
 
 
 def encoded(tokenizer: Any, lines: Sequence[dict[str, Any]]) -> tuple[Tokens, Tokens, Tokens]:
-    """Each question as it is asked, and its right and its mistaken solution with the end token, as tokens."""
+    """Tokens of each prompt, and of its right and mistaken solutions with the end token."""
     asked = tokenizer([prompts.text(r["question"], "plain") for r in lines])["input_ids"]
     right, mistaken = (tokenizer([f" {r[name]}" for r in lines])["input_ids"] for name in ("answer", "mistaken"))
     end = [tokenizer.eos_token_id]
@@ -174,9 +174,9 @@ def encoded(tokenizer: Any, lines: Sequence[dict[str, Any]]) -> tuple[Tokens, To
 
 
 def drawn(asked: Tokens, right: Tokens, mistaken: Tokens, share: Sequence[float]) -> Iterator[tuple[Tokens, Tokens]]:
-    """Batches without end, by pass: questions of like length together, so that little is padding.
+    """Generate batches of questions of similar length, so that there is little padding, pass by pass.
 
-    In each pass a question has its right solution as often as its ``share`` says.
+    In each pass, the share of right solutions of a question is ``share``.
     """
     n = len(asked)
     length = np.array([len(a) + len(b) for a, b in zip(asked, right, strict=True)])
@@ -190,7 +190,7 @@ def drawn(asked: Tokens, right: Tokens, mistaken: Tokens, share: Sequence[float]
 
 
 def padded(asked: Tokens, answered: Tokens) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens [n, length], which of them are there, and which are the solution's."""
+    """Tokens [n, length], the mask of real tokens, and the mask of the solution's."""
     width = max(len(a) + len(b) for a, b in zip(asked, answered, strict=True))
     tokens = torch.zeros(len(asked), width, dtype=torch.long)
     attention, counted = torch.zeros_like(tokens), torch.zeros(len(asked), width, dtype=torch.bool)
@@ -202,7 +202,7 @@ def padded(asked: Tokens, answered: Tokens) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def rate(step: int, steps: int) -> float:
-    """Warm-up, then half a cosine."""
+    """The learning rate: warm-up, then half a cosine."""
     if step < WARMUP:
         return LEARNING_RATE * (step + 1) / WARMUP
     return LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / max(steps - WARMUP, 1)))
@@ -253,7 +253,7 @@ def line(result: dict[str, Any]) -> str:
 
 
 def card(about: dict[str, Any], results: dict[str, dict[str, Any]], shown: dict[int, float]) -> str:
-    """The model card. ``shown``: how often the model was shown the right solution, by template."""
+    """The model card. ``shown``: the share of right solutions in training, by template."""
     sizes = ", ".join(f"{name} {value}" for name, value in SIZES.items())
 
     def row(name: str, r: dict[str, Any], *names: str) -> str:

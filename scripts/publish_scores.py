@@ -1,10 +1,10 @@
-"""Make the table of the baselines that ships with lagbench, from the maintainers' runs of a suite or a family.
+"""Make the table of the baselines' scores that ships with lagbench, from the maintainers' runs of a suite or family.
 
     python scripts/publish_scores.py results/mujoco-1m-v1.arrow
 
-makes leaderboard/scores/mujoco-1m-v1.arrow of a table that scripts/results.py keeps, or of a directory of runs, from
-which the board, `lagbench compare` and `lagbench.results` have the baselines. Of each suite that is there whole it also
-writes the spreads of lag scores, from which `lagbench show SUITE` says its power. The same runs give the same bytes.
+makes leaderboard/scores/mujoco-1m-v1.arrow from a table of scripts/results.py or a directory of runs; the leaderboard,
+`lagbench compare` and `lagbench.results` read the baselines from it. For each complete suite it also writes the spreads
+of lag scores, from which `lagbench show SUITE` computes its power. The same runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(runs: tuple[Path, ...], scores: Path, powers: Path) -> None:
 
 
 def powered(name: str, table: Any) -> list[Suite]:
-    """The suites with references whose runs have that name, and all are in the table."""
+    """The suites with references whose runs have this name and are all in the table."""
     found = [suite for suite in map(load_suite, suite_names()) if suite.runs.name == name]
     known = [suite for suite in found if suite.domain.returns_are_scores or references.load(suite) is not None]
     return [suite for suite in known if not _missing(table, suite)]

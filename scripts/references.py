@@ -1,10 +1,10 @@
-"""Measure what a suite's scores are normalised by, on seeds outside the suite: the untrained policy, and PPO at lag 0.
+"""Measure a suite's reference scores, on seeds outside the suite: the untrained policy, and PPO at lag 0.
 
     python -m scripts.references mujoco-lite-v1 -o runs/references
 
-runs PPO on every task and writes lagbench/suites/mujoco-1m-v1.references.json, which the suites of that family share,
-beside the tasks that are there already (``--task`` chooses). Both are of the suite's own evaluation: version 0's over
-the seeds, and the interquartile mean of PPO's final ones. Started again, it runs only what is missing.
+runs PPO on every task and updates lagbench/suites/mujoco-1m-v1.references.json, which the suites of that family share
+(``--task`` selects tasks). Both references use the suite's evaluation: the mean of version 0 over the seeds, and the
+interquartile mean of PPO's final evaluations. When started again, it runs only what is missing.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from lagbench.suites import Suite, references
 from lagbench.sweep import cost
 
 TRIMMED = 0.25
-"""At each end, of what an interquartile mean is over."""
+"""The share trimmed at each end by an interquartile mean."""
 
 
 def untrained(spec: lagbench.RunSpec) -> float:
-    """The mean return of a run's version 0 in its first evaluation, of the measure that is scored."""
+    """The mean return of a run's version 0 in its first evaluation, by the scored measure."""
     with own_settings():
         actors = load(spec.domain.actors_class)(spec, 0)
         records = evaluate_due(spec, actors, actors.make_policy().version(0), [0])
@@ -47,12 +47,12 @@ def untrained(spec: lagbench.RunSpec) -> float:
 
 
 def start(values: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
-    """What scores 0, as lagbench.suites.references reads it."""
+    """The return that scores 0, in the format of lagbench.suites.references."""
     return _summed(float(np.mean(values)), standard_error(values), values, seeds)
 
 
 def reference(values: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
-    """What scores 1. The standard error is that of a trimmed mean, by Winsorized values (Tukey and McLaughlin 1963)."""
+    """The return that scores 1, with the standard error of a trimmed mean (Tukey and McLaughlin 1963)."""
     error = stats.mstats.trimmed_stde(np.asarray(values), limits=(TRIMMED, TRIMMED))
     return _summed(float(stats.trim_mean(values, TRIMMED)), float(error), values, seeds)
 
@@ -62,13 +62,13 @@ def _summed(mean: float, error: float | None, values: Sequence[float], seeds: Se
 
 
 def reference_options(suite: Suite) -> dict[str, Any]:
-    """The options of ``lagbench.resolve`` with which PPO at lag 0 makes the updates that it makes by default."""
+    """The options of ``lagbench.resolve`` for PPO at lag 0 with its default updates."""
     updates = DEFAULT_EPOCHS * suite.protocol(suite.values[0]).epoch_updates
     return {**suite.options(0 if suite.axis == "lag" else updates), "updates_fixed": False}
 
 
 def written(file: Path, document: Any) -> None:
-    """JSON with one line a list."""
+    """Write JSON with each list on one line."""
     text = re.sub(r"\[[^\[\]]*\]", lambda found: " ".join(found[0].split()), json.dumps(document, indent=1))
     file.write_text(text + "\n", encoding="utf-8")
 

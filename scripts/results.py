@@ -1,9 +1,9 @@
-"""Keep finished runs in the repository, as one table, and print their final returns.
+"""Store finished runs in the repository, as one table, and print their final returns.
 
     python -m scripts.results mujoco-1m-v1 --from runs/mujoco-1m-v1 --policies
 
-adds the runs that results/mujoco-1m-v1.arrow does not have yet, and to results/policies/ what acts of their policies,
-of seed 0, for ``lagbench.load_policy``; without ``--from`` it only prints. A sweep goes on from the table alone:
+adds new runs to results/mujoco-1m-v1.arrow, and the acting part of their policies of seed 0 to results/policies/, for
+``lagbench.load_policy``; without ``--from`` it only prints. A sweep can be continued from the table alone:
 ``lagbench sweep … --results results/mujoco-1m-v1.arrow``.
 """
 
@@ -30,9 +30,9 @@ RESULTS = ROOT / "results"
 
 
 def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
-    """Add the finished runs below ``runs`` to the table in ``file``, which need not be there; all of its rows.
+    """Add the finished runs below ``runs`` to the table in ``file``, created if missing; return all of its rows.
 
-    Raises UsageError where a run that it has came out differently, and as ``scoring.table.collect``.
+    Raises UsageError if a run differs from the table's, and as ``scoring.table.collect``.
     """
     rows = {identity(json.loads(row["spec"])): row for row in read(file)}
     before = len(rows)
@@ -50,7 +50,7 @@ def grow(file: Path, runs: Path) -> list[dict[str, Any]]:
 
 
 def keep_policies(runs: Path, directory: Path) -> int:
-    """Write the policies of the finished runs below ``runs`` that are to be published; how many were not there yet."""
+    """Write the policies to publish of the finished runs below ``runs``; return the number of new ones."""
     written = 0
     for path in find_runs([runs]):
         run = open_run(path)
@@ -62,13 +62,13 @@ def keep_policies(runs: Path, directory: Path) -> int:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The rows of a table of runs; none where there is no file."""
+    """Read the rows of a table of runs; none if there is no file."""
     rows: list[dict[str, Any]] = table.from_file(file).to_pylist() if file.exists() else []
     return rows
 
 
 def finals(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Final returns by algorithm, task and lag or updates, a number a seed, in Markdown; for runs of one suite."""
+    """Final returns per seed by algorithm, task and lag or updates, in Markdown, for the runs of one suite."""
     found: dict[str, dict[tuple[str, int, int], dict[int, str]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         final = f"{row['returns'][-1]:.0f}" if row["status"] == "completed" else "diverged"

@@ -1,12 +1,13 @@
-"""The search of the baselines' hyperparameters on control, the same for each, by the rule of docs/results.md.
+"""Hyperparameter search for the baselines on control, the same for each, by the rule of docs/results.md.
 
     python -m scripts.search -o runs/search-v1 -j 1
 
-Six configurations of each algorithm: two learning rates × three values of its own parameter, on Walker2d-v5 and
-HalfCheetah-v5 at lags 0 and 32, half of the suites' budget, on seeds that no score uses. All six run on one seed; the
-best two then on two more. What is measured is the final return of sampled actions, between the untrained policy (0)
-and a default PPO at lag 0 over five seeds (1), each cell at most 1.5; tasks and lags count alike. Finished runs are
-kept in results/search-v1.arrow; started again, it runs what that has not. It prints the table of docs/results.md.
+Six configurations per algorithm: two learning rates × three values of its own parameter, on Walker2d-v5 and
+HalfCheetah-v5 at lags 0 and 32, with half of the suites' budget, on seeds that no score uses. All six run on one seed,
+the best two on two more. The score is the final return of sampled actions, normalised between the untrained policy (0)
+and default PPO at lag 0 over five seeds (1), each cell capped at 1.5; tasks and lags have equal weight. Finished runs
+are kept in results/search-v1.arrow; when started again, it runs the missing ones. It prints the table of
+docs/results.md.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ from scripts.results import RESULTS, grow, read
 
 SEED, MORE_SEEDS = 1000, (1001, 1002)
 MOST = 1.5
-"""What a cell counts at most, so that no single one decides."""
+"""Cap of a cell's score, so that no single one decides."""
 Place = tuple[str, int]
 """Task and lag."""
 Row = Mapping[str, Any]
 Config = Mapping[str, Any]
-"""A learning rate, and what is an algorithm's own."""
+"""A learning rate and an algorithm's own parameters."""
 Scores = Mapping[int, float]
-"""By seed."""
+"""Scores by seed."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What scores 0 and what scores 1, by task."""
+    """The returns that score 0 and 1, by task."""
 
     start: Mapping[str, float]
     reference: Mapping[str, float]
@@ -54,12 +55,12 @@ class Scale:
 
 
 def best(scores: Mapping[int, Scores]) -> list[int]:
-    """The configurations, the best first: those with more seeds, then by the mean over seeds; ties in order."""
+    """The configurations, best first: by number of seeds, then by mean over seeds; ties keep their order."""
     return sorted(scores, key=lambda c: (-len(scores[c]), -float(np.mean([*scores[c].values()]))))
 
 
 def distance(one: Scores, other: Scores) -> float:
-    """How many standard errors two configurations are apart, over the seeds that both have; NaN from a single one."""
+    """The difference of two configurations in standard errors, over their common seeds; NaN for a single seed."""
     gaps = [one[seed] - other[seed] for seed in one.keys() & other.keys()]
     error = standard_error(gaps)
     return math.nan if not error else float(np.mean(gaps)) / error
@@ -67,16 +68,16 @@ def distance(one: Scores, other: Scores) -> float:
 
 @dataclass(frozen=True)
 class Search:
-    """What is tried of each algorithm, and where.
+    """The configurations to try of each algorithm, and the places where they run.
 
     Attributes:
-        tasks: each with every lag is a place.
-        lags: of the places.
-        configs: those of an algorithm, by its name.
-        options: those of ``lagbench.plan_grid`` at a lag.
-        heads: of a place's column in the table, with its task and lag, and of the score's.
-        forms: of final returns, and of scores.
-        scale: the configuration and the seeds of the PPO at lag 0 that scores 1; None where returns are scores.
+        tasks: each task with each lag is a place.
+        lags: see ``tasks``.
+        configs: the configurations of an algorithm, by its name.
+        options: the options of ``lagbench.plan_grid`` at a lag.
+        heads: column heads of the table: of a place, given task and lag, and of the score.
+        forms: number formats of final returns and of scores.
+        scale: configuration and seeds of the PPO at lag 0 that scores 1; None if returns are scores.
     """
 
     tasks: Sequence[str]
@@ -89,11 +90,11 @@ class Search:
 
     @property
     def places(self) -> list[Place]:
-        """In the order of the table."""
+        """The places, in the order of the table."""
         return list(product(self.tasks, self.lags))
 
     def cells(self, out: Path, algorithm: str, seeds: Sequence[int], chosen: Sequence[int] | None = None) -> list[Any]:
-        """The runs of an algorithm's configurations, all by default, in every place."""
+        """The runs of an algorithm's configurations (by default all) in every place."""
         configs = self.configs[algorithm]
         return [
             cell
@@ -107,7 +108,7 @@ class Search:
         return lagbench.plan_grid(out, algo=algorithm, task=self.tasks, seeds=seeds, config=config, **options)
 
     def found(self, rows: Sequence[Row], algorithm: str) -> list[dict[Place, dict[int, float]]]:
-        """An algorithm's final returns by configuration; of a run that diverged the worse of first and last."""
+        """An algorithm's final returns by configuration; for diverged runs, the lower of the first and last return."""
         outcome: list[dict[Place, dict[int, float]]] = [{p: {} for p in self.places} for _ in self.configs[algorithm]]
         for row in rows:
             config, returns = json.loads(row["config"]), row["returns"]
@@ -118,7 +119,7 @@ class Search:
         return outcome
 
     def scaled(self, rows: Sequence[Row]) -> Callable[[Place, float], float]:
-        """What a final return counts: between a default PPO at lag 0 before its first and after its last update."""
+        """Return the normalisation of final returns: default PPO at lag 0 scores 0 untrained, 1 at its end."""
         if self.scale is None:
             return lambda _, final: final
         config, seeds = self.scale
@@ -131,7 +132,7 @@ class Search:
         return Scale(*({task: float(np.mean(returns)) for task, returns in by_task.items()} for by_task in ends))
 
     def scores(self, rows: Sequence[Row], algorithm: str) -> dict[int, Scores]:
-        """By configuration and seed the mean over places, of the seeds that have all of them."""
+        """Mean scores over places, by configuration and seed, for seeds with results in all places."""
         count = self.scaled(rows)
         scores = {}
         for c, finals in enumerate(self.found(rows, algorithm)):
@@ -140,7 +141,7 @@ class Search:
         return {c: by_seed for c, by_seed in scores.items() if by_seed}
 
     def table(self, rows: Sequence[Row], algorithms: Sequence[str]) -> list[str]:
-        """The outcome in Markdown, a row a configuration; the chosen one is bold."""
+        """The results in Markdown, one row per configuration; the chosen one is bold."""
         places = [self.heads[0].format(task=task, lag=lag) for task, lag in self.places]
         head = ["algorithm", "learning rate", "parameter", *places, self.heads[1], "lead"]
         lines = [head, ["---"] * len(head)]
@@ -161,7 +162,7 @@ class Search:
         return [f"| {' | '.join(line)} |" for line in lines]
 
     def run(self, algorithms: Sequence[str], out: Path, results: Path, jobs: int | None, quiet: bool) -> list[str]:
-        """Run what the table of results does not have yet; the outcome."""
+        """Run what is missing in the table of results; return the results in Markdown."""
 
         def done(planned: Sequence[Any]) -> list[dict[str, Any]]:
             there = taken(planned, read(results))
@@ -183,7 +184,7 @@ def _listed(by_seed: Mapping[int, float], form: str) -> str:
 
 
 def command(search: Search, name: str) -> click.Command:
-    """The command line of a search, whose runs and results have that name."""
+    """The command line of a search; its runs and results are named ``name``."""
 
     @click.command(help="Run the search and print what came out.")
     @click.option("--algo", "algorithms", multiple=True, type=click.Choice([*search.configs]), help="Only this.")
@@ -209,16 +210,16 @@ _GRID: Mapping[str, tuple[Sequence[float], str, Sequence[float]]] = {
     "ppo-ewma": (_RATES, "decay", (0.889, 0.964, 0.988)),
     "impact": (_RATES, "target_every", (1, 2, 4)),
     "spo": (_RATES, "epsilon", (0.2, 0.4, 0.8)),
-    # Nothing bounds its updates but their number.
+    # Its updates are bounded only in number.
     "impala": ((1e-4, 3e-4), "updates", (_EPOCH, 2 * _EPOCH, 4 * _EPOCH)),
     "vaco": (_RATES, "delta", (0.2, 0.4, 0.8)),
     "geppo": (_RATES, "clip", (0.1, 0.2, 0.4)),
 }
-"""Learning rates, the parameter of its own and its values: a factor of 2 to 3 apart, on both sides of the paper's."""
+"""Learning rates, the algorithm's own parameter and its values: a factor of 2 to 3 apart, around the paper's."""
 
 
 def _options(lag: int) -> dict[str, Any]:
-    """The suites' protocol, evaluated at the two ends, over half of their budget."""
+    """The suites' protocol with half of their budget, evaluated at the start and the end."""
     plan = {"eval_intervals": 1, "eval_mode_episodes": 1, "budget": 500_000, "record": "episodes"}
     return {**SUITE.options(lag), **plan}
 

@@ -1,12 +1,12 @@
-"""The search of the baselines' presets on language, the same for each, by the rule of ``scripts/search.py``.
+"""Hyperparameter search for the baselines' presets on language, the same for each, as in ``scripts/search.py``.
 
     python -m scripts.search_language -o runs/search-language-v1 -j 1
 
-Four configurations of each algorithm: two learning rates × two values of its own, on GSM8kMini at lags 0 and 64 of the
-protocol of gsm8k-mini-v1, 5,120 completions, on seeds that no score uses. All four run on one seed, the best two then
-on two more. What is measured is the final accuracy of sampled answers to questions that are held out of training;
-both lags count alike. Finished runs are kept in results/search-language-v1.arrow; started again, it runs what that has
-not. It prints the table of docs/gsm8k.md.
+Four configurations per algorithm: two learning rates × two values of its own parameter, on GSM8kMini at lags 0 and 64
+with the protocol of gsm8k-mini-v1, 5,120 completions, on seeds that no score uses. All four run on one seed, the best
+two on two more. The score is the final accuracy of sampled answers to questions held out of training; both lags have
+equal weight. Finished runs are kept in results/search-language-v1.arrow; when started again, it runs the missing ones.
+It prints the table of docs/gsm8k.md.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PLAN: Mapping[str, Any] = {
     "eval_intervals": 1,
     "record": "episodes",
 }
-"""At lag 64 a fifth of the phases is warm-up; so many questions are held out."""
+"""At lag 64 a fifth of the phases is warm-up; 300 is the number of held-out questions."""
 OWN: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "ppo": ({"clip": 0.1}, {"clip": 0.2}),
     "ppo-kl": ({"target_kl": 0.001}, {"target_kl": 0.01}),
     "decoupled-ppo": ({"clip": 0.1}, {"clip": 0.2}),
-    # A phase is one update: the average and the target are as old, in updates, as on control.
+    # A phase is one update: in updates, the average and the target are as old as on control.
     "ppo-ewma": ({"decay": 0.889}, {"decay": 0.964}),
     "impact": ({"target_every": 4}, {"target_every": 16}),
     "spo": ({"epsilon": 0.2}, {"epsilon": 0.4}),
@@ -46,11 +46,11 @@ OWN: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "dppo": ({"delta": 0.2}, {"delta": 0.05}),
     "topr": ({"standardize": "none"}, {"standardize": "group"}),
 }
-"""Two values of what is an algorithm's own; the paper's or the authors' are among them, where there are any."""
+"""Two values of an algorithm's own parameters, including the paper's or the authors' if there are any."""
 
 
 def _options(lag: int) -> dict[str, Any]:
-    """The suite's protocol, asked questions that are held out of training."""
+    """The suite's protocol, evaluated on questions held out of training."""
     fixed = SUITE.options(lag)
     return {**fixed, **PLAN, "task_options": {**fixed["task_options"], "test": "held-out"}}
 

@@ -1,9 +1,9 @@
-"""Write the tables of results into the documents that show them, from the tables of runs in results/.
+"""Write the tables of results into the documentation, from the tables of runs in results/.
 
     python -m scripts.tables
 
-A document has each between two comments, ``<!-- table: NAME -->`` and ``<!-- end of table -->``. The tests make them
-again.
+In a document, each is between the comments ``<!-- table: NAME -->`` and ``<!-- end of table -->``. Tests check that
+they are current.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ BLOCK = re.compile(r"^(<!-- table: ([\w-]+) -->\n\n)(.*?)(\n\n<!-- end of table 
 
 
 def searched() -> Sequence[str]:
-    """What the search on control has tried."""
+    """The table of the search on control."""
     return CONTROL.table(read(RESULTS / "search-v1.arrow"), [*CONTROL.configs])
 
 
 TABLES: Mapping[str, Callable[[], Sequence[str]]] = {"search-v1": searched}
-"""By name what makes a table's lines, in Markdown."""
+"""Functions that return a table's lines in Markdown, by the table's name."""
 
 
 def documents() -> list[Path]:
-    """Those that may have a table."""
+    """The documents that may have tables."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def written(text: str) -> str:
-    """A document with its tables made again."""
+    """Return a document with its tables updated."""
     return BLOCK.sub(lambda block: block[1] + "\n".join(TABLES[block[2]]()) + block[4], text)
 
 
