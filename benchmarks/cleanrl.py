@@ -1,10 +1,10 @@
-"""PPO as CleanRL's ``ppo_continuous_action`` has it, in terms of its own, on Gymnasium 1: to compare with.
+"""CleanRL's PPO (``ppo_continuous_action``), ported to Gymnasium 1, for comparison.
 
-Its script does not run there. What it does is here: environments one after another in this process, each with its
-observation normalised and clipped at ±10, its reward scaled by the running variance of its discounted return and
-clipped at ±10, its action clipped; two networks of 64 × 64 tanh units, orthogonal; GAE; advantages standardized over
-each minibatch; the clipped surrogate and the clipped value loss; one norm for all gradients; Adam. It logs, evaluates
-and saves nothing.
+The original script does not run with Gymnasium 1. As there: environments run sequentially in this process, each with
+observations normalised and clipped at ±10, rewards scaled by the running variance of the discounted return and clipped
+at ±10, and clipped actions; two networks of 64 × 64 tanh units, initialized orthogonally; GAE; advantages standardized
+over each minibatch; the clipped surrogate and the clipped value loss; the joint gradient norm clipped; Adam. It does
+not log, evaluate or save.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def _network(n_in: int, n_out: int, gain: float) -> nn.Sequential:
 
 
 class CleanPPO:
-    """One run; ``learn`` goes on with it by one phase."""
+    """A training run; ``learn`` advances it by one phase."""
 
     def __init__(self, task: str, actors: int, steps: int, minibatch: int, learning_rate: float = 3e-4) -> None:
-        # Their episodes begin again in the step in which they end, as before Gymnasium 1.
+        # Environments are reset in the step in which an episode ends, as before Gymnasium 1.
         self._envs = SyncVectorEnv([lambda: _environment(task)] * actors, autoreset_mode=AutoresetMode.SAME_STEP)
         n_obs = int(np.prod(self._envs.single_observation_space.shape or ()))
         n_act = int(np.prod(self._envs.single_action_space.shape or ()))
@@ -66,13 +66,13 @@ class CleanPPO:
         batch |= {"advantage": advantage.reshape(-1), "target": (advantage + self._rows["value"]).reshape(-1)}
         index = np.arange(len(batch["advantage"]))
         for _ in range(EPOCHS):
-            np.random.shuffle(index)  # noqa: NPY002 - as there
+            np.random.shuffle(index)  # noqa: NPY002 - as in CleanRL
             for start in range(0, len(index), self._minibatch):
                 rows = index[start : start + self._minibatch]
                 self._update({k: x[rows] for k, x in batch.items()})
 
     def close(self) -> None:
-        """Let go of the environments."""
+        """Close the environments."""
         self._envs.close()
 
     def _evaluated(self, observation: Tensor, action: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -107,7 +107,7 @@ class CleanPPO:
         _, log_prob, entropy, value = self._evaluated(batch["observation"], batch["action"])
         log_ratio = log_prob - batch["log_prob"]
         ratio = log_ratio.exp()
-        with torch.no_grad():  # which it logs
+        with torch.no_grad():  # CleanRL logs it
             _ = (-log_ratio).mean(), ((ratio - 1) - log_ratio).mean(), ((ratio - 1).abs() > CLIP).float().mean().item()
         advantage = (batch["advantage"] - batch["advantage"].mean()) / (batch["advantage"].std() + 1e-8)
         surrogate = torch.max(-advantage * ratio, -advantage * ratio.clamp(1 - CLIP, 1 + CLIP)).mean()

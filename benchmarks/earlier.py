@@ -1,6 +1,7 @@
-"""A phase's PPO updates as lagbench made them until actor and critic were evaluated in one pass: to compare with.
+"""PPO updates as in earlier versions of lagbench, before actor and critic were evaluated in one pass, for comparison.
 
-Actor and critic module by module, tanh by NumPy, every field gathered for every epoch, torch's clip and fused Adam.
+Actor and critic are evaluated module by module, with NumPy's tanh; each epoch gathers every field; torch clips
+gradients, and Adam is fused.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _mlp(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class Earlier:
-    """The learner; its weights are those of ``state``, a policy of today."""
+    """The learner, with the weights ``state`` of a current policy."""
 
     def __init__(self, state: Mapping[str, Tensor], config: Mapping[str, Any], minibatches: int, updates: int) -> None:
         observation, action = len(state["normalizer.mean"]), len(state["log_std"])
@@ -66,7 +67,7 @@ class Earlier:
         self._optimizer = torch.optim.Adam(self._weights, lr=config["learning_rate"], eps=1e-5, fused=True)
 
     def update(self, rollout: Rollout) -> None:
-        """A phase's updates on a rollout that has its advantages."""
+        """Make a phase's updates on a rollout with advantages."""
         fields = {name: getattr(rollout, name) for name in FIELDS if rollout.has(name)}
         t, made = len(rollout.valid), []
         for _ in range(self._updates // self._minibatches):

@@ -1,31 +1,30 @@
-"""How fast a language model learns and answers here, as ratios of speeds on GSM8kMini-v0; in turns, block by block.
+"""Speed of training and sampling language models, as ratios on GSM8kMini-v0; both sides alternate, block by block.
 
     python -m benchmarks.language [--quick] [--only phase] [--updates 16] [--json]
 
-``phase``: a phase of PPO (generate, grade, update U times) against TRL's GRPOTrainer, in completions a second.
+``phase``: a phase of PPO (generate, grade, update U times) against TRL's GRPOTrainer, in completions per second.
 
-Alike on both sides: the model and what it starts from, float32, one torch thread, eager PyTorch; the prompts, in their
-order, 8 completions of each, at temperature 1 from the whole vocabulary, up to the same limit; the grader; U optimizer
-updates a phase on minibatches of 32 completions, one pass; the loss (TRL's ``dr_grpo`` without scaled rewards is PPO's
-clip on rewards centred in their group, over completions × longest), clip, learning rate and its decay, Adam's
-constants, the norm at which gradients are clipped.
+Equal on both sides: the model and its initial weights, float32, one torch thread, eager PyTorch; the prompts and their
+order, 8 completions of each, at temperature 1 from the whole vocabulary, up to the same length; the grader; U optimizer
+updates per phase on minibatches of 32 completions, one epoch; the loss (TRL's ``dr_grpo`` without scaled rewards is
+PPO's clip on rewards centred in their group, over completions × maximum length), clip, learning rate and its decay,
+Adam's constants, the gradient clipping norm.
 
-TRL has the settings under which it was fastest here: all completions of a phase from one batch
-(``steps_per_generation`` = U), no gradient checkpointing, no bf16 (its defaults are both), transformers' ``generate``
-with its dynamic cache, whole minibatches. A static cache was no faster, smaller micro-batches neither, transformers'
-continuous batching six times slower; vLLM is left out. It logs, saves and evaluates nothing. With U = 1 it takes the
-policy that is updated for the one that sampled; from U = 2 on it computes the log-probabilities of the phase once more
-before the updates, as lagbench always does. U = 16 is what the presets were searched at; with fewer updates, and so
-fewer completions at once, TRL is closer.
+TRL uses its fastest settings on this task: all completions of a phase in one batch (``steps_per_generation`` = U), no
+gradient checkpointing and no bf16 (both on by default), transformers' ``generate`` with its dynamic cache, whole
+minibatches. A static cache and smaller micro-batches were not faster, transformers' continuous batching was six times
+slower; vLLM is left out. TRL does not log, save or evaluate. With U = 1 it uses the updated policy as the behaviour
+policy; from U = 2 on it recomputes the phase's log-probabilities before the updates, as lagbench always does. The
+presets were searched at U = 16; with fewer updates, and so fewer completions at once, TRL's speed is closer.
 
-Not alike, each to lagbench's cost: it records every completion and saves a checkpoint each phase; it keeps the
-log-probabilities of its sampling; and it evaluates the phase once more after the updates, for its diagnostics.
+Additional work of lagbench: it records every completion and saves a checkpoint each phase; it keeps the
+log-probabilities of sampling; it evaluates the phase once more after the updates, for diagnostics.
 
-``generate``: sampling alone (``policies/sampling.py``) against transformers' ``generate`` of the same prompts in one
-left-padded batch, from the whole vocabulary, in tokens a second, each up to its end token, itself included. 512
-completions, 8 of each prompt (``num_return_sequences``); lagbench computes a prompt once for all 8, transformers once
-for each. ``generate-alone``: one completion of each of 512 prompts. Here lagbench also gives the log-probabilities, and
-its noise comes from a generator of its own, so that a run can be repeated.
+``generate``: sampling alone (``policies/sampling.py``) against transformers' ``generate`` with the same prompts in one
+left-padded batch, from the whole vocabulary, in tokens per second, up to and including each end token. 512 completions,
+8 of each prompt (``num_return_sequences``); lagbench computes a prompt once for all 8, transformers once for each.
+``generate-alone``: one completion of each of 512 prompts. lagbench also returns log-probabilities, and uses its own
+noise generator for reproducibility.
 """
 
 from __future__ import annotations
@@ -62,13 +61,13 @@ from lagbench.training import PhaseResult, train
 
 TASK = "GSM8kMini-v0"
 PACKAGES = ("transformers", "tokenizers", "accelerate", "trl")
-# What a duel is told are seconds for one completion or one token already.
+# Duels receive seconds per completion or token.
 _ONE = Plan(actors=1, steps=1)
 
 
 @dataclass(frozen=True)
 class LanguagePlan:
-    """How much is measured, and on what shape of phase. The targets are for the default shape."""
+    """The number of blocks and the shape of a phase. Targets are for the default shape."""
 
     updates: int = 16
     minibatch: int = 32
@@ -78,7 +77,7 @@ class LanguagePlan:
 
     @property
     def completions(self) -> int:
-        """Of a phase, and of a block of sampling."""
+        """Completions per phase and per block of sampling."""
         return self.updates * self.minibatch
 
 
@@ -87,17 +86,17 @@ QUICK = LanguagePlan(updates=4, blocks=3, sampling_blocks=4)
 
 @dataclass(frozen=True)
 class LanguageResult(Result):
-    """One ratio; speeds are completions or tokens a second.
+    """One ratio; speeds are in completions or tokens per second.
 
     Attributes:
-        lengths: tokens of a completion, the mean on each side: what they sample is not the same.
+        lengths: mean tokens per completion on each side, since their samples differ.
     """
 
     lengths: tuple[float, float]
 
 
 class _Tally:
-    """A duel, and how many tokens each side's completions had in the blocks that count."""
+    """A duel, and the lengths of each side's completions in the measured blocks."""
 
     def __init__(self, blocks: int, warm_up: int) -> None:
         self.duel = Duel(blocks, warm_up)
@@ -105,7 +104,7 @@ class _Tally:
         self._lengths: tuple[list[float], list[float]] = ([], [])
 
     def add(self, side: int, seconds: float, length: float) -> None:
-        """What side 0 or 1 took for one unit of its next block, and its tokens a completion."""
+        """Add the next block of side 0 or 1: seconds per unit, and tokens per completion."""
         self.duel.add(side, seconds)
         self._lengths[side].append(length)
 
@@ -121,7 +120,7 @@ def against_trl(plan: LanguagePlan) -> LanguageResult:
     tally = _Tally(plan.blocks, plan.warm_up)
     opponent = _Opponent(_questions(spec))
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # What TRL and transformers warn of is between them.
+        # Ignore warnings of TRL and transformers.
         warnings.simplefilter("ignore")
         turns = _Turns(tally, _phases(spec, Path(scratch) / "run"), opponent, plan)
         trainer = _grpo(spec, opponent, turns, plan.updates * (plan.warm_up + plan.blocks), Path(scratch) / "trl")
@@ -130,12 +129,12 @@ def against_trl(plan: LanguagePlan) -> LanguageResult:
 
 
 def against_generate(plan: LanguagePlan) -> LanguageResult:
-    """Sampling, against transformers' generate; see the top of this file."""
+    """Sampling against transformers' generate; see the top of this file."""
     return _both_sample(plan, _task().group_size, "generate", "sampling ÷ transformers' generate")
 
 
 def against_generate_alone(plan: LanguagePlan) -> LanguageResult:
-    """As ``against_generate``, with no prompt in common: there is none to compute only once."""
+    """As ``against_generate``, with one completion per prompt, so that no prompts are shared."""
     return _both_sample(plan, 1, "generate-alone", "the same, every prompt once")
 
 
@@ -153,7 +152,7 @@ def _task() -> GSM8kTask:
 
 
 def _spec(plan: LanguagePlan) -> RunSpec:
-    # A phase more than counts: the first evaluation falls into the warm-up, the last into that phase.
+    # One phase more than measured: the first evaluation is in the warm-up, the last in that phase.
     phases = plan.warm_up + plan.blocks + 1
     return resolve(
         algo="ppo",
@@ -167,14 +166,14 @@ def _spec(plan: LanguagePlan) -> RunSpec:
 
 
 def _questions(spec: RunSpec) -> list[Question]:
-    """What the phases of a run ask, one after the other: the training set in the order of its first pass."""
+    """The questions of a run's phases: the training set in the order of its first epoch."""
     train_set = _task().questions(TRAIN)
     order = generator(spec.seed, Stream.ENVIRONMENT, 0).permutation(len(train_set))
     return [train_set[i] for i in order[: spec.budget // _task().group_size]]
 
 
 def _phases(spec: RunSpec, path: Path) -> Iterator[PhaseResult]:
-    """What ``lagbench.run`` does in a phase, a phase at a time."""
+    """Run as ``lagbench.run``, one phase per iteration."""
     with RunWriter.create(path, spec, **record_sizes(spec)) as writer:
         checkpoint = Checkpoint(path / CHECKPOINT)
         for result in train(spec):
@@ -184,7 +183,7 @@ def _phases(spec: RunSpec, path: Path) -> Iterator[PhaseResult]:
 
 
 class _Opponent:
-    """TRL's questions and its grader, which notes what was asked and how long the answers were."""
+    """TRL's questions and reward function, which notes questions and lengths of completions."""
 
     def __init__(self, questions: Sequence[Question]) -> None:
         self.questions = questions
@@ -192,7 +191,7 @@ class _Opponent:
         self.length = 0.0
 
     def rows(self) -> list[dict[str, Any]]:
-        """A data set as TRL takes it."""
+        """The data set in TRL's format."""
         return [
             {"prompt": prompts.text(q.question, _task().prompt), "number": q.number, "target": q.target}
             for q in self.questions
@@ -206,14 +205,14 @@ class _Opponent:
         number: Sequence[int],
         **_: Any,
     ) -> list[float]:
-        """Of a phase's completions, as TRL calls it."""
+        """The rewards of a phase's completions; TRL's reward function."""
         self.asked = list(number)
         self.length = float(np.mean([len(ids) for ids in completion_ids]))
         return [float(grading.grade(c, t).correct) for c, t in zip(completions, target, strict=True)]
 
 
 class _Turns(TrainerCallback):  # type: ignore[misc]
-    """Has lagbench do a phase each time that TRL has done one."""
+    """Runs a phase of lagbench after each phase of TRL."""
 
     def __init__(self, tally: _Tally, phases: Iterator[PhaseResult], opponent: _Opponent, plan: LanguagePlan) -> None:
         self._tally = tally
@@ -246,18 +245,18 @@ def _check_alike(ours: PhaseResult, opponent: _Opponent, plan: LanguagePlan) -> 
 
 
 def _grpo(spec: RunSpec, opponent: _Opponent, turns: TrainerCallback, steps: int, scratch: Path) -> Any:
-    """TRL's trainer; what the options are for is said at the top of this file."""
+    """TRL's trainer; its options are explained at the top of this file."""
     from datasets import Dataset
     from transformers import PrinterCallback
 
-    # Not everywhere that this is type-checked is it installed, and its names are not exported.
+    # Optional during type checking, and TRL does not export these names.
     trl: Any = importlib.import_module("trl")
     task = _task()
     config, protocol = spec.config, spec.protocol
     trainer = trl.GRPOTrainer(
         model=task.pretrained().model(),
         reward_funcs=opponent.reward,
-        # It sets the tokenizer's padding.
+        # The trainer sets the tokenizer's padding.
         processing_class=copy.deepcopy(task.pretrained().tokenizer),
         train_dataset=Dataset.from_list(opponent.rows()),
         callbacks=[turns],
@@ -294,7 +293,7 @@ def _grpo(spec: RunSpec, opponent: _Opponent, turns: TrainerCallback, steps: int
             disable_tqdm=True,
         ),
     )
-    # It prints a summary at the end.
+    # The trainer prints a summary at the end.
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -316,7 +315,7 @@ def _both_sample(plan: LanguagePlan, copies: int, name: str, what: str) -> Langu
 
 
 class _Sampler:
-    """The shipped model, and two ways to sample from it; each returns how many tokens it sampled."""
+    """The shipped model with two ways to sample from it; each returns the number of sampled tokens."""
 
     def __init__(self, copies: int) -> None:
         self._task = _task()
@@ -327,7 +326,7 @@ class _Sampler:
         self._rng = np.random.default_rng(0)
 
     def prompts(self, block: int, n: int) -> list[list[int]]:
-        """Those of a block: each has its own, as long as there are any."""
+        """The prompts of a block: different ones per block while there are enough."""
         return [self._all[i % len(self._all)] for i in range(block * n, (block + 1) * n)]
 
     def ours(self, asked: Sequence[list[int]]) -> int:
@@ -356,14 +355,14 @@ class _Sampler:
 
 
 def _left_padded(asked: Sequence[list[int]], padding: int) -> tuple[Tensor, Tensor]:
-    """Tokens [n, length], and where they are any."""
+    """Tokens [n, length] and their mask."""
     width = max(map(len, asked))
     tokens = torch.tensor([[padding] * (width - len(p)) + p for p in asked])
     return tokens, torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in asked])
 
 
 def measure(names: Sequence[str], plan: LanguagePlan) -> Iterator[LanguageResult]:
-    """The results, each as soon as it is there."""
+    """Yield each result as soon as it is measured."""
     torch.set_num_threads(1)
     for name in names:
         yield MEASUREMENTS[name](plan)

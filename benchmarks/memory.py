@@ -1,9 +1,9 @@
-"""What it takes to learn from completions over a large vocabulary: peak memory, passes through the body, seconds.
+"""Cost of training with a large vocabulary: peak memory, forward passes through the body, seconds.
 
     python -m benchmarks.memory [--tokens 160 512] [--completions 32] [--vocabulary 151936] [--width 16]
 
-One minibatch is evaluated with its gradient in a process of its own, by a Llama of one thin layer with random weights,
-so that its vocabulary, that of Qwen 2.5 unless another is given, is what counts.
+The gradient of one minibatch is computed in a separate process, by a Llama of one thin layer with random weights, so
+that the vocabulary dominates (by default that of Qwen 2.5).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _PROMPT = 16
 
 
 class Cost(NamedTuple):
-    """Of one minibatch.
+    """Cost of one minibatch.
 
     Attributes:
-        mib: how far the process's largest resident set grew, beside one copy of the gradient. Where the system cannot
-            measure anew, on macOS, what was larger before hides it.
-        passes: how many times the body was run, forward.
-        seconds: of CPU.
+        mib: growth of the process's peak resident set, less one copy of the gradient. On macOS, where the peak cannot
+            be reset, an earlier larger peak hides it.
+        passes: forward passes through the body.
+        seconds: CPU seconds.
     """
 
     mib: float
@@ -39,7 +39,7 @@ class Cost(NamedTuple):
 
 
 def cost(completions: int, tokens: int, vocabulary: int, width: int = 16, room: float = 0.0) -> Cost:
-    """Measure it in a process of its own; ``room`` as ``CausalLMPolicy`` has it."""
+    """Measure the cost in a separate process; ``room`` as in ``CausalLMPolicy``."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_cost, completions, tokens, vocabulary, width, room).result()
 
@@ -70,7 +70,7 @@ def _cost(completions: int, tokens: int, vocabulary: int, width: int, room: floa
         passes += 1
 
     prompt, action = (torch.randint(vocabulary, (n, completions)) for n in (_PROMPT, tokens))
-    policy.evaluate_tokens(prompt[:, :1], action[:2, :1], action[:2, :1] >= 0)  # what is measured once is measured now
+    policy.evaluate_tokens(prompt[:, :1], action[:2, :1], action[:2, :1] >= 0)  # policies measure memory on first use
     model.model.layers[0].register_forward_hook(count)
     gradient = sum(p.nbytes for p in policy.parameters()) / 2**20
     before, start = peak(anew=True), time.process_time()
@@ -80,7 +80,7 @@ def _cost(completions: int, tokens: int, vocabulary: int, width: int, room: floa
 
 
 def peak(anew: bool = False) -> int:
-    """The process's largest resident set, in KiB; ``anew``: from now on, which only Linux knows."""
+    """The process's peak resident set, in KiB; ``anew`` resets it first (Linux only)."""
     with contextlib.suppress(OSError):
         if anew:
             Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")

@@ -1,10 +1,10 @@
-"""What it costs to record every transition: speed, memory and bytes.
+"""Cost of recording every transition: speed, memory and bytes.
 
     python -m benchmarks.recording [--quick] [--task Hopper-v5] [--json]
 
-Speed: collecting with a writer against collecting the same phases without one, in turns, block by block, as in
-``benchmarks/throughput.py``. Memory: how much the process's largest has grown from the end of the warm-up to the end.
-Bytes: of a transition as NumPy arrays, as Arrow on disk, and as Parquet (zstd) of the same rows.
+Speed: collecting with a writer against collecting the same phases without one, alternating block by block as in
+``benchmarks/throughput.py``. Memory: growth of the process's peak after the warm-up. Bytes: of a transition as NumPy
+arrays, as Arrow on disk, and as Parquet (zstd).
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from lagbench.spec import RunSpec
 from lagbench.tasks.spec import load_task
 
 TARGETS = {"Hopper-v5": 0.95, "Humanoid-v5": 0.90}
-# Of what was recorded meanwhile: the growth that is noise of the allocator, and no hoard.
+# The share of the recorded bytes below which growth is noise of the allocator.
 GROWTH = 0.05
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What recording costs on one task.
+    """Cost of recording on one task.
 
     Attributes:
-        speed: the ratio, and the speeds with and without.
-        commit_ms: of a phase, median.
-        recorded_mib: by the writer between the two looks at the memory.
-        grown_mib: of the process's largest resident set.
-        raw: bytes a transition, as NumPy arrays.
-        arrow: bytes a transition, as the finished trajectories' file.
-        parquet: bytes a transition, as Parquet with zstd.
+        speed: the ratio, and the speeds with and without recording.
+        commit_ms: median time of a phase's commit.
+        recorded_mib: bytes recorded between the two measurements of memory.
+        grown_mib: growth of the process's peak resident set between them.
+        raw: bytes per transition as NumPy arrays.
+        arrow: bytes per transition in the finished trajectories file.
+        parquet: bytes per transition as Parquet with zstd.
     """
 
     speed: Result
@@ -62,12 +62,12 @@ class Cost:
 
     @property
     def memory_verdict(self) -> str:
-        """Whether the memory stays what it is."""
+        """Whether memory stays constant."""
         return "met" if self.grown_mib <= GROWTH * self.recorded_mib else "missed"
 
 
 class _Writer(RunWriter):
-    """Keeps of each commit its seconds, the bytes that it was given, and the process's largest size by then."""
+    """Notes each commit's seconds and bytes, and the process's peak memory after it."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -80,7 +80,7 @@ class _Writer(RunWriter):
 
 
 def cost(task: str, plan: Plan) -> Cost:
-    """Measure one task."""
+    """Measure the cost on one task."""
     spec = _spec(task, plan, lag=8)
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
@@ -114,12 +114,12 @@ def _bytes(transitions: Transitions) -> int:
 
 
 def _largest() -> int:
-    """The process's largest resident set so far, in bytes: macOS counts in them, Linux in KiB."""
+    """The process's peak resident set, in bytes (getrusage counts in KiB on Linux, in bytes on macOS)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure(tasks: Sequence[str], plan: Plan) -> Iterator[Cost]:
-    """The costs, each as soon as it is there."""
+    """Yield each cost as soon as it is measured."""
     torch.set_num_threads(1)
     for task in tasks:
         yield cost(task, plan)

@@ -1,9 +1,9 @@
-"""What a larger language model costs: tokens per second of sampling and of learning, shares of time, peak memory.
+"""Cost of larger language models: tokens per second of sampling and learning, shares of time, peak memory.
 
     python -m benchmarks.scale -o DIR [--times 7] [--device cuda] [--model MODEL --data QUESTIONS] [NAME=VALUE …]
 
-Without a model of yours, one is made of GSM8kMini's: ``times`` as wide, with ``times``² as many weights in its layers
-and the same output, so that it samples and earns rewards as the small one. Further options are those of the task.
+Without ``--model``, GSM8kMini's model is widened: ``times`` as wide, with ``times``² as many weights in its layers and
+the same outputs, so that it samples and earns rewards like the small one. Further options are the task's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from lagbench.tasks.gsm8k.data import MINI_DIRECTORY
 
 
 def widened(state: Mapping[str, Tensor], times: int) -> dict[str, Tensor]:
-    """The weights of a Llama with tied embeddings, for one ``times`` as wide that computes the same.
+    """Widen the weights of a Llama with tied embeddings by a factor ``times`` without changing its outputs.
 
-    Its states are those of the small one, ``times`` over, and so is what every layer adds to them: a block of a wider
-    weight is the small weight times a share, and the shares of a row add up to 1 (Net2Net, arXiv 1511.05641, in two
-    directions). They are random, so that no two units are alike.
+    Hidden states, and what each layer adds to them, are those of the small model, repeated ``times`` times: each block
+    of a wide weight is the small weight times a share, and the shares of a row sum to 1 (Net2Net, arXiv 1511.05641, in
+    both dimensions). Shares are random, so that all units differ.
     """
     rng = torch.Generator().manual_seed(0)
     wide = {}
@@ -39,12 +39,12 @@ def widened(state: Mapping[str, Tensor], times: int) -> dict[str, Tensor]:
             wide[name] = x.repeat(1, times)
         else:
             wide[name] = torch.kron(torch.randn(times, times, generator=rng).softmax(1), x)
-    wide["model.norm.weight"] /= times  # the head is the embeddings: a sum over as many more states
+    wide["model.norm.weight"] /= times  # tied head: its sums run over ``times`` as many states
     return wide
 
 
 def make_model(path: Path, times: int) -> Path:
-    """Write GSM8kMini's model, ``times`` as wide, with its tokenizer."""
+    """Write GSM8kMini's model, widened by ``times``, with its tokenizer."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     small = AutoModelForCausalLM.from_pretrained(MINI_DIRECTORY)
@@ -52,7 +52,7 @@ def make_model(path: Path, times: int) -> Path:
     for name in ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
         setattr(config, name, times * getattr(config, name))
     model = AutoModelForCausalLM.from_config(config)
-    model.load_state_dict(widened(dict(small.named_parameters()), times), strict=False)  # but for what is tied
+    model.load_state_dict(widened(dict(small.named_parameters()), times), strict=False)  # without tied weights
     model.save_pretrained(path)
     for file in MINI_DIRECTORY.glob("*token*.json"):
         shutil.copy(file, path)
@@ -60,9 +60,9 @@ def make_model(path: Path, times: int) -> Path:
 
 
 def measure(out: Path, model: str, phases: int, updates: int, minibatch: int, **options: Any) -> dict[str, Any]:
-    """Run PPO with versions that change in flight, and say what it took: seconds of CPU, or on a GPU of wall time.
+    """Run PPO with in-flight version changes and return its cost, in CPU seconds, or in wall time on a GPU.
 
-    ``options`` as ``lagbench.resolve`` has them.
+    ``options``: arguments of ``lagbench.resolve``.
     """
     from lagbench import runner, suites
 
@@ -84,7 +84,7 @@ def measure(out: Path, model: str, phases: int, updates: int, minibatch: int, **
     table = run.phases.to_table(columns=[*(f"seconds_{name}" for name in names), "accuracy", "backward_lag_mean"])
     shares = {name: sum(table[f"seconds_{name}"].to_pylist()) / wall for name in names}
     tokens = sum(len(row) for row in run.trajectories.to_table(columns=["token"])["token"].to_pylist())
-    # On a CPU that others use too, the share of its seconds is what a part took.
+    # CPU seconds, since other processes may share the CPU; parts are measured as shares of wall time.
     cuda = spec.device != "cpu"
     seconds = wall if cuda else cpu
     largest = torch.cuda.max_memory_allocated() if cuda else 1024 * peak()

@@ -1,10 +1,10 @@
-"""How fast lagbench is, as ratios of speeds: both sides in one process, in turns, block by block.
+"""Speed of lagbench, as ratios: both sides run in one process, alternating block by block.
 
     python -m benchmarks.throughput [--quick] [--only bare] [--task Hopper-v5] [--json]
 
-A block is one phase of collecting, of training, or of updates. Each ratio is taken twice, of wall time and of CPU time
-(all threads of the process): updates and training are held to their targets by the second, the rest by the first.
-docs/speed.md says what each ratio means.
+A block is one phase of collecting, of training, or of updates. Each ratio is measured in wall time and in CPU time (all
+threads of the process); targets of updates and training are for CPU time, the others for wall time. docs/speed.md
+explains each ratio.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CORES = cores()
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured, and on what shape of phase. The targets are for the default shape."""
+    """The number of blocks and the shape of a phase. Targets are for the default shape."""
 
     actors: int = 64
     steps: int = 32
@@ -72,9 +72,9 @@ QUICK = Plan(blocks=16, training_blocks=4, warm_up=2)
 
 @dataclass(frozen=True)
 class Result:
-    """One ratio on one task: its median and quartiles over blocks. Speeds are actor steps a second, medians too.
+    """One ratio on one task: its median and quartiles over blocks, and median speeds in actor steps per second.
 
-    ``cpu_ratio`` is of CPU seconds, None where nobody counted them; with ``by_cpu`` it is what the target is for.
+    ``cpu_ratio`` is of CPU seconds, None if not measured; with ``by_cpu``, the target is for it.
     """
 
     name: str
@@ -92,15 +92,15 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """Whether the median reaches the target, for a ratio that has one."""
+        """Whether the median reaches the target, if there is one."""
         reached = self.cpu_ratio if self.by_cpu else self.ratio
         return "" if self.target is None or reached is None else "met" if reached >= self.target else "missed"
 
 
 class Duel:
-    """Two sides that do the same work in turns, and the seconds that each took for it, block by block.
+    """Two sides that alternate in doing the same work, with the seconds of each block.
 
-    Iterating gives the number of each block. The first ``warm_up`` blocks count for neither side.
+    Iterating yields block numbers. The first ``warm_up`` blocks are not counted.
     """
 
     def __init__(self, blocks: int, warm_up: int) -> None:
@@ -113,13 +113,13 @@ class Duel:
         yield from range(self._warm_up + self._blocks)
 
     def add(self, side: int, seconds: float, cpu_seconds: float = math.nan) -> None:
-        """What side 0 or 1 took for its next block."""
+        """Add the time of the next block of side 0 or 1."""
         self._seconds[side].append(seconds)
         self._cpu_seconds[side].append(cpu_seconds)
 
     @contextmanager
     def side(self, number: int) -> Iterator[None]:
-        """Time what is done within as the next block of side 0 or 1."""
+        """Time the body of the ``with`` statement as the next block of side 0 or 1."""
         clock = Clock()
         yield
         self.add(number, *clock.seconds())
@@ -154,18 +154,18 @@ class Duel:
 
 
 class Clock:
-    """Wall and CPU seconds since it was made."""
+    """Wall and CPU seconds since its creation."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter(), time.process_time()
 
     def seconds(self) -> tuple[float, float]:
-        """Both."""
+        """Elapsed wall and CPU seconds."""
         return time.perf_counter() - self._since[0], time.process_time() - self._since[1]
 
 
 class Collector:
-    """Actors that collect, phase after phase, with versions from a buffer of policies that all differ."""
+    """Actors that collect phases with versions from a buffer of different policies."""
 
     def __init__(self, spec: RunSpec, writer: RunWriter | None = None) -> None:
         self._spec = spec
@@ -179,14 +179,14 @@ class Collector:
             self._buffer.push(self._next_version(number))
 
     def _next_version(self, number: int) -> Version:
-        """About as far from the one before as training takes it in a phase."""
+        """A version that differs from the previous one about as much as after a phase of training."""
         with torch.no_grad():
             for weight in self._policy.parameters():
                 weight.add_(torch.randn(weight.shape, generator=self._change), alpha=0.01)
         return self._policy.version(number)
 
     def collect(self) -> Collection:
-        """Collect a phase, and record it where there is a writer."""
+        """Collect a phase, and record it if there is a writer."""
         versions = draw(self._spec.protocol, self._spec.seed, self._phase)
         collection = self._actors.collect(self._buffer.acting(versions), self._phase)
         if self._writer is not None:
@@ -208,13 +208,13 @@ class Collector:
         return collection
 
     def advance(self) -> None:
-        """On to the next phase: the learner's part, for which no side is timed."""
+        """Advance to the next phase: the learner's part, which is not timed."""
         self._phase += 1
         self._buffer.push(self._next_version(self._phase))
 
 
 def against_bare(task: str, plan: Plan) -> Result:
-    """Collecting at lag 8 and recording, against EnvPool stepping the same actions from the same seeds."""
+    """Collecting at lag 8 with recording, against EnvPool stepping the same actions from the same seeds."""
     spec = _spec(task, plan, lag=8)
     control = load_task(task, {})
     assert isinstance(control, EnvPoolTask)
@@ -238,7 +238,7 @@ def against_bare(task: str, plan: Plan) -> Result:
 
 
 def against_lag_0(task: str, plan: Plan) -> Result:
-    """Collecting at lag 64, where nearly every actor holds a version of its own, against lag 0, where all share one."""
+    """Collecting at lag 64, where nearly every actor has a different version, against lag 0, where all share one."""
     duel = _both_collect(Collector(_spec(task, plan, lag=64)), Collector(_spec(task, plan, lag=0)), plan)
     return duel.result("lag", task, "collect at lag 64 ÷ at lag 0", 0.95, plan)
 
@@ -252,7 +252,7 @@ def against_unrecorded(task: str, plan: Plan) -> Result:
 
 
 def against_earlier_update(task: str, plan: Plan) -> Result:
-    """A phase's updates against those of the release before, on one rollout; see benchmarks/earlier.py."""
+    """A phase's updates against those of earlier versions, on one rollout; see benchmarks/earlier.py."""
     spec = _spec(task, plan, lag=0)
     actors = ControlActors(spec, CORES)
     learner = Learner(
@@ -278,19 +278,19 @@ def against_sb3(task: str, plan: Plan) -> Result:
 
 
 def against_plain_sb3(task: str, plan: Plan) -> Result:
-    """As ``against_sb3``, but stable-baselines3 normalizes nothing: less work than ours, and no target."""
+    """As ``against_sb3``, but stable-baselines3 does not normalize: less work than lagbench, so there is no target."""
     duel = _both_train(task, plan, _sb3_ppo(task, plan, normalize=False))
     return duel.result("training-plain", task, "train ÷ SB3 without VecNormalize", None, plan, by_cpu=True)
 
 
 def against_sbx(task: str, plan: Plan) -> Result:
-    """As ``against_sb3``, against SBX's PPO, whose updates JAX compiles."""
+    """As ``against_sb3``, against SBX's PPO, whose updates are compiled by JAX."""
     duel = _both_train(task, plan, _sbx_ppo(task, plan))
     return duel.result("training-sbx", task, "train ÷ SBX with VecNormalize", 1.0, plan, by_cpu=True)
 
 
 def against_cleanrl(task: str, plan: Plan) -> Result:
-    """As ``against_sb3``, against CleanRL's algorithm; see benchmarks/cleanrl.py."""
+    """As ``against_sb3``, against CleanRL's PPO; see benchmarks/cleanrl.py."""
     duel = _both_train(task, plan, CleanPPO(task, plan.actors, plan.steps, plan.minibatch))
     return duel.result("training-cleanrl", task, "train ÷ CleanRL's algorithm", None, plan, by_cpu=True)
 
@@ -320,18 +320,18 @@ def _both_collect(ours: Collector, other: Collector, plan: Plan) -> Duel:
 
 
 class Trainer(Protocol):
-    """What trains as we do: the same task, phases, networks, epochs and minibatches."""
+    """A trainer to compare with: the same task, phases, networks, epochs and minibatches."""
 
     def learn(self) -> None:
-        """Train for a phase more."""
+        """Train for one more phase."""
 
     def close(self) -> None:
-        """Let go of the environments."""
+        """Close the environments."""
 
 
 def _both_train(task: str, plan: Plan, trainer: Trainer) -> Duel:
     duel = Duel(plan.training_blocks, plan.warm_up)
-    # A phase more than counts: the first evaluation falls into the warm-up, the last into that phase.
+    # One phase more than measured: the first evaluation is in the warm-up, the last in that phase.
     phases = plan.warm_up + plan.training_blocks + 1
     spec = _spec(task, plan, lag=0, budget=phases * plan.actors * plan.steps)
     with tempfile.TemporaryDirectory() as directory:
@@ -340,7 +340,7 @@ def _both_train(task: str, plan: Plan, trainer: Trainer) -> Duel:
 
 
 class _Opponent(Sink):
-    """Follows our run, and has another train as long each time that we have done with a phase."""
+    """Runs a phase of another trainer after each phase of lagbench's run."""
 
     def __init__(self, duel: Duel, trainer: Trainer) -> None:
         self._duel = duel
@@ -361,7 +361,7 @@ class _Opponent(Sink):
 
 
 class _StableBaselines:
-    """A model of stable-baselines3's interface, which SBX has too."""
+    """A model with stable-baselines3's interface, also of SBX."""
 
     def __init__(self, model: Any, samples: int) -> None:
         self._model = model
@@ -375,7 +375,7 @@ class _StableBaselines:
 
 
 def _sb3_ppo(task: str, plan: Plan, *, normalize: bool) -> Trainer:
-    """What its documentation would have one write; its networks are two of 64×64 tanh units by default, as ours."""
+    """PPO as in stable-baselines3's documentation; by default, two networks of 64×64 tanh units, as in lagbench."""
     from stable_baselines3 import PPO
 
     layers = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh}
@@ -383,9 +383,9 @@ def _sb3_ppo(task: str, plan: Plan, *, normalize: bool) -> Trainer:
 
 
 def _sbx_ppo(task: str, plan: Plan) -> Trainer:
-    """The same from SBX; JAX computes in this process's threads as torch does, in one."""
+    """PPO of SBX; JAX computes on one thread of this process, as torch does."""
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-    # Not everywhere that this is type-checked is it installed.
+    # Optional during type checking.
     ppo: Any = importlib.import_module("sbx").PPO
     return _stable_baselines(ppo, task, plan, normalize=True, policy_kwargs={"net_arch": [64, 64]})
 
@@ -426,7 +426,7 @@ def _spec(task: str, plan: Plan, *, lag: int, budget: int | None = None) -> RunS
 
 @contextmanager
 def _writing(spec: RunSpec) -> Iterator[RunWriter]:
-    """A writer into a directory that goes afterwards."""
+    """A writer into a temporary directory."""
     sizes = load_task(spec.task, spec.task_options).record_sizes
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -436,14 +436,14 @@ def _writing(spec: RunSpec) -> Iterator[RunWriter]:
 
 
 def _as_stepped(action: NDArray[np.float32], task: EnvPoolTask) -> list[NDArray[np.float64]]:
-    """Recorded actions [T, N, A] as EnvPool got them, one array [N, A] a step."""
+    """Recorded actions [T, N, A] as passed to EnvPool, one array [N, A] per step."""
     clipped = np.clip(action, task.action_space.low, task.action_space.high)
     return list(np.ascontiguousarray(clipped, dtype=np.float64))
 
 
 def measure(names: Sequence[str], tasks: Sequence[str], plan: Plan) -> Iterator[Result]:
-    """The results, each as soon as it is there."""
-    # Both sides compute on one thread: EnvPool's threads have the cores.
+    """Yield each result as soon as it is measured."""
+    # Both sides compute on one thread; EnvPool's threads use the other cores.
     torch.set_num_threads(1)
     for name in names:
         for task in tasks:
@@ -451,7 +451,7 @@ def measure(names: Sequence[str], tasks: Sequence[str], plan: Plan) -> Iterator[
 
 
 def context() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The machine and the versions that the numbers depend on."""
     return {
         "cores": CORES,
         "machine": platform.machine(),

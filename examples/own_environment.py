@@ -1,9 +1,9 @@
-"""An environment of one's own, in Gymnasium's form: a cart is to be stopped at a mark.
+"""A custom environment with Gymnasium's interface: stop a cart at a mark.
 
     lagbench run --task examples/own_environment.py:make --algo vaco --lag 8 --budget 100k
     lagbench run --task examples/own_environment.py:make --task-set pushes=5 --task-set vectorization=async
 
-``make`` is called once for each environment, with the options of ``--task-set`` that it takes.
+``make`` is called once per environment, with the options of ``--task-set`` that it takes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Cart(gymnasium.Env[Any, Any]):
         self._wind = wind
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], Any]:
-        """A mark and a cart at random places."""
+        """Place the mark and the cart at random."""
         super().reset(seed=seed)
         self._mark, self._place, self._speed = *self.np_random.uniform(-1, 1, 2), 0.0
         return self._seen(), {}
 
     def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, Any]:
-        """A tenth of a second; it ends where the cart is a long way off."""
+        """Simulate 0.1 s; the episode terminates if the cart is too far away."""
         force = self._force[action] + self._wind * self.np_random.standard_normal()
         self._speed += 0.1 * force
         self._place += 0.1 * self._speed
@@ -46,5 +46,5 @@ class Cart(gymnasium.Env[Any, Any]):
 
 
 def make(pushes: int = 3, wind: float = 0.1) -> Any:
-    """The environment, whose episodes last 100 steps at most."""
+    """Create the environment, with episodes of at most 100 steps."""
     return TimeLimit(Cart(pushes, wind), 100)

@@ -3,7 +3,7 @@
     lagbench run --task examples/own_task.py:pendulum --algo vaco --lag 8 --budget 100k
     lagbench sweep --task examples/own_task.py:pendulum,examples/own_task.py:car --algo ppo,vaco --lag 0,8
 
-Each function is called with the name that it was given by, and with the options of ``--task-set``.
+Each function is called with the name of the task as given to ``--task``, and with the options of ``--task-set``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rollouts of earlier phases, trained on again: ``lagbench check examples/replay.py:Replay``."""
+"""Training on rollouts of earlier phases again: ``lagbench check examples/replay.py:Replay``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lagbench import Algorithm, Metrics, Range, Rollout
 class Replay(Algorithm):
     """−min(ρA, clip(ρ, w ± clip)·A) with ρ = π/β and w = π_T/β, over this phase and the ``kept`` before it.
 
-    The surrogate of GePPO (Queeney et al. 2021, arXiv 2111.00072) on a buffer of phases as it is meant for. A is the
-    advantage of V-trace at w, of the learner now, for old rows too.
+    The surrogate of GePPO (Queeney et al. 2021, arXiv 2111.00072) on a buffer of phases, for which it was designed. A
+    is the advantage of V-trace at w, computed with the current learner, also for old rows.
     """
 
     class Config(Algorithm.Config):
-        """``clip``: how far ρ may move from w; ``kept``: phases that are stored."""
+        """``clip``: clip range of ρ around w; ``kept``: number of stored phases."""
 
         clip: Annotated[float, Range(gt=0)] = 0.2
         kept: Annotated[int, Range(ge=0, le=64)] = 3
