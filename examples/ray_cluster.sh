@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A suite on a Ray cluster. On the machine that is to be the head:
+# A suite on a Ray cluster. On the head node:
 #
-#     ray start --head --port=6379            # then on each other machine: ray start --address=HEAD:6379
+#     ray start --head --port=6379            # then on every other machine: ray start --address=HEAD:6379
 #     examples/ray_cluster.sh
 #
-# Nothing is shared between the machines: the records grow here. Started again it goes on with what is left. It needs
-# pip install 'lagbench[ray]' on all of them, in the same version.
+# No shared file system is needed: records are collected on this machine. When started again, it continues with the
+# remaining cells. All machines need the same version of lagbench: pip install 'lagbench[ray]'.
 set -euo pipefail
 
 SUITE=${SUITE:-mujoco-mini-v1}

@@ -15,10 +15,10 @@ class Sawtooth(LagMode):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """``period``: phases from one sending to the next."""
+        """``period``: phases between weight updates."""
 
         period: int = 4
 
     def versions(self, phase: int) -> NDArray[np.int64]:
-        """The version of the last sending, for every actor."""
+        """The version of the last weight update, for every actor."""
         return np.full(self.protocol.actors, phase - phase % self.config.period, dtype=np.int64)
