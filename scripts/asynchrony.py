@@ -337,7 +337,7 @@ def _line(*texts: object) -> str:
 @click.command()
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="runs/asynchrony-v1", show_default=True)
 @click.option(
-    "--results", type=click.Path(path_type=Path), default=RESULTS / "asynchrony-v1.arrow", help="Of what is finished."
+    "--results", type=click.Path(path_type=Path), default=RESULTS / "asynchrony-v1.arrow", help="Of finished runs."
 )
 @click.option("--actor-processes", type=int, default=1, show_default=True, help="Of the asynchronous runs.")
 @click.option("--analyse", is_flag=True, help="Run nothing.")

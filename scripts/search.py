@@ -190,7 +190,7 @@ def command(search: Search, name: str) -> click.Command:
     @click.option("--algo", "algorithms", multiple=True, type=click.Choice([*search.configs]), help="Only this.")
     @click.option("-o", "--out", type=click.Path(path_type=Path), default=f"runs/{name}", show_default=True)
     @click.option(
-        "--results", type=click.Path(path_type=Path), default=RESULTS / f"{name}.arrow", help="Of what is finished."
+        "--results", type=click.Path(path_type=Path), default=RESULTS / f"{name}.arrow", help="Table of finished runs."
     )
     @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
     @click.option("-q", "--quiet", is_flag=True, help="No progress.")

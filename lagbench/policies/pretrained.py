@@ -64,7 +64,7 @@ class Pretrained:
         """The model's directory or hub id, for other libraries. Raises UsageError for a GGUF file."""
         name, options = self._where
         if "gguf_file" in options:
-            raise UsageError(f"{self.source!r} is a GGUF file, which vLLM is not given; name a directory or a hub id")
+            raise UsageError(f"{self.source!r} is a GGUF file, which sampler=vllm does not support; give another")
         return name
 
     @functools.cached_property

@@ -31,7 +31,7 @@ from tests.test_training import in_float64, log_density
 
 pytest.importorskip("ray")
 
-ACTORS, STEPS, PHASES, QUEUE = 8, 16, 14, 2
+ACTORS, STEPS, PHASES, QUEUE = 8, 16, 32, 2
 BUDGET = ACTORS * STEPS * PHASES
 SMALL = ("--task", "InvertedPendulum-v5", "--actors", str(ACTORS), "--phase-steps", str(STEPS), "--minibatch", "32",
          "--updates", "4", "--budget", str(BUDGET), "--eval-episodes", "1", "--eval-intervals", "2", "--seed", "7",

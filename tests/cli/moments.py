@@ -21,7 +21,7 @@ from tests.cli.processes import CONTEXT, Child, started
 STAGES = {
     "beginning": {"RunWriter.create"},
     "resuming": {"RunWriter.reopen", "_Loop._restore"},
-    "collecting": {"ControlActors.collect"},
+    "collecting": {"Actors.collect"},
     "updating": {"Learner.begin", "Learner.update", "Learner.end_phase"},
     "committing": {"RunWriter.commit"},
     "checkpointing": {"Checkpoint.save"},

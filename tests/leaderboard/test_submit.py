@@ -158,7 +158,10 @@ def test_the_source_of_an_installed_algorithm_is_its_module() -> None:
         (["--name", "Mine", "-o", "Mine!"], "the name of a submission's directory must be a-z"),
         (["--name", "Mine", "-o", "there"], "there already exists"),
         (["--name", "Mine", "--algo", "ppo"], "there is no run of the algorithm ppo; there are runs of"),
-        (["--name", "Mine"], "give --tuning. How were the hyperparameters chosen"),
+        (
+            ["--name", "Mine"],
+            "a submission needs --tuning, and there is no terminal to ask on: How were the hyperparameters chosen",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_refused_before_anything_is_written(

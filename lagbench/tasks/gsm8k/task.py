@@ -216,7 +216,7 @@ class GSM8kTask(TaskSpec):
         if self.sampler == "vllm":
             vllm.needed()
             if policy is not None:
-                raise UsageError("vLLM has models of its own and not this network; leave --task-set sampler=vllm out")
+                raise UsageError("vLLM cannot run a network of your own; leave --task-set sampler=vllm out")
             self.pretrained().directory  # noqa: B018 - raises
         if policy is not None:
             rehearse_own(policy.to(device), tuple(prompt))
@@ -252,8 +252,8 @@ def task(task_id: str, /, **options: Any) -> GSM8kTask:
     """
     if "lora" in options:
         raise UsageError(
-            f"--task-set lora={options['lora']}: runs train all weights, and a policy version is all of them; leave it "
-            f"out, or if you have an adapter to begin with, {pretrained.merging('ADAPTER')}"
+            f"--task-set lora={options['lora']}: runs train all weights, not adapters; leave it out, or if you "
+            f"start from an adapter, {pretrained.merging('ADAPTER')}"
         )
     checked = check_options(task_id, options, _DEFAULTS)
     of_few = {"prompt": STYLES, "precision": PRECISIONS, "sampler": SAMPLERS, "sampler_precision": PRECISIONS}

@@ -61,7 +61,7 @@ def test_nothing_is_looked_at_until_it_is_needed() -> None:
         ({"date": "today"}, "'date' of GSM8k-v0 must be a date as YYYY-MM-DD, not 'today'"),
         (
             {"lora": 16},
-            "--task-set lora=16: runs train all weights, and a policy version is all of them; leave it out, or",
+            "--task-set lora=16: runs train all weights, not adapters; leave it out, or",
         ),
         (
             {"lora": 16},
@@ -95,10 +95,10 @@ def test_what_vllm_cannot_sample_from(data: Path, model: Path, tmp_path: Path, m
     with pytest.raises(UsageError, match="needs vLLM, which is not installed"):
         task.rehearse("cpu")
     monkeypatch.setitem(sys.modules, "vllm", engine)
-    with pytest.raises(UsageError, match="vLLM has models of its own and not this network"):
+    with pytest.raises(UsageError, match="vLLM cannot run a network of your own"):
         task.rehearse("cpu", task.policy(task.pretrained().model()))
     quantized = make(data, make_gguf(model, tmp_path / "model.gguf"), sampler="vllm")
-    with pytest.raises(UsageError, match=r"model\.gguf' is a GGUF file, which vLLM is not given"):
+    with pytest.raises(UsageError, match=r"model\.gguf' is a GGUF file, which sampler=vllm does not support"):
         quantized.rehearse("cpu")
 
 
