@@ -8,6 +8,7 @@ they are current.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,17 +16,21 @@ from pathlib import Path
 import click
 
 from scripts.results import RESULTS, ROOT, read
-from scripts.search import CONTROL
+from scripts.search import CONTROL, Search
+from scripts.search_language import LANGUAGE
 
 BLOCK = re.compile(r"^(<!-- table: ([\w-]+) -->\n\n)(.*?)(\n\n<!-- end of table -->)$", flags=re.MULTILINE | re.DOTALL)
 
 
-def searched() -> Sequence[str]:
-    """The table of the search on control."""
-    return CONTROL.table(read(RESULTS / "search-v1.arrow"), [*CONTROL.configs])
+def searched(name: str, search: Search) -> Sequence[str]:
+    """The table of a search, so far as it has come."""
+    return search.table(read(RESULTS / f"{name}.arrow"), [*search.configs])
 
 
-TABLES: Mapping[str, Callable[[], Sequence[str]]] = {"search-v1": searched}
+TABLES: Mapping[str, Callable[[], Sequence[str]]] = {
+    name: functools.partial(searched, name, search)
+    for name, search in (("search-v1", CONTROL), ("search-language-v1", LANGUAGE))
+}
 """Functions that return a table's lines in Markdown, by the table's name."""
 
 
