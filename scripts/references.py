@@ -4,7 +4,8 @@
 
 runs PPO on every task and updates lagbench/suites/mujoco-1m-v1.references.json, which the suites of that family share
 (``--task`` selects tasks). Both references use the suite's evaluation: the mean of version 0 over the seeds, and the
-interquartile mean of PPO's final evaluations. When started again, it runs only what is missing.
+interquartile mean of PPO's final evaluations. Finished runs are kept in results/references-v1.arrow; when started
+again, it runs the missing ones.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ from lagbench.settings import own_settings
 from lagbench.sinks.description import duration
 from lagbench.suites import Suite, references
 from lagbench.sweep import cost
+from lagbench.sweep.taken import taken
+from scripts.results import RESULTS, grow, read
 
+KEPT = RESULTS / "references-v1.arrow"
 TRIMMED = 0.25
 """The share trimmed at each end by an interquartile mean."""
 
@@ -79,6 +83,7 @@ def written(file: Path, document: Any) -> None:
 @click.option("--seeds", type=cli.options.Seeds(), default="100-119", show_default=True, help="Of PPO's runs.")
 @click.option("--start-seeds", type=cli.options.Seeds(), default="100-129", show_default=True, help="Of version 0.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="runs/references", show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), default=KEPT, help="Table of finished runs.")
 @click.option("-j", "--jobs", type=int, default=None, help="Runs at once.  [default: one a core]")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--write", type=click.Path(path_type=Path), help="The file to write.  [default: the suite's]")
@@ -88,6 +93,7 @@ def main(
     seeds: Sequence[int],
     start_seeds: Sequence[int],
     out: Path,
+    results: Path,
     jobs: int | None,
     quiet: bool,
     write: Path | None,
@@ -111,17 +117,18 @@ def main(
     hours = cost.hours(cell.spec for cell in cells)
     about = "" if hours is None else f", about {duration(3600 * hours)} on one core where none is there yet"
     click.echo(f"{len(cells)} runs{about}", err=True)
-    outcomes = lagbench.run_grid(cells, jobs=jobs, watcher=cli.follow.board(out, quiet))
+    lagbench.run_grid(cells, jobs=jobs, watcher=cli.follow.board(out, quiet), taken=taken(cells, read(results)))
+    rows = {(row["task"], row["seed"]): row for row in grow(results, out)}
     made = {
         "command": shlex.join(["python", "-m", "scripts.references", *sys.argv[1:]]),
         "packages": {package: environment.installed(package) for package in environment.PACKAGES},
     }
     for task in chosen:
-        own = [outcome for outcome in outcomes if outcome.cell.spec.task == task]
-        for outcome in own:
-            if outcome.state.status != "completed":
-                raise click.ClickException(f"{outcome.cell.path} is no reference: {outcome.state.reason or 'missing'}")
-        finals = [lagbench.open(outcome.cell.path).curve()[-1].mean for outcome in own]
+        own = [rows.get((task, seed), {"status": "missing"}) for seed in seeds]
+        for seed, row in zip(seeds, own, strict=True):
+            if row["status"] != "completed":
+                raise click.ClickException(f"seed {seed} on {task} is no reference: it is {row['status']}")
+        finals = [row["returns"][-1] for row in own]
         begun = [untrained(lagbench.resolve(task=task, seed=seed, **fixed)) for seed in start_seeds]
         document["tasks"][task] = {"start": start(begun, start_seeds), "reference": reference(finals, seeds), **made}
         written(file, document)

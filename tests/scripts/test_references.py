@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from math import sqrt
 from pathlib import Path
 from types import MappingProxyType
@@ -56,7 +57,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> suites.Suite:
 def test_it_is_measured_and_measured_again_only_where_it_is_missing(small: suites.Suite, tmp_path: Path) -> None:
     file = tmp_path / "made.json"
     arguments = ["TESTING", "--seeds", "100-102", "--start-seeds", "100-102", "-q", "-j", "1"]
-    arguments += ["-o", str(tmp_path / "runs"), "--write", str(file)]
+    arguments += ["-o", str(tmp_path / "runs"), "--write", str(file), "--results", str(tmp_path / "kept.arrow")]
     one = CliRunner().invoke(references.main, [*arguments, "--task", "Hopper-v5"])
     assert one.exit_code == 0, one.output
     assert "3 runs, about " in one.output
@@ -78,6 +79,13 @@ def test_it_is_measured_and_measured_again_only_where_it_is_missing(small: suite
     assert list(again["tasks"]) == ["Hopper-v5", "InvertedPendulum-v5"]
     assert again["tasks"]["Hopper-v5"]["reference"] == at["reference"]
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+    # The table of finished runs is enough.
+    shutil.rmtree(tmp_path / "runs")
+    file.unlink()
+    kept = CliRunner().invoke(references.main, arguments)
+    assert kept.exit_code == 0, kept.output
+    assert json.loads(file.read_text())["tasks"]["Hopper-v5"]["reference"] == at["reference"]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_cannot_be_measured(tmp_path: Path) -> None:
