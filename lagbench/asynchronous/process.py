@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import time
@@ -36,11 +37,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, x: Any) -> Any:
         if not isinstance(x, Rollout):
             return NotImplemented
-        return _rollout, ({name: getattr(x, name) for name in COLLECTED},)
-
-
-def _rollout(fields: Mapping[str, Any]) -> Rollout:
-    return Rollout(**fields)
+        return functools.partial(Rollout, **{name: getattr(x, name) for name in COLLECTED}), ()
 
 
 def act(

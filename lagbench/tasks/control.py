@@ -47,11 +47,6 @@ class ControlTask(TaskSpec):
         size = 0 if isinstance(self.action_space, Discrete) else self.action_space.shape[0]
         return {"observation_size": self.observation_space.shape[0], "action_size": size}
 
-    @property
-    def longest_episode(self) -> int:
-        """See ``TaskSpec.longest_episode``."""
-        return self.max_episode_steps
-
     def network(
         self,
         hidden: Sequence[int] = DEFAULT_HIDDEN,

@@ -55,7 +55,7 @@ class TaskSpec:
 
     @property
     def longest_episode(self) -> int:
-        """The maximum length of an episode in steps."""
+        """The steps after which an episode is cut. Needed only if ``Domain.in_flight``."""
         raise NotImplementedError
 
     @property

@@ -43,23 +43,25 @@ def moved(policy: CausalLMPolicy, number: int) -> Version:
     return Version(number, state)
 
 
-@pytest.fixture(scope="module")
-def collected(places: dict[str, str]) -> tuple[RunSpec, LanguageActors, CausalLMPolicy, Collection]:
-    """12 groups of 8, dealt to 8 slots that hold versions 5, 6, 7, 5, 6, 7, 5, 6."""
+def begun(places: dict[str, str]) -> tuple[RunSpec, LanguageActors, CausalLMPolicy, dict[int, Version]]:
+    """Actors, and three versions for them."""
     spec = make_spec(places)
     actors = LanguageActors(spec)
     policy = actors.make_policy()
-    versions = {k: moved(policy, k) for k in (5, 6, 7)}
+    return spec, actors, policy, {k: moved(policy, k) for k in (5, 6, 7)}
+
+
+@pytest.fixture(scope="module")
+def collected(places: dict[str, str]) -> tuple[RunSpec, LanguageActors, CausalLMPolicy, Collection]:
+    """12 groups of 8, dealt to 8 slots that hold versions 5, 6, 7, 5, 6, 7, 5, 6."""
+    spec, actors, policy, versions = begun(places)
     return spec, actors, policy, actors.collect([versions[5 + i % 3] for i in range(8)], 7)
 
 
 @pytest.fixture(scope="module")
 def in_flight(places: dict[str, str]) -> tuple[RunSpec, LanguageActors, CausalLMPolicy, Collection]:
     """The same groups and noise: slot 0 goes from version 5 to 6 at token 4, 2 on to 7 at 7, 1 keeps 5, the rest 7."""
-    spec = make_spec(places)
-    actors = LanguageActors(spec)
-    policy = actors.make_policy()
-    versions = {k: moved(policy, k) for k in (5, 6, 7)}
+    spec, actors, policy, versions = begun(places)
     steps = [[5] * 4 + [6] * 8, [5] * 12, [5] * 4 + [6] * 3 + [7] * 5, *[[7] * 12] * 5]
     return spec, actors, policy, actors.collect_by_step([[versions[k] for k in own] for own in steps], 7)
 
